@@ -1,0 +1,1 @@
+"""What the JVP costs, and throughput. Nothing is measured here yet."""

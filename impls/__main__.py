@@ -1,0 +1,5 @@
+"""`python -m impls` is the `meanflow` command."""
+
+from impls.cli import run
+
+run()

@@ -1,0 +1,147 @@
+"""The `meanflow` command. Its subcommands import what they need when they run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+import yaml
+from tyro.conf import Positional, UseAppendAction, arg
+
+from impls.common.errors import UserError
+
+SUBJECTS = ("impls.meanflow_jax", "impls.meanflow_torch")
+app = tyro.extras.SubcommandApp()
+
+
+@app.command(name="verify")
+def verify(
+    subjects: Positional[tuple[str, ...]] = (),
+    /,
+    *,
+    check: UseAppendAction[tuple[str, ...]] = (),
+    golden: Path | None = None,
+    json: Path | None = None,
+    record: Path | None = None,
+    list: bool = False,  # noqa: A002  the name of the option
+) -> int:
+    """Check implementations against the reference, the official numbers and each other.
+
+    Args:
+        subjects: module names; both implementations by default.
+        check: a check or a family of checks, shell patterns allowed; may be repeated.
+        golden: folder of golden files to check against, instead of the bundled one.
+        json: file to write every outcome to.
+        record: folder to append records of this run to.
+        list: print the checks with what they say, and stop.
+    """
+    from rich.console import Console
+
+    from verify import report as reports
+    from verify.golden import BUNDLED, load_golden, unread
+    from verify.runner import run, select
+
+    console = Console(highlight=False, soft_wrap=True)
+    checks = select(check)
+    if list:
+        for chosen in checks:
+            console.print(f"{chosen.family}: {chosen.name}\n    {chosen.sentence}", markup=False)
+        return 0
+    cases = load_golden(golden or BUNDLED)
+    _check_writable(json)
+    modules = _load_subjects(subjects, console)
+    with console.status("") as status:
+        found = run(modules, checks, cases, progress=status.update)
+    reports.print_report(found, console)
+    for case in cases:
+        if extra := unread(case):
+            console.print(f"not checked in golden case {case.name}: {', '.join(extra)}")
+    if json:
+        reports.write_json(found, json)
+    if record:
+        console.print(f"records appended to {reports.write_records(found, record)}")
+    return 1 if found.failed else 0
+
+
+def _load_subjects(names: Sequence[str], console: object) -> list[tuple[str, object]]:
+    """Modules by name; of the default ones, those whose framework is installed."""
+    from verify.probe import NotInstalled, load_subject
+
+    if names:
+        return [(name, load_subject(name)) for name in names]
+    modules, missing = [], []
+    for name in SUBJECTS:
+        try:
+            modules.append((name, load_subject(name)))
+        except NotInstalled as error:
+            missing.append(str(error))
+    if not modules:
+        raise UserError(
+            "; ".join(missing) + ': install one with pip install -e ".[jax]" or ".[torch]"'
+        )
+    for line in missing:
+        print(f"not checked: {line}")
+    return modules
+
+
+def _check_writable(path: Path | None) -> None:
+    """Find out before the work, not after it."""
+    if path:
+        try:
+            path.open("a").close()
+        except OSError as error:
+            raise UserError(f"cannot write to {path}: {error.strerror}") from error
+
+
+@app.command(name="config")
+def config(
+    source: Positional[str] = "digits",
+    /,
+    *,
+    override: Annotated[UseAppendAction[tuple[str, ...]], arg(name="set")] = (),
+) -> int:
+    """Print a configuration, complete, with the size of its network.
+
+    Args:
+        source: a preset's name or a YAML file.
+        override: SECTION.KEY=VALUE, laid over the configuration; may be repeated.
+    """
+    from impls.common.config_files import effective_yaml, load_config
+    from impls.common.weights import num_parameters
+
+    loaded = load_config(source, dict(map(_assignment, override)))
+    print(f"# {num_parameters(loaded.network):,} parameters")
+    print(effective_yaml(loaded), end="")
+    return 0
+
+
+def _assignment(text: str) -> tuple[str, object]:
+    key, sign, value = text.partition("=")
+    if not sign:
+        raise UserError(f"--set {text} has no value: write SECTION.KEY=VALUE")
+    try:
+        return key, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UserError(f"--set {text}: the value is not readable YAML") from error
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 2 for what the user can mend."""
+    # Float64 checks need 64-bit mode, and exact float32 products, before JAX is imported.
+    os.environ.setdefault("JAX_ENABLE_X64", "1")
+    os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
+    try:
+        status: int = app.cli(prog="meanflow", args=arguments)
+    except UserError as error:
+        print(f"meanflow: {error}", file=sys.stderr)
+        return 2
+    return status
+
+
+def run() -> None:
+    """Entry point of the console command."""
+    sys.exit(main())

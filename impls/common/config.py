@@ -1,0 +1,284 @@
+"""The configuration: the official sections and keys, checked, frozen and hashable.
+
+Names and defaults are the official code's, so its YAML files load unchanged: see
+`impls.common.config_files` for reading them. `Config` is hashable, so it can be a static argument
+of a jitted function.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import PurePath
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from impls.common.errors import did_you_mean
+
+# (depth, width, heads) of the named networks; the digit in DiT_B_4 is the patch size.
+SIZES = {
+    "S": (12, 384, 6),
+    "B": (12, 768, 12),
+    "M": (16, 1024, 16),
+    "L": (24, 1024, 16),
+    "XL": (28, 1152, 16),
+}
+CLASSES = ("DiT", *(f"DiT_{letter}_{patch}" for letter in SIZES for patch in (2, 4, 8)))
+
+
+class MismatchError(ValueError):
+    """Raised inside a model for what a single field cannot know: (dotted key, got, expected)."""
+
+
+def _read_number(value: object) -> object:
+    """Read `1e-4`, which YAML 1.1 takes for text, and refuse `true`, which Python takes for 1."""
+    if isinstance(value, bool):
+        raise ValueError("not a number")
+    if isinstance(value, str):
+        for convert in (int, float):
+            try:
+                return convert(value)
+            except ValueError:
+                continue
+    return value
+
+
+def _read_guidance(value: object) -> object:
+    """Read every spelling of "no guidance": the official code tests this key for truth."""
+    if value is None or value is False:
+        return "none"
+    return "none" if isinstance(value, str) and value.lower() in ("", "none") else value
+
+
+# The text in each type is what an error message says was expected.
+# Adding 0.0 turns -0.0 into 0.0: configurations that are equal then also have equal hashes.
+Real = Annotated[
+    float,
+    BeforeValidator(_read_number),
+    AfterValidator(lambda value: float(value) + 0.0),
+    "a finite number",
+]
+Positive = Annotated[Real, Field(gt=0), "a number above 0"]
+NonNegative = Annotated[Real, Field(ge=0), "a number, 0 or more"]
+Fraction = Annotated[Real, Field(ge=0, le=1), "a number from 0 to 1"]
+BelowOne = Annotated[Real, Field(ge=0, lt=1), "a number from 0 up to but not 1"]
+Integer = Annotated[int, BeforeValidator(_read_number)]
+Count = Annotated[Integer, Field(ge=1, lt=2**31), "a whole number, 1 or more (below 2^31)"]
+OptionalCount = Annotated[Count | None, "null or a whole number, 1 or more (below 2^31)"]
+Workers = Annotated[Integer, Field(ge=0, lt=2**31), "a whole number, 0 or more (below 2^31)"]
+Seed = Annotated[Integer, Field(ge=0, lt=2**32), "a whole number, 0 or more (below 2^32)"]
+Flag = Annotated[bool, "true or false"]
+Text = Annotated[
+    str,
+    BeforeValidator(lambda value: str(value) if isinstance(value, PurePath) else value),
+    Field(min_length=1),
+    "text, in quotes where it looks like a number",
+]
+OptionalText = Annotated[Text | None, "null or text, in quotes where it looks like a number"]
+Guidance = Annotated[Literal["cfg", "none"], BeforeValidator(_read_guidance)]
+Times = Annotated[tuple[Real, ...] | None, "null or a list of numbers that fall from 1 to 0"]
+
+
+@dataclass(frozen=True)
+class Network:
+    """Sizes of the DiT, resolved. Its images are [batch, input_size, input_size, in_channels]."""
+
+    input_size: int  # pixels (or latents) along each side of the image
+    patch_size: int  # pixels along each side of a patch; divides input_size
+    in_channels: int
+    hidden_size: int  # width; a multiple of 4 and of num_heads
+    depth: int  # number of blocks
+    num_heads: int
+    mlp_ratio: float  # the hidden layer of each block's MLP has int(hidden_size * mlp_ratio) units
+    num_classes: int  # without the null label, which is the number num_classes
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DatasetConfig(Section):
+    """What the network is trained on. Defaults: ImageNet 256 as VAE latents, 32 x 32 x 4."""
+
+    name: Text = "imgnet_latent"  # which data set
+    root: Text = "DATA_ROOT"  # folder of the prepared data; the default is a placeholder
+    num_workers: Workers = 4  # loading processes; 0 loads in the main process
+    prefetch_factor: Count = 2  # batches each worker prepares ahead
+    pin_memory: Flag = False  # page-locked host memory in the loader
+    cache: Flag = False  # kept for official files; the official code never reads it
+    image_size: Count = 32  # pixels (or latents) along each side
+    image_channels: Count = 4  # 4 for latents: their mean and std on disk count once
+    num_classes: Count = 1000  # labels are 0 .. num_classes - 1
+    vae: Literal["mse", "ema"] = "mse"  # Stable Diffusion VAE of the latents, by fine-tuning
+
+
+class TrainingConfig(Section):
+    """Adam, its average and the rhythm of a run. Defaults: the official ones."""
+
+    learning_rate: Positive = 1e-4  # constant
+    batch_size: Count = 256  # images per step, over all devices
+    num_epochs: Count = 1000  # passes over the data; the last partial batch is dropped
+    log_per_step: Count = 100  # steps between two lines of the log
+    sample_per_epoch: Count = 10  # epochs between two grids of samples
+    checkpoint_per_epoch: Count = 10  # epochs between two checkpoints
+    fid_per_epoch: Count = 10  # epochs between two FIDs
+    half_precision: Flag = False  # kept for official files; the official code never reads it
+    seed: Seed = 42  # of everything random in training
+    adam_b1: BelowOne = 0.9  # decay of the first moment (optax's default officially)
+    adam_b2: BelowOne = 0.95  # decay of the second moment
+    adam_eps: Positive = 1e-8  # added to the root of the second moment (optax's default)
+    weight_decay: NonNegative = 0.0  # decoupled, as in AdamW
+    ema_type: Literal["const"] = "const"  # the decay of the average stays what it is
+    ema_val: BelowOne = 0.9999  # ema <- ema_val * ema + (1 - ema_val) * params, every step
+    sample_on_training: Flag = True  # whether to draw grids of samples while training
+
+
+class MethodConfig(Section):
+    """The objective, in the paper's symbols. Defaults: the official ones."""
+
+    noise_dist: Literal["logit_normal", "uniform"] = "logit_normal"  # law of the times t and r
+    P_mean: Real = -0.4  # mean of logit(t)
+    P_std: Positive = 1.0  # standard deviation of logit(t)
+    data_proportion: Fraction = 0.75  # share of the batch with r = t: the first rows
+    class_dropout_prob: Fraction = 0.1  # chance that a label becomes the null label
+    guidance_eq: Guidance = "cfg"  # cfg, or none (also null or empty): v_g = v
+    omega: NonNegative = 1.0  # weight of v in v_g; the effective scale is omega / (1 - kappa)
+    kappa: BelowOne = 0.5  # weight of the class-conditional prediction in v_g
+    t_start: Fraction = 0.0  # guidance acts for t_start <= t <= t_end
+    t_end: Fraction = 1.0
+    norm_p: NonNegative = 1.0  # power of the adaptive weight; 0 is the plain squared error
+    norm_eps: Positive = 0.01  # added to the squared error in the weight; the paper's c
+
+    @model_validator(mode="after")
+    def _window_is_ordered(self) -> MethodConfig:
+        if self.t_start > self.t_end:
+            expected = f"at most method.t_end ({self.t_end}): guidance acts from t_start to t_end"
+            raise MismatchError("method.t_start", self.t_start, expected)
+        return self
+
+
+class ModelConfig(Section):
+    """The network: a named size, or `DiT` with explicit sizes. Explicit sizes win over the name."""
+
+    cls: Text = "DiT_B_4"  # one of CLASSES; DiT-B/4 is read as DiT_B_4
+    patch_size: OptionalCount = None  # pixels along each side of a patch
+    hidden_size: OptionalCount = None  # width
+    depth: OptionalCount = None  # number of blocks
+    num_heads: OptionalCount = None  # attention heads
+    mlp_ratio: Positive = 4.0  # width of the MLP's hidden layer over the width of the block
+
+    @field_validator("cls")
+    @classmethod
+    def _cls_is_known(cls, value: str) -> str:
+        name = value.replace("-", "_").replace("/", "_")
+        if name not in CLASSES:
+            expected = f"one of {', '.join(CLASSES)}{did_you_mean(name, CLASSES)}"
+            raise MismatchError("model.cls", value, expected)
+        return name
+
+    @model_validator(mode="after")
+    def _sizes_are_complete(self) -> ModelConfig:
+        for key in ("patch_size", "hidden_size", "depth", "num_heads"):
+            if self.cls == "DiT" and getattr(self, key) is None:
+                expected = "a whole number because model.cls is DiT: set it, or name a size"
+                raise MismatchError(f"model.{key}", None, f"{expected} such as DiT_B_4")
+        return self
+
+
+class SamplingConfig(Section):
+    """How images are drawn. Defaults: one step from t = 1 (noise) to t = 0 (data)."""
+
+    seed: Seed = 0  # of the noise and labels of drawn images
+    num_steps: Count = 1  # network evaluations per image
+    schedule: Literal["default"] = "default"  # the times below
+    sampling_timesteps: Times = None  # num_steps + 1 times from 1 down to 0; null: equal steps
+    num_classes: OptionalCount = None  # always dataset.num_classes; kept for official files
+
+    @model_validator(mode="after")
+    def _times_fall_from_one_to_zero(self) -> SamplingConfig:
+        times = self.sampling_timesteps
+        if times is None:
+            return self
+        falling = all(s > s_next for s, s_next in pairwise(times))
+        if len(times) != self.num_steps + 1 or times[0] != 1 or times[-1] != 0 or not falling:
+            expected = f"{self.num_steps + 1} (num_steps + 1) numbers that fall from 1 to 0"
+            raise MismatchError("sampling.sampling_timesteps", list(times), expected)
+        return self
+
+
+class FidConfig(Section):
+    """How the Frechet distance to the data is measured. Defaults: the official ones."""
+
+    on_training: Flag = True  # whether to measure it while training
+    num_samples: Count = 50_000  # images drawn
+    device_batch_size: Count = 128  # images drawn at once on each device
+    cache_ref: Text = "FID_CACHE_REF"  # file of the data's statistics; the default is a placeholder
+
+
+class Config(Section):
+    """Everything a run depends on."""
+
+    dataset: DatasetConfig = DatasetConfig()
+    training: TrainingConfig = TrainingConfig()
+    method: MethodConfig = MethodConfig()
+    model: ModelConfig = ModelConfig()
+    sampling: SamplingConfig = Field(default=SamplingConfig(), validate_default=True)
+    fid: FidConfig = FidConfig()
+    load_from: OptionalText = None  # checkpoint to start from; null starts anew
+    eval_only: Flag = False  # measure the FID of load_from and stop
+
+    @field_validator("sampling")
+    @classmethod
+    def _classes_follow_dataset(cls, value: SamplingConfig, info: ValidationInfo) -> SamplingConfig:
+        if "dataset" not in info.data:  # the data set has an error of its own
+            return value
+        num_classes = info.data["dataset"].num_classes
+        if value.num_classes not in (None, num_classes):
+            expected = f"dataset.num_classes ({num_classes}): leave it out, it follows that key"
+            raise MismatchError("sampling.num_classes", value.num_classes, expected)
+        return value.model_copy(update={"num_classes": num_classes})
+
+    @model_validator(mode="after")
+    def _network_fits(self) -> Config:
+        size = self.network
+        if size.input_size % size.patch_size:
+            expected = f"a multiple of the patch size ({size.patch_size}, from model)"
+            raise MismatchError("dataset.image_size", size.input_size, expected)
+        if size.hidden_size % 4:
+            expected = "a multiple of 4: the position embedding has four equal parts"
+            raise MismatchError("model.hidden_size", size.hidden_size, expected)
+        if size.hidden_size % size.num_heads:
+            expected = f"a divisor of the hidden size ({size.hidden_size})"
+            raise MismatchError("model.num_heads", size.num_heads, expected)
+        if size.hidden_size * size.mlp_ratio < 1:
+            expected = f"at least 1 / the hidden size ({size.hidden_size})"
+            raise MismatchError("model.mlp_ratio", size.mlp_ratio, expected)
+        return self
+
+    @property
+    def network(self) -> Network:
+        """The sizes that model.cls names, except where the model section gives its own."""
+        model = self.model
+        # DiT has sizes of its own for all four: which name stands in for it changes nothing.
+        _, letter, patch = (model.cls if model.cls != "DiT" else "DiT_B_4").split("_")
+        depth, width, heads = SIZES[letter]
+        return Network(
+            input_size=self.dataset.image_size,
+            patch_size=model.patch_size or int(patch),
+            in_channels=self.dataset.image_channels,
+            hidden_size=model.hidden_size or width,
+            depth=model.depth or depth,
+            num_heads=model.num_heads or heads,
+            mlp_ratio=model.mlp_ratio,
+            num_classes=self.dataset.num_classes,
+        )

@@ -1,0 +1,240 @@
+"""Reading and writing configurations: presets, YAML files, overrides, golden folders.
+
+    config = load_config("mf_b4", {"training.batch_size": 64})
+
+A file is laid over the defaults, which are the official ones. A mistake raises `ConfigError` with
+one sentence.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped, unused-ignore]
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from impls.common.config import Config, MismatchError, Network, Section
+from impls.common.errors import UserError, did_you_mean
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+class ConfigError(UserError):
+    """A configuration that cannot be used; the message is one sentence on one line."""
+
+
+def preset_names() -> tuple[str, ...]:
+    """Names of the presets that come with the package, sorted."""
+    return tuple(sorted(path.stem for path in PRESETS.glob("*.yml")))
+
+
+def load_config(source: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
+    """Read a preset or a YAML file over the defaults, then the overrides over both.
+
+    Args:
+        source: a preset's name (`mf_b4`), else the path of a YAML file.
+        overrides: values by dotted key, such as {"training.batch_size": 4}; numbers may be text.
+
+    Raises:
+        ConfigError: one sentence that names the key (or the file), what was got and expected.
+    """
+    if isinstance(source, str) and source in preset_names():
+        return _build(_read_yaml(PRESETS / f"{source}.yml"), f"preset {source}", overrides or {})
+    return _build(_read_yaml(Path(source)), str(source), overrides or {})
+
+
+def from_sizes(
+    model: Mapping[str, Any], method: Mapping[str, Any], training: Mapping[str, Any] | None = None
+) -> Config:
+    """Make the configuration that a golden folder describes.
+
+    Args:
+        model: every field of `Network` by name; mlp_ratio may be left out.
+        method: keys of the section method.
+        training: keys of the section training, with ema_decay for ema_val.
+    """
+    for field in fields(Network):
+        if field.name not in model and field.name != "mlp_ratio":
+            raise ConfigError(f"model.{field.name} is missing from the sizes: add it")
+    images = {
+        "image_size": "input_size",
+        "image_channels": "in_channels",
+        "num_classes": "num_classes",
+    }
+    sections = {
+        "dataset": {key: model[size] for key, size in images.items()},
+        "model": {"cls": "DiT"} | {k: v for k, v in model.items() if k not in images.values()},
+        "method": method,
+        "training": {"ema_val" if k == "ema_decay" else k: v for k, v in (training or {}).items()},
+    }
+    return _build(sections, "the sizes", {})
+
+
+def effective_yaml(config: Config) -> str:
+    """Write every key, defaults included; `load_config` reads an equal configuration from it."""
+    # Not allow_unicode: PyYAML would write U+0085 bare and read it back as a space.
+    return str(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+
+
+def config_hash(config: Config) -> str:
+    """Identify a configuration by 12 hexadecimal digits, the same on every machine.
+
+    Every key counts, folders included: sha256 of the JSON with sorted keys and no spaces.
+    """
+    text = json.dumps(config.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _build(data: object, name: str, overrides: Mapping[str, Any]) -> Config:
+    """Lay the overrides over the sections and validate, with errors for the user."""
+    if not isinstance(data, Mapping):
+        got = "is empty" if data is None else f"holds {_show(data)}"
+        raise ConfigError(f"{name} {got}, expected sections such as `training:`")
+    # Sections are copied: an anchor in YAML can make two of them one object.
+    merged = {str(key): value for key, value in data.items()}
+    for section, keys in merged.items():
+        if isinstance(keys, Mapping):
+            merged[section] = {str(key): value for key, value in keys.items()}
+    for dotted, value in overrides.items():
+        section, _, key = str(dotted).partition(".")
+        if section in _SECTIONS and not key:
+            example = f"{section}.{_keys(section)[0]}"
+            raise ConfigError(f"{section} in the overrides is a section: name a key like {example}")
+        if not key:
+            merged[section] = value
+        elif isinstance(merged.setdefault(section, {}), dict):
+            merged[section][key] = value
+    try:
+        return Config.model_validate(merged)
+    except ValidationError as error:
+        first, *more = error.errors(include_url=False)
+    count = f" (and {len(more)} more error{'s' * (len(more) > 1)})" if more else ""
+    raise ConfigError(_explain(first, merged, name, overrides) + count)
+
+
+def _explain(
+    error: ErrorDetails, data: Mapping[str, Any], name: str, overrides: Mapping[str, Any]
+) -> str:
+    """Say one pydantic error as a sentence: the key, who set it, what was got and expected."""
+    place, expected = [str(part) for part in error["loc"][:2]], ""
+    got = _lookup(data, place)
+    cause = error.get("ctx", {}).get("error")
+    if isinstance(cause, MismatchError):
+        key, got, expected = cause.args
+        place = key.split(".")
+    key = ".".join(place) or "''"
+    if any(f"{dotted}.".startswith(f"{key}.") for dotted in overrides):
+        subject = f"{key} in the overrides is"
+    else:
+        set_here = _lookup(data, place) is not _ABSENT
+        subject = f"{key} in {name} is" if set_here else f"{key} by default is"
+    if error["type"] == "extra_forbidden":
+        return f"{subject} not a configuration key{_nearest_key(place)}"
+    if error["type"] == "model_type":
+        expected = f"a mapping with keys such as {_keys(place[0])[0]}"
+    elif error["type"] == "literal_error":
+        options = re.findall(r"'(.*?)'", error["ctx"]["expected"])
+        expected = " or ".join(options) + did_you_mean(str(got), options)
+    elif not expected:
+        owner = _SECTIONS[place[0]] if len(place) > 1 else Config
+        texts = [text for text in owner.model_fields[place[-1]].metadata if isinstance(text, str)]
+        expected = texts[-1]
+    return f"{subject} {_show(got)}, expected {expected}"
+
+
+def _lookup(data: object, place: Iterable[str]) -> object:
+    """Find a value by its path of keys, `_ABSENT` where the sections do not set it."""
+    for part in place:
+        data = data.get(part, _ABSENT) if isinstance(data, Mapping) else _ABSENT
+    return data
+
+
+def _keys(section: str) -> tuple[str, ...]:
+    return tuple(_SECTIONS[section].model_fields)
+
+
+def _nearest_key(place: list[str]) -> str:
+    """Name the known key nearest to an unknown one, looking in its own section first."""
+    word, prefix = place[-1], "".join(f"{section}." for section in place[:-1])
+    head, _, leaf = word.partition(".")
+    if head in _SECTIONS:
+        return f": write {leaf} as a key below `{head}:`"
+    own = _keys(place[0]) if prefix else tuple(Config.model_fields)
+    known = {
+        leaf: f"{section}.{leaf}" for section in reversed(_SECTIONS) for leaf in _keys(section)
+    }
+    known |= {key: prefix + key for key in own}
+    near = difflib.get_close_matches(word, own, 1) or difflib.get_close_matches(word, known, 1)
+    return f"; did you mean {known[near[0]]}?" if near else f", expected one of {', '.join(own)}"
+
+
+def _show(value: object) -> str:
+    """Write a value as YAML would, in at most 80 characters."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to write integers of many thousand digits
+        text = "a number with thousands of digits"
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _read_yaml(path: Path) -> object:
+    """Read the one YAML document of a file; whatever is wrong with it becomes a ConfigError."""
+    try:
+        loader = yaml.SafeLoader(path.read_bytes())
+        node = loader.get_single_node()
+        _refuse_repeated_keys(node, str(path))
+        return loader.construct_document(node) if node else None
+    except ConfigError:
+        raise
+    except FileNotFoundError:
+        names = preset_names()
+        known = f"neither a preset ({', '.join(names)}) nor a file{did_you_mean(path.stem, names)}"
+        raise ConfigError(f"{path} is {known}") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror}): pass a YAML file") from None
+    except yaml.MarkedYAMLError as error:
+        line = f" at line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{path} is not valid YAML{line}: {error.problem}") from None
+    # PyYAML lets plain exceptions out: on `!!bool maybe`, on lists nested a thousand deep.
+    except (yaml.YAMLError, *_PYYAML_LEAKS) as error:
+        reason = f"{type(error).__name__}: {error}"[:120]
+        raise ConfigError(f"{path} is not a YAML text file ({reason})") from None
+
+
+def _refuse_repeated_keys(node: Any, name: str, prefix: str = "") -> None:
+    """Refuse a key given twice: PyYAML keeps the last silently, and a reader sees the first."""
+    lines: dict[str, int] = {}
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        dotted, line = f"{prefix}{key.value}", key.start_mark.line + 1
+        if dotted in lines:
+            both = f"lines {lines[dotted]} and {line}"
+            raise ConfigError(f"{dotted} in {name} is given twice ({both}): keep one of them")
+        lines[dotted] = line
+        if not prefix:
+            _refuse_repeated_keys(value, name, f"{dotted}.")
+
+
+_ABSENT = object()
+_PYYAML_LEAKS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+_SECTIONS: dict[str, type[Section]] = {
+    name: field.annotation
+    for name, field in Config.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+}

@@ -1,0 +1,19 @@
+"""Errors that a user can cause."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """The message is one sentence on one line; the command line ends with it and status 2."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean X?` for the known word nearest to an unknown one, or nothing."""
+    near = difflib.get_close_matches(word, tuple(known), 1)
+    return f"; did you mean {near[0]}?" if near else ""

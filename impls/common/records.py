@@ -1,0 +1,44 @@
+"""The named records that pass between the steps of the method.
+
+They are tuples, so both frameworks treat them as trees of arrays.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+Array = Any  # a NumPy, JAX or torch array
+
+
+class Batch(NamedTuple):
+    """Training examples."""
+
+    images: Array  # [batch, height, width, channel] float, pixels in -1..1 or scaled latents
+    labels: Array  # [batch] int32, 0 <= label < num_classes
+
+
+class Draws(NamedTuple):
+    """Every random number of one evaluation of the objective (SPEC order)."""
+
+    t_raw: Array  # [batch] float, standard normal, or uniform on [0, 1) for noise_dist "uniform"
+    r_raw: Array  # [batch] float, same law as t_raw
+    noise: Array  # [batch, height, width, channel] float, standard normal: e
+    drop_uniform: Array  # [batch] float, uniform on [0, 1)
+
+
+class Loss(NamedTuple):
+    """The objective and every quantity on the way to it, in the order they are computed."""
+
+    total: Array  # [] float: mean over the batch of weight * squared_error
+    squared_error: Array  # [batch] float: sum over pixels and channels of (u - target)^2
+    weight: Array  # [batch] float, without gradient: 1 / (squared_error + norm_eps)^norm_p
+    v_loss: Array  # [batch] float, monitor only: sum over pixels and channels of (u - v)^2
+    t: Array  # [batch] float, later time
+    r: Array  # [batch] float, earlier time
+    z: Array  # [batch, height, width, channel] float: (1 - t) x + t e
+    v: Array  # [batch, height, width, channel] float: e - x
+    v_g: Array  # [batch, height, width, channel] float: guided velocity, the tangent of z
+    labels_in: Array  # [batch] int32: labels after dropout, num_classes where dropped
+    u: Array  # [batch, height, width, channel] float: average velocity
+    du_dt: Array  # [batch, height, width, channel] float: total derivative of u along (v_g, 0, 1)
+    target: Array  # [batch, height, width, channel] float, without gradient

@@ -1,0 +1,59 @@
+"""Checks at the public border: an array of the wrong shape or kind is named, not broadcast.
+
+Only shapes and dtypes are read, so these run under jit and cost nothing in a compiled step. What
+needs values (labels out of range) is checked where NumPy arrays enter: `check_labels`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from impls.common.config import Config
+from impls.common.draws import image_shape
+from impls.common.records import Batch, Draws
+
+
+def check_step(config: Config, batch: Batch, draws: Draws) -> None:
+    """Raise ValueError unless batch and draws have the shapes that one step needs."""
+    image = image_shape(config.network)
+    rows = len(batch.images) if len(batch.images.shape) else 0
+    _check("images", batch.images, (rows, *image), "float")
+    _check("labels", batch.labels, (rows,), "int")
+    _check("t_raw", draws.t_raw, (rows,), "float")
+    _check("r_raw", draws.r_raw, (rows,), "float")
+    _check("noise", draws.noise, (rows, *image), "float")
+    _check("drop_uniform", draws.drop_uniform, (rows,), "float")
+
+
+def check_sampling(config: Config, noise: Any, labels: Any, times: Sequence[float]) -> None:
+    """Raise ValueError unless noise, labels and times fit together and times fall from 1 to 0."""
+    rows = len(noise) if len(noise.shape) else 0
+    _check("noise", noise, (rows, *image_shape(config.network)), "float")
+    _check("labels", labels, (rows,), "int")
+    falling = all(s > s_next for s, s_next in zip(times[:-1], times[1:], strict=True))
+    if len(times) < 2 or times[0] != 1 or times[-1] != 0 or not falling:
+        listed = [float(s) for s in times]
+        raise ValueError(f"times are {listed}, expected numbers that fall from 1 to 0")
+
+
+def check_labels(config: Config, labels: Any, where: str = "labels") -> None:
+    """Raise ValueError unless every label is one of 0 .. num_classes - 1 (NumPy array)."""
+    outside = labels[(labels < 0) | (labels >= config.network.num_classes)]
+    if outside.size:
+        raise ValueError(
+            f"{where} holds the label {outside.flat[0]}, expected 0 .."
+            f" {config.network.num_classes - 1} for {config.network.num_classes} classes"
+        )
+
+
+def _check(name: str, array: Any, shape: tuple[int, ...], kind: str) -> None:
+    if tuple(array.shape) != shape:
+        hint = (
+            f": pass {name} as [batch]; the objective adds the image axes"
+            if len(shape) == 1
+            else ": images are [batch, height, width, channel]"
+        )
+        raise ValueError(f"{name} has shape {tuple(array.shape)}, expected {shape}{hint}")
+    if kind not in str(array.dtype):
+        raise ValueError(f"{name} has dtype {array.dtype}, expected {kind}")

@@ -1,0 +1,81 @@
+"""The border between NumPy and the device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from impls.common import weights
+from impls.common.config import Config
+
+
+def put(tree: Any) -> Any:
+    """NumPy arrays, in any tree of tuples and dictionaries, as arrays of the default device.
+
+    Raises:
+        ValueError: for float64 without 64-bit mode, which JAX would round to float32 silently.
+    """
+    return jax.tree.map(_put, tree)
+
+
+def get(tree: Any) -> Any:
+    """Arrays of the device, in any tree, as NumPy arrays."""
+    return jax.tree.map(np.asarray, tree)
+
+
+def sync(tree: Any) -> Any:
+    """Wait until every array of the tree is computed, and return the tree."""
+    return jax.block_until_ready(tree)
+
+
+def load_params(config: Config, canonical: dict[str, np.ndarray]) -> Any:
+    """Parameters in this framework's layout from canonical ones (see `impls.common.weights`).
+
+    Raises:
+        ValueError: naming the first tensor that is missing, unknown or of another shape.
+    """
+    weights.check_parameters(config.network, canonical)
+    return put(_nested(canonical))
+
+
+def export_params(config: Config, params: Any) -> dict[str, np.ndarray]:
+    """Canonical name -> NumPy array, the way back from `load_params`."""
+    flat = _flat(get(params))
+    return {tensor.name: flat[tensor.name] for tensor in weights.tensors(config.network)}
+
+
+def init_params(config: Config, seed: int) -> Any:
+    """Parameters before training, the same numbers in both frameworks: see `impls.common.weights`."""
+    return load_params(config, weights.initial_parameters(config.network, seed))
+
+
+def _put(array: Any) -> jax.Array:
+    if np.asarray(array).dtype == np.float64 and not jax.config.jax_enable_x64:
+        raise ValueError(
+            "float64 array given to JAX in 32-bit mode, which would round it silently:"
+            " set JAX_ENABLE_X64=1 or pass float32"
+        )
+    return jnp.asarray(array)
+
+
+def _nested(flat: dict[str, Any]) -> dict[str, Any]:
+    """ "a/b" -> {"a": {"b": …}}: the canonical names are the paths of the flax tree."""
+    tree: dict[str, Any] = {}
+    for name, array in flat.items():
+        *path, leaf = name.split("/")
+        node = tree
+        for part in path:
+            node = node.setdefault(part, {})
+        node[leaf] = array
+    return tree
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for name, node in tree.items():
+        path = prefix + name
+        flat.update(_flat(node, f"{path}/") if isinstance(node, dict) else {path: node})
+    return flat

@@ -1,0 +1,264 @@
+"""The DiT of MeanFlow: u(z, t, h, y), the average velocity over [t - h, t]."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from impls.common.config import Config, Network
+from impls.common.weights import TIME_FEATURES
+
+LAYER_NORM_EPS = 1e-6
+MAX_PERIOD = 10000.0
+
+_xavier = nn.initializers.xavier_uniform()
+_normal = nn.initializers.normal(0.02)
+_zeros = nn.initializers.zeros
+
+
+def sinusoid(time: jax.Array) -> jax.Array:
+    """[cos(f_k t), sin(f_k t)] with f_k = 10000^(-k/128), of the raw time in 0..1.
+
+    Args:
+        time: [batch] float.
+
+    Returns:
+        [batch, 256] in the dtype of `time`.
+    """
+    half = TIME_FEATURES // 2
+    frequencies = np.exp(-math.log(MAX_PERIOD) * np.arange(half) / half)
+    angle = time[:, None] * jnp.asarray(frequencies, time.dtype)
+    return jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=-1)
+
+
+def position_embedding(width: int, grid: int) -> np.ndarray:
+    """Fixed 2-D sine-cosine embedding, tokens in row-major order: [grid * grid, width] float64.
+
+    The first half of the width encodes the column (w), the second the row (h); each half is
+    [sin, cos] of width/4 frequencies 10000^(-k / (width/4)).
+    """
+    quarter = width // 4
+    frequencies = MAX_PERIOD ** (-np.arange(quarter) / quarter)
+    angle = np.arange(grid)[:, None] * frequencies
+    axis = np.concatenate([np.sin(angle), np.cos(angle)], axis=-1)
+    row, column = np.divmod(np.arange(grid * grid), grid)
+    return np.concatenate([axis[column], axis[row]], axis=-1)
+
+
+def modulate(x: jax.Array, shift: jax.Array, scale: jax.Array) -> jax.Array:
+    """x (1 + scale) + shift, with shift and scale [batch, width] per sample."""
+    return x * (1 + scale[:, None]) + shift[:, None]
+
+
+def layer_norm(x: jax.Array) -> jax.Array:
+    """(x - mean) / sqrt(var + 1e-6) over the last axis, without affine parameters.
+
+    The variance is the mean of squared deviations; the official code has flax's default
+    E[x^2] - E[x]^2, which loses digits and agrees to rounding.
+    """
+    norm = nn.LayerNorm(
+        epsilon=LAYER_NORM_EPS, use_bias=False, use_scale=False, use_fast_variance=False
+    )
+    return norm(x)
+
+
+class PatchEmbed(nn.Module):
+    """Patches through one linear layer, plus the position embedding."""
+
+    size: Network
+
+    @nn.compact
+    def __call__(self, z: jax.Array) -> jax.Array:
+        """[batch, height, width, channel] -> [batch, token, width]"""
+        size, patch = self.size, self.size.patch_size
+        grid = size.input_size // patch
+        kernel = self.param(
+            "kernel",
+            nn.initializers.xavier_uniform(in_axis=(0, 1, 2), out_axis=-1),
+            (patch, patch, size.in_channels, size.hidden_size),
+        )
+        bias = self.param("bias", _zeros, (size.hidden_size,))
+        patches = z.reshape(-1, grid, patch, grid, patch, size.in_channels)
+        patches = patches.transpose(0, 1, 3, 2, 4, 5).reshape(z.shape[0], grid * grid, -1)
+        position = jnp.asarray(position_embedding(size.hidden_size, grid), z.dtype)
+        return patches @ kernel.reshape(-1, size.hidden_size) + bias + position
+
+
+class TimeEmbedder(nn.Module):
+    """Sinusoid, Linear, SiLU, Linear: one for t, another for h."""
+
+    size: Network
+
+    @nn.compact
+    def __call__(self, time: jax.Array) -> jax.Array:
+        """[batch] -> [batch, width]"""
+        width = self.size.hidden_size
+        hidden = nn.Dense(width, kernel_init=_normal, name="fc1")(sinusoid(time))
+        return nn.Dense(width, kernel_init=_normal, name="fc2")(nn.silu(hidden))
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention, written out so that a tangent passes through it."""
+
+    size: Network
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[batch, token, width] -> [batch, token, width]"""
+        width, heads = self.size.hidden_size, self.size.num_heads
+        qkv = nn.Dense(3 * width, kernel_init=_xavier, name="qkv")(x)
+        qkv = qkv.reshape(*x.shape[:2], 3, heads, width // heads)
+        q, k, v = qkv.transpose(2, 0, 3, 1, 4)
+        logits = q @ k.swapaxes(-1, -2) * (width // heads) ** -0.5
+        out = (nn.softmax(logits, axis=-1) @ v).swapaxes(1, 2).reshape(x.shape)
+        return nn.Dense(width, kernel_init=_xavier, name="proj")(out)
+
+
+class Mlp(nn.Module):
+    """Linear, tanh-GELU, Linear."""
+
+    size: Network
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[batch, token, width] -> [batch, token, width]"""
+        width = self.size.hidden_size
+        hidden = nn.Dense(int(width * self.size.mlp_ratio), kernel_init=_xavier, name="fc1")(x)
+        return nn.Dense(width, kernel_init=_xavier, name="fc2")(nn.gelu(hidden, approximate=True))
+
+
+class Block(nn.Module):
+    """A DiT block: attention and MLP, each modulated and gated by the condition (adaLN-Zero)."""
+
+    size: Network
+
+    @nn.compact
+    def __call__(self, x: jax.Array, c: jax.Array) -> jax.Array:
+        """x [batch, token, width], c [batch, width] -> [batch, token, width]"""
+        width = self.size.hidden_size
+        chunks = nn.Dense(6 * width, kernel_init=_zeros, name="adaLN")(nn.silu(c))
+        shift_msa, scale_msa, gate_msa, shift_mlp, scale_mlp, gate_mlp = jnp.split(chunks, 6, -1)
+        attn = Attention(self.size, name="attn")(modulate(layer_norm(x), shift_msa, scale_msa))
+        x = x + gate_msa[:, None] * attn
+        mlp = Mlp(self.size, name="mlp")(modulate(layer_norm(x), shift_mlp, scale_mlp))
+        return x + gate_mlp[:, None] * mlp
+
+
+class FinalLayer(nn.Module):
+    """Modulated LayerNorm and a linear layer to the pixels of each patch."""
+
+    size: Network
+
+    @nn.compact
+    def __call__(self, x: jax.Array, c: jax.Array) -> jax.Array:
+        """x [batch, token, width], c [batch, width] -> [batch, token, patch * patch * channel]"""
+        width, pixels = self.size.hidden_size, self.size.patch_size**2 * self.size.in_channels
+        chunks = nn.Dense(2 * width, kernel_init=_zeros, name="adaLN")(nn.silu(c))
+        shift, scale = jnp.split(chunks, 2, -1)
+        x = modulate(layer_norm(x), shift, scale)
+        return nn.Dense(pixels, kernel_init=_zeros, name="linear")(x)
+
+
+class DiT(nn.Module):
+    """The whole network, conditioned on time t, interval h and label y."""
+
+    size: Network
+
+    @nn.compact
+    def __call__(self, z: jax.Array, t: jax.Array, h: jax.Array, labels: jax.Array) -> jax.Array:
+        """z [batch, height, width, channel], t, h, labels [batch] -> u, shaped as z"""
+        size, width = self.size, self.size.hidden_size
+        grid, patch = size.input_size // size.patch_size, size.patch_size
+        x = PatchEmbed(size, name="x_embedder")(z)
+        c = TimeEmbedder(size, name="t_embedder")(t) + TimeEmbedder(size, name="h_embedder")(h)
+        table = nn.Embed(size.num_classes + 1, width, embedding_init=_normal, name="y_embedder")
+        c = c + table(labels)
+        for i in range(size.depth):
+            x = Block(size, name=f"blocks_{i}")(x, c)
+        x = FinalLayer(size, name="final_layer")(x, c)
+        x = x.reshape(-1, grid, grid, patch, patch, size.in_channels)
+        return x.transpose(0, 1, 3, 2, 4, 5).reshape(z.shape)
+
+
+def mean_velocity(
+    config: Config, params: Any, z: jax.Array, t: jax.Array, h: jax.Array, labels: jax.Array
+) -> jax.Array:
+    """Average velocity over [t - h, t]: u(z, t, h, y).
+
+    Args:
+        params: from `load_params` or `init_params`.
+        z: [batch, height, width, channel], the state at time t.
+        t, h: [batch], time in 0..1 and length of the interval.
+        labels: [batch] integer, num_classes for "no label".
+
+    Returns:
+        [batch, height, width, channel]
+    """
+    return _apply(config.network, params, z, t, h, labels)
+
+
+def mean_velocity_jvp(
+    config: Config,
+    params: Any,
+    z: jax.Array,
+    r: jax.Array,
+    t: jax.Array,
+    labels: jax.Array,
+    tangent: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """u and its total derivative: du/dt = tangent . grad_z u + d_t u, with r held fixed.
+
+    The tangent of (z, r, t) is (tangent, 0, 1). This is the dense, official form: every row.
+
+    Returns:
+        u, du_dt: [batch, height, width, channel] each.
+    """
+
+    def u(z: jax.Array, r: jax.Array, t: jax.Array) -> jax.Array:
+        return mean_velocity(config, params, z, t, t - r, labels)
+
+    return jax.jvp(u, (z, r, t), (tangent, jnp.zeros_like(r), jnp.ones_like(t)))
+
+
+def activations(
+    config: Config, params: Any, z: jax.Array, t: jax.Array, h: jax.Array, labels: jax.Array
+) -> dict[str, jax.Array]:
+    """What each module of the network puts out, by canonical module name ("blocks_0/attn")."""
+    intermediates = _intermediates(config.network, params, z, t, h, labels)
+    paths = jax.tree_util.tree_leaves_with_path(intermediates)
+    return {"/".join(key.key for key in path[:-2]): array for path, array in paths}
+
+
+def parameter_shapes(config: Config) -> dict[str, tuple[int, ...]]:
+    """Canonical name -> shape of every parameter that the network itself declares.
+
+    Nothing is allocated, so the largest size costs as little as the smallest.
+    """
+    size = config.network
+    image = jax.ShapeDtypeStruct((1, size.input_size, size.input_size, size.in_channels), "float32")
+    time, label = (jax.ShapeDtypeStruct((1,), dtype) for dtype in ("float32", "int32"))
+    key = jax.ShapeDtypeStruct((2,), "uint32")
+    declared = jax.eval_shape(DiT(size).init, key, image, time, time, label)
+    paths = jax.tree_util.tree_leaves_with_path(declared["params"])
+    return {"/".join(key.key for key in path): array.shape for path, array in paths}
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _apply(size: Network, params: Any, *inputs: jax.Array) -> jax.Array:
+    """Compiled once per size, whatever the method around it; inside another jit it is inlined."""
+    return DiT(size).apply({"params": params}, *inputs)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _intermediates(size: Network, params: Any, *inputs: jax.Array) -> Any:
+    variables = {"params": params}
+    _, state = DiT(size).apply(
+        variables, *inputs, capture_intermediates=True, mutable="intermediates"
+    )
+    return state["intermediates"]

@@ -1,0 +1,38 @@
+"""Sampling: from noise to data in N network calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from impls.common.config import Config
+from impls.common.shapes import check_sampling
+
+from .network import mean_velocity
+
+
+def sample(
+    config: Config, params: Any, noise: jax.Array, labels: jax.Array, times: Sequence[float]
+) -> jax.Array:
+    """Data from noise along the times 1 = s_0 > s_1 > ... > s_N = 0, one network call each.
+
+    z <- z - (s_i - s_{i+1}) u(z, s_i, s_i - s_{i+1}, y)
+
+    Args:
+        noise: [batch, height, width, channel], z at s_0.
+        labels: [batch] integer.
+        times: host numbers, N + 1 of them.
+
+    Raises:
+        ValueError: for times that do not fall from 1 to 0, or an array of another shape.
+    """
+    check_sampling(config, noise, labels, times)
+    z = noise
+    for s, s_next in zip(times[:-1], times[1:], strict=True):
+        t, r = jnp.full(len(z), s, z.dtype), jnp.full(len(z), s_next, z.dtype)
+        h = t - r
+        z = z - h[:, None, None, None] * mean_velocity(config, params, z, t, h, labels)
+    return z

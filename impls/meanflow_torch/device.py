@@ -1,0 +1,54 @@
+"""The border between NumPy and the device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils import _pytree as pytree
+
+from impls.common import weights
+from impls.common.config import Config
+
+
+def put(tree: Any) -> Any:
+    """NumPy arrays, in any tree of tuples and dictionaries, as tensors of the default device."""
+    return pytree.tree_map(_put, tree)
+
+
+def get(tree: Any) -> Any:
+    """Tensors, in any tree, as NumPy arrays."""
+    return pytree.tree_map(lambda tensor: tensor.detach().cpu().numpy(), tree)
+
+
+def sync(tree: Any) -> Any:
+    """Wait until every tensor of the tree is computed, and return the tree."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return tree
+
+
+def load_params(config: Config, canonical: dict[str, np.ndarray]) -> Any:
+    """Parameters in this framework's layout from canonical ones (see `impls.common.weights`).
+
+    The result is a state_dict of `DiT`, with the names and layouts of facebookresearch/DiT.
+
+    Raises:
+        ValueError: naming the first tensor that is missing, unknown or of another shape.
+    """
+    return put(weights.to_torch(config.network, canonical))
+
+
+def export_params(config: Config, params: Any) -> dict[str, np.ndarray]:
+    """Canonical name -> NumPy array, the way back from `load_params`."""
+    return weights.from_torch(config.network, get(params))
+
+
+def init_params(config: Config, seed: int) -> Any:
+    """Parameters before training, the same numbers in both frameworks: see `impls.common.weights`."""
+    return load_params(config, weights.initial_parameters(config.network, seed))
+
+
+def _put(array: Any) -> torch.Tensor:
+    return torch.tensor(np.asarray(array), device=torch.get_default_device())

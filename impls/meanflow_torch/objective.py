@@ -1,0 +1,150 @@
+"""The MeanFlow objective, one function per step, in the official order.
+
+Rows are samples; times are [batch], images [batch, height, width, channel]. The objective adds
+the image axes. Every random number comes in as an argument (see `impls.common.draws`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from impls.common.config import Config
+from impls.common.records import Batch, Draws, Loss
+from impls.common.shapes import check_step
+
+from .network import mean_velocity, mean_velocity_jvp
+
+
+def times(config: Config, draws: Draws) -> tuple[torch.Tensor, torch.Tensor]:
+    """Later and earlier time of each row, r <= t; the first int(B data_proportion) rows r = t.
+
+    logit_normal: sigmoid(P_std raw + P_mean);  uniform: raw;  t = max, r = min
+    """
+    method = config.method
+    t, r = draws.t_raw, draws.r_raw
+    if method.noise_dist == "logit_normal":
+        t, r = (torch.sigmoid(raw * method.P_std + method.P_mean) for raw in (t, r))
+    t, r = torch.maximum(t, r), torch.minimum(t, r)
+    num_equal = int(len(t) * method.data_proportion)
+    return t, torch.where(_rows(t) < num_equal, t, r)
+
+
+def interpolate(
+    x: torch.Tensor, noise: torch.Tensor, t: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Noisy state and its velocity: z = (1 - t) x + t e, v = e - x"""
+    t = _image_axes(t)
+    return (1 - t) * x + t * noise, noise - x
+
+
+def guided_velocity(
+    config: Config,
+    params: Any,
+    z: torch.Tensor,
+    t: torch.Tensor,
+    v: torch.Tensor,
+    labels: torch.Tensor,
+) -> torch.Tensor:
+    """Guided velocity field, without gradient.
+
+    kappa = 0:  v_g = v_u + omega (v - v_u)
+    kappa > 0:  v_g = omega v + (1 - omega - kappa) v_u + kappa v_c
+    outside t_start <= t <= t_end, or guidance_eq "none":  v_g = v
+    with v_u = u(z, t, 0, null), v_c = u(z, t, 0, y)
+    """
+    method = config.method
+    if method.guidance_eq == "none":
+        return v
+    inside = (t >= method.t_start) & (t <= method.t_end)
+    omega = _image_axes(torch.ones_like(t).masked_fill(inside, method.omega))
+    kappa = _image_axes(torch.zeros_like(t).masked_fill(inside, method.kappa))
+    h = torch.zeros_like(t)
+    null = torch.full_like(labels, config.network.num_classes)
+    params = {name: tensor.detach() for name, tensor in params.items()}
+    v_u = mean_velocity(config, params, z, t, h, null)
+    if method.kappa == 0:
+        return v_u + omega * (v - v_u)
+    v_c = mean_velocity(config, params, z, t, h, labels)
+    return omega * v + (1 - omega - kappa) * v_u + kappa * v_c
+
+
+def drop_labels(
+    config: Config, labels: torch.Tensor, v: torch.Tensor, v_g: torch.Tensor, draws: Draws
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Label dropout: as many of the *first* rows as uniforms fall below class_dropout_prob.
+
+    A dropped row gets the null label and loses its guidance: y := num_classes, v_g := v.
+
+    Returns:
+        v_g, labels_in
+    """
+    num_drop = (draws.drop_uniform < config.method.class_dropout_prob).sum()
+    dropped = _rows(labels) < num_drop
+    labels_in = torch.where(dropped, config.network.num_classes, labels).to(labels.dtype)
+    return torch.where(_image_axes(dropped), v, v_g), labels_in
+
+
+def target(
+    v_g: torch.Tensor, du_dt: torch.Tensor, t: torch.Tensor, r: torch.Tensor
+) -> torch.Tensor:
+    """Regression target for the average velocity, without gradient.
+
+    u_tgt = v_g - clip(t - r, 0, 1) du/dt      (MeanFlow identity, with r held fixed)
+    """
+    return (v_g - _image_axes(torch.clip(t - r, 0, 1)) * du_dt).detach()
+
+
+def squared_error(u: torch.Tensor, u_target: torch.Tensor) -> torch.Tensor:
+    """Per-sample squared error, a sum over pixels and channels: [batch]"""
+    return torch.square(u - u_target).sum((1, 2, 3))
+
+
+def adaptive_weight(config: Config, error: torch.Tensor) -> torch.Tensor:
+    """Weight of each sample, without gradient: w = 1 / (s + norm_eps)^norm_p"""
+    return (1 / (error + config.method.norm_eps) ** config.method.norm_p).detach()
+
+
+def loss(config: Config, params: Any, batch: Batch, draws: Draws) -> Loss:
+    """The MeanFlow loss: mean over the batch of w ||u - u_tgt||^2.
+
+    Args:
+        params: from `load_params` or `init_params`.
+        batch: images [batch, height, width, channel], labels [batch].
+        draws: t_raw, r_raw, noise, drop_uniform, see `impls.common.records.Draws`.
+
+    Raises:
+        ValueError: for an array of another shape or kind, naming it.
+    """
+    check_step(config, batch, draws)
+    t, r = times(config, draws)
+    z, v = interpolate(batch.images, draws.noise, t)
+    v_g = guided_velocity(config, params, z, t, v, batch.labels)
+    v_g, labels_in = drop_labels(config, batch.labels, v, v_g, draws)
+    u, du_dt = mean_velocity_jvp(config, params, z, r, t, labels_in, v_g)
+    u_target = target(v_g, du_dt, t, r)
+    error = squared_error(u, u_target)
+    weight = adaptive_weight(config, error)
+    total = (weight * error).mean()
+    v_loss = squared_error(u, v)
+    return Loss(total, error, weight, v_loss, t, r, z, v, v_g, labels_in, u, du_dt, u_target)
+
+
+def loss_and_gradient(config: Config, params: Any, batch: Batch, draws: Draws) -> tuple[Loss, Any]:
+    """The loss and the gradient of its total, in the tree of `params`."""
+    params = {name: tensor.detach().requires_grad_() for name, tensor in params.items()}
+    out = loss(config, params, batch, draws)
+    gradient = torch.autograd.grad(out.total, list(params.values()))
+    out = Loss(*(tensor.detach() for tensor in out))
+    return out, dict(zip(params, gradient, strict=True))
+
+
+def _image_axes(x: torch.Tensor) -> torch.Tensor:
+    """[batch] -> [batch, 1, 1, 1]"""
+    return x[:, None, None, None]
+
+
+def _rows(x: torch.Tensor) -> torch.Tensor:
+    """0, 1, 2, … along the batch: [batch]"""
+    return torch.arange(len(x), device=x.device)

@@ -1,0 +1,77 @@
+"""Every act of the project: `nox -l` lists them, `nox -s NAME -- …` passes options on."""
+
+from __future__ import annotations
+
+import nox
+
+nox.needs_version = ">=2024.4.15"
+nox.options.reuse_venv = "yes"  # the second run of a session starts at once
+nox.options.sessions = ["verify", "tests", "lint", "types"]
+
+IMPLEMENTATIONS = {"jax": "impls.meanflow_jax", "torch": "impls.meanflow_torch"}
+
+
+def install(session: nox.Session, *extras: str) -> None:
+    """Install the project with extras, at the pinned versions."""
+    project = f".[{','.join(extras)}]" if extras else "."
+    session.install("-c", "constraints.txt", "-e", project)
+
+
+@nox.session
+def verify(session: nox.Session) -> None:
+    """Check both implementations against the reference, the official numbers and each other."""
+    install(session, "jax", "torch")
+    session.run("meanflow", "verify", *session.posargs)
+
+
+@nox.session(name="verify-jax")
+def verify_jax(session: nox.Session) -> None:
+    """The same for JAX alone, in an environment without torch."""
+    install(session, "jax")
+    session.run("meanflow", "verify", *session.posargs)
+
+
+@nox.session(name="verify-torch")
+def verify_torch(session: nox.Session) -> None:
+    """The same for PyTorch alone, in an environment without JAX."""
+    install(session, "torch")
+    session.run("meanflow", "verify", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The test suite; `nox -s tests -- --slow` adds the slow ones."""
+    install(session, "jax", "torch", "dev")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Ruff: rules and format."""
+    session.install("-c", "constraints.txt", "ruff")
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Mypy, strict, on what is shared and on what judges."""
+    install(session, "dev")
+    session.run("mypy", *session.posargs)
+
+
+@nox.session(default=False)
+def golden(session: nox.Session) -> None:
+    """Run the official code of a checkout: `-- --official PATH --golden FOLDER --output FOLDER`.
+
+    In the official code's own pinned environment. See verify/golden_writer.py for its options.
+    """
+    session.install("-r", "verify/golden_requirements.txt")
+    session.run("python", "verify/golden_writer.py", *session.posargs)
+
+
+@nox.session(default=False)
+def tolerances(session: nox.Session) -> None:
+    """Measure anew what NumPy's float32 rounding does, and store it in verify/tolerances.json."""
+    install(session)
+    session.run("python", "-m", "verify.tolerances")

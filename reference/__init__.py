@@ -1,0 +1,43 @@
+"""The arbiter: MeanFlow in NumPy float64, with every derivative written by hand.
+
+It imports nothing of impls, and offers the names of the protocol where they make sense, so it is
+itself a subject of the verification suite.
+"""
+
+from .device import export_params, get, load_params, put, sync
+from .network import activations, mean_velocity, mean_velocity_jvp
+from .objective import (
+    Loss,
+    adaptive_weight,
+    drop_labels,
+    guided_velocity,
+    interpolate,
+    loss,
+    loss_and_gradient,
+    squared_error,
+    target,
+    times,
+)
+from .sample import sample
+
+__all__ = [
+    "Loss",
+    "activations",
+    "adaptive_weight",
+    "drop_labels",
+    "export_params",
+    "get",
+    "guided_velocity",
+    "interpolate",
+    "load_params",
+    "loss",
+    "loss_and_gradient",
+    "mean_velocity",
+    "mean_velocity_jvp",
+    "put",
+    "sample",
+    "squared_error",
+    "sync",
+    "target",
+    "times",
+]

@@ -1,0 +1,1 @@
+"""Every number as a record with its provenance."""

@@ -1,0 +1,177 @@
+"""The official code's own numbers: every array of every golden case.
+
+The stored arrays are float32, so in either dtype the tolerance is that of float32. It is measured
+on the folder at hand: FACTOR times the distance of the reference in float32 from float64.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+import reference
+from verify.cases import Array, as_dtype
+from verify.compare import Error, mismatches, relative_error, row_error, worst
+from verify.golden import GoldenCase
+from verify.probe import Host, Probe
+from verify.registry import NotApplicable, check
+from verify.tolerances import rounding_tolerance
+
+STEP = "loss_and_gradient load_params export_params"
+
+
+@functools.cache
+def _reference_step(case: GoldenCase, dtype: type) -> tuple[Any, dict[str, Array]]:
+    return reference.loss_and_gradient(
+        case.config, *as_dtype((case.params, case.batch, case.draws), dtype)
+    )
+
+
+def _distance(case: GoldenCase, field: str) -> float:
+    """Distance of a field of the reference's float32 loss from its float64 one.
+
+    v_loss is a sum of squares of u - v, so it inherits at least the distance of u: that NumPy's
+    pairwise summation averages it away does not mean that other summations do.
+    """
+    narrow, wide = (_reference_step(case, dtype)[0] for dtype in (np.float32, np.float64))
+    own = row_error(getattr(narrow, field), getattr(wide, field))
+    return max(own, _distance(case, "u")) if field == "v_loss" else own
+
+
+def _fields_error(probe: Probe, **stored: str) -> Error:
+    """Worst of fields of the loss (keyword) against stored arrays (value), over all cases."""
+    errors: dict[str, float] = {}
+    for case in _golden(probe):
+        for field, name in stored.items():
+            actual = getattr(probe.step(case)[0], field)
+            error = row_error(actual, case.arrays[name].reshape(np.shape(actual)))
+            tolerance = rounding_tolerance(np.float32, _distance(case, field))
+            errors[f"{case.name} {name}"] = Error(error, "", tolerance)
+    return worst(errors)
+
+
+def _golden(probe: Probe) -> tuple[GoldenCase, ...]:
+    if not probe.golden:
+        raise NotApplicable("no golden folder was given")
+    return probe.golden
+
+
+@check("official", STEP)
+def official_times_match(probe: Probe) -> float:
+    """jvp_t and jvp_r: the times that the official code hands to its JVP."""
+    return _fields_error(probe, t="jvp_t", r="jvp_r")
+
+
+@check("official", STEP)
+def official_state_matches(probe: Probe) -> float:
+    """jvp_z: the noisy state."""
+    return _fields_error(probe, z="jvp_z")
+
+
+@check("official", STEP)
+def official_tangent_matches(probe: Probe) -> float:
+    """jvp_tangent: the guided velocity after label dropout."""
+    return _fields_error(probe, v_g="jvp_tangent")
+
+
+@check("official", STEP)
+def official_mean_velocity_matches(probe: Probe) -> float:
+    """jvp_u: the network's answer in the official code."""
+    return _fields_error(probe, u="jvp_u")
+
+
+@check("official", STEP)
+def official_derivative_matches(probe: Probe) -> float:
+    """jvp_du_dt: the official Jacobian-vector product."""
+    return _fields_error(probe, du_dt="jvp_du_dt")
+
+
+@check("official", STEP)
+def official_velocity_loss_matches(probe: Probe) -> float:
+    """v_loss: the official monitor, per sample."""
+    return _fields_error(probe, v_loss="v_loss")
+
+
+@check("official", STEP)
+def official_loss_matches(probe: Probe) -> float:
+    """loss: the official loss value."""
+    return _fields_error(probe, total="loss")
+
+
+@check("official", STEP)
+def official_gradients_match(probe: Probe) -> float:
+    """grad/<name>: every official gradient tensor that is stored."""
+    errors: dict[str, float] = {}
+    for case in _golden(probe):
+        stored = {name: array for name, array in case.arrays.items() if name.startswith("grad/")}
+        if not stored:
+            continue
+        gradient = probe.step(case)[1]
+        tolerance = rounding_tolerance(np.float32, _gradient_distance(case))
+        for name, array in stored.items():
+            canonical = case.official_names[name.removeprefix("grad/")]
+            error = relative_error(gradient[canonical], array)
+            errors[f"{case.name} {name}"] = Error(error, "", tolerance)
+    if not errors:
+        raise NotApplicable("the golden folder stores no gradient tensors")
+    return worst(errors)
+
+
+@check("official", STEP)
+def official_gradient_norms_match(probe: Probe) -> float:
+    """grad_norms: the norm of every official gradient tensor, by name."""
+    errors: dict[str, float] = {}
+    for case in _golden(probe):
+        gradient = probe.step(case)[1]
+        names = [case.official_names[name] for name in case.arrays["grad_names"].tolist()]
+        norms = np.array([np.linalg.norm(gradient[name].astype(np.float64)) for name in names])
+        error = row_error(norms, case.arrays["grad_norms"])
+        tolerance = rounding_tolerance(np.float32, _gradient_distance(case))
+        errors[case.name] = Error(error, "", tolerance)
+    return worst(errors)
+
+
+def _gradient_distance(case: GoldenCase) -> float:
+    """Distance of the reference's float32 gradient from its float64 one: the worst tensor's."""
+    narrow, wide = (_reference_step(case, dtype)[1] for dtype in (np.float32, np.float64))
+    return max(relative_error(narrow[name], wide[name]) for name in wide)
+
+
+@check("official", "sample load_params")
+def official_samples_match(probe: Probe) -> float:
+    """sample_s1, _s2, _s4: the official sampler from the stored noise."""
+    errors: dict[str, float] = {}
+    for case in _golden(probe):
+        noise = case.arrays["sample_noise"]
+        labels = case.batch.labels[: len(noise)]
+        for name in case.samplers:
+            times = tuple(float(s) for s in case.arrays[f"{name}_times"])
+            arguments = (noise, labels, Host(times))
+            actual = probe.call("sample", case.config, probe.params(case), *arguments)
+            low, high = (
+                reference.sample(case.config, *as_dtype((case.params, noise), dtype), labels, times)
+                for dtype in (np.float32, np.float64)
+            )
+            tolerance = rounding_tolerance(np.float32, row_error(low, high))
+            error = row_error(actual, case.arrays[name])
+            errors[f"{case.name} {name}"] = Error(error, "", tolerance)
+    if not errors:
+        raise NotApplicable("the golden folder stores no samples")
+    return worst(errors)
+
+
+@check("official", "load_params export_params", exact=True)
+def official_parameters_round_trip(probe: Probe) -> float:
+    """params: official names -> canonical -> subject -> official names, bit for bit."""
+    from impls.common import weights
+
+    errors: dict[str, float] = {}
+    for case in _golden(probe):
+        exported = probe.subject.export_params(case.config, probe.params(case).value)
+        back = weights.to_official(case.config.network, exported)
+        for official, canonical in case.official_names.items():
+            expected = case.params[canonical].astype(probe.dtype)
+            errors[f"{case.name} {official}"] = mismatches(back[official], expected)
+    return worst(errors)

@@ -1,0 +1,79 @@
+"""Distances between arrays. A NaN stays a NaN, and NaN <= tolerance is false."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+class Error(float):
+    """A worst error, with the place where it was found and, when known there, its tolerance."""
+
+    where: str
+    tolerance: float | None
+
+    def __new__(cls, value: float, where: str = "", tolerance: float | None = None) -> Error:
+        error = super().__new__(cls, value)
+        error.where, error.tolerance = where, tolerance
+        return error
+
+
+def relative_error(actual: Array, expected: Array) -> float:
+    """Largest |actual - expected| over the largest |expected| of the whole array.
+
+    The scale is a maximum, so the number of entries does not enter. Where everything expected is
+    zero, nothing else will do: the error is 0 or infinite. Another shape is infinitely wrong.
+    """
+    return _relative(actual, expected, axes=None)
+
+
+def row_error(actual: Array, expected: Array) -> float:
+    """The worst `relative_error` over the rows (samples): each is judged by its own scale."""
+    return _relative(actual, expected, axes=tuple(range(1, np.ndim(expected))))
+
+
+def mismatches(actual: Array, expected: Array) -> float:
+    """Number of entries that are not identical, bit for bit; infinite for another shape or dtype."""
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    if actual.shape != expected.shape or actual.dtype != expected.dtype:
+        return float("inf")
+    same = actual == expected
+    if expected.dtype.kind in "fc":
+        same &= np.signbit(actual.real) == np.signbit(expected.real)
+    return float(np.sum(~same))
+
+
+def worst(errors: Mapping[str, float]) -> Error:
+    """The largest of named errors; a NaN is the largest of all."""
+    if not errors:
+        raise ValueError("a check compared nothing")
+
+    def size(name: str) -> float:
+        value = float(errors[name])
+        tolerance = getattr(errors[name], "tolerance", None)
+        value = value / tolerance if tolerance else value
+        return float("inf") if np.isnan(value) else value
+
+    name = max(errors, key=size)
+    error = errors[name]
+    inner = getattr(error, "where", "")
+    where = f"{name}: {inner}" if inner else name
+    return Error(error, where, getattr(error, "tolerance", None))
+
+
+def _relative(actual: Array, expected: Array, axes: tuple[int, ...] | None) -> float:
+    actual, expected = np.asarray(actual), np.asarray(expected, np.float64)
+    if actual.shape != expected.shape:
+        return float("inf")
+    if not expected.size:
+        raise ValueError("nothing to compare: the arrays are empty")
+    difference = np.abs(actual.astype(np.float64) - expected).max(axis=axes)
+    scale = np.abs(expected).max(axis=axes)
+    zero = np.where(difference == 0, 0.0, np.where(np.isnan(difference), np.nan, np.inf))
+    safe = np.where(scale == 0, 1.0, scale)
+    return float(np.max(np.where(scale == 0, zero, difference / safe)))

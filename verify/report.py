@@ -1,0 +1,178 @@
+"""What a run found, for people (tables of 80 columns), for scripts (JSON) and for the archive."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections import Counter
+from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from results.environment import environment
+from results.schema import Record, append
+from verify.runner import FAIL, NOT_APPLICABLE, PASS, Outcome, Report
+
+FORMAT = 1
+SUBJECTS_PER_TABLE = 2  # what 80 columns hold
+NAME_WIDTH = 38
+DTYPES = ("float64", "float32")
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Tables by family, then every failure with its place, then one line per subject."""
+    console.print(
+        "Worst error of each check, with the largest that is allowed. Errors are relative to the\n"
+        "largest entry of the sample or tensor, against the float64 reference, unless the check's\n"
+        "sentence says otherwise (meanflow verify --list). Exact checks allow 0.",
+        style="dim",
+    )
+    single = [outcome for outcome in report.outcomes if outcome.family != "cross"]
+    crossed = [outcome for outcome in report.outcomes if outcome.family == "cross"]
+    for outcomes in (single, crossed):
+        names = list(dict.fromkeys(outcome.subject for outcome in outcomes))
+        for start in range(0, len(names), SUBJECTS_PER_TABLE):
+            shown = names[start : start + SUBJECTS_PER_TABLE]
+            chosen = [outcome for outcome in outcomes if outcome.subject in shown]
+            console.print(_table(chosen, shown, report))
+    for outcome in report.failed:
+        console.print(_failure(outcome))
+    console.print()
+    for line in summary(report):
+        console.print(line)
+
+
+def _table(outcomes: list[Outcome], subjects: list[str], report: Report) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("check", width=NAME_WIDTH, no_wrap=True)
+    dtypes = [dtype for dtype in DTYPES if any(o.dtype == dtype for o in outcomes)]
+    for dtype in dtypes:
+        for subject in subjects:
+            table.add_column(f"{dtype[5:]} bit\n{_short(subject)}", justify="right", max_width=12)
+        table.add_column("\nallow", justify="right", style="dim")
+    for family, members in groupby(outcomes, key=lambda outcome: outcome.family):
+        rows = list(members)
+        title = f"{family}  {_counts(rows)}, {report.seconds[family]:.1f} s"
+        table.add_row(Text(title, style="bold"))
+        for name in dict.fromkeys(outcome.check for outcome in rows):
+            table.add_row(
+                f" {name}", *_cells([o for o in rows if o.check == name], subjects, dtypes)
+            )
+    return table
+
+
+def _cells(rows: list[Outcome], subjects: list[str], dtypes: list[str]) -> list[Text]:
+    cells = []
+    found = {(outcome.dtype, outcome.subject): outcome for outcome in rows}
+    for dtype in dtypes:
+        here = [found[dtype, subject] for subject in subjects]
+        cells += [_cell(outcome) for outcome in here]
+        allowed = [outcome.tolerance for outcome in here if outcome.tolerance is not None]
+        cells.append(Text(_number(max(allowed)) if allowed else ""))
+    return cells
+
+
+def _cell(outcome: Outcome) -> Text:
+    if outcome.status == NOT_APPLICABLE:
+        return Text("-", style="dim")
+    number = "?" if outcome.error is None else _number(outcome.error)
+    if outcome.status == PASS:
+        return Text(number, style="green")
+    return Text(f"X{number}", style="bold red")
+
+
+def _number(value: float) -> str:
+    """Five characters: 0, 3e-16, 1e+02, inf."""
+    return "0" if value == 0 else f"{value:.0e}"
+
+
+def _short(subject: str) -> str:
+    """impls.meanflow_jax -> jax; a pair keeps its sign."""
+    parts = [part.removeprefix("impls.").removeprefix("meanflow_") for part in subject.split(" ~ ")]
+    return "~".join(parts)
+
+
+def _counts(outcomes: list[Outcome]) -> str:
+    counts = Counter(outcome.status for outcome in outcomes)
+    said = [f"{counts[PASS]} of {counts[PASS] + counts[FAIL]} pass"]
+    if counts[NOT_APPLICABLE]:
+        said.append(f"{counts[NOT_APPLICABLE]} n/a")
+    return ", ".join(said)
+
+
+def _failure(outcome: Outcome) -> Text:
+    measured = "" if outcome.error is None else f" error {outcome.error:.2e}"
+    allowed = "" if outcome.tolerance is None else f", allowed {outcome.tolerance:.2e}"
+    text = f"\nFAIL {outcome.check} ({outcome.subject}, {outcome.dtype}){measured}{allowed}"
+    return Text(f"{text}\n     {outcome.detail}", style="red")
+
+
+def summary(report: Report) -> list[str]:
+    """One line per subject and pair, and the total time."""
+    lines = []
+    for subject in dict.fromkeys(outcome.subject for outcome in report.outcomes):
+        rows = [outcome for outcome in report.outcomes if outcome.subject == subject]
+        count = len({outcome.check for outcome in rows})
+        verdict = "FAIL" if any(outcome.status == FAIL for outcome in rows) else "pass"
+        lines.append(f"{verdict}  {subject}: {count} checks, {_counts(rows)}")
+    lines.append(f"{sum(report.seconds.values()):.0f} seconds")
+    return lines
+
+
+def write_json(report: Report, path: Path) -> None:
+    """The run as JSON: format, environment, outcomes, seconds per family."""
+    content: dict[str, Any] = {
+        "format": FORMAT,
+        "environment": environment(),
+        "outcomes": [_plain(outcome) for outcome in report.outcomes],
+        "seconds": report.seconds,
+    }
+    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _plain(outcome: Outcome) -> dict[str, Any]:
+    """JSON has no infinity: an infinite error becomes null, and its detail says so."""
+    plain = asdict(outcome)
+    if outcome.error is not None and outcome.error == float("inf"):
+        plain |= {"error": None, "detail": f"infinite: {outcome.detail}"}
+    return plain
+
+
+def write_records(report: Report, folder: Path) -> Path:
+    """Append one record per subject, family and dtype: the outcome nearest to its tolerance."""
+    now = datetime.datetime.now(datetime.UTC)
+    where = environment()
+    records = []
+    key = lambda outcome: (outcome.subject, outcome.family, outcome.dtype)  # noqa: E731
+    rows = sorted((o for o in report.outcomes if o.status != NOT_APPLICABLE), key=key)
+    for (subject, family, dtype), members in groupby(rows, key=key):
+        found = list(members)
+        nearest = max(found, key=_share)
+        records.append(
+            Record(
+                subject=subject,
+                what=f"verify/{family}/{nearest.check}",
+                value=nearest.error,
+                unit="1",
+                tolerance=nearest.tolerance,
+                detail=f"nearest to its tolerance of {_counts(found)}; {nearest.detail}",
+                dtype=dtype,
+                date=now.isoformat(timespec="seconds"),
+                **where,
+            )
+        )
+    path = folder / f"verify-{now:%Y-%m-%d}.jsonl"
+    append(records, path)
+    return path
+
+
+def _share(outcome: Outcome) -> float:
+    """Error as a share of the tolerance; failures without a number come first."""
+    if outcome.error is None or outcome.tolerance is None:
+        return float("inf")
+    return outcome.error / outcome.tolerance if outcome.tolerance else outcome.error

@@ -1,0 +1,85 @@
+"""How much rounding is excused, and why.
+
+The measure is what NumPy itself does: the reference, run in float32 through the same check, lies at
+some distance d from its float64 answer. Another float32 evaluation of the same mathematics may sum
+in another order and call another exp, and gets FACTOR times d. A float64 evaluation gets the same,
+scaled by the ratio of the units of rounding, and FACTOR_FLOAT64 once more, because double-precision
+elementary functions are good to several units where single-precision ones are nearly exact. Where a
+check has an error of its own even in float64 (a finite difference), FACTOR times the reference's
+float64 distance is added. Nothing is scaled by an array's size or loosened for a backend.
+
+The distances of the built-in cases are stored in tolerances.json, so that a tolerance does not move
+from machine to machine; `python -m verify.tolerances` measures them anew. Golden folders of other
+sizes bring other distances, which are measured by the same rule when they are checked.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FACTOR = 8.0
+FACTOR_FLOAT64 = 8.0
+HALF_UNIT = {np.float32: 2.0**-24, np.float64: 2.0**-53}  # relative size of one rounding
+STORED = Path(__file__).with_suffix(".json")
+
+
+def rounding_tolerance(dtype: Any, distance32: float, distance64: float = 0.0) -> float:
+    """Tolerance of a dtype from the reference's distances in float32 and float64."""
+    tolerance = FACTOR * max(distance32, HALF_UNIT[np.float32])
+    if dtype == np.float32:
+        return tolerance
+    scale = HALF_UNIT[np.float64] / HALF_UNIT[np.float32] * FACTOR_FLOAT64
+    return tolerance * scale + FACTOR * distance64
+
+
+def tolerance(check: str, dtype: Any) -> tuple[float, str]:
+    """Stored tolerance of a check and its reason.
+
+    Raises:
+        KeyError: for a check that was never measured.
+    """
+    entry = _stored()[check]
+    return rounding_tolerance(dtype, entry["float32"], entry["float64"]), entry["reason"]
+
+
+@functools.cache
+def _stored() -> dict[str, Any]:
+    stored: dict[str, Any] = json.loads(STORED.read_text())
+    return stored
+
+
+def measure() -> dict[str, dict[str, Any]]:
+    """Distance of the reference in each dtype from its float64 answers, for every check.
+
+    A check that cannot say anything in float32 is measured in float64 alone.
+    """
+    from verify.runner import distances
+
+    entries: dict[str, dict[str, Any]] = {}
+    for name, found in distances().items():
+        d32, d64 = (_two_digits(found.get(key, (0.0, ""))[0]) for key in ("float32", "float64"))
+        where = found.get("float32", found.get("float64", (0.0, "")))[1]
+        reason = (
+            f"NumPy lies {d32:.1e} in float32 and {d64:.1e} in float64 from the answer ({where})"
+        )
+        entries[name] = {"float32": d32, "float64": d64, "reason": reason}
+    return entries
+
+
+def _two_digits(value: float) -> float:
+    """Rounded up to two digits, so that a stored number is readable and never too small."""
+    if value == 0:
+        return 0.0
+    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return float(f"{math.ceil(value / unit) * unit:.1e}")
+
+
+if __name__ == "__main__":
+    STORED.write_text(json.dumps(measure(), indent=1) + "\n")
+    print(f"wrote {STORED.name}")
