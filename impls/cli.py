@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
 import tyro
@@ -53,7 +54,7 @@ def verify(
         return 0
     cases = load_golden(golden or BUNDLED)
     _check_writable(json)
-    modules = _load_subjects(subjects, console)
+    modules = _load_subjects(subjects)
     with console.status("") as status:
         found = run(modules, checks, cases, progress=status.update)
     reports.print_report(found, console)
@@ -67,13 +68,14 @@ def verify(
     return 1 if found.failed else 0
 
 
-def _load_subjects(names: Sequence[str], console: object) -> list[tuple[str, object]]:
+def _load_subjects(names: Sequence[str]) -> list[tuple[str, ModuleType]]:
     """Modules by name; of the default ones, those whose framework is installed."""
     from verify.probe import NotInstalled, load_subject
 
     if names:
         return [(name, load_subject(name)) for name in names]
-    modules, missing = [], []
+    modules: list[tuple[str, ModuleType]] = []
+    missing = []
     for name in SUBJECTS:
         try:
             modules.append((name, load_subject(name)))

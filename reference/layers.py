@@ -25,7 +25,7 @@ GELU_CUBIC = 0.044715
 
 
 def silu(x: Array) -> Array:
-    """silu(x) = x sigmoid(x)"""
+    """SiLU: x sigmoid(x)"""
     return x / (1 + np.exp(-x))
 
 
@@ -36,7 +36,7 @@ def silu_jacobian(x: Array, d: Array) -> Array:
 
 
 def gelu(x: Array) -> Array:
-    """gelu(x) = x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), the tanh form of the official code"""
+    """GELU in its tanh form: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))"""
     return 0.5 * x * (1 + np.tanh(GELU_SCALE * (x + GELU_CUBIC * x**3)))
 
 

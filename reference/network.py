@@ -1,4 +1,4 @@
-"""The DiT in NumPy, walked three ways: its value, a tangent pushed forward, a cotangent pulled back.
+"""The DiT in NumPy, walked three ways: the value, a tangent forward, a cotangent back.
 
 `_forward` computes the value and keeps on a tape what the derivatives need. `_push` carries a
 tangent of (z, t, h) through the same layers by hand; `_pull` carries a cotangent of u back to the

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ def sample(
         times: host numbers, N + 1 of them.
     """
     z = noise
-    for s, s_next in zip(times[:-1], times[1:], strict=True):
+    for s, s_next in pairwise(times):
         t, r = np.full(len(z), s, z.dtype), np.full(len(z), s_next, z.dtype)
         h = t - r
         z = z - h[:, None, None, None] * mean_velocity(config, params, z, t, h, labels)

@@ -18,6 +18,7 @@ class Error(float):
     tolerance: float | None
 
     def __new__(cls, value: float, where: str = "", tolerance: float | None = None) -> Error:
+        """Make a float that remembers where it was measured."""
         error = super().__new__(cls, value)
         error.where, error.tolerance = where, tolerance
         return error
@@ -38,7 +39,7 @@ def row_error(actual: Array, expected: Array) -> float:
 
 
 def mismatches(actual: Array, expected: Array) -> float:
-    """Number of entries that are not identical, bit for bit; infinite for another shape or dtype."""
+    """Number of entries that differ in any bit; infinite for another shape or dtype."""
     actual, expected = np.asarray(actual), np.asarray(expected)
     if actual.shape != expected.shape or actual.dtype != expected.dtype:
         return float("inf")

@@ -36,7 +36,8 @@ traverse_util: Any = importlib.import_module("flax.traverse_util")  # has no typ
 
 JAX_VERSION = "0.4.27"
 TOLERANCE = 1e-5  # on max|a - b| / max|b|; seven recomputed cases were bit-equal
-# Wider, as Adam divides rounding by nearly zero gradients (a key bias has none but rounding): five steps
+# Wider, as Adam divides rounding by nearly zero gradients (that of a key bias is rounding alone):
+# five steps
 # compiled in different ways differ by 3e-5. Measured mistakes: beta2 0.999 for 0.95 makes 1e-3,
 # an EMA of the parameters before the update 5e-3.
 TRAINING_TOLERANCE = 1e-4
@@ -194,7 +195,7 @@ def train(model: Any, named_params: Arrays, training: Arrays, steps: list[Arrays
         "config": None,
         "lr": training["learning_rate"],
         "ema_fn": module.ema_schedules(types.SimpleNamespace(training=schedule)),
-        "latent_mnger": types.SimpleNamespace(cached_encode=lambda latents, rng: latents),
+        "latent_mnger": types.SimpleNamespace(cached_encode=lambda latents, rng: latents),  # noqa: ARG005
     }
 
     def device_step(state: Any, batch: Arrays, draws: Arrays) -> Any:

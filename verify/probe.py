@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -103,8 +103,9 @@ def load_subject(name: str) -> ModuleType:
         NotInstalled: when a package that the subject imports is missing.
         SubjectError: when there is no such module, or it offers nothing of the protocol.
     """
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 from collections import Counter
 from dataclasses import asdict
@@ -145,7 +145,7 @@ def _plain(outcome: Outcome) -> dict[str, Any]:
 
 def write_records(report: Report, folder: Path) -> Path:
     """Append one record per subject, family and dtype: the outcome nearest to its tolerance."""
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     where = environment()
     records = []
     key = lambda outcome: (outcome.subject, outcome.family, outcome.dtype)  # noqa: E731

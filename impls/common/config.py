@@ -104,6 +104,8 @@ class Network:
 
 
 class Section(BaseModel):
+    """A frozen group of keys; unknown ones are refused."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 

@@ -7,6 +7,7 @@ needs values (labels out of range) is checked where NumPy arrays enter: `check_l
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from impls.common.config import Config
@@ -31,7 +32,7 @@ def check_sampling(config: Config, noise: Any, labels: Any, times: Sequence[floa
     rows = len(noise) if len(noise.shape) else 0
     _check("noise", noise, (rows, *image_shape(config.network)), "float")
     _check("labels", labels, (rows,), "int")
-    falling = all(s > s_next for s, s_next in zip(times[:-1], times[1:], strict=True))
+    falling = all(s > s_next for s, s_next in pairwise(times))
     if len(times) < 2 or times[0] != 1 or times[-1] != 0 or not falling:
         listed = [float(s) for s in times]
         raise ValueError(f"times are {listed}, expected numbers that fall from 1 to 0")

@@ -165,7 +165,7 @@ def from_torch(network: Network, state: Mapping[str, NDArray[Any]]) -> Parameter
 
 
 def torch_axes(tensor: Tensor) -> tuple[int, ...]:
-    """Canonical axes in PyTorch's order: (p, p, in, out) -> (out, in, p, p), (in, out) -> (out, in)."""
+    """Canonical axes in PyTorch's order: (p, p, in, out) -> (out, in, p, p); (in, out) reversed."""
     if len(tensor.shape) == 4:
         return (3, 2, 0, 1)
     return (1, 0) if tensor.name.endswith("/kernel") else tuple(range(len(tensor.shape)))

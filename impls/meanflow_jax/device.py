@@ -48,7 +48,7 @@ def export_params(config: Config, params: Any) -> dict[str, np.ndarray]:
 
 
 def init_params(config: Config, seed: int) -> Any:
-    """Parameters before training, the same numbers in both frameworks: see `impls.common.weights`."""
+    """Parameters before training, the same numbers in both: see `impls.common.weights`."""
     return load_params(config, weights.initial_parameters(config.network, seed))
 
 
@@ -62,7 +62,7 @@ def _put(array: Any) -> jax.Array:
 
 
 def _nested(flat: dict[str, Any]) -> dict[str, Any]:
-    """ "a/b" -> {"a": {"b": …}}: the canonical names are the paths of the flax tree."""
+    """{"a/b": x} -> {"a": {"b": x}}: the canonical names are the paths of the flax tree."""
     tree: dict[str, Any] = {}
     for name, array in flat.items():
         *path, leaf = name.split("/")

@@ -46,7 +46,7 @@ def export_params(config: Config, params: Any) -> dict[str, np.ndarray]:
 
 
 def init_params(config: Config, seed: int) -> Any:
-    """Parameters before training, the same numbers in both frameworks: see `impls.common.weights`."""
+    """Parameters before training, the same numbers in both: see `impls.common.weights`."""
     return load_params(config, weights.initial_parameters(config.network, seed))
 
 

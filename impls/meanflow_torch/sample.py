@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ def sample(
     """
     check_sampling(config, noise, labels, times)
     z = noise
-    for s, s_next in zip(times[:-1], times[1:], strict=True):
+    for s, s_next in pairwise(times):
         t, r = z.new_full((len(z),), s), z.new_full((len(z),), s_next)
         h = t - r
         z = z - h[:, None, None, None] * mean_velocity(config, params, z, t, h, labels)

@@ -150,16 +150,22 @@ def official_samples_match(probe: Probe) -> float:
             times = tuple(float(s) for s in case.arrays[f"{name}_times"])
             arguments = (noise, labels, Host(times))
             actual = probe.call("sample", case.config, probe.params(case), *arguments)
-            low, high = (
-                reference.sample(case.config, *as_dtype((case.params, noise), dtype), labels, times)
-                for dtype in (np.float32, np.float64)
+            narrow, wide = (
+                _reference_sample(case, labels, times, dtype) for dtype in (np.float32, np.float64)
             )
-            tolerance = rounding_tolerance(np.float32, row_error(low, high))
+            tolerance = rounding_tolerance(np.float32, row_error(narrow, wide))
             error = row_error(actual, case.arrays[name])
             errors[f"{case.name} {name}"] = Error(error, "", tolerance)
     if not errors:
         raise NotApplicable("the golden folder stores no samples")
     return worst(errors)
+
+
+def _reference_sample(
+    case: GoldenCase, labels: Array, times: tuple[float, ...], dtype: type
+) -> Array:
+    params, noise = as_dtype((case.params, case.arrays["sample_noise"]), dtype)
+    return reference.sample(case.config, params, noise, labels, times)
 
 
 @check("official", "load_params export_params", exact=True)

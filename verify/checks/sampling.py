@@ -17,8 +17,8 @@ def _sampling_error(probe: Probe, times: tuple[float, ...]) -> float:
     errors = {}
     for case in probe.cases:
         noise, labels = case.inputs.z, case.inputs.labels
-        wide = as_dtype((case.params, noise), np.float64)
-        expected = reference.sample(case.config, *wide, labels, times)
+        params, wide_noise = as_dtype((case.params, noise), np.float64)
+        expected = reference.sample(case.config, params, wide_noise, labels, times)
         actual = probe.call("sample", case.config, probe.params(case), noise, labels, Host(times))
         errors[case.name] = row_error(actual, expected)
     return worst(errors)

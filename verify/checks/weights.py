@@ -34,8 +34,8 @@ def parameters_round_trip(probe: Probe) -> float:
         exported = probe.subject.export_params(case.config, probe.params(case).value)
         if list(exported) != list(expected):
             return Error(np.inf, f"{case.name}: other names, or names in another order")
-        for name in expected:
-            errors[f"{case.name} {name}"] = mismatches(exported[name], expected[name])
+        for name, array in expected.items():
+            errors[f"{case.name} {name}"] = mismatches(exported[name], array)
     return worst(errors)
 
 
