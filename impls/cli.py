@@ -43,7 +43,7 @@ def verify(
     from rich.console import Console
 
     from verify import report as reports
-    from verify.golden import BUNDLED, load_golden, unread
+    from verify.golden import BUNDLED, load_golden, load_trainings, unread
     from verify.runner import run, select
 
     console = Console(highlight=False, soft_wrap=True)
@@ -52,11 +52,12 @@ def verify(
         for chosen in checks:
             console.print(f"{chosen.family}: {chosen.name}\n    {chosen.sentence}", markup=False)
         return 0
-    cases = load_golden(golden or BUNDLED)
+    folder = golden or BUNDLED
+    cases, trainings = load_golden(folder), load_trainings(folder)
     _check_writable(json)
     modules = _load_subjects(subjects)
     with console.status("") as status:
-        found = run(modules, checks, cases, progress=status.update)
+        found = run(modules, checks, cases, trainings, progress=status.update)
     reports.print_report(found, console)
     for case in cases:
         if extra := unread(case):

@@ -17,6 +17,7 @@ from impls.common.records import Array, Batch, Draws, Loss
 
 Canonical = dict[str, np.ndarray[Any, Any]]  # canonical name -> array: see impls.common.weights
 Params = Any
+State = Any  # has step, params, ema_params, opt_state
 
 
 class Implementation(Protocol):
@@ -63,6 +64,11 @@ class Implementation(Protocol):
     def loss_and_gradient(
         self, config: Config, params: Params, batch: Batch, draws: Draws
     ) -> tuple[Loss, Params]: ...
+
+    def init_state(self, config: Config, params: Params) -> State: ...
+    def train_step(
+        self, config: Config, state: State, batch: Batch, draws: Draws
+    ) -> tuple[State, Loss]: ...
 
     def sample(
         self, config: Config, params: Params, noise: Array, labels: Array, times: Sequence[float]

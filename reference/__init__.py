@@ -18,16 +18,22 @@ from .objective import (
     target,
     times,
 )
+from .optimizer import apply_gradient, init_optimizer, update_average
 from .sample import sample
+from .step import State, init_state, train_step
 
 __all__ = [
     "Loss",
+    "State",
     "activations",
     "adaptive_weight",
+    "apply_gradient",
     "drop_labels",
     "export_params",
     "get",
     "guided_velocity",
+    "init_optimizer",
+    "init_state",
     "interpolate",
     "load_params",
     "loss",
@@ -40,4 +46,6 @@ __all__ = [
     "sync",
     "target",
     "times",
+    "train_step",
+    "update_average",
 ]

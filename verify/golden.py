@@ -26,7 +26,7 @@ from verify.cases import Array, Case
 
 BUNDLED = Path(__file__).parent.parent / "reference" / "golden"
 
-INPUTS = ("x", "y", "draw_t_raw", "draw_r_raw", "draw_e", "draw_drop_uniform", "sample_noise")
+INPUTS = ("x", "y", "draw_t_raw", "draw_r_raw", "draw_e", "draw_drop_uniform")
 IMAGES = ("jvp_z", "jvp_tangent", "jvp_u", "jvp_du_dt")
 RESULTS = (*IMAGES, "jvp_t", "jvp_r", "loss", "v_loss", "grad_names", "grad_norms")
 
@@ -48,8 +48,20 @@ class GoldenCase(Case):
         return [
             name
             for name in self.arrays
-            if name.startswith("sample_s") and f"{name}_times" in self.arrays
+            if name.startswith("sample_") and f"{name}_times" in self.arrays
         ]
+
+
+@dataclass(frozen=True, eq=False)
+class GoldenTraining:
+    """Training steps of the official code: what goes into each, and where they end."""
+
+    name: str
+    config: Config
+    params: dict[str, Array]  # canonical name -> array, before the first step
+    steps: tuple[tuple[Batch, Draws], ...]
+    losses: Array  # [step] float32
+    final: dict[str, dict[str, Array]]  # "params" and "ema" -> canonical name -> array
 
 
 def load_golden(folder: Path) -> tuple[GoldenCase, ...]:
@@ -71,71 +83,157 @@ def _load_case(folder: Path, name: str, sizes: Any, official: dict[str, Array]) 
     listing = folder / "cases.json"
     if not isinstance(sizes, dict) or not {"model", "method"} <= set(sizes):
         raise GoldenError(f"{listing}: the case {name} lacks its model or its method")
-    try:
-        config = from_sizes(sizes["model"], sizes["method"])
-    except (ConfigError, TypeError) as error:
-        raise GoldenError(f"{listing}: the case {name}: {error}") from error
-    try:
-        params = weights.from_official(config.network, official)
-    except ValueError as error:
-        raise GoldenError(
-            f"{folder / 'params.npz'} does not fit the case {name}: {error}"
-        ) from error
+    config = _config(listing, name, sizes)
+    params = _canonical(folder / "params.npz", "", config, official)
     path = folder / f"case_{name}.npz"
     arrays = _read_npz(path)
-    _check_arrays(path, config, arrays, official)
+    _check_step(path, "", config, arrays)
+    _check_results(path, config, arrays, official)
     return GoldenCase(
         name=name,
         config=config,
         params=params,
-        batch=Batch(arrays["x"], arrays["y"].astype(np.int32)),
-        draws=Draws(
-            arrays["draw_t_raw"].reshape(-1),
-            arrays["draw_r_raw"].reshape(-1),
-            arrays["draw_e"],
-            arrays["draw_drop_uniform"],
-        ),
+        batch=_batch(arrays),
+        draws=_draws(arrays),
         arrays=arrays,
         official_names={tensor.official: tensor.name for tensor in weights.tensors(config.network)},
     )
 
 
-def _check_arrays(
-    path: Path, config: Config, arrays: Mapping[str, Array], official: Mapping[str, Array]
-) -> None:
-    for name in (*INPUTS, *RESULTS):
+def load_trainings(folder: Path) -> tuple[GoldenTraining, ...]:
+    """Every train_<k>_steps.npz of a golden folder, with its settings in the .json beside it.
+
+    Raises:
+        GoldenError: naming the file and the array.
+    """
+    return tuple(_load_training(path) for path in sorted(folder.glob("train_*_steps.npz")))
+
+
+def _load_training(path: Path) -> GoldenTraining:
+    settings = _read_json(path.with_suffix(".json"))
+    if not isinstance(settings, dict) or not {"model", "method", "training"} <= set(settings):
+        raise GoldenError(f"{path.with_suffix('.json')} lacks its model, method or training")
+    config = _config(path.with_suffix(".json"), "settings", settings)
+    arrays = _read_npz(path)
+    steps: list[tuple[Batch, Draws]] = []
+    losses: list[Array] = []
+    while f"step{len(steps)}/latents" in arrays:
+        prefix = f"step{len(steps)}/"
+        own = {key.removeprefix(prefix): arrays[key] for key in arrays if key.startswith(prefix)}
+        own["x"] = own["latents"]
+        _check_step(path, prefix, config, own)
+        if "loss" not in own or own["loss"].shape != ():
+            raise GoldenError(f"{path}: {prefix}loss is not a number")
+        steps.append((_batch(own), _draws(own)))
+        losses.append(own["loss"])
+    if not steps:
+        raise GoldenError(f"{path} lacks the array step0/latents")
+    final = {}
+    for kind in ("params", "ema"):
+        prefix = f"{kind}/"
+        stored = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+        final[kind] = _canonical(path, prefix, config, stored)
+    start = path.parent / "params.npz"
+    params = _canonical(start, "", config, _read_npz(start))
+    return GoldenTraining(path.stem, config, params, tuple(steps), np.array(losses), final)
+
+
+def _config(path: Path, name: str, sizes: dict[str, Any]) -> Config:
+    try:
+        return from_sizes(sizes["model"], sizes["method"], sizes.get("training"))
+    except (ConfigError, TypeError, AttributeError) as error:
+        raise GoldenError(f"{path}: the case {name}: {error}") from error
+
+
+def _canonical(
+    path: Path, prefix: str, config: Config, official: Mapping[str, Array]
+) -> dict[str, Array]:
+    try:
+        return weights.from_official(config.network, official)
+    except ValueError as error:
+        raise GoldenError(f"{path}: {prefix}{error}") from error
+
+
+def _batch(arrays: Mapping[str, Array]) -> Batch:
+    return Batch(arrays["x"], arrays["y"].astype(np.int32))
+
+
+def _draws(arrays: Mapping[str, Array]) -> Draws:
+    return Draws(
+        arrays["draw_t_raw"].reshape(-1),
+        arrays["draw_r_raw"].reshape(-1),
+        arrays["draw_e"],
+        arrays["draw_drop_uniform"],
+    )
+
+
+def _check_step(path: Path, prefix: str, config: Config, arrays: Mapping[str, Array]) -> None:
+    """Check what goes into one step: images, labels and draws."""
+    for name in INPUTS:
         if name not in arrays:
-            raise GoldenError(f"{path} lacks the array {name}")
+            raise GoldenError(f"{path} lacks the array {prefix}{name}")
+        if name != "y" and arrays[name].dtype.kind != "f":
+            raise GoldenError(f"{path}: {prefix}{name} has dtype {arrays[name].dtype}, not float")
     if arrays["x"].ndim != 4 or not len(arrays["x"]):
-        raise GoldenError(f"{path}: x has shape {arrays['x'].shape}, expected (batch, …) images")
+        raise GoldenError(f"{path}: {prefix}x has shape {arrays['x'].shape}, expected images")
     rows = len(arrays["x"])
     images, times = (rows, *image_shape(config.network)), (rows, 1, 1, 1)
-    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("x", "draw_e", *IMAGES), images)
-    shapes |= dict.fromkeys(("draw_t_raw", "draw_r_raw", "jvp_t", "jvp_r"), times)
-    shapes |= {"y": (rows,), "draw_drop_uniform": (rows,), "v_loss": (rows,), "loss": ()}
-    shapes |= {"grad_norms": (len(official),), "grad_names": (len(official),)}
-    shapes |= {f"grad/{name}": array.shape for name, array in official.items()}
-    samples = (len(arrays["sample_noise"]), *images[1:])
-    for name, array in arrays.items():
-        is_sample = name.startswith("sample_") and not name.endswith("_times")
-        expected = samples if is_sample else shapes.get(name)
-        if expected is not None and array.shape != expected:
-            raise GoldenError(f"{path}: {name} has shape {array.shape}, expected {expected}")
+    shapes = {"x": images, "y": (rows,), "draw_e": images, "draw_drop_uniform": (rows,)}
+    shapes |= {"draw_t_raw": times, "draw_r_raw": times}
+    for name, expected in shapes.items():
+        if arrays[name].shape != expected:
+            shape = arrays[name].shape
+            raise GoldenError(f"{path}: {prefix}{name} has shape {shape}, expected {expected}")
     if arrays["y"].dtype.kind not in "iu":
-        raise GoldenError(f"{path}: y has dtype {arrays['y'].dtype}, expected integers")
-    if samples[0] > rows:
-        raise GoldenError(f"{path}: sample_noise has {samples[0]} rows, more than the labels y")
-    if set(arrays["grad_names"].tolist()) != set(official):
-        raise GoldenError(f"{path}: grad_names differ from the names in params.npz")
+        raise GoldenError(f"{path}: {prefix}y has dtype {arrays['y'].dtype}, expected integers")
     try:
-        check_labels(config, arrays["y"], f"{path}: y")
+        check_labels(config, arrays["y"], f"{path}: {prefix}y")
     except ValueError as error:
         raise GoldenError(str(error)) from error
 
 
+def _check_results(
+    path: Path, config: Config, arrays: Mapping[str, Array], official: Mapping[str, Array]
+) -> None:
+    """Check what came out of the official code: presence, shape, samples with their times."""
+    for name in RESULTS:
+        if name not in arrays:
+            raise GoldenError(f"{path} lacks the array {name}")
+    rows, image = len(arrays["x"]), image_shape(config.network)
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(IMAGES, (rows, *image))
+    shapes |= {"jvp_t": (rows, 1, 1, 1), "jvp_r": (rows, 1, 1, 1), "v_loss": (rows,), "loss": ()}
+    shapes |= {"grad_norms": (len(official),), "grad_names": (len(official),)}
+    shapes |= {f"grad/{name}": array.shape for name, array in official.items()}
+    noise = arrays.get("sample_noise")
+    for name, array in arrays.items():
+        is_sample = name.startswith("sample_") and not name.endswith("_times")
+        if is_sample and noise is None:
+            raise GoldenError(f"{path} lacks the array sample_noise")
+        if is_sample:
+            shapes[name] = (len(noise), *image) if noise is not None else ()
+        if name in shapes and array.shape != shapes[name]:
+            raise GoldenError(f"{path}: {name} has shape {array.shape}, expected {shapes[name]}")
+        if is_sample and name != "sample_noise":
+            _check_times(path, f"{name}_times", arrays)
+    if noise is not None and not 0 < len(noise) <= rows:
+        raise GoldenError(f"{path}: sample_noise has {len(noise)} rows, expected 1 to {rows}")
+    if set(arrays["grad_names"].tolist()) != set(official):
+        raise GoldenError(f"{path}: grad_names differ from the names in params.npz")
+
+
+def _check_times(path: Path, name: str, arrays: Mapping[str, Array]) -> None:
+    if name not in arrays:
+        raise GoldenError(f"{path} lacks the array {name}")
+    times = arrays[name]
+    if times.ndim != 1 or len(times) < 2 or (np.diff(times) >= 0).any():
+        raise GoldenError(f"{path}: {name} is {times.tolist()}, expected numbers that fall")
+    if times[0] != 1 or times[-1] != 0:
+        raise GoldenError(f"{path}: {name} is {times.tolist()}, expected to fall from 1 to 0")
+
+
 def unread(case: GoldenCase) -> list[str]:
     """Names of arrays that no check reads, to be said aloud."""
-    known = {*INPUTS, *RESULTS, *(f"grad/{name}" for name in case.official_names)}
+    known = {*INPUTS, *RESULTS, "sample_noise", *(f"grad/{name}" for name in case.official_names)}
     for name in case.samplers:
         known |= {name, f"{name}_times"}
     return sorted(set(case.arrays) - known)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +16,7 @@ from impls.common.config import Config
 from impls.common.errors import UserError
 from impls.protocol import Implementation
 from verify.cases import Array, Case, as_dtype
-from verify.golden import GoldenCase
+from verify.golden import GoldenCase, GoldenTraining
 from verify.registry import NotApplicable
 
 PROTOCOL = tuple(name for name in vars(Implementation) if not name.startswith("_"))
@@ -48,10 +49,13 @@ class Probe:
         subject: ModuleType,
         dtype: Any,
         cases: tuple[Case, ...],
-        golden: tuple[GoldenCase, ...],
+        golden: tuple[GoldenCase, ...] = (),
+        trainings: tuple[GoldenTraining, ...] = (),
     ) -> None:
-        self.subject, self.dtype, self.cases, self.golden = subject, dtype, cases, golden
+        self.subject, self.dtype, self.cases = subject, dtype, cases
+        self.golden, self.trainings = golden, trainings
         self._params: dict[int, Any] = {}
+        self._trained: dict[int, Any] = {}
         self._steps: dict[int, tuple[Any, dict[str, Array]]] = {}
 
     def offers(self, name: str) -> bool:
@@ -82,6 +86,12 @@ class Probe:
             exported = self.subject.export_params(case.config, gradient)
             self._steps[id(case)] = (self.subject.get(loss), exported)
         return self._steps[id(case)]
+
+    def trained(self, training: GoldenTraining, train: Callable[..., Any]) -> Any:
+        """The result of `train(self, training)`, once."""
+        if id(training) not in self._trained:
+            self._trained[id(training)] = train(self, training)
+        return self._trained[id(training)]
 
     def require_float64(self, reason: str) -> None:
         """Declare a check not applicable in float32."""

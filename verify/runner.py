@@ -18,7 +18,7 @@ from impls.common.errors import UserError, did_you_mean
 from verify import tolerances
 from verify.cases import cases
 from verify.compare import Error
-from verify.golden import GoldenCase
+from verify.golden import GoldenCase, GoldenTraining
 from verify.probe import Probe
 from verify.registry import DTYPES, FAMILIES, Check, NotApplicable, all_checks
 
@@ -81,6 +81,7 @@ def run(
     subjects: Iterable[tuple[str, ModuleType]],
     checks: Sequence[Check],
     golden: tuple[GoldenCase, ...],
+    trainings: tuple[GoldenTraining, ...] = (),
     dtypes: Sequence[Any] = DTYPES,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Report:
@@ -92,7 +93,7 @@ def run(
     """
     report = Report()
     probes = [
-        (name, Probe(module, dtype, cases(), golden))
+        (name, Probe(module, dtype, cases(), golden, trainings))
         for name, module in subjects
         for dtype in dtypes
     ]
@@ -156,7 +157,7 @@ def distances() -> dict[str, dict[str, tuple[float, str]]]:
     A cross check is measured between the reference in float32 and in float64.
     """
     found: dict[str, dict[str, tuple[float, str]]] = {}
-    wide, narrow = (Probe(reference, dtype, cases(), ()) for dtype in DTYPES)
+    wide, narrow = (Probe(reference, dtype, cases()) for dtype in DTYPES)
     for check in all_checks().values():
         if (
             check.exact

@@ -26,17 +26,23 @@ from .objective import (
     target,
     times,
 )
+from .optimizer import apply_gradient, init_optimizer, update_average
 from .sample import sample
+from .step import State, init_state, train_step
 
 __all__ = [
     "DiT",
+    "State",
     "activations",
     "adaptive_weight",
+    "apply_gradient",
     "drop_labels",
     "export_params",
     "get",
     "guided_velocity",
+    "init_optimizer",
     "init_params",
+    "init_state",
     "interpolate",
     "load_params",
     "loss",
@@ -50,4 +56,6 @@ __all__ = [
     "sync",
     "target",
     "times",
+    "train_step",
+    "update_average",
 ]

@@ -14,7 +14,7 @@ import numpy as np
 import reference
 from verify.cases import Array, as_dtype
 from verify.compare import Error, mismatches, relative_error, row_error, worst
-from verify.golden import GoldenCase
+from verify.golden import GoldenCase, GoldenTraining
 from verify.probe import Host, Probe
 from verify.registry import NotApplicable, check
 from verify.tolerances import rounding_tolerance
@@ -181,3 +181,76 @@ def official_parameters_round_trip(probe: Probe) -> float:
             expected = case.params[canonical].astype(probe.dtype)
             errors[f"{case.name} {official}"] = mismatches(back[official], expected)
     return worst(errors)
+
+
+# ------------------------------------------------------------------------- training steps
+
+
+@functools.cache
+def _reference_training(training: GoldenTraining, dtype: type) -> dict[str, Any]:
+    return _train(Probe(reference, dtype, ()), training)
+
+
+def _train(probe: Probe, training: GoldenTraining) -> dict[str, Any]:
+    """Losses, parameters and moving average after the stored steps, by the subject."""
+    config, subject = training.config, probe.subject
+    state = subject.init_state(config, probe.load(config, training.params).value)
+    losses = []
+    for step in training.steps:
+        inputs = subject.put(as_dtype(step, probe.dtype))
+        state, loss = subject.train_step(config, state, *inputs)
+        losses.append(subject.get(loss.total))
+    exported = (subject.export_params(config, tree) for tree in (state.params, state.ema_params))
+    return {"losses": np.array(losses), **dict(zip(("params", "ema"), exported, strict=True))}
+
+
+def _trained_error(probe: Probe, kind: str) -> Error:
+    """Worst tensor after the stored training steps.
+
+    Adam divides by the root of the second moment, so an entry whose gradient is rounding alone
+    moves by rounding alone, magnified: what that does to the reference in float32 is what is
+    excused, for the worst tensor of each kind.
+    """
+    errors: dict[str, float] = {}
+    for training in probe.trainings:
+        narrow, wide = (_reference_training(training, d)[kind] for d in (np.float32, np.float64))
+        spread = max(relative_error(narrow[name], wide[name]) for name in wide)
+        tolerance = rounding_tolerance(np.float32, spread)
+        trained = probe.trained(training, _train)[kind]
+        for name, stored in training.final[kind].items():
+            error = Error(relative_error(trained[name], stored), "", tolerance)
+            errors[f"{training.name} {name}"] = error
+    if not errors:
+        raise NotApplicable("the golden folder stores no training steps")
+    return worst(errors)
+
+
+TRAIN = "init_state train_step load_params export_params"
+
+
+@check("official", TRAIN)
+def official_training_losses_match(probe: Probe) -> float:
+    """train_<k>_steps: the loss of every official training step."""
+    errors: dict[str, float] = {}
+    for training in probe.trainings:
+        narrow, wide = (
+            _reference_training(training, dtype)["losses"] for dtype in (np.float32, np.float64)
+        )
+        tolerance = rounding_tolerance(np.float32, row_error(narrow, wide))
+        error = row_error(probe.trained(training, _train)["losses"], training.losses)
+        errors[training.name] = Error(error, "", tolerance)
+    if not errors:
+        raise NotApplicable("the golden folder stores no training steps")
+    return worst(errors)
+
+
+@check("official", TRAIN)
+def official_trained_parameters_match(probe: Probe) -> float:
+    """train_<k>_steps: every parameter tensor after the official Adam steps."""
+    return _trained_error(probe, "params")
+
+
+@check("official", TRAIN)
+def official_trained_average_matches(probe: Probe) -> float:
+    """train_<k>_steps: the moving average of every tensor after the official steps."""
+    return _trained_error(probe, "ema")

@@ -1,0 +1,124 @@
+"""Plant one bug in a copy of a subject, so that the arbiter and the original stay intact."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import itertools
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from verify.cases import cases
+
+ROOT = Path(__file__).parent.parent.parent
+COMMON = "impls/common"
+SUBJECTS = {"reference": "", "impls/meanflow_jax": "jax", "impls/meanflow_torch": "torch"}
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A bug: one place of one file, and the checks that must fail because of it."""
+
+    name: str  # a sentence that should be false
+    package: str  # folder of the package: one of SUBJECTS, or COMMON
+    file: str  # the file in it
+    old: str  # the text there, which occurs once
+    new: str  # what stands there instead
+    caught_by: tuple[str, ...]  # names of checks
+    dtype: str = "float64"  # where it shows
+
+    @property
+    def framework(self) -> str:
+        """The package that must be installed to plant it; nothing for NumPy."""
+        return "torch" if self.package == COMMON else SUBJECTS[self.package]
+
+    @property
+    def subject(self) -> str:
+        """The module that carries the bug; for shared code, one that uses it."""
+        return "impls.meanflow_torch" if self.package == COMMON else self.package.replace("/", ".")
+
+    def source(self) -> str:
+        """The file with the bug.
+
+        Raises:
+            ValueError: unless the old text occurs exactly once.
+        """
+        text = (ROOT / self.package / self.file).read_text(encoding="utf-8")
+        count = text.count(self.old)
+        if count != 1:
+            raise ValueError(
+                f"the mutant '{self.name}' looks for a text that occurs {count} times in"
+                f" {self.package}/{self.file}, expected once: {self.old!r}"
+            )
+        return text.replace(self.old, self.new)
+
+
+@contextmanager
+def planted(mutant: Mutant) -> Iterator[ModuleType]:
+    """A subject with the bug in it, for the time of the context."""
+    plant = _in_place if mutant.package == COMMON else _in_copy
+    with plant(mutant) as subject:
+        yield subject
+
+
+@contextmanager
+def altered(package: str, file: str, source: str) -> Iterator[ModuleType]:
+    """A copy of a package with another text for one file, imported under a name of its own.
+
+    Packages import their own modules relatively, so nothing of the original is touched.
+    """
+    name = f"altered_{next(_numbers)}_{Path(package).name}"
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / name
+        shutil.copytree(ROOT / package, copy, ignore=shutil.ignore_patterns("__pycache__", "*.npz"))
+        (copy / file).write_text(source, encoding="utf-8")
+        try:
+            yield _import(name, copy / "__init__.py")
+        finally:
+            for loaded in [key for key in sys.modules if key.split(".")[0] == name]:
+                del sys.modules[loaded]
+
+
+def _in_copy(mutant: Mutant) -> Any:
+    return altered(mutant.package, mutant.file, mutant.source())
+
+
+@contextmanager
+def _in_place(mutant: Mutant) -> Iterator[ModuleType]:
+    """Shared code is called by the checks themselves, so the bug stands in for the original."""
+    for case in cases():  # computed on demand and kept: before the bug is there
+        _ = case.step, case.stages, case.inputs
+    subject = importlib.import_module(mutant.subject)
+    original = vars(importlib.import_module(f"impls.common.{Path(mutant.file).stem}"))
+    before = dict(original)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / mutant.file
+        path.write_text(mutant.source(), encoding="utf-8")
+        name = f"altered_{next(_numbers)}_{path.stem}"
+        try:
+            bad = vars(_import(name, path))
+            original.update({key: bad[key] for key in before if not key.startswith("__")})
+            yield subject
+        finally:
+            original.update(before)
+            sys.modules.pop(name, None)
+
+
+def _import(name: str, path: Path) -> ModuleType:
+    folders = [str(path.parent)] if path.name == "__init__.py" else None
+    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=folders)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
