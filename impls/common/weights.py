@@ -146,7 +146,7 @@ def to_torch(network: Network, params: Mapping[str, NDArray[Any]]) -> Parameters
     """Canonical parameters under facebookresearch/DiT names, in PyTorch's layouts (a copy)."""
     check_parameters(network, params)
     return {
-        tensor.torch: np.ascontiguousarray(params[tensor.name].transpose(torch_axes(tensor)))
+        tensor.torch: np.array(params[tensor.name].transpose(torch_axes(tensor)), order="C")
         for tensor in tensors(network)
     }
 
@@ -159,7 +159,7 @@ def from_torch(network: Network, state: Mapping[str, NDArray[Any]]) -> Parameter
     }
     _check_names(shapes, state)
     return {
-        tensor.name: np.ascontiguousarray(state[tensor.torch].transpose(canonical_axes(tensor)))
+        tensor.name: np.array(state[tensor.torch].transpose(canonical_axes(tensor)), order="C")
         for tensor in tensors(network)
     }
 

@@ -33,7 +33,7 @@ def sinusoid(time: jax.Array) -> jax.Array:
     """
     half = TIME_FEATURES // 2
     frequencies = np.exp(-math.log(MAX_PERIOD) * np.arange(half) / half)
-    angle = time[:, None] * jnp.asarray(frequencies, time.dtype)
+    angle = time[:, None] * jnp.asarray(frequencies, time.dtype)[None]
     return jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=-1)
 
 
@@ -82,12 +82,13 @@ class PatchEmbed(nn.Module):
             "kernel",
             nn.initializers.xavier_uniform(in_axis=(0, 1, 2), out_axis=-1),
             (patch, patch, size.in_channels, size.hidden_size),
+            jnp.float32,
         )
-        bias = self.param("bias", _zeros, (size.hidden_size,))
+        bias = self.param("bias", _zeros, (size.hidden_size,), jnp.float32)
         patches = z.reshape(-1, grid, patch, grid, patch, size.in_channels)
         patches = patches.transpose(0, 1, 3, 2, 4, 5).reshape(z.shape[0], grid * grid, -1)
         position = jnp.asarray(position_embedding(size.hidden_size, grid), z.dtype)
-        return patches @ kernel.reshape(-1, size.hidden_size) + bias + position
+        return patches @ kernel.reshape(-1, size.hidden_size) + bias[None, None] + position[None]
 
 
 class TimeEmbedder(nn.Module):

@@ -125,6 +125,7 @@ def loss(config: Config, params: Any, batch: Batch, draws: Draws) -> Loss:
 
 def loss_and_gradient(config: Config, params: Any, batch: Batch, draws: Draws) -> tuple[Loss, Any]:
     """The loss and the gradient of its total, in the tree of `params`."""
+    check_step(config, batch, draws)
 
     def total(params: Any) -> tuple[jax.Array, Loss]:
         out = loss(config, params, batch, draws)

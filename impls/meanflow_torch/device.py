@@ -19,7 +19,7 @@ def put(tree: Any) -> Any:
 
 def get(tree: Any) -> Any:
     """Tensors, in any tree, as NumPy arrays."""
-    return pytree.tree_map(lambda tensor: tensor.detach().cpu().numpy(), tree)
+    return pytree.tree_map(lambda tensor: tensor.detach().cpu().numpy().copy(), tree)
 
 
 def sync(tree: Any) -> Any:

@@ -188,15 +188,18 @@ class DiT(nn.Module):
     def __init__(self, size: Network, seed: int = 0) -> None:
         super().__init__()
         self.size = size
-        self.x_embedder = PatchEmbed(size)
-        self.t_embedder = TimeEmbedder(size)
-        self.h_embedder = TimeEmbedder(size)
-        self.y_embedder = LabelEmbedder(size)
-        self.blocks = nn.ModuleList(Block(size) for _ in range(size.depth))
-        self.final_layer = FinalLayer(size)
-        if not self.x_embedder.proj.weight.is_meta:
+        device = torch.get_default_device()
+        with torch.device("meta"):  # PyTorch would draw random numbers to start from
+            self.x_embedder = PatchEmbed(size)
+            self.t_embedder = TimeEmbedder(size)
+            self.h_embedder = TimeEmbedder(size)
+            self.y_embedder = LabelEmbedder(size)
+            self.blocks = nn.ModuleList(Block(size) for _ in range(size.depth))
+            self.final_layer = FinalLayer(size)
+        if device.type != "meta":
             initial = weights.to_torch(size, weights.initial_parameters(size, seed))
-            self.load_state_dict({name: torch.from_numpy(a) for name, a in initial.items()})
+            state = {name: torch.tensor(array, device=device) for name, array in initial.items()}
+            self.load_state_dict(state, assign=True)
 
     def forward(
         self, z: torch.Tensor, t: torch.Tensor, h: torch.Tensor, labels: torch.Tensor

@@ -133,6 +133,7 @@ def loss(config: Config, params: Any, batch: Batch, draws: Draws) -> Loss:
 
 def loss_and_gradient(config: Config, params: Any, batch: Batch, draws: Draws) -> tuple[Loss, Any]:
     """The loss and the gradient of its total, in the tree of `params`."""
+    check_step(config, batch, draws)
     params = {name: tensor.detach().requires_grad_() for name, tensor in params.items()}
     out = loss(config, params, batch, draws)
     gradient = torch.autograd.grad(out.total, list(params.values()))

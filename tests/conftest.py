@@ -1,0 +1,85 @@
+"""Strict mode for every test, and what the tests share.
+
+The directory works with JAX alone, with PyTorch alone and with neither: what is missing is skipped.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+from types import ModuleType
+
+# Float64 where asked and exact float32 products: read by JAX when it is first imported.
+os.environ["JAX_ENABLE_X64"] = "1"
+os.environ["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"
+
+import hypothesis
+import pytest
+
+from impls.common import draws
+from impls.common.config import Config
+from impls.common.config_files import from_sizes
+from impls.common.data import digits
+from impls.common.records import Batch
+from verify.cases import Case, perturbed_parameters
+
+hypothesis.settings.register_profile("house", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("house")
+
+if importlib.util.find_spec("jax"):
+    import jax
+
+    jax.config.update("jax_numpy_rank_promotion", "raise")
+if importlib.util.find_spec("torch"):
+    import torch
+
+    torch.use_deterministic_algorithms(True)
+
+# The smallest network that has every part: two patches a side, two heads, two blocks.
+TINY = {
+    "input_size": 4, "patch_size": 2, "in_channels": 1, "hidden_size": 8, "depth": 2,
+    "num_heads": 2, "mlp_ratio": 2.0, "num_classes": 10,
+}  # fmt: skip
+ROWS = 4
+FRAMEWORKS = {"impls.meanflow_jax": "jax", "impls.meanflow_torch": "torch"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # PyTorch says this of its own code, when its forward-mode derivatives are first used.
+    config.addinivalue_line("filterwarnings", "ignore:.torch.jit.script. is deprecated")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--slow"):
+        return
+    skip = pytest.mark.skip(reason="takes minutes: run it with --slow")
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Config:
+    """The configuration of the smallest network, with the official method."""
+    return from_sizes(TINY, {"class_dropout_prob": 0.3})
+
+
+@pytest.fixture(scope="session")
+def case(tiny: Config) -> Case:
+    """One problem for the smallest network: parameters, batch and draws, float32 NumPy."""
+    images, labels = digits()
+    batch = Batch(images[:ROWS, 2:6, 2:6], labels[:ROWS])
+    params = perturbed_parameters(tiny, 1)
+    return Case("tiny", tiny, params, batch, draws.training_draws(tiny, 1, 0, ROWS))
+
+
+@pytest.fixture(scope="session", params=FRAMEWORKS)
+def subject(request: pytest.FixtureRequest) -> ModuleType:
+    """Each implementation whose framework is installed."""
+    pytest.importorskip(FRAMEWORKS[request.param])
+    return importlib.import_module(request.param)

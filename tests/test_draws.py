@@ -1,0 +1,139 @@
+"""Every random number is a pure function of (seed, stream, indices)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from impls.common import draws
+from impls.common.config import Config
+from impls.common.draws import Stream
+
+SEEDS = st.integers(0, 2**64)
+INDICES = st.integers(0, 2**63)
+SAMPLING = (draws.sampling_noise, draws.sampling_labels)
+HASH_OF_A_DRAW = (
+    "import zlib\nfrom impls.common import draws\n"
+    "print(zlib.crc32(draws.normal((99,), 5, draws.Stream.NOISE, 8).tobytes()))"
+)
+
+
+def test_the_integers_of_the_streams_never_change() -> None:
+    assert {stream.name: int(stream) for stream in list(Stream)[:8]} == {
+        "TIME_T": 0,
+        "TIME_R": 1,
+        "NOISE": 2,
+        "LABEL_DROPOUT": 3,
+        "SAMPLE_NOISE": 4,
+        "SAMPLE_LABEL": 5,
+        "INITIAL_PARAMETER": 6,
+        "CHECK": 7,
+    }
+
+
+def test_no_two_streams_share_an_integer() -> None:
+    assert len(Stream.__members__) == len({int(stream) for stream in Stream})
+
+
+def test_the_index_of_a_name_is_its_crc32() -> None:
+    assert draws.name_index("123456789") == 0xCBF43926  # the check value of CRC-32
+
+
+@given(SEEDS, st.sampled_from(Stream), INDICES)
+def test_the_same_key_gives_the_same_bits(seed: int, stream: Stream, index: int) -> None:
+    first = draws.normal((5,), seed, stream, index)
+    draws.uniform((3,), seed, stream, index)  # what else is drawn does not matter
+    assert first.tobytes() == draws.normal((5,), seed, stream, index).tobytes()
+
+
+@given(SEEDS, st.sampled_from(Stream), INDICES)
+def test_every_part_of_the_key_counts(seed: int, stream: Stream, index: int) -> None:
+    other = Stream((stream + 1) % 8)
+    keys = [(seed, stream), (seed, stream, index), (seed, stream, index + 1)]
+    keys += [(seed + 1, stream, index), (seed, other, index), (seed, stream, index, index)]
+    drawn = {draws.normal((4,), *key).tobytes() for key in keys}
+    assert len(drawn) == len(keys)
+
+
+def test_another_process_draws_the_same_bits() -> None:
+    there = subprocess.run(
+        [sys.executable, "-c", HASH_OF_A_DRAW], capture_output=True, text=True, check=True
+    )
+    here = zlib.crc32(draws.normal((99,), 5, Stream.NOISE, 8).tobytes())
+    assert int(there.stdout) == here
+
+
+@given(SEEDS, INDICES)
+def test_uniforms_are_float32_of_24_bits_and_below_one(seed: int, index: int) -> None:
+    drawn = draws.uniform((1000,), seed, Stream.CHECK, index)
+    assert drawn.dtype == np.float32
+    assert drawn.min() >= 0
+    assert drawn.max() < 1
+    whole = drawn.astype(np.float64) * 2**24  # a rounded double would have other bits, and reach 1
+    np.testing.assert_array_equal(whole, np.floor(whole))
+
+
+def test_a_negative_seed_is_refused_by_its_value() -> None:
+    with pytest.raises(ValueError, match=r"^seed is -1, expected a whole number >= 0$"):
+        draws.normal((1,), -1, Stream.NOISE)
+
+
+# The draws of a training step
+
+
+@pytest.mark.parametrize("rows", [1, 3, 8])
+def test_a_step_has_draws_of_the_documented_shapes(tiny: Config, rows: int) -> None:
+    step = draws.training_draws(tiny, 0, 0, rows)
+    shapes = {"t_raw": (rows,), "r_raw": (rows,), "noise": (rows, 4, 4, 1), "drop_uniform": (rows,)}
+    assert {name: array.shape for name, array in step._asdict().items()} == shapes
+    assert {array.dtype for array in step} == {np.dtype(np.float32)}
+
+
+def test_a_step_draws_for_the_batch_of_the_configuration(tiny: Config) -> None:
+    assert len(draws.training_draws(tiny, 0, 0).t_raw) == tiny.training.batch_size == 256
+
+
+def test_no_draw_of_a_step_repeats_another_nor_the_next_step(tiny: Config) -> None:
+    both = [*draws.training_draws(tiny, 3, 0, 16), *draws.training_draws(tiny, 3, 1, 16)]
+    assert len({array.reshape(-1)[:16].tobytes() for array in both}) == len(both)
+
+
+@pytest.mark.parametrize(("noise_dist", "below_zero"), [("logit_normal", True), ("uniform", False)])
+def test_raw_times_follow_the_law_of_the_configuration(
+    tiny: Config, noise_dist: str, below_zero: bool
+) -> None:
+    method = tiny.method.model_copy(update={"noise_dist": noise_dist})
+    config = tiny.model_copy(update={"method": method})
+    step = draws.training_draws(config, 0, 0, 500)
+    for raw in (step.t_raw, step.r_raw):
+        assert bool((raw < 0).any()) is below_zero
+        assert bool((raw >= 1).any()) is below_zero
+
+
+# The draws of samples
+
+
+def test_a_sample_depends_on_its_index_and_not_on_its_batch(tiny: Config) -> None:
+    noise, labels = (draw(tiny, 9, range(12)) for draw in SAMPLING)
+    order = [7, 0, 11, 7]
+    for together, draw in zip((noise, labels), SAMPLING, strict=True):
+        np.testing.assert_array_equal(draw(tiny, 9, order), together[order])
+    assert len({row.tobytes() for row in noise}) == 12
+
+
+def test_no_samples_are_an_empty_batch(tiny: Config) -> None:
+    noise, labels = (draw(tiny, 9, []) for draw in SAMPLING)
+    assert (noise.shape, noise.dtype) == ((0, 4, 4, 1), np.float32)
+    assert (labels.shape, labels.dtype) == ((0,), np.int32)
+
+
+def test_sampled_labels_are_every_class_and_never_the_null_label(tiny: Config) -> None:
+    labels = draws.sampling_labels(tiny, 0, range(300))
+    assert labels.dtype == np.int32
+    assert set(labels.tolist()) == set(range(tiny.network.num_classes))

@@ -1,0 +1,277 @@
+"""The derivatives written by hand in the reference are derivatives, and exact to rounding.
+
+Three independent ways to say so: the complex step, which is exact; central differences, which need
+no analytic continuation; and adjointness, <J d, w> = <d, J^T w>.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import reference
+from impls.common import draws
+from impls.common.config import Config
+from impls.common.config_files import from_sizes
+from impls.common.draws import Stream
+from reference import derivative, layers
+from reference.network import mean_velocity_pullback
+from verify.cases import Case, as_dtype, perturbed_parameters
+from verify.compare import relative_error
+
+EXACT = 1e-11  # rounding of float64, amplified by a few layers
+DIFFERENCED = 1e-8  # fourth order with step 1e-3: truncation 1e-12, cancellation 1e-13 / step
+STEP = 1e-40
+
+LAYERS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "silu": (layers.silu, layers.silu_jacobian),
+    "gelu": (layers.gelu, layers.gelu_jacobian),
+    "layer_norm": (layers.layer_norm, layers.layer_norm_jacobian),
+    "softmax": (layers.softmax, lambda x, d: layers.softmax_jacobian(layers.softmax(x), d)),
+}
+
+
+def normal(seed: int, *shape: int) -> np.ndarray:
+    return draws.normal(shape, seed, Stream.CHECK).astype(np.float64)
+
+
+def inner(one: Any, other: Any) -> float:
+    """Inner product of arrays, or of dictionaries of arrays."""
+    if isinstance(one, dict):
+        return sum(inner(array, other[name]) for name, array in one.items())
+    return float(np.sum(one * other))
+
+
+@st.composite
+def problems(draw: Any) -> SimpleNamespace:
+    """Odd little networks with parameters, inputs and directions, all float64."""
+    heads, patch = draw(st.sampled_from([1, 3])), draw(st.sampled_from([1, 2, 3]))
+    sizes = {
+        "input_size": patch * draw(st.integers(1, 3)),
+        "patch_size": patch,
+        "in_channels": draw(st.integers(1, 3)),
+        "hidden_size": 4 * heads * draw(st.integers(1, 2)),
+        "depth": draw(st.integers(1, 3)),
+        "num_heads": heads,
+        "mlp_ratio": draw(st.sampled_from([0.5, 1.3, 4.0])),
+        "num_classes": draw(st.integers(1, 5)),
+    }
+    config, rows, seed = from_sizes(sizes, {}), draw(st.integers(1, 4)), draw(st.integers(0, 99))
+    shape = (rows, *draws.image_shape(config.network))
+    t, r = np.sort(draws.uniform((2, rows), seed, Stream.CHECK, 1), axis=0)[::-1]
+    params = perturbed_parameters(config, seed)
+    return SimpleNamespace(
+        config=config,
+        params=as_dtype(params, np.float64),
+        z=normal(seed, *shape),
+        t=t.astype(np.float64),
+        r=r.astype(np.float64),
+        labels=np.arange(rows, dtype=np.int32) % (config.network.num_classes + 1),
+        tangent=normal(seed + 100, *shape),
+        cotangent=normal(seed + 200, *shape),
+        direction={name: normal(seed + i, *a.shape) for i, (name, a) in enumerate(params.items())},
+    )
+
+
+# Layers
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@given(st.integers(0, 99), st.integers(2, 9), st.sampled_from([0.1, 1.0, 5.0]))
+def test_the_derivative_of_a_layer_is_its_complex_step(
+    name: str, seed: int, width: int, scale: float
+) -> None:
+    layer, jacobian = LAYERS[name]
+    x, d = scale * normal(seed, 2, 3, width), normal(seed + 100, 2, 3, width)
+    exact = layer(x + 1j * STEP * d).imag / STEP
+    scale = max(np.abs(exact).max(), np.abs(d).max())
+    assert np.abs(jacobian(x, d) - exact).max() <= EXACT * scale
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@given(st.integers(0, 99), st.integers(2, 9))
+def test_the_derivative_of_a_layer_is_symmetric(name: str, seed: int, width: int) -> None:
+    _, jacobian = LAYERS[name]
+    x, d, w = (normal(seed + i, 2, 3, width) for i in (0, 100, 200))
+    scale = np.linalg.norm(d) * np.linalg.norm(w)
+    assert abs(inner(jacobian(x, d), w) - inner(d, jacobian(x, w))) <= EXACT * scale
+
+
+def test_the_derivative_of_the_sinusoid_is_its_complex_step() -> None:
+    time, d = draws.uniform((6,), 0, Stream.CHECK).astype(np.float64), normal(1, 6)
+    exact = layers.sinusoid(time + 1j * STEP * d).imag / STEP
+    assert relative_error(layers.sinusoid_tangent(time, d), exact) <= EXACT
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e3, -1e3])
+def test_softmax_sums_to_one_and_never_overflows(shift: float) -> None:
+    x = 5 * normal(0, 3, 4) + shift
+    np.testing.assert_allclose(layers.softmax(x).sum(-1), 1, rtol=1e-15)
+    np.testing.assert_allclose(layers.softmax(x), layers.softmax(x - shift), rtol=1e-12)
+
+
+def test_layer_norm_has_mean_zero_and_the_documented_epsilon() -> None:
+    y = layers.layer_norm(np.array([[-1e-3, 1e-3]]))  # variance 1e-6, as large as epsilon
+    np.testing.assert_allclose(y, np.array([[-1, 1]]) / np.sqrt(2), rtol=1e-12)
+
+
+# Reshaping
+
+
+@pytest.mark.parametrize(("patch", "grid", "channel"), [(1, 3, 2), (2, 3, 1), (3, 2, 4), (4, 1, 3)])
+def test_patches_are_put_back_where_they_were(patch: int, grid: int, channel: int) -> None:
+    images = normal(0, 2, patch * grid, patch * grid, channel)
+    tokens = layers.patchify(images, patch)
+    assert tokens.shape == (2, grid * grid, patch * patch * channel)
+    np.testing.assert_array_equal(layers.unpatchify(tokens, patch, channel), images)
+
+
+def test_a_token_is_a_patch_in_row_major_order() -> None:
+    images = np.arange(36.0).reshape(1, 6, 6, 1)
+    tokens = layers.patchify(images, 2)
+    np.testing.assert_array_equal(tokens[0, 1], [2, 3, 8, 9])  # to the right of the first
+    np.testing.assert_array_equal(tokens[0, 3], [12, 13, 18, 19])  # below the first
+
+
+def test_heads_are_put_back_where_they_were() -> None:
+    qkv, x = normal(0, 2, 5, 3 * 12), normal(1, 2, 5, 12)
+    np.testing.assert_array_equal(layers.merge_qkv(layers.split_heads(qkv, 3)), qkv)
+    np.testing.assert_array_equal(layers.merge_heads(layers.separate_heads(x, 3)), x)
+    queries = layers.separate_heads(qkv[..., :12], 3)
+    np.testing.assert_array_equal(layers.split_heads(qkv, 3)[0], queries)
+
+
+@given(st.integers(1, 6), st.integers(1, 7))
+def test_the_position_embedding_encodes_the_column_first(quarter: int, grid: int) -> None:
+    table = layers.position_embedding(4 * quarter, grid)
+    assert (table.shape, table.dtype) == ((grid * grid, 4 * quarter), np.float64)
+    for token in range(grid * grid):
+        for half, place in enumerate((token % grid, token // grid)):  # column, then row
+            for k in range(quarter):
+                angle = place / 10000 ** (k / quarter)
+                got = table[token, 2 * quarter * half + k :: quarter][:2]
+                np.testing.assert_allclose(got, [np.sin(angle), np.cos(angle)], atol=1e-14)
+
+
+# The network
+
+
+@settings(max_examples=30)
+@given(problems())
+def test_the_tangent_is_the_complex_step(at: SimpleNamespace) -> None:
+    inputs = (at.config, at.params, at.z, at.r, at.t, at.labels, at.tangent)
+    u, du_dt = reference.mean_velocity_jvp(*inputs)
+    assert relative_error(du_dt, derivative.complex_step_jvp(*inputs)) <= EXACT
+    value = reference.mean_velocity(at.config, at.params, at.z, at.t, at.t - at.r, at.labels)
+    np.testing.assert_array_equal(u, value)
+
+
+@settings(max_examples=20)
+@given(problems())
+def test_the_tangent_is_the_central_difference(at: SimpleNamespace) -> None:
+    def moved(s: float) -> np.ndarray:
+        z, t = at.z + s * at.tangent, at.t + s
+        return reference.mean_velocity(at.config, at.params, z, t, t - at.r, at.labels)
+
+    inputs = (at.config, at.params, at.z, at.r, at.t, at.labels, at.tangent)
+    _, du_dt = reference.mean_velocity_jvp(*inputs)
+    assert relative_error(du_dt, derivative.central_difference(moved, 1e-3)) <= DIFFERENCED
+
+
+@settings(max_examples=30)
+@given(problems())
+def test_the_pullback_is_the_adjoint_of_the_complex_step(at: SimpleNamespace) -> None:
+    inputs = (at.z, at.t, at.t - at.r, at.labels)
+    pulled = mean_velocity_pullback(at.config, at.params, *inputs, at.cotangent)
+    assert list(pulled) == list(at.params)
+    for name, d in at.direction.items():  # <J d, w> = <d, J^T w>, one tensor at a time
+        moved = at.params | {name: at.params[name] + 1j * STEP * d}
+        pushed = reference.mean_velocity(at.config, moved, *inputs).imag / STEP
+        scale = np.linalg.norm(pushed) * np.linalg.norm(at.cotangent)
+        difference = abs(inner(pushed, at.cotangent) - inner(d, pulled[name]))
+        assert difference <= EXACT * max(scale, 1e-3), name
+
+
+def test_a_label_that_does_not_occur_gets_no_gradient(case: Case) -> None:
+    _, gradient = reference.loss_and_gradient(case.config, case.params, case.batch, case.draws)
+    labels = set(case.step[0].labels_in.tolist())
+    rows = gradient["y_embedder/embedding"].any(axis=-1)
+    assert set(np.flatnonzero(rows).tolist()) == labels
+
+
+def test_activations_are_those_of_every_module_with_parameters(case: Case) -> None:
+    x = case.inputs
+    found = reference.activations(case.config, case.params, x.z, x.t, x.h, x.labels)
+    modules = {name.rsplit("/", 1)[0] for name in case.params}
+    top = {name.split("/")[0] for name in modules}
+    inside = {"/".join(name.split("/")[:2]) for name in modules if name.startswith("blocks_")}
+    assert set(found) == top | inside
+
+
+# The objective
+
+
+METHODS: list[dict[str, Any]] = [
+    {},
+    {"kappa": 0.0, "omega": 2.0},
+    {"guidance_eq": "none", "norm_p": 0.0},
+    {"norm_p": 0.5, "data_proportion": 0.0, "class_dropout_prob": 0.5},
+]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_gradient_of_the_loss_is_the_complex_step(case: Case, method: dict[str, Any]) -> None:
+    config = with_method(case.config, method)
+    params, batch, step = as_dtype((case.params, case.batch, case.draws), np.float64)
+    held, gradient = reference.loss_and_gradient(config, params, batch, step)
+    for seed in range(3):
+        direction = as_dtype(case.direction(seed), np.float64)
+        exact = derivative.complex_step_directional(config, params, held, direction)
+        assert inner(gradient, direction) == pytest.approx(exact, rel=EXACT, abs=1e-13)
+
+
+def test_the_gradient_ignores_how_target_and_weight_depend_on_the_parameters(case: Case) -> None:
+    config = with_method(case.config, {"data_proportion": 0.0})
+    params, batch, step = as_dtype((case.params, case.batch, case.draws), np.float64)
+    _, gradient = reference.loss_and_gradient(config, params, batch, step)
+    direction = as_dtype(case.direction(0), np.float64)
+
+    def total(s: float) -> np.ndarray:
+        moved = {name: array + s * direction[name] for name, array in params.items()}
+        return np.asarray(reference.loss(config, moved, batch, step).total)
+
+    whole = derivative.central_difference(total, 1e-4)
+    assert abs(whole - inner(gradient, direction)) > 0.1 * abs(inner(gradient, direction))
+
+
+def with_method(config: Config, method: dict[str, Any]) -> Config:
+    return config.model_copy(update={"method": config.method.model_copy(update=method)})
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_quantity_keeps_the_dtype(case: Case, dtype: type) -> None:
+    inputs = as_dtype((case.params, case.batch, case.draws), dtype)
+    out, gradient = reference.loss_and_gradient(case.config, *inputs)
+    kinds = {name: np.asarray(array).dtype for name, array in out._asdict().items()}
+    assert kinds.pop("labels_in") == np.int32
+    assert set(kinds.values()) == {array.dtype for array in gradient.values()} == {np.dtype(dtype)}
+
+
+# The derivatives that judge
+
+
+@given(st.lists(st.floats(-2, 2), min_size=5, max_size=5), st.floats(0.01, 1))
+def test_the_central_difference_is_exact_for_quartics(terms: list[float], step: float) -> None:
+    got = derivative.central_difference(lambda s: np.polyval(terms, s), step)
+    assert got == pytest.approx(terms[-2], rel=0, abs=1e-12 / step)
+
+
+def test_the_error_of_the_central_difference_is_of_fourth_order() -> None:
+    errors = [abs(derivative.central_difference(np.exp, step) - 1) for step in (0.2, 0.1)]
+    assert errors[0] / errors[1] == pytest.approx(16, rel=0.05)
