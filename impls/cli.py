@@ -54,7 +54,7 @@ def verify(
         return 0
     folder = golden or BUNDLED
     cases, trainings = load_golden(folder), load_trainings(folder)
-    _check_writable(json)
+    _check_writable(json, record)
     modules = _load_subjects(subjects)
     with console.status("") as status:
         found = run(modules, checks, cases, trainings, progress=status.update)
@@ -91,13 +91,15 @@ def _load_subjects(names: Sequence[str]) -> list[tuple[str, ModuleType]]:
     return modules
 
 
-def _check_writable(path: Path | None) -> None:
+def _check_writable(file: Path | None, folder: Path | None) -> None:
     """Find out before the work, not after it."""
-    if path:
-        try:
-            path.open("a").close()
-        except OSError as error:
-            raise UserError(f"cannot write to {path}: {error.strerror}") from error
+    try:
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
+        if file:
+            file.open("a").close()
+    except OSError as error:
+        raise UserError(f"cannot write to {error.filename}: {error.strerror}") from error
 
 
 @app.command(name="config")
@@ -128,7 +130,7 @@ def _assignment(text: str) -> tuple[str, object]:
         raise UserError(f"--set {text} has no value: write SECTION.KEY=VALUE")
     try:
         return key, yaml.safe_load(value)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise UserError(f"--set {text}: the value is not readable YAML") from error
 
 

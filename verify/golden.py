@@ -7,7 +7,9 @@ official name) and one case_<name>.npz for each case.
 from __future__ import annotations
 
 import json
+import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,11 @@ from impls.common.records import Batch, Draws
 from impls.common.shapes import check_labels
 from verify.cases import Array, Case
 
+# What NumPy and zipfile raise on files that are broken, or of another kind.
+_UNREADABLE = (
+    ValueError, TypeError, OSError, EOFError, AttributeError, NotImplementedError, RuntimeError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 BUNDLED = Path(__file__).parent.parent / "reference" / "golden"
 
 INPUTS = ("x", "y", "draw_t_raw", "draw_r_raw", "draw_e", "draw_drop_uniform")
@@ -81,7 +88,9 @@ def load_golden(folder: Path) -> tuple[GoldenCase, ...]:
 
 def _load_case(folder: Path, name: str, sizes: Any, official: dict[str, Array]) -> GoldenCase:
     listing = folder / "cases.json"
-    if not isinstance(sizes, dict) or not {"model", "method"} <= set(sizes):
+    if not isinstance(sizes, dict) or not all(
+        isinstance(sizes.get(key), dict) for key in ("model", "method")
+    ):
         raise GoldenError(f"{listing}: the case {name} lacks its model or its method")
     config = _config(listing, name, sizes)
     params = _canonical(folder / "params.npz", "", config, official)
@@ -117,9 +126,21 @@ def _load_training(path: Path) -> GoldenTraining:
     arrays = _read_npz(path)
     steps: list[tuple[Batch, Draws]] = []
     losses: list[Array] = []
-    while f"step{len(steps)}/latents" in arrays:
-        prefix = f"step{len(steps)}/"
+    known = {"latents", "y", "loss", *(n for n in INPUTS if n != "x")}
+    for key in arrays:
+        group, _, rest = key.partition("/")
+        step = re.fullmatch(r"step[0-9]+", group)
+        if group not in ("params", "ema") and not (step and rest in known):
+            raise GoldenError(f"{path}: {key} is unknown in a file of training steps")
+    num_steps = len({key.partition("/")[0] for key in arrays if key.startswith("step")})
+    for i in range(num_steps):
+        prefix = f"step{i}/"
         own = {key.removeprefix(prefix): arrays[key] for key in arrays if key.startswith(prefix)}
+        if "latents" not in own:
+            raise GoldenError(f"{path} lacks the array {prefix}latents")
+        if own["latents"].shape[1:] != image_shape(config.network):
+            shape = own["latents"].shape
+            raise GoldenError(f"{path}: {prefix}latents has shape {shape}, expected images")
         own["x"] = own["latents"]
         _check_step(path, prefix, config, own)
         if "loss" not in own or own["loss"].shape != ():
@@ -151,7 +172,8 @@ def _canonical(
     try:
         return weights.from_official(config.network, official)
     except ValueError as error:
-        raise GoldenError(f"{path}: {prefix}{error}") from error
+        message = str(error).replace("parameter ", f"parameter {prefix}", 1)
+        raise GoldenError(f"{path}: {message}") from error
 
 
 def _batch(arrays: Mapping[str, Array]) -> Batch:
@@ -205,6 +227,9 @@ def _check_results(
     shapes |= {"grad_norms": (len(official),), "grad_names": (len(official),)}
     shapes |= {f"grad/{name}": array.shape for name, array in official.items()}
     noise = arrays.get("sample_noise")
+    if noise is not None and noise.shape[1:] != image:
+        expected = ("rows", *image)
+        raise GoldenError(f"{path}: sample_noise has shape {noise.shape}, expected {expected}")
     for name, array in arrays.items():
         is_sample = name.startswith("sample_") and not name.endswith("_times")
         if is_sample and noise is None:
@@ -250,16 +275,27 @@ def _read_json(path: Path) -> Any:
 
 def _read_npz(path: Path) -> dict[str, Array]:
     """Arrays of an .npz by name; floating ones finite."""
+    arrays: dict[str, Array] = {}
+    name = ""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        # Opened here: np.load would leave its file open when the archive is broken.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            for name in archive.files:
+                arrays[name] = archive[name]
     except FileNotFoundError as error:
         raise GoldenError(f"the golden folder lacks {path}") from error
-    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise GoldenError(f"{path} is not a readable .npz file: {error}") from error
+    except _UNREADABLE as error:
+        inside = f" at the array {name}" if name else ""
+        raise GoldenError(f"{path} is not a readable .npz file{inside}: {error}") from error
     for name, array in arrays.items():
-        if array.dtype.kind not in "fiuU":
-            raise GoldenError(f"{path}: {name} has dtype {array.dtype}, expected numbers")
+        if not isinstance(array, np.ndarray):
+            raise GoldenError(f"{path}: {name} is not an array")
+        text = name == "grad_names"
+        if array.dtype.kind not in ("U" if text else "fiu"):
+            expected = "text" if text else "numbers"
+            raise GoldenError(f"{path}: {name} has dtype {array.dtype}, expected {expected}")
+        if not text and name.rpartition("/")[2] != "y" and array.dtype.kind != "f":
+            raise GoldenError(f"{path}: {name} has dtype {array.dtype}, expected float")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise GoldenError(f"{path}: {name} holds a NaN or an infinity")
     return arrays

@@ -126,8 +126,9 @@ def load_subject(name: str) -> ModuleType:
                 " importable from here"
             ) from error
         raise NotInstalled(f"{name} needs the package {missing}, which is not installed") from error
-    except (TypeError, ValueError, ImportError, SyntaxError) as error:
-        raise SubjectError(f"the subject {name} cannot be imported: {error}") from error
+    except (Exception, SystemExit) as error:  # the module may raise anything
+        reason = f"{type(error).__name__}: {error}"
+        raise SubjectError(f"the subject {name} cannot be imported: {reason}") from error
     offered = [function for function in PROTOCOL if hasattr(module, function)]
     if not {"put", "get"} <= set(offered) or len(offered) < 3:
         raise SubjectError(

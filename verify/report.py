@@ -27,9 +27,10 @@ DTYPES = ("float64", "float32")
 def print_report(report: Report, console: Console) -> None:
     """Tables by family, then every failure with its place, then one line per subject."""
     console.print(
-        "Worst error of each check, with the largest that is allowed. Errors are relative to the\n"
-        "largest entry of the sample or tensor, against the float64 reference, unless the check's\n"
-        "sentence says otherwise (meanflow verify --list). Exact checks allow 0.",
+        "Worst error of each check, with the largest that is allowed. Errors are relative\n"
+        "to the largest entry of the sample or tensor, against the float64 reference,\n"
+        "unless the check's sentence says otherwise (meanflow verify --list). Exact\n"
+        "checks allow 0.",
         style="dim",
     )
     single = [outcome for outcome in report.outcomes if outcome.family != "cross"]
@@ -40,6 +41,9 @@ def print_report(report: Report, console: Console) -> None:
             shown = names[start : start + SUBJECTS_PER_TABLE]
             chosen = [outcome for outcome in outcomes if outcome.subject in shown]
             console.print(_table(chosen, shown, report))
+    absent = Counter(o.detail for o in report.outcomes if o.status == NOT_APPLICABLE)
+    for reason, count in absent.items():
+        console.print(f"n/a {count} x: {reason}", style="dim", markup=False)
     for outcome in report.failed:
         console.print(_failure(outcome))
     console.print()
@@ -92,9 +96,9 @@ def _number(value: float) -> str:
 
 
 def _short(subject: str) -> str:
-    """impls.meanflow_jax -> jax; a pair keeps its sign."""
+    """impls.meanflow_jax -> jax; a pair stands in two lines."""
     parts = [part.removeprefix("impls.").removeprefix("meanflow_") for part in subject.split(" ~ ")]
-    return "~".join(parts)
+    return " ~\n".join(parts)
 
 
 def _counts(outcomes: list[Outcome]) -> str:
@@ -118,7 +122,8 @@ def summary(report: Report) -> list[str]:
     for subject in dict.fromkeys(outcome.subject for outcome in report.outcomes):
         rows = [outcome for outcome in report.outcomes if outcome.subject == subject]
         count = len({outcome.check for outcome in rows})
-        verdict = "FAIL" if any(outcome.status == FAIL for outcome in rows) else "pass"
+        statuses = {outcome.status for outcome in rows}
+        verdict = FAIL.upper() if FAIL in statuses else PASS if PASS in statuses else NOT_APPLICABLE
         lines.append(f"{verdict}  {subject}: {count} checks, {_counts(rows)}")
     lines.append(f"{sum(report.seconds.values()):.0f} seconds")
     return lines

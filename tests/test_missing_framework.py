@@ -1,0 +1,90 @@
+"""With only one framework installed, `verify` checks that one and says that the other is missing.
+
+An environment without a package is simulated: a finder in a new process refuses its import.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+JAX, TORCH = ("jax", "jaxlib", "flax", "optax", "orbax"), ("torch", "safetensors")
+MISSING = {"jax": JAX, "torch": TORCH}
+
+WITHOUT = """
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {missing!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Refuse())
+from impls.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def meanflow(missing: tuple[str, ...], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process where these packages cannot be imported."""
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT.format(missing=missing), *arguments],
+        cwd=ROOT,
+        env={key: value for key, value in os.environ.items() if not key.startswith("JAX_")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stdout + done.stderr
+    return done
+
+
+@pytest.mark.parametrize(("absent", "present"), [("torch", "jax"), ("jax", "torch")])
+def test_the_one_that_is_installed_is_checked(absent: str, present: str, tmp_path: Path) -> None:
+    pytest.importorskip(present)
+    path = tmp_path / "outcomes.json"
+    done = meanflow(MISSING[absent], "verify", "--check", "parameters_round*", "--json", str(path))
+    assert (done.returncode, done.stderr) == (0, "")
+    said = f"impls.meanflow_{absent} needs the package {absent}, which is not installed"
+    assert f"not checked: {said}" in done.stdout
+    assert f"pass  impls.meanflow_{present}: 1 checks, 2 of 2 pass" in done.stdout
+    outcomes = json.loads(path.read_text())["outcomes"]
+    assert {(o["subject"], o["status"]) for o in outcomes} == {
+        (f"impls.meanflow_{present}", "pass")
+    }
+
+
+@pytest.mark.parametrize("absent", ["jax", "torch"])
+def test_naming_the_one_that_is_missing_is_refused(absent: str) -> None:
+    done = meanflow(MISSING[absent], "verify", f"impls.meanflow_{absent}", "--check", "weights")
+    assert (done.returncode, done.stdout) == (2, "")
+    [line] = done.stderr.splitlines()
+    assert f"impls.meanflow_{absent} needs the package {absent}, which is not installed" in line
+
+
+def test_with_neither_there_is_nothing_to_check() -> None:
+    done = meanflow(JAX + TORCH, "verify", "--check", "weights")
+    assert (done.returncode, done.stdout) == (2, "")
+    [line] = done.stderr.splitlines()
+    assert "impls.meanflow_jax needs the package jax" in line
+    assert "impls.meanflow_torch needs the package torch" in line
+    assert "pip install" in line
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["verify", "reference", "--check", "official_loss_matches"],
+        ["verify", "--list"],
+        ["config", "mf_b4"],
+    ],
+)
+def test_what_needs_no_framework_works_with_neither(arguments: list[str]) -> None:
+    done = meanflow(JAX + TORCH, *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
