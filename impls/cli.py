@@ -40,6 +40,9 @@ def verify(
         record: folder to append records of this run to.
         list: print the checks with what they say, and stop.
     """
+    # The problems are tiny: threads of PyTorch and BLAS would mostly wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
     from rich.console import Console
 
     from verify import report as reports

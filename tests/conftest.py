@@ -13,6 +13,8 @@ from types import ModuleType
 # Float64 where asked and exact float32 products: read by JAX when it is first imported.
 os.environ["JAX_ENABLE_X64"] = "1"
 os.environ["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"
+# Tiny problems: threads would mostly wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import hypothesis
 import pytest
