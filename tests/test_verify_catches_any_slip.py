@@ -1,0 +1,155 @@
+"""Every small slip in network, objective and sampler turns a check red, in both texts.
+
+`verify.mutants.slips` makes the slips by rule. Each is put into a copy of the implementation and
+run through the suite in float64, the most sensitive checks first, until one fails; an exception
+counts as caught. First a few cases are used; a slip that survives them goes through all. What
+survives must be listed in `verify.mutants.equivalent` with the reason why it changes nothing, and
+nothing may be listed there that a check catches.
+
+Not covered: a slip that is not of the listed kinds, two slips at once, the code shared by both
+texts (impls/common), and JAX's compilation: its functions run here operation by operation, which
+is many times faster for a text that runs once.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from impls.common import draws
+from impls.common.config_files import from_sizes
+from impls.common.draws import Stream
+from impls.common.records import Batch
+from verify.cases import DIGITS, LATENT, Case, cases, perturbed_parameters
+from verify.mutants import altered, slips
+from verify.mutants.equivalent import EQUIVALENT
+from verify.probe import Probe
+from verify.registry import all_checks
+from verify.runner import FAIL, _outcome
+
+ROOT = Path(__file__).parent.parent
+# Between them these have every branch of the objective and both networks, of a single block.
+FEW: dict[str, tuple[dict[str, Any], int, dict[str, Any]]] = {
+    "few_guided": (DIGITS, 8, {}),
+    "few_latent": (LATENT, 5, {"omega": 0.2, "kappa": 0.7, "t_start": 0.35, "t_end": 0.6}),
+    "few_omega": (DIGITS, 7, {"omega": 3.0, "kappa": 0.0, "t_start": 0.35, "t_end": 0.6}),
+    "few_unguided": (DIGITS, 8, {"guidance_eq": "none", "noise_dist": "uniform"}),
+    "few_dropped": (
+        DIGITS,
+        8,
+        {
+            "data_proportion": 0.25, "class_dropout_prob": 0.6, "P_mean": -1.0, "P_std": 2.0,
+            "norm_p": 0.5, "norm_eps": 1e-3,
+        },
+    ),
+}  # fmt: skip
+# For each file the checks most likely to fail, which first get one case alone, and the families
+# of checks that run its code.
+FILES = {
+    "network.py": (
+        """mean_velocity_matches dit_b_4_tensors_are_official jvp_matches_hand_written_tangents
+        patch_and_position_embedding_match modulation_matches""",
+        "network jvp weights published",
+    ),
+    "objective.py": (
+        """logit_normal_times_match interpolation_matches target_matches squared_error_is_a_sum
+        adaptive_weight_matches dropout_takes_the_first_rows guidance_with_kappa_matches
+        gradient_matches_hand_written whole_target_matches per_sample_errors_match""",
+        "objective gradient",
+    ),
+    "sample.py": ("uneven_steps_match", "sampling"),
+}
+# Slow, and blind to nothing that their neighbours see.
+LEFT_OUT = (
+    "gradient_matches_complex_step",
+    "jvp_matches_complex_step",
+    "jvp_matches_central_difference",
+    "parameter_counts_are_official",
+)
+
+
+@pytest.fixture(params=["jax", "torch"])
+def framework(request: pytest.FixtureRequest) -> Iterator[str]:
+    module = pytest.importorskip(request.param)
+    if request.param == "torch":
+        threads = module.get_num_threads()
+        module.set_num_threads(1)  # the arrays are tiny
+        yield request.param
+        module.set_num_threads(threads)
+    else:
+        with module.disable_jit():
+            yield request.param
+
+
+@functools.cache
+def few(file: str) -> tuple[Case, ...]:
+    """All of FEW for the objective; elsewhere the settings play no part, and one of each size."""
+    names = list(FEW) if file == "objective.py" else ["few_guided", "few_latent"]
+    return tuple(_few(name, *FEW[name]) for name in names)
+
+
+def _few(name: str, sizes: dict[str, Any], rows: int, settings: dict[str, Any]) -> Case:
+    config = from_sizes({**sizes, "depth": 1}, settings)
+    seed = draws.name_index(name)
+    noise = draws.normal((rows, *draws.image_shape(config.network)), seed, Stream.CHECK, 3)
+    labels = np.arange(rows, dtype=np.int32) % config.network.num_classes
+    step_draws = draws.training_draws(config, seed, 0, rows)
+    return Case(name, config, perturbed_parameters(config, seed), Batch(noise, labels), step_draws)
+
+
+def first_failure(
+    subject: ModuleType,
+    file: str,
+    chosen: tuple[Case, ...],
+    left_out: tuple[str, ...] = LEFT_OUT,
+) -> str | None:
+    """The name of the first check that fails, or None."""
+    likely, families = FILES[file]
+    every = [name for name, check in all_checks().items() if check.family in families.split()]
+    for names, given in ((likely.split(), chosen[:1]), (every, chosen)):
+        probe = Probe(subject, np.float64, given)
+        for name in names:
+            if name in left_out:
+                continue
+            if _outcome(all_checks()[name], "slip", (probe,)).status == FAIL:
+                return name
+    return None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", FILES)
+def test_every_slip_is_caught_unless_it_changes_nothing(framework: str, file: str) -> None:
+    package = f"impls/meanflow_{framework}"
+    intact = importlib.import_module(package.replace("/", "."))
+    assert first_failure(intact, file, few(file)) is None
+    listed = EQUIVALENT[framework, file]
+    survivors, caught = [], Counter()
+    for slip in slips((ROOT / package / file).read_text(encoding="utf-8")):
+        try:
+            with altered(package, file, slip.source) as subject:
+                found = first_failure(subject, file, few(file))
+                if found is None and str(slip) not in listed:
+                    found = first_failure(subject, file, cases(), left_out=())
+        except Exception as error:  # noqa: BLE001  it cannot even be imported
+            found = type(error).__name__
+        if found is None:
+            survivors.append(str(slip))
+        else:
+            caught[found] += 1
+    lines = [f"{package}/{file}: {len(survivors)} slips change nothing; caught are"]
+    lines += [f"{count:4d} by {name}" for name, count in caught.most_common()]
+    sys.stdout.write("\n  ".join(lines) + "\n")
+    assert caught.total() > 10
+    unlisted = [slip for slip in survivors if slip not in listed]
+    assert not unlisted, "no check sees:\n" + "\n".join(unlisted)
+    wrong = [slip for slip in listed if slip not in survivors]
+    assert not wrong, "listed as changing nothing, but caught or gone:\n" + "\n".join(wrong)
