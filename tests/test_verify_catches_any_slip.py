@@ -1,4 +1,4 @@
-"""Every small slip in network, objective and sampler turns a check red, in both texts.
+"""Every small slip in network, objective, optimizer, step and sampler turns a check red, in both texts.
 
 `verify.mutants.slips` makes the slips by rule. Each is put into a copy of the implementation and
 run through the suite in float64, the most sensitive checks first, until one fails; an exception
@@ -66,6 +66,8 @@ FILES = {
         gradient_matches_hand_written whole_target_matches per_sample_errors_match""",
         "objective gradient",
     ),
+    "optimizer.py": ("adam_steps_match moving_average_matches", "training"),
+    "step.py": ("steps_are_counted moving_average_matches", "training"),
     "sample.py": ("uneven_steps_match", "sampling"),
 }
 # Slow, and blind to nothing that their neighbours see.

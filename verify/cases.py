@@ -20,6 +20,7 @@ from impls.common.config_files import from_sizes
 from impls.common.data import digits
 from impls.common.draws import Stream
 from impls.common.records import Batch, Draws
+from reference.derivative import complex_step_directional
 
 Array = NDArray[Any]
 PERTURBATION = 0.05
@@ -98,6 +99,25 @@ class Case:
         shape = self.batch.images.shape
         z, tangent = (draws.normal(shape, key, Stream.CHECK, i) for i in (1, 2))
         return NetworkInputs(z, t, r, t - r, labels, tangent)
+
+    @functools.cached_property
+    def activations(self) -> dict[str, Array]:
+        """What each module of the reference puts out for `inputs`, in float64."""
+        x = self.inputs
+        wide = as_dtype((self.params, x.z, x.t, x.h, x.labels), np.float64)
+        return reference.activations(self.config, *wide)
+
+    def slope(self, index: int) -> float:
+        """Derivative of the loss along `direction(index)`, by complex step in float64."""
+        if index not in self._slopes:
+            params, along = as_dtype((self.params, self.direction(index)), np.float64)
+            slope = complex_step_directional(self.config, params, self.step[0], along)
+            self._slopes[index] = slope
+        return self._slopes[index]
+
+    @functools.cached_property
+    def _slopes(self) -> dict[int, float]:
+        return {}
 
     def direction(self, index: int) -> dict[str, Array]:
         """A random direction in parameter space: canonical name -> standard normals, float32."""

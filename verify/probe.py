@@ -55,6 +55,7 @@ class Probe:
         self.subject, self.dtype, self.cases = subject, dtype, cases
         self.golden, self.trainings = golden, trainings
         self._params: dict[int, Any] = {}
+        self._activations: dict[int, dict[str, Array]] = {}
         self._trained: dict[int, Any] = {}
         self._steps: dict[int, tuple[Any, dict[str, Array]]] = {}
 
@@ -87,7 +88,14 @@ class Probe:
             self._steps[id(case)] = (self.subject.get(loss), exported)
         return self._steps[id(case)]
 
-    def trained(self, training: GoldenTraining, train: Callable[..., Any]) -> Any:
+    def activations(self, case: Case, *inputs: Array) -> dict[str, Array]:
+        """The subject's activations of a case, once."""
+        if id(case) not in self._activations:
+            found = self.call("activations", case.config, self.params(case), *inputs)
+            self._activations[id(case)] = found
+        return self._activations[id(case)]
+
+    def trained(self, training: GoldenTraining | Case, train: Callable[..., Any]) -> Any:
         """The result of `train(self, training)`, once."""
         if id(training) not in self._trained:
             self._trained[id(training)] = train(self, training)

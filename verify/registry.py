@@ -26,6 +26,7 @@ FAMILIES = (
     "objective",
     "gradient",
     "sampling",
+    "training",
     "official",
     "published",
     "cross",

@@ -121,11 +121,11 @@ def _outcome(check: Check, name: str, probes: tuple[Probe, ...]) -> Outcome:
 
     try:
         error = _call(check, probes)
+        allowed = _tolerance(check, probes[0].dtype, error)
     except NotApplicable as reason:
         return outcome(NOT_APPLICABLE, None, None, str(reason))
     except Exception as failure:  # noqa: BLE001  a subject may raise anything; that is a finding
         return outcome(FAIL, None, None, _brief(failure))
-    allowed = _tolerance(check, probes[0].dtype, error)
     status = PASS if error <= allowed else FAIL  # a NaN fails
     if math.isnan(error):
         return outcome(status, None, allowed, f"not a number: {error.where}")

@@ -44,6 +44,8 @@ def tolerance(check: str, dtype: Any) -> tuple[float, str]:
     Raises:
         KeyError: for a check that was never measured.
     """
+    if check not in _stored():
+        raise KeyError(f"{STORED.name} has no entry for {check}: run python -m verify.tolerances")
     entry = _stored()[check]
     return rounding_tolerance(dtype, entry["float32"], entry["float64"]), entry["reason"]
 

@@ -17,10 +17,8 @@ def _module_error(probe: Probe, *endings: str) -> float:
     for case in probe.cases:
         inputs = case.inputs
         arguments = (inputs.z, inputs.t, inputs.h, inputs.labels)
-        wide = as_dtype((case.params, *arguments), np.float64)
-        expected = reference.activations(case.config, *wide)
-        actual = probe.call("activations", case.config, probe.params(case), *arguments)
-        for name, array in expected.items():
+        actual = probe.activations(case, *arguments)
+        for name, array in case.activations.items():
             last = name.split("/")[-1]
             if last in endings or (last.startswith("blocks_") and "blocks" in endings):
                 errors[f"{case.name} {name}"] = row_error(actual[name], array)
@@ -99,17 +97,18 @@ def _velocity_error(probe: Probe, case: Case) -> float:
 
 @check("network", "mean_velocity load_params", like="mean_velocity_matches")
 def rows_are_independent(probe: Probe) -> float:
-    """Samples in another order give the same u in that order: no row sees another."""
-    return worst({case.name: _reversal_error(probe, case) for case in probe.cases})
+    """Without its first row, and in another order, a batch gives the same u for the rest."""
+    several = [case for case in probe.cases if len(case.inputs.t) > 1]
+    return worst({case.name: _rest_error(probe, case) for case in several})
 
 
-def _reversal_error(probe: Probe, case: Case) -> float:
+def _rest_error(probe: Probe, case: Case) -> float:
     x, params = case.inputs, probe.params(case)
     arguments = (x.z, x.t, x.h, x.labels)
     u = probe.call("mean_velocity", case.config, params, *arguments)
-    reversed_rows = [array[::-1].copy() for array in arguments]
-    reversed_u = probe.call("mean_velocity", case.config, params, *reversed_rows)
-    return row_error(reversed_u[::-1], u)
+    rest = [array[:0:-1].copy() for array in arguments]
+    rest_u = probe.call("mean_velocity", case.config, params, *rest)
+    return row_error(rest_u, u[:0:-1])
 
 
 @check("network", "mean_velocity mean_velocity_jvp load_params", exact=True)

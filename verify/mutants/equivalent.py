@@ -24,6 +24,8 @@ OWN_START = (
 )
 ONLY_SIZE = "only the number of entries of an image that holds no numbers is read"
 VARIANCE = "the same variance to rounding, E[x^2] - E[x]^2"
+ADDED = "updates are added to parameters, in either order"
+COPY = "the average starts as a copy of the parameters"
 CLIP = "clip has the middle one of its three arguments in either order of the first two"
 
 _TIMES = (
@@ -174,6 +176,25 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
             SAME_LENGTH: ("loss_and_gradient: True -> False",),
         },
     ],
+    ("jax", "optimizer.py"): [
+        {
+            ADDED: (
+                "apply_gradient: optax.apply_updates(params, updates)"
+                " -> optax.apply_updates(updates, params)",
+            ),
+        },
+    ],
+    ("torch", "optimizer.py"): [],
+    ("jax", "step.py"): [
+        {
+            COPY: (
+                "init_state: State(jnp.zeros((), jnp.int32), params, ema_params,"
+                " init_optimizer(config, params)) -> State(jnp.zeros((), jnp.int32), ema_params,"
+                " params, init_optimizer(config, params))",
+            ),
+        },
+    ],
+    ("torch", "step.py"): [],
     ("jax", "sample.py"): [],
     ("torch", "sample.py"): [],
 }

@@ -227,7 +227,7 @@ OPTIMIZER = (
         "the second moment is not corrected",
         "np.sqrt(v / (1 - b2**count))",
         "np.sqrt(v)",
-        "official_trained_parameters_match official_training_losses_match",
+        "adam_steps_match official_trained_parameters_match official_training_losses_match",
     ),
     _in(
         "optimizer.py",
@@ -235,7 +235,7 @@ OPTIMIZER = (
         "the average weighs the new parameters",
         "d * ema_params[name] + (1 - d) * array",
         "(1 - d) * ema_params[name] + d * array",
-        "official_trained_average_matches",
+        "moving_average_matches official_trained_average_matches",
     ),
     _in(
         "step.py",
@@ -243,7 +243,23 @@ OPTIMIZER = (
         "the average lags one step behind",
         "update_average(config, state.ema_params, params)",
         "update_average(config, state.ema_params, state.params)",
-        "official_trained_average_matches",
+        "moving_average_matches official_trained_average_matches",
+    ),
+    _in(
+        "optimizer.py",
+        "reference",
+        "weight decay enters the gradient, as L2 in Adam",
+        "        g = gradient[name]\n",
+        "        g = gradient[name] + training.weight_decay * p\n",
+        "adam_steps_match",
+    ),
+    _in(
+        "step.py",
+        "reference",
+        "steps are not counted",
+        "State(state.step + 1,",
+        "State(state.step,",
+        "steps_are_counted",
     ),
 )
 
