@@ -179,8 +179,10 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
     ("jax", "optimizer.py"): [
         {
             ADDED: (
-                "apply_gradient: optax.apply_updates(params, updates)"
-                " -> optax.apply_updates(updates, params)",
+                (
+                    "apply_gradient: optax.apply_updates(params, updates)"
+                    " -> optax.apply_updates(updates, params)"
+                ),
             ),
         },
     ],
@@ -188,9 +190,11 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
     ("jax", "step.py"): [
         {
             COPY: (
-                "init_state: State(jnp.zeros((), jnp.int32), params, ema_params,"
-                " init_optimizer(config, params)) -> State(jnp.zeros((), jnp.int32), ema_params,"
-                " params, init_optimizer(config, params))",
+                (
+                    "init_state: State(jnp.zeros((), jnp.int32), params, ema_params,"
+                    " init_optimizer(config, params)) -> State(jnp.zeros((), jnp.int32), ema_params,"
+                    " params, init_optimizer(config, params))"
+                ),
             ),
         },
     ],
