@@ -1,4 +1,4 @@
-"""Every small slip in network, objective, optimizer, step and sampler turns a check red, in both texts.
+"""Every small slip in the method turns a check red: network to train step, in both texts.
 
 `verify.mutants.slips` makes the slips by rule. Each is put into a copy of the implementation and
 run through the suite in float64, the most sensitive checks first, until one fails; an exception
