@@ -192,9 +192,10 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
             COPY: (
                 (
                     "init_state: State(jnp.zeros((), jnp.int32), params, ema_params,"
-                    " init_optimizer(config, params)) -> State(jnp.zeros((), jnp.int32), ema_params,"
-                    " params, init_optimizer(config, params))"
+                    " init_optimizer(config, params)) -> State(jnp.zeros((), jnp.int32),"
+                    " ema_params, params, init_optimizer(config, params))"
                 ),
+            ),
             ),
         },
     ],
