@@ -196,7 +196,6 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
                     " ema_params, params, init_optimizer(config, params))"
                 ),
             ),
-            ),
         },
     ],
     ("torch", "step.py"): [],
