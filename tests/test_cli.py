@@ -88,7 +88,10 @@ def test_list_of_a_family_names_no_other(family: str, capsys: pytest.CaptureFixt
 
 
 def test_patterns_select_checks(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["verify", "--list", "--check", "guidance_with*", "--check", "target_?lips*"]) == 0
+    assert (
+        main(["verify", "--list", "--check", "guidance_with*_kappa_*", "--check", "target_?lips*"])
+        == 0
+    )
     lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
     assert lines == [
         "objective: guidance_with_kappa_matches",
