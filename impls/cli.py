@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import tyro
 import yaml
@@ -127,6 +128,108 @@ def config(
     return 0
 
 
+@app.command(name="train")
+def train(
+    *,
+    framework: Literal["jax", "torch"],
+    workdir: Path,
+    config: str = "digits",
+    override: Annotated[UseAppendAction[tuple[str, ...]], arg(name="set")] = (),
+) -> int:
+    """Train, or go on from the newest checkpoint of the run's folder; then print the scores.
+
+    Any key of the configuration is an option too: --training.num-steps 200.
+
+    Args:
+        framework: jax or torch.
+        workdir: folder of the run: checkpoints, TensorBoard, configuration.
+        config: a preset's name or a YAML file.
+        override: SECTION.KEY=VALUE, laid over the configuration; may be repeated.
+    """
+    from impls.common.config_files import load_config
+    from impls.generate import implementation
+    from impls.train import train as run_training
+
+    loaded = load_config(config, dict(map(_assignment, override)))
+    checkpoint = run_training(implementation(framework), framework, loaded, workdir)
+    if loaded.dataset.name == "digits":
+        _print_scores(checkpoint, num_samples=1000, num_steps=1, seed=0)
+    return 0
+
+
+@app.command(name="sample")
+def sample(
+    *,
+    checkpoint: Path,
+    output_dir: Path,
+    num_samples: int = 64,
+    num_steps: int = 1,
+    seed: int = 0,
+    labels: str = "balanced",
+    save_images: bool = False,
+) -> int:
+    """Make samples with the moving average of a checkpoint: samples.npz and grid.png.
+
+    Args:
+        checkpoint: a run's folder, or that of one of its checkpoints.
+        output_dir: folder to write to.
+        num_samples: how many.
+        num_steps: network calls for each.
+        seed: of the noise and of random labels.
+        labels: balanced (0, 1, 2, … in turn), random, or one label.
+        save_images: also write each sample as a PNG.
+    """
+    from impls.common import checkpoints
+    from impls.generate import generate, write_samples
+
+    _check_count("--num-samples", num_samples)
+    _check_count("--num-steps", num_steps)
+    made = generate(checkpoints.find(checkpoint), num_samples, num_steps, seed, labels)
+    for path in write_samples(made, output_dir, single=save_images)[:2]:
+        print(f"wrote {path}")
+    return 0
+
+
+@app.command(name="evaluate")
+def evaluate(
+    *, checkpoint: Path, num_samples: int = 1000, num_steps: int = 1, seed: int = 0
+) -> int:
+    """Print the scores of a checkpoint, with those of real data beside them.
+
+    Args:
+        checkpoint: a run's folder, or that of one of its checkpoints.
+        num_samples: samples that are scored.
+        num_steps: network calls for each.
+        seed: of the noise.
+    """
+    from impls.common import checkpoints
+
+    _check_count("--num-samples", num_samples, least=100)
+    _check_count("--num-steps", num_steps)
+    _print_scores(checkpoints.find(checkpoint), num_samples, num_steps, seed)
+    return 0
+
+
+def _print_scores(checkpoint: Any, num_samples: int, num_steps: int, seed: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from impls.generate import scores
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column(f"{num_samples} samples in {num_steps} step{'s' * (num_steps > 1)}")
+    table.add_column(f"{checkpoint.framework}, step {checkpoint.step}", justify="right")
+    table.add_column("real digits", justify="right")
+    for row in scores(checkpoint, num_samples, num_steps, seed):
+        table.add_row(*row)
+    Console(highlight=False).print(table)
+
+
+def _check_count(option: str, value: int, least: int = 1) -> None:
+    if value < least:
+        raise UserError(f"{option} is {value}, expected a whole number, {least} or more")
+
+
 def _assignment(text: str) -> tuple[str, object]:
     key, sign, value = text.partition("=")
     if not sign:
@@ -143,11 +246,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("JAX_ENABLE_X64", "1")
     os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
     try:
-        status: int = app.cli(prog="meanflow", args=arguments)
+        given = sys.argv[1:] if arguments is None else arguments
+        status: int = app.cli(prog="meanflow", args=_spell_out_keys(given))
     except UserError as error:
         print(f"meanflow: {error}", file=sys.stderr)
         return 2
     return status
+
+
+def _spell_out_keys(arguments: Sequence[str]) -> list[str]:
+    """Turn `--section.some-key value` into `--set section.some_key=value`."""
+    spelled, rest = [], iter(arguments)
+    for argument in rest:
+        match = re.fullmatch(r"--([a-z]+)\.([\w-]+)(?:=(.*))?", argument, re.DOTALL)
+        if match:
+            section, key, value = match.groups()
+            value = next(rest, "") if value is None else value
+            spelled += ["--set", f"{section}.{key.replace('-', '_')}={value}"]
+        else:
+            spelled.append(argument)
+    return spelled
 
 
 def run() -> None:

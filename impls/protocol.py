@@ -7,7 +7,8 @@ it: they say "not applicable" and why.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -69,6 +70,12 @@ class Implementation(Protocol):
     def train_step(
         self, config: Config, state: State, batch: Batch, draws: Draws
     ) -> tuple[State, Loss]: ...
+
+    def compile_step(
+        self, config: Config
+    ) -> Callable[[State, Batch, Draws], tuple[State, Any]]: ...  # state, metrics
+    def save_checkpoint(self, path: Path, state: State) -> None: ...
+    def restore_checkpoint(self, path: Path, config: Config) -> State: ...
 
     def sample(
         self, config: Config, params: Params, noise: Array, labels: Array, times: Sequence[float]

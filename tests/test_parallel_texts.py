@@ -44,6 +44,7 @@ OTHER_DOCSTRING = {
 BEYOND_PROTOCOL = {
     "DiT": "the network itself, for code of its framework",
     "State": "what init_state returns",
+    "Metrics": "what the function from compile_step returns beside the state",
     "init_optimizer": "a part of init_state",
     "apply_gradient": "a part of train_step",
     "update_average": "a part of train_step",
@@ -51,6 +52,9 @@ BEYOND_PROTOCOL = {
 # protocol name -> why the reference does not offer it
 NOT_IN_REFERENCE = {
     "init_params": "the laws are in impls.common.weights, which the reference may not import",
+    "compile_step": "NumPy compiles nothing, and nobody trains with it",
+    "save_checkpoint": "nobody trains with it",
+    "restore_checkpoint": "nobody trains with it",
     "parameter_shapes": "the reference declares no parameters: it reads those it is given",
 }
 # name -> why the first line of its docstring is another in the reference

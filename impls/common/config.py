@@ -143,6 +143,8 @@ class TrainingConfig(Section):
     ema_type: Literal["const"] = "const"  # the decay of the average stays what it is
     ema_val: BelowOne = 0.9999  # ema <- ema_val * ema + (1 - ema_val) * params, every step
     sample_on_training: Flag = True  # whether to draw grids of samples while training
+    num_steps: OptionalCount = None  # steps to train; null: num_epochs passes
+    keep_checkpoints: Count = 3  # newest checkpoints that are kept
 
 
 class MethodConfig(Section):

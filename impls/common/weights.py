@@ -99,6 +99,11 @@ def initial_parameters(network: Network, seed: int) -> Parameters:
     return {tensor.name: _initial(tensor, seed) for tensor in tensors(network)}
 
 
+def zeros(network: Network) -> Parameters:
+    """Parameters of the right names and shapes, float32, all zero: to be filled by a checkpoint."""
+    return {tensor.name: np.zeros(tensor.shape, np.float32) for tensor in tensors(network)}
+
+
 def _initial(tensor: Tensor, seed: int) -> NDArray[np.float32]:
     key = (seed, draws.Stream.INITIAL_PARAMETER, draws.name_index(tensor.name))
     if tensor.law == "zeros":

@@ -1,5 +1,6 @@
 """MeanFlow in JAX: the public names, in data-flow order. This module satisfies the protocol."""
 
+from .checkpoint import restore_checkpoint, save_checkpoint
 from .device import (
     export_params,
     get,
@@ -28,14 +29,16 @@ from .objective import (
 )
 from .optimizer import apply_gradient, init_optimizer, update_average
 from .sample import sample
-from .step import State, init_state, train_step
+from .step import Metrics, State, compile_step, init_state, train_step
 
 __all__ = [
     "DiT",
+    "Metrics",
     "State",
     "activations",
     "adaptive_weight",
     "apply_gradient",
+    "compile_step",
     "drop_labels",
     "export_params",
     "get",
@@ -51,7 +54,9 @@ __all__ = [
     "mean_velocity_jvp",
     "parameter_shapes",
     "put",
+    "restore_checkpoint",
     "sample",
+    "save_checkpoint",
     "squared_error",
     "sync",
     "target",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from impls.common.config import Config
@@ -18,6 +19,13 @@ class State(NamedTuple):
     params: Any
     ema_params: Any  # moving average, what samples are made with
     opt_state: Any
+
+
+class Metrics(NamedTuple):
+    """What a run logs of each step."""
+
+    loss: Any  # [] float
+    v_loss: Any  # [] float, mean over the batch
 
 
 def init_state(config: Config, params: Any) -> State:
@@ -39,3 +47,17 @@ def train_step(config: Config, state: State, batch: Batch, draws: Draws) -> tupl
     params, opt_state = apply_gradient(config, state.params, state.opt_state, gradient)
     ema_params = update_average(config, state.ema_params, params)
     return State(state.step + 1, params, ema_params, opt_state), loss
+
+
+def compile_step(config: Config) -> Callable[[State, Batch, Draws], tuple[State, Metrics]]:
+    """The train step as a loop calls it: it reuses the memory of the state that it is given.
+
+    Returns:
+        A function of state, batch and draws: the state after the step, and what a run logs.
+    """
+
+    def step(state: State, batch: Batch, draws: Draws) -> tuple[State, Metrics]:
+        state, loss = train_step(config, state, batch, draws)
+        return state, Metrics(loss.total, loss.v_loss.mean())
+
+    return step
