@@ -152,7 +152,8 @@ def train(
 
     loaded = load_config(config, dict(map(_assignment, override)))
     checkpoint = run_training(implementation(framework), framework, loaded, workdir)
-    if loaded.dataset.name == "digits":
+    finished = checkpoint.step >= (loaded.training.num_steps or checkpoint.step)
+    if finished and loaded.dataset.name == "digits":
         _print_scores(checkpoint, num_samples=1000, num_steps=1, seed=0)
     return 0
 
