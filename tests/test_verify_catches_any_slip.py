@@ -150,7 +150,7 @@ def test_every_slip_is_caught_unless_it_changes_nothing(framework: str, file: st
     lines = [f"{package}/{file}: {len(survivors)} slips change nothing; caught are"]
     lines += [f"{count:4d} by {name}" for name, count in caught.most_common()]
     sys.stdout.write("\n  ".join(lines) + "\n")
-    assert caught.total() > 10
+    assert caught.total() >= 8
     unlisted = [slip for slip in survivors if slip not in listed]
     assert not unlisted, "no check sees:\n" + "\n".join(unlisted)
     wrong = [slip for slip in listed if slip not in survivors]

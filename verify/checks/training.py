@@ -74,3 +74,28 @@ def steps_are_counted(probe: Probe) -> float:
     case = probe.cases[0]
     counted: list[int] = probe.trained(case, _trained)["steps"]
     return worst({"steps": float(np.abs(np.subtract(counted, range(NUM_STEPS + 1))).max())})
+
+
+@check("training", f"compile_step {NEEDS}", like="moving_average_matches")
+def compiled_step_is_the_train_step(probe: Probe) -> float:
+    """What compile_step returns makes the same state as train_step, and logs its losses."""
+    case, subject, config = probe.cases[0], probe.subject, _config(probe.cases[0])
+    inputs = subject.put(as_dtype((case.batch, case.draws), probe.dtype))
+
+    def fresh() -> Any:
+        return subject.init_state(config, probe.load(config, case.params).value)
+
+    state, metrics = subject.compile_step(config)(fresh(), *inputs)
+    expected, loss = subject.train_step(config, fresh(), *inputs)
+    logged, loss = subject.get((metrics, loss))
+    errors = {
+        "loss": relative_error(logged.loss, loss.total),
+        "v_loss": relative_error(logged.v_loss, loss.v_loss.mean()),
+        "step": float(abs(int(state.step) - int(expected.step))),
+    }
+    for kind in ("params", "ema_params"):
+        one, other = (subject.export_params(config, getattr(s, kind)) for s in (state, expected))
+        for name, start in case.params.items():
+            moved = [array[name].astype(np.float64) - start for array in (one, other)]
+            errors[f"{kind} {name}"] = relative_error(*moved)
+    return worst(errors)

@@ -25,6 +25,7 @@ OWN_START = (
 ONLY_SIZE = "only the number of entries of an image that holds no numbers is read"
 VARIANCE = "the same variance to rounding, E[x^2] - E[x]^2"
 ADDED = "updates are added to parameters, in either order"
+MEMORY = "whose memory is reused changes no number"
 COPY = "the average starts as a copy of the parameters"
 CLIP = "clip has the middle one of its three arguments in either order of the first two"
 
@@ -189,6 +190,7 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
     ("torch", "optimizer.py"): [],
     ("jax", "step.py"): [
         {
+            MEMORY: ("compile_step: 0 -> 1",),
             COPY: (
                 (
                     "init_state: State(jnp.zeros((), jnp.int32), params, ema_params,"

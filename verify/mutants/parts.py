@@ -255,6 +255,14 @@ OPTIMIZER = (
     ),
     _in(
         "step.py",
+        "impls/meanflow_torch",
+        "a run logs its losses under each other's names",
+        "Metrics(loss.total, loss.v_loss.mean())",
+        "Metrics(loss.v_loss.mean(), loss.total)",
+        "compiled_step_is_the_train_step",
+    ),
+    _in(
+        "step.py",
         "reference",
         "steps are not counted",
         "State(state.step + 1,",
