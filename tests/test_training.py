@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -112,6 +113,26 @@ def test_a_save_that_fails_leaves_the_last_checkpoint(tmp_path: Path) -> None:
         checkpoints.write(tmp_path, "torch", 2, small(), fail)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["1"]
     assert checkpoints.find(tmp_path).state.read_text() == "whole"
+
+
+def test_a_checkpoint_that_is_half_removed_is_not_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(path: Path) -> None:
+        path.write_text("whole")
+
+    for step in (1, 2):
+        checkpoints.write(tmp_path, "torch", step, small(), save)
+
+    def killed(path: Path, **_: object) -> None:
+        if (path / "about.json").exists():
+            (path / "about.json").unlink()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoints.write(tmp_path, "torch", 2, small(), save)
+    assert checkpoints.find(tmp_path).step == 1
 
 
 def test_a_damaged_checkpoint_is_one_sentence(framework: str, tmp_path: Path) -> None:

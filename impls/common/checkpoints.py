@@ -59,20 +59,20 @@ def write(
     folder = workdir / "checkpoints"
     partial, final = folder / f".partial-{step}-{os.getpid()}", folder / str(step)
     about = {"format": FORMAT, "framework": framework, "step": step, **environment()}
+    shutil.rmtree(partial, ignore_errors=True)  # of a killed process with the same number
     try:
         partial.mkdir(parents=True)
         save(partial / "state")
         (partial / "config.yml").write_text(effective_yaml(config), encoding="utf-8")
         (partial / "about.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
         _flush(partial)
-        if final.exists():
-            shutil.rmtree(final)
+        _discard(final)
         partial.rename(final)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise CheckpointError(f"cannot write the checkpoint {final}: {error.strerror}") from error
     for stale in _steps(folder)[: -config.training.keep_checkpoints]:
-        shutil.rmtree(folder / str(stale), ignore_errors=True)
+        _discard(folder / str(stale))
     for abandoned in folder.glob(".partial-*"):
         shutil.rmtree(abandoned, ignore_errors=True)
     return final
@@ -108,6 +108,15 @@ def _steps(folder: Path) -> list[int]:
     if not folder.is_dir():
         return []
     return sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdigit())
+
+
+def _discard(checkpoint: Path) -> None:
+    """Remove a checkpoint; it loses its name first, so half of it is never taken for a whole."""
+    if checkpoint.exists():
+        nameless = checkpoint.with_name(f".partial-discarded-{checkpoint.name}")
+        shutil.rmtree(nameless, ignore_errors=True)
+        checkpoint.rename(nameless)
+        shutil.rmtree(nameless, ignore_errors=True)
 
 
 def _flush(folder: Path) -> None:
