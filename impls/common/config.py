@@ -69,13 +69,16 @@ Real = Annotated[
     "a finite number",
 ]
 Positive = Annotated[Real, Field(gt=0), "a number above 0"]
+OptionalPositive = Annotated[Positive | None, "null or a number above 0"]
 NonNegative = Annotated[Real, Field(ge=0), "a number, 0 or more"]
 Fraction = Annotated[Real, Field(ge=0, le=1), "a number from 0 to 1"]
 BelowOne = Annotated[Real, Field(ge=0, lt=1), "a number from 0 up to but not 1"]
+Decays = Annotated[tuple[BelowOne, ...], "a list of numbers from 0 up to but not 1"]
 Integer = Annotated[int, BeforeValidator(_read_number)]
 Count = Annotated[Integer, Field(ge=1, lt=2**31), "a whole number, 1 or more (below 2^31)"]
 OptionalCount = Annotated[Count | None, "null or a whole number, 1 or more (below 2^31)"]
 Workers = Annotated[Integer, Field(ge=0, lt=2**31), "a whole number, 0 or more (below 2^31)"]
+Steps = Annotated[Integer, Field(ge=0, lt=2**31), "a whole number, 0 or more (below 2^31)"]
 Seed = Annotated[Integer, Field(ge=0, lt=2**32), "a whole number, 0 or more (below 2^32)"]
 Flag = Annotated[bool, "true or false"]
 Text = Annotated[
@@ -122,12 +125,14 @@ class DatasetConfig(Section):
     image_channels: Count = 4  # 4 for latents: their mean and std on disk count once
     num_classes: Count = 1000  # labels are 0 .. num_classes - 1
     vae: Literal["mse", "ema"] = "mse"  # Stable Diffusion VAE of the latents, by fine-tuning
+    reshuffle: Flag = True  # a new order each epoch; false: the first one again and again
+    flip: Flag = True  # mirror images at random, where mirrored ones exist (never digits)
 
 
 class TrainingConfig(Section):
     """Adam, its average and the rhythm of a run. Defaults: the official ones."""
 
-    learning_rate: Positive = 1e-4  # constant
+    learning_rate: Positive = 1e-4  # the highest, see schedule
     batch_size: Count = 256  # images per step, over all devices
     num_epochs: Count = 1000  # passes over the data; the last partial batch is dropped
     log_per_step: Count = 100  # steps between two lines of the log
@@ -145,6 +150,31 @@ class TrainingConfig(Section):
     sample_on_training: Flag = True  # whether to draw grids of samples while training
     num_steps: OptionalCount = None  # steps to train; null: num_epochs passes
     keep_checkpoints: Count = 3  # newest checkpoints that are kept
+    schedule: Literal["constant", "cosine"] = "constant"  # of the learning rate, after warm-up
+    warmup_steps: Steps = 0  # steps in which the learning rate rises linearly to its value
+    cycle_steps: OptionalCount = None  # first cosine cycle; null: one cycle, to num_steps
+    cycle_growth: Count = 1  # each cycle is this many times as long as the one before it
+    min_learning_rate: NonNegative = 0.0  # end of each cosine cycle
+    max_grad_norm: OptionalPositive = None  # longer gradients are scaled to this norm; null: never
+    ema_more: Decays = ()  # decays of further averages, kept beside that of ema_val
+    ema_every: Count = 1  # steps between two updates of the averages
+    num_microbatches: Count = 1  # equal parts of a batch, one after another, to save memory
+    precision: Literal["float32", "bfloat16"] = "float32"  # of products; parameters are float32
+    draws: Literal["host", "device"] = "host"  # host: the same numbers in both frameworks
+    compile: Literal["auto", "always", "never"] = "auto"  # auto: JAX; PyTorch on a GPU
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> TrainingConfig:
+        if self.batch_size % self.num_microbatches:
+            expected = f"a divisor of training.batch_size ({self.batch_size})"
+            raise MismatchError("training.num_microbatches", self.num_microbatches, expected)
+        if self.min_learning_rate > self.learning_rate:
+            expected = f"at most training.learning_rate ({self.learning_rate})"
+            raise MismatchError("training.min_learning_rate", self.min_learning_rate, expected)
+        if self.schedule == "cosine" and not (self.cycle_steps or self.num_steps):
+            expected = "a whole number because training.schedule is cosine: set it, or num_steps"
+            raise MismatchError("training.cycle_steps", None, expected)
+        return self
 
 
 class MethodConfig(Section):
