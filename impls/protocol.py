@@ -14,11 +14,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from impls.common.config import Config
-from impls.common.records import Array, Batch, Draws, Loss
+from impls.common.records import Array, Batch, CanonicalState, Draws, Loss
 
 Canonical = dict[str, np.ndarray[Any, Any]]  # canonical name -> array: see impls.common.weights
 Params = Any
-State = Any  # has step, params, ema_params, opt_state
+State = Any  # has step, params, ema_params, ema_more, opt_state
 
 
 class Implementation(Protocol):
@@ -66,6 +66,11 @@ class Implementation(Protocol):
         self, config: Config, params: Params, batch: Batch, draws: Draws
     ) -> tuple[Loss, Params]: ...
 
+    def accumulate(
+        self, config: Config, params: Params, batch: Batch, draws: Draws
+    ) -> tuple[Loss, Params]: ...
+    def learning_rate(self, config: Config, step: Any) -> Any: ...
+    def clip_gradient(self, config: Config, gradient: Params) -> tuple[Params, Array]: ...
     def init_state(self, config: Config, params: Params) -> State: ...
     def train_step(
         self, config: Config, state: State, batch: Batch, draws: Draws
@@ -76,6 +81,9 @@ class Implementation(Protocol):
     ) -> Callable[[State, Batch, Draws], tuple[State, Any]]: ...  # state, metrics
     def save_checkpoint(self, path: Path, state: State) -> None: ...
     def restore_checkpoint(self, path: Path, config: Config) -> State: ...
+    def export_state(self, config: Config, state: State) -> CanonicalState: ...
+    def load_state(self, config: Config, canonical: CanonicalState) -> State: ...
+    def device_draws(self, config: Config, step: int) -> Draws: ...
 
     def sample(
         self, config: Config, params: Params, noise: Array, labels: Array, times: Sequence[float]

@@ -18,16 +18,24 @@ from .objective import (
     target,
     times,
 )
-from .optimizer import apply_gradient, init_optimizer, update_average
+from .optimizer import (
+    apply_gradient,
+    clip_gradient,
+    init_optimizer,
+    learning_rate,
+    update_average,
+)
 from .sample import sample
-from .step import State, init_state, train_step
+from .step import State, accumulate, init_state, train_step, update
 
 __all__ = [
     "Loss",
     "State",
+    "accumulate",
     "activations",
     "adaptive_weight",
     "apply_gradient",
+    "clip_gradient",
     "drop_labels",
     "export_params",
     "get",
@@ -35,6 +43,7 @@ __all__ = [
     "init_optimizer",
     "init_state",
     "interpolate",
+    "learning_rate",
     "load_params",
     "loss",
     "loss_and_gradient",
@@ -47,5 +56,6 @@ __all__ = [
     "target",
     "times",
     "train_step",
+    "update",
     "update_average",
 ]

@@ -1,7 +1,8 @@
-"""Adam and the moving average of parameters, in NumPy."""
+"""Learning rate, clipping, Adam and the moving average of parameters, in NumPy."""
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,40 @@ class AdamState(NamedTuple):
     num_updates: int
     first: Params  # m
     second: Params  # v
+
+
+def learning_rate(config: Any, step: int) -> float:
+    """Learning rate of update k = 0, 1, 2, … (`step`).
+
+    warm-up  lr (k + 1) / warmup_steps  while k < warmup_steps, then one of
+    constant lr
+    cosine   low + (lr - low) (1 + cos(pi p)) / 2  with low = min_learning_rate and p in [0, 1) the
+             part of the current cycle that is over (Loshchilov and Hutter, SGDR, 2017)
+    """
+    training = config.training
+    high, low = training.learning_rate, training.min_learning_rate
+    if step < training.warmup_steps:
+        return high * (step + 1) / training.warmup_steps
+    if training.schedule == "constant":
+        return high
+    step = step - training.warmup_steps
+    length = training.cycle_steps or training.num_steps - training.warmup_steps
+    while step >= length:
+        step, length = step - length, length * training.cycle_growth
+    return low + (high - low) * (1 + math.cos(math.pi * step / length)) / 2
+
+
+def clip_gradient(config: Any, gradient: Params) -> tuple[Params, Array]:
+    """Gradients longer than max_grad_norm are scaled down to it: g min(1, max_grad_norm / ||g||)
+
+    Returns:
+        gradient, and the Euclidean norm [] of all its tensors together, before
+    """
+    norm = np.sqrt(sum(np.sum(array**2) for array in gradient.values()))
+    limit = config.training.max_grad_norm
+    if limit is None or norm <= limit:
+        return gradient, norm
+    return {name: array * (limit / norm) for name, array in gradient.items()}, norm
 
 
 def init_optimizer(config: Any, params: Params) -> AdamState:
@@ -36,6 +71,7 @@ def apply_gradient(
         params, opt_state
     """
     training = config.training
+    rate = learning_rate(config, opt_state.num_updates)
     b1, b2 = training.adam_b1, training.adam_b2
     count = opt_state.num_updates + 1
     moved, first, second = {}, {}, {}
@@ -44,14 +80,20 @@ def apply_gradient(
         m = first[name] = b1 * opt_state.first[name] + (1 - b1) * g
         v = second[name] = b2 * opt_state.second[name] + (1 - b2) * g**2
         step = m / (1 - b1**count) / (np.sqrt(v / (1 - b2**count)) + training.adam_eps)
-        moved[name] = p - training.learning_rate * (step + training.weight_decay * p)
+        moved[name] = p - rate * (step + training.weight_decay * p)
     return moved, AdamState(count, first, second)
 
 
-def update_average(config: Any, ema_params: Params, params: Params) -> Params:
-    """Exponential moving average, after the update of the parameters: d ema + (1 - d) params"""
-    d = config.training.ema_val
+def update_average(
+    config: Any, step: int, decay: float, ema_params: Params, params: Params
+) -> Params:
+    """Exponential moving average, after the update of the parameters: d ema + (1 - d) params
+
+    Only where `step`, the number of updates made, is a multiple of ema_every.
+    """
+    if step % config.training.ema_every:
+        return ema_params
     average: dict[str, Array] = {}
     for name, array in params.items():
-        average[name] = d * ema_params[name] + (1 - d) * array
+        average[name] = decay * ema_params[name] + (1 - decay) * array
     return average

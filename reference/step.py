@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from .network import Params
 from .objective import Loss, loss_and_gradient
-from .optimizer import AdamState, apply_gradient, init_optimizer, update_average
+from .optimizer import (
+    AdamState,
+    apply_gradient,
+    clip_gradient,
+    init_optimizer,
+    update_average,
+)
 
 
 class State(NamedTuple):
@@ -14,23 +22,53 @@ class State(NamedTuple):
 
     step: int  # steps made
     params: Params
-    ema_params: Params  # moving average, what samples are made with
+    ema_params: Params  # moving average of decay ema_val, what samples are made with
+    ema_more: tuple[Params, ...]  # further averages, of the decays ema_more
     opt_state: AdamState
 
 
 def init_state(config: Any, params: Params) -> State:
-    """The state before the first step; the average starts at the parameters."""
-    ema_params = {name: array.copy() for name, array in params.items()}
-    return State(0, params, ema_params, init_optimizer(config, params))
+    """The state before the first step; the averages start at the parameters."""
+    opt_state = init_optimizer(config, params)
+    return State(0, params, params, (params,) * len(config.training.ema_more), opt_state)
 
 
 def train_step(config: Any, state: State, batch: Any, draws: Any) -> tuple[State, Loss]:
-    """Gradient at the parameters, optimizer update, then the moving average of the new ones.
+    """Gradient at the parameters, optimizer update, then the moving averages of the new ones.
 
     Returns:
         The state after the step, and the loss before it.
     """
-    loss, gradient = loss_and_gradient(config, state.params, batch, draws)
+    loss, gradient = accumulate(config, state.params, batch, draws)
+    return update(config, state, clip_gradient(config, gradient)[0]), loss
+
+
+def accumulate(config: Any, params: Params, batch: Any, draws: Any) -> tuple[Loss, Params]:
+    """Loss and gradient of a batch in num_microbatches equal parts, the gradients averaged.
+
+    Each part counts its own rows of r = t and of dropped labels, as the official code does on each
+    of as many devices.
+    """
+    num_parts = config.training.num_microbatches
+    size = len(batch.labels) // num_parts
+    found = []
+    for part in range(num_parts):
+        rows = slice(part * size, (part + 1) * size)
+        inputs = (type(x)(*(array[rows] for array in x)) for x in (batch, draws))
+        found.append(loss_and_gradient(config, params, *inputs))
+    losses, gradients = zip(*found, strict=True)
+    total, *fields = zip(*losses, strict=True)
+    loss = Loss(np.mean(total), *map(np.concatenate, fields))
+    return loss, {name: sum(g[name] for g in gradients) / num_parts for name in params}
+
+
+def update(config: Any, state: State, gradient: Params) -> State:
+    """The state after one step along a gradient: parameters, then the moving averages."""
+    step, training = state.step + 1, config.training
     params, opt_state = apply_gradient(config, state.params, state.opt_state, gradient)
-    ema_params = update_average(config, state.ema_params, params)
-    return State(state.step + 1, params, ema_params, opt_state), loss
+    ema_params = update_average(config, step, training.ema_val, state.ema_params, params)
+    ema_more = tuple(
+        update_average(config, step, decay, average, params)
+        for decay, average in zip(training.ema_more, state.ema_more, strict=True)
+    )
+    return State(step, params, ema_params, ema_more, opt_state)

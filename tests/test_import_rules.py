@@ -20,7 +20,8 @@ TESTS = ("tests", "conftest")
 
 # It runs in the environment of the official code, and draws new golden inputs there.
 GOLDEN_WRITER = "verify/golden_writer.py"
-MAKES_RANDOM_NUMBERS = ("impls/common/draws.py", GOLDEN_WRITER)
+DEVICE_DRAWS = ("impls/meanflow_jax/draws.py", "impls/meanflow_torch/draws.py")
+MAKES_RANDOM_NUMBERS = ("impls/common/draws.py", *DEVICE_DRAWS, GOLDEN_WRITER)
 # The default subjects of the command line, and those whose copies mutants are planted in.
 NAMES_SUBJECTS = ("impls/cli.py", "verify/mutants/plant.py")
 RUNS_WHEN_IMPORTED = ("__main__.py",)

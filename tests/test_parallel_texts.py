@@ -47,6 +47,7 @@ BEYOND_PROTOCOL = {
     "Metrics": "what the function from compile_step returns beside the state",
     "init_optimizer": "a part of init_state",
     "apply_gradient": "a part of train_step",
+    "update": "a part of train_step",
     "update_average": "a part of train_step",
 }
 # protocol name -> why the reference does not offer it
@@ -55,6 +56,9 @@ NOT_IN_REFERENCE = {
     "compile_step": "NumPy compiles nothing, and nobody trains with it",
     "save_checkpoint": "nobody trains with it",
     "restore_checkpoint": "nobody trains with it",
+    "export_state": "nobody trains with it",
+    "load_state": "nobody trains with it",
+    "device_draws": "it has no device",
     "parameter_shapes": "the reference declares no parameters: it reads those it is given",
 }
 # name -> why the first line of its docstring is another in the reference

@@ -35,6 +35,7 @@ class Stream(IntEnum):
     SAMPLE_LABEL = 5
     INITIAL_PARAMETER = 6
     CHECK = 7  # directions and perturbations of the verification suite
+    DEVICE = 10  # seeds of generators on a device
 
 
 def generator(seed: int, stream: Stream, *indices: int) -> np.random.Generator:
@@ -43,6 +44,12 @@ def generator(seed: int, stream: Stream, *indices: int) -> np.random.Generator:
         raise ValueError(f"seed is {seed}, expected a whole number >= 0")
     key = np.random.SeedSequence(seed, spawn_key=(int(stream), *indices))
     return np.random.Generator(np.random.Philox(key))
+
+
+def mixed_seed(seed: int, step: int) -> int:
+    """A seed below 2^63 for each (seed, step), for generators that take one integer."""
+    words = np.random.SeedSequence(seed, spawn_key=(int(Stream.DEVICE), step)).generate_state(2)
+    return int(words[0]) << 31 ^ int(words[1])
 
 
 def normal(shape: tuple[int, ...], seed: int, stream: Stream, *indices: int) -> FloatArray:

@@ -42,3 +42,20 @@ class Loss(NamedTuple):
     u: Array  # [batch, height, width, channel] float: average velocity
     du_dt: Array  # [batch, height, width, channel] float: total derivative of u along (v_g, 0, 1)
     target: Array  # [batch, height, width, channel] float, without gradient
+
+
+class CanonicalState(NamedTuple):
+    """The state of a run in no framework's form: arrays by canonical parameter name."""
+
+    step: int  # steps made
+    params: dict[str, Array]
+    ema_params: dict[str, Array]
+    ema_more: tuple[dict[str, Array], ...]
+    num_updates: int  # of the optimizer, the exponent in its bias corrections
+    first_moment: dict[str, Array]
+    second_moment: dict[str, Array]
+
+
+# What a run looks at for numbers that are not finite, in the order of computation; `watched` adds
+# the gradients.
+WATCHED = ("images", "noise", "t", "r", "v_g", "u", "du_dt", "target", "squared_error", "total")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from impls.common import draws
 from impls.common.config import Network
+from impls.common.records import WATCHED
 
 Parameters = dict[str, NDArray[Any]]
 Law = Literal["zeros", "normal", "xavier"]
@@ -87,6 +88,11 @@ def _linear(name: str, fan_in: int, fan_out: int, law: Law, torch_name: str) -> 
 def num_parameters(network: Network) -> int:
     """Number of scalars in all tensors."""
     return sum(math.prod(tensor.shape) for tensor in tensors(network))
+
+
+def watched(network: Network) -> tuple[str, ...]:
+    """Names of the entries of `Metrics.finite`, for people, in the order of computation."""
+    return (*WATCHED, *(f"the gradient of {tensor.name}" for tensor in tensors(network)))
 
 
 def initial_parameters(network: Network, seed: int) -> Parameters:

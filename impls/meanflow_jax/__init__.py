@@ -1,6 +1,11 @@
 """MeanFlow in JAX: the public names, in data-flow order. This module satisfies the protocol."""
 
-from .checkpoint import restore_checkpoint, save_checkpoint
+from .checkpoint import (
+    export_state,
+    load_state,
+    restore_checkpoint,
+    save_checkpoint,
+)
 from .device import (
     export_params,
     get,
@@ -9,6 +14,7 @@ from .device import (
     put,
     sync,
 )
+from .draws import device_draws
 from .network import (
     DiT,
     activations,
@@ -27,27 +33,47 @@ from .objective import (
     target,
     times,
 )
-from .optimizer import apply_gradient, init_optimizer, update_average
+from .optimizer import (
+    apply_gradient,
+    clip_gradient,
+    init_optimizer,
+    learning_rate,
+    update_average,
+)
 from .sample import sample
-from .step import Metrics, State, compile_step, init_state, train_step
+from .step import (
+    Metrics,
+    State,
+    accumulate,
+    compile_step,
+    init_state,
+    train_step,
+    update,
+)
 
 __all__ = [
     "DiT",
     "Metrics",
     "State",
+    "accumulate",
     "activations",
     "adaptive_weight",
     "apply_gradient",
+    "clip_gradient",
     "compile_step",
+    "device_draws",
     "drop_labels",
     "export_params",
+    "export_state",
     "get",
     "guided_velocity",
     "init_optimizer",
     "init_params",
     "init_state",
     "interpolate",
+    "learning_rate",
     "load_params",
+    "load_state",
     "loss",
     "loss_and_gradient",
     "mean_velocity",
@@ -62,5 +88,6 @@ __all__ = [
     "target",
     "times",
     "train_step",
+    "update",
     "update_average",
 ]

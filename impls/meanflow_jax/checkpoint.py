@@ -1,4 +1,4 @@
-"""The state of a run on disk, in the framework's own format."""
+"""The state of a run on disk, in the framework's own format, and in canonical form."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
 from impls.common import weights
 from impls.common.checkpoints import CheckpointError
 from impls.common.config import Config
+from impls.common.records import CanonicalState
 
-from .device import load_params
+from .device import export_params, load_params
 from .step import State, init_state
 
 
@@ -34,6 +36,43 @@ def restore_checkpoint(path: Path, config: Config) -> State:
     except Exception as error:  # Orbax and TensorStore raise many kinds
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"the checkpoint {path} cannot be read: {reason}") from error
+
+
+def export_state(config: Config, state: State) -> CanonicalState:
+    """The state in canonical form, NumPy, every bit of it: what `load_state` reads."""
+    adam, *_ = state.opt_state
+    return CanonicalState(
+        step=int(state.step),
+        params=export_params(config, state.params),
+        ema_params=export_params(config, state.ema_params),
+        ema_more=tuple(export_params(config, average) for average in state.ema_more),
+        num_updates=int(adam.count),
+        first_moment=export_params(config, adam.mu),
+        second_moment=export_params(config, adam.nu),
+    )
+
+
+def load_state(config: Config, canonical: CanonicalState) -> State:
+    """A state from canonical form, also from that of another framework.
+
+    Raises:
+        ValueError: naming the first tensor that is missing, unknown or of another shape.
+    """
+    state = init_state(config, load_params(config, canonical.params))
+    adam, *rest = state.opt_state
+    count = jnp.asarray(canonical.num_updates, adam.count.dtype)
+    moments = (canonical.first_moment, canonical.second_moment)
+    mu, nu = (load_params(config, moment) for moment in moments)
+    return State(
+        step=jnp.asarray(canonical.step, state.step.dtype),
+        params=state.params,
+        ema_params=load_params(config, canonical.ema_params),
+        ema_more=tuple(load_params(config, average) for average in canonical.ema_more),
+        opt_state=(
+            adam._replace(count=count, mu=mu, nu=nu),
+            *(part._replace(count=count) if hasattr(part, "count") else part for part in rest),
+        ),
+    )
 
 
 def _abstract_state(config: Config) -> Any:

@@ -117,7 +117,8 @@ class Attention(nn.Module):
         qkv = qkv.reshape(*x.shape[:2], 3, heads, width // heads)
         q, k, v = qkv.transpose(2, 0, 3, 1, 4)
         logits = q @ k.swapaxes(-1, -2) * (width // heads) ** -0.5
-        out = (nn.softmax(logits, axis=-1) @ v).swapaxes(1, 2).reshape(x.shape)
+        probabilities = nn.softmax(logits.astype(_at_least_float32(x)), axis=-1).astype(x.dtype)
+        out = (probabilities @ v).swapaxes(1, 2).reshape(x.shape)
         return nn.Dense(width, kernel_init=_xavier, name="proj")(out)
 
 
@@ -179,7 +180,7 @@ class DiT(nn.Module):
         x = PatchEmbed(size, name="x_embedder")(z)
         c = TimeEmbedder(size, name="t_embedder")(t) + TimeEmbedder(size, name="h_embedder")(h)
         table = nn.Embed(size.num_classes + 1, width, embedding_init=_normal, name="y_embedder")
-        c = c + table(labels)
+        c = (c + table(labels)).astype(z.dtype)
         for i in range(size.depth):
             x = Block(size, name=f"blocks_{i}")(x, c)
         x = FinalLayer(size, name="final_layer")(x, c)
@@ -201,7 +202,9 @@ def mean_velocity(
     Returns:
         [batch, height, width, channel]
     """
-    return _apply(config.network, params, z, t, h, labels)
+    low = z.astype(_product_dtype(config, z))
+    u = _apply(config.network, _cast(params, low.dtype), low, t, h, labels)
+    return u.astype(z.dtype)
 
 
 def mean_velocity_jvp(
@@ -231,7 +234,9 @@ def activations(
     config: Config, params: Any, z: jax.Array, t: jax.Array, h: jax.Array, labels: jax.Array
 ) -> dict[str, jax.Array]:
     """What each module of the network puts out, by canonical module name ("blocks_0/attn")."""
-    intermediates = _intermediates(config.network, params, z, t, h, labels)
+    low = z.astype(_product_dtype(config, z))
+    params = _cast(params, low.dtype)
+    intermediates = _intermediates(config.network, params, low, t, h, labels)
     paths = jax.tree_util.tree_leaves_with_path(intermediates)
     return {"/".join(key.key for key in path[:-2]): array for path, array in paths}
 
@@ -248,6 +253,25 @@ def parameter_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     declared = jax.eval_shape(DiT(size).init, key, image, time, time, label)
     paths = jax.tree_util.tree_leaves_with_path(declared["params"])
     return {"/".join(key.key for key in path): array.shape for path, array in paths}
+
+
+def _product_dtype(config: Config, z: jax.Array) -> Any:
+    """What the blocks compute in: `training.precision` where it is lower than that of z."""
+    return jnp.bfloat16 if config.training.precision == "bfloat16" else z.dtype
+
+
+def _cast(params: Any, dtype: Any) -> Any:
+    """Parameters as the blocks use them; those that times pass through stay what they are."""
+    return {
+        name: part
+        if name in ("t_embedder", "h_embedder")
+        else jax.tree.map(lambda array: array.astype(dtype), part)
+        for name, part in params.items()
+    }
+
+
+def _at_least_float32(x: jax.Array) -> Any:
+    return jnp.promote_types(x.dtype, jnp.float32)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -1,13 +1,48 @@
-"""Adam and the moving average of parameters."""
+"""Learning rate, clipping, Adam and the moving average of parameters."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from impls.common.config import Config
+from impls.common.cycles import cycle_table
+
+
+def learning_rate(config: Config, step: Any) -> Any:
+    """Learning rate of update k = 0, 1, 2, … (`step`).
+
+    warm-up  lr (k + 1) / warmup_steps  while k < warmup_steps, then one of
+    constant lr
+    cosine   low + (lr - low) (1 + cos(pi p)) / 2  with low = min_learning_rate and p in [0, 1) the
+             part of the current cycle that is over (Loshchilov and Hutter, SGDR, 2017)
+    """
+    training = config.training
+    high, low, warmup = training.learning_rate, training.min_learning_rate, training.warmup_steps
+    step = jnp.asarray(step, float)  # in float64 where JAX has it: an integer would make float32
+    rate = high * jnp.minimum(1.0, (step + 1) / max(warmup, 1))
+    if training.schedule == "constant":
+        return rate
+    progress = _progress(config, jnp.maximum(step - warmup, 0))
+    falling = low + (high - low) * (1 + jnp.cos(jnp.pi * progress)) / 2
+    return jnp.where(step < warmup, rate, falling)
+
+
+def clip_gradient(config: Config, gradient: Any) -> tuple[Any, Any]:
+    """Gradients longer than max_grad_norm are scaled down to it: g min(1, max_grad_norm / ||g||)
+
+    Returns:
+        gradient, and the Euclidean norm [] of all its tensors together, before
+    """
+    norm = optax.global_norm(gradient)
+    limit = config.training.max_grad_norm
+    if limit is None:
+        return gradient, norm
+    scale = limit / jnp.maximum(norm, limit)
+    return jax.tree.map(lambda array: array * scale, gradient), norm
 
 
 def init_optimizer(config: Config, params: Any) -> Any:
@@ -28,18 +63,38 @@ def apply_gradient(config: Config, params: Any, opt_state: Any, gradient: Any) -
     return optax.apply_updates(params, updates), opt_state
 
 
-def update_average(config: Config, ema_params: Any, params: Any) -> Any:
-    """Exponential moving average, after the update of the parameters: d ema + (1 - d) params"""
-    d = config.training.ema_val
-    return jax.tree.map(lambda ema, array: d * ema + (1 - d) * array, ema_params, params)
+def update_average(config: Config, step: Any, decay: float, ema_params: Any, params: Any) -> Any:
+    """Exponential moving average, after the update of the parameters: d ema + (1 - d) params
+
+    Only where `step`, the number of updates made, is a multiple of ema_every.
+    """
+
+    def update(ema_params: Any) -> Any:
+        return jax.tree.map(
+            lambda ema, array: decay * ema + (1 - decay) * array, ema_params, params
+        )
+
+    every = config.training.ema_every
+    if every == 1:
+        return update(ema_params)
+    return jax.lax.cond(step % every == 0, update, lambda ema_params: ema_params, ema_params)
 
 
 def _adamw(config: Config) -> optax.GradientTransformation:
     training = config.training
     return optax.adamw(
-        training.learning_rate,
+        lambda num_updates: learning_rate(config, num_updates),
         b1=training.adam_b1,
         b2=training.adam_b2,
         eps=training.adam_eps,
         weight_decay=training.weight_decay,
     )
+
+
+def _progress(config: Config, after: Any) -> Any:
+    """Progress p in [0, 1) within the cosine cycle that `after`, steps since warm-up, falls in."""
+    starts, lengths = cycle_table(config.training)
+    if config.training.cycle_growth == 1:
+        return after % lengths[0] / lengths[0]
+    cycle = jnp.searchsorted(jnp.asarray(starts, float), after, side="right") - 1
+    return (after - jnp.asarray(starts, float)[cycle]) / jnp.asarray(lengths, float)[cycle]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,10 +10,17 @@ import jax
 import jax.numpy as jnp
 
 from impls.common.config import Config
-from impls.common.records import Batch, Draws, Loss
+from impls.common.records import WATCHED, Batch, Draws, Loss
+from impls.common.weights import tensors
 
 from .objective import loss_and_gradient
-from .optimizer import apply_gradient, init_optimizer, update_average
+from .optimizer import (
+    apply_gradient,
+    clip_gradient,
+    init_optimizer,
+    learning_rate,
+    update_average,
+)
 
 
 class State(NamedTuple):
@@ -20,7 +28,8 @@ class State(NamedTuple):
 
     step: Any  # [] int32, steps made
     params: Any
-    ema_params: Any  # moving average, what samples are made with
+    ema_params: Any  # moving average of decay ema_val, what samples are made with
+    ema_more: tuple[Any, ...]  # further averages, of the decays ema_more
     opt_state: Any
 
 
@@ -29,26 +38,65 @@ class Metrics(NamedTuple):
 
     loss: Any  # [] float
     v_loss: Any  # [] float, mean over the batch
+    grad_norm: Any  # [] float, before clipping
+    learning_rate: Any  # [] float
+    finite: Any  # [watched] bool, whether every entry is a finite number; names: `watched`
 
 
 def init_state(config: Config, params: Any) -> State:
-    """The state before the first step; the average starts at the parameters."""
-    ema_params = jax.tree.map(jnp.copy, params)
-    return State(jnp.zeros((), jnp.int32), params, ema_params, init_optimizer(config, params))
+    """The state before the first step; the averages start at the parameters."""
+    ema_params, *ema_more = (
+        jax.tree.map(jnp.copy, params) for _ in (None, *config.training.ema_more)
+    )
+    step = jnp.zeros((), jnp.int32)
+    return State(step, params, ema_params, tuple(ema_more), init_optimizer(config, params))
 
 
 def train_step(config: Config, state: State, batch: Batch, draws: Draws) -> tuple[State, Loss]:
-    """Gradient at the parameters, optimizer update, then the moving average of the new ones.
+    """Gradient at the parameters, optimizer update, then the moving averages of the new ones.
 
     The state given is left as it is; jit with donate_argnums to reuse its memory.
 
     Returns:
         The state after the step, and the loss before it.
     """
-    loss, gradient = loss_and_gradient(config, state.params, batch, draws)
+    loss, gradient = accumulate(config, state.params, batch, draws)
+    return update(config, state, clip_gradient(config, gradient)[0]), loss
+
+
+def accumulate(config: Config, params: Any, batch: Batch, draws: Draws) -> tuple[Loss, Any]:
+    """Loss and gradient of a batch in num_microbatches equal parts, the gradients averaged.
+
+    Each part counts its own rows of r = t and of dropped labels, as the official code does on each
+    of as many devices.
+    """
+    num_parts = config.training.num_microbatches
+    if num_parts == 1:
+        return loss_and_gradient(config, params, batch, draws)
+    parts = jax.tree.map(lambda rows: rows.reshape(num_parts, -1, *rows.shape[1:]), (batch, draws))
+
+    def add(gradient: Any, part: Any) -> tuple[Any, Loss]:
+        loss, more = loss_and_gradient(config, params, *part)
+        return jax.tree.map(lambda one, other: one + other / num_parts, gradient, more), loss
+
+    gradient, losses = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, params), parts)
+    rows = (x if x.ndim == 1 else x.reshape(-1, *x.shape[2:]) for x in losses)
+    return Loss(*rows)._replace(total=losses.total.mean()), gradient
+
+
+def update(config: Config, state: State, gradient: Any) -> State:
+    """The state after one step along a gradient: parameters, then the moving averages."""
+    step, training = state.step + 1, config.training
     params, opt_state = apply_gradient(config, state.params, state.opt_state, gradient)
-    ema_params = update_average(config, state.ema_params, params)
-    return State(state.step + 1, params, ema_params, opt_state), loss
+    ema_params, *ema_more = (
+        update_average(config, step, decay, average, params)
+        for decay, average in zip(
+            (training.ema_val, *training.ema_more),
+            (state.ema_params, *state.ema_more),
+            strict=True,
+        )
+    )
+    return State(step, params, ema_params, tuple(ema_more), opt_state)
 
 
 def compile_step(config: Config) -> Callable[[State, Batch, Draws], tuple[State, Metrics]]:
@@ -59,7 +107,20 @@ def compile_step(config: Config) -> Callable[[State, Batch, Draws], tuple[State,
     """
 
     def step(state: State, batch: Batch, draws: Draws) -> tuple[State, Metrics]:
-        state, loss = train_step(config, state, batch, draws)
-        return state, Metrics(loss.total, loss.v_loss.mean())
+        loss, gradient = accumulate(config, state.params, batch, draws)
+        finite = _finite(config, batch, draws, loss, gradient)
+        gradient, norm = clip_gradient(config, gradient)
+        rate = learning_rate(config, state.step)
+        metrics = Metrics(loss.total, loss.v_loss.mean(), norm, rate, finite)
+        return update(config, state, gradient), metrics
 
-    return jax.jit(step, donate_argnums=0)
+    return step if config.training.compile == "never" else jax.jit(step, donate_argnums=0)
+
+
+def _finite(config: Config, batch: Batch, draws: Draws, loss: Loss, gradient: Any) -> jax.Array:
+    """Whether each array of `watched` holds finite numbers only: [watched] bool."""
+    fields = {**batch._asdict(), **draws._asdict(), **loss._asdict()}
+    arrays = [fields[name] for name in WATCHED]
+    for tensor in tensors(config.network):
+        arrays.append(functools.reduce(dict.__getitem__, tensor.name.split("/"), gradient))
+    return jnp.stack([jnp.isfinite(jnp.square(array).sum()) for array in arrays])

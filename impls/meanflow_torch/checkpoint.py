@@ -1,16 +1,18 @@
-"""The state of a run on disk, in the framework's own format."""
+"""The state of a run on disk, in the framework's own format, and in canonical form."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from impls.common import weights
 from impls.common.checkpoints import CheckpointError
 from impls.common.config import Config
+from impls.common.records import CanonicalState
 
-from .device import load_params
+from .device import export_params, load_params
 from .step import State, init_state
 
 
@@ -29,11 +31,66 @@ def restore_checkpoint(path: Path, config: Config) -> State:
     state = init_state(config, load_params(config, weights.zeros(config.network)))
     try:
         content = torch.load(path, weights_only=True, map_location=torch.get_default_device())
-        for field in ("params", "ema_params"):
-            for name, tensor in getattr(state, field).items():
-                tensor.copy_(content[field][name])
+        read = (content["params"], content["ema_params"], *content["ema_more"])
+        kept = (state.params, state.ema_params, *state.ema_more)
+        for tensors, values in zip(kept, read, strict=True):
+            for name, tensor in tensors.items():
+                _fill(name, tensor, values[name])
         state.opt_state.load_state_dict(content["opt_state"])
     except Exception as error:  # torch, zip and pickle raise many kinds
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"the checkpoint {path} cannot be read: {reason}") from error
     return state._replace(step=content["step"])
+
+
+def export_state(config: Config, state: State) -> CanonicalState:
+    """The state in canonical form, NumPy, every bit of it: what `load_state` reads."""
+    (group,) = state.opt_state.param_groups
+    moments: list[dict[str, Any]] = [{}, {}]
+    for name, tensor in state.params.items():
+        made = state.opt_state.state.get(tensor, {})  # empty before the first update
+        for moment, key in zip(moments, ("exp_avg", "exp_avg_sq"), strict=True):
+            moment[name] = made.get(key, torch.zeros_like(tensor))
+    first, second = (export_params(config, moment) for moment in moments)
+    return CanonicalState(
+        step=state.step,
+        params=export_params(config, state.params),
+        ema_params=export_params(config, state.ema_params),
+        ema_more=tuple(export_params(config, average) for average in state.ema_more),
+        num_updates=group["num_updates"],
+        first_moment=first,
+        second_moment=second,
+    )
+
+
+def load_state(config: Config, canonical: CanonicalState) -> State:
+    """A state from canonical form, also from that of another framework.
+
+    Raises:
+        ValueError: naming the first tensor that is missing, unknown or of another shape.
+    """
+    state = init_state(config, load_params(config, canonical.params))
+    (group,) = state.opt_state.param_groups
+    group["num_updates"] = canonical.num_updates
+    moments = (canonical.first_moment, canonical.second_moment)
+    first, second = (load_params(config, moment) for moment in moments)
+    for name, tensor in state.params.items() if canonical.num_updates else ():
+        state.opt_state.state[tensor] = {
+            "step": torch.tensor(float(canonical.num_updates), device="cpu"),
+            "exp_avg": first[name],
+            "exp_avg_sq": second[name],
+        }
+    return State(
+        step=canonical.step,
+        params=state.params,
+        ema_params=load_params(config, canonical.ema_params),
+        ema_more=tuple(load_params(config, average) for average in canonical.ema_more),
+        opt_state=state.opt_state,
+    )
+
+
+def _fill(name: str, tensor: torch.Tensor, value: torch.Tensor) -> None:
+    """Copy a value of the same shape; `copy_` alone would broadcast another."""
+    if value.shape != tensor.shape:
+        raise ValueError(f"{name} is {tuple(value.shape)}, expected {tuple(tensor.shape)}")
+    tensor.copy_(value)

@@ -19,7 +19,7 @@ def put(tree: Any) -> Any:
 
 def get(tree: Any) -> Any:
     """Tensors, in any tree, as NumPy arrays."""
-    return pytree.tree_map(lambda tensor: tensor.detach().cpu().numpy().copy(), tree)
+    return pytree.tree_map(_get, tree)
 
 
 def sync(tree: Any) -> Any:
@@ -48,6 +48,11 @@ def export_params(config: Config, params: Any) -> dict[str, np.ndarray]:
 def init_params(config: Config, seed: int) -> Any:
     """Parameters before training, the same numbers in both: see `impls.common.weights`."""
     return load_params(config, weights.initial_parameters(config.network, seed))
+
+
+def _get(leaf: Any) -> np.ndarray:
+    """A number of the host is a leaf too."""
+    return leaf.detach().cpu().numpy().copy() if isinstance(leaf, torch.Tensor) else np.array(leaf)
 
 
 def _put(array: Any) -> torch.Tensor:

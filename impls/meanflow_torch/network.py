@@ -124,7 +124,8 @@ class Attention(nn.Module):
         qkv = self.qkv(x).reshape(*x.shape[:2], 3, heads, width // heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
         logits = q @ k.transpose(-1, -2) * (width // heads) ** -0.5
-        out = (logits.softmax(-1) @ v).transpose(1, 2).reshape(x.shape)
+        probabilities = logits.softmax(-1, dtype=_at_least_float32(x)).to(x.dtype)
+        out = (probabilities @ v).transpose(1, 2).reshape(x.shape)
         return self.proj(out)
 
 
@@ -209,7 +210,7 @@ class DiT(nn.Module):
         grid, patch = size.input_size // size.patch_size, size.patch_size
         x = self.x_embedder(z)
         c = self.t_embedder(t) + self.h_embedder(h)
-        c = c + self.y_embedder(labels)
+        c = (c + self.y_embedder(labels)).to(z.dtype)
         for block in self.blocks:
             x = block(x, c)
         x = self.final_layer(x, c)
@@ -236,7 +237,10 @@ def mean_velocity(
     Returns:
         [batch, height, width, channel]
     """
-    return torch.func.functional_call(_module(config.network), params, (z, t, h, labels))
+    low = z.to(_product_dtype(config, z))
+    module, params = _module(config.network), _cast(params, low.dtype)
+    u = torch.func.functional_call(module, params, (low, t, h, labels))
+    return u.to(z.dtype)
 
 
 def mean_velocity_jvp(
@@ -304,6 +308,23 @@ def parameter_shapes(config: Config) -> dict[str, tuple[int, ...]]:
         canonical = known[name].name if name in known else name
         shapes[canonical] = tuple(parameter.shape[axis] for axis in axes)
     return shapes
+
+
+def _product_dtype(config: Config, z: torch.Tensor) -> torch.dtype:
+    """What the blocks compute in: `training.precision` where it is lower than that of z."""
+    return torch.bfloat16 if config.training.precision == "bfloat16" else z.dtype
+
+
+def _cast(params: Any, dtype: torch.dtype) -> Any:
+    """Parameters as the blocks use them; those that times pass through stay what they are."""
+    return {
+        name: tensor if name.startswith(("t_embedder", "h_embedder")) else tensor.to(dtype)
+        for name, tensor in params.items()
+    }
+
+
+def _at_least_float32(x: torch.Tensor) -> torch.dtype:
+    return torch.promote_types(x.dtype, torch.float32)
 
 
 @functools.cache

@@ -1,19 +1,54 @@
-"""Adam and the moving average of parameters."""
+"""Learning rate, clipping, Adam and the moving average of parameters."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 import torch
 
 from impls.common.config import Config
+from impls.common.cycles import cycle_table
+
+
+def learning_rate(config: Config, step: Any) -> Any:
+    """Learning rate of update k = 0, 1, 2, … (`step`).
+
+    warm-up  lr (k + 1) / warmup_steps  while k < warmup_steps, then one of
+    constant lr
+    cosine   low + (lr - low) (1 + cos(pi p)) / 2  with low = min_learning_rate and p in [0, 1) the
+             part of the current cycle that is over (Loshchilov and Hutter, SGDR, 2017)
+    """
+    training = config.training
+    high, low, warmup = training.learning_rate, training.min_learning_rate, training.warmup_steps
+    rate = high * min(1.0, (step + 1) / max(warmup, 1))
+    if training.schedule == "constant":
+        return rate
+    progress = _progress(config, max(step - warmup, 0))
+    falling = low + (high - low) * (1 + math.cos(math.pi * progress)) / 2
+    return rate if step < warmup else falling
+
+
+def clip_gradient(config: Config, gradient: Any) -> tuple[Any, Any]:
+    """Gradients longer than max_grad_norm are scaled down to it: g min(1, max_grad_norm / ||g||)
+
+    Returns:
+        gradient, and the Euclidean norm [] of all its tensors together, before
+    """
+    norm = torch.nn.utils.get_total_norm(list(gradient.values()))
+    limit = config.training.max_grad_norm
+    if limit is None:
+        return gradient, norm
+    scale = limit / norm.clamp(min=limit)
+    return {name: tensor * scale for name, tensor in gradient.items()}, norm
 
 
 def init_optimizer(config: Config, params: Any) -> Any:
     """The optimizer's state before the first update: moments are zero."""
     training = config.training
     return torch.optim.AdamW(
-        list(params.values()),
+        [{"params": list(params.values()), "num_updates": 0}],
         lr=training.learning_rate,
         betas=(training.adam_b1, training.adam_b2),
         eps=training.adam_eps,
@@ -30,6 +65,9 @@ def apply_gradient(config: Config, params: Any, opt_state: Any, gradient: Any) -
     Returns:
         params, opt_state
     """
+    (group,) = opt_state.param_groups
+    group["lr"] = learning_rate(config, group["num_updates"])
+    group["num_updates"] += 1
     for name, tensor in params.items():
         tensor.grad = gradient[name]
     opt_state.step()
@@ -38,9 +76,21 @@ def apply_gradient(config: Config, params: Any, opt_state: Any, gradient: Any) -
 
 
 @torch.no_grad()
-def update_average(config: Config, ema_params: Any, params: Any) -> Any:
-    """Exponential moving average, after the update of the parameters: d ema + (1 - d) params"""
-    d = config.training.ema_val
-    for name, tensor in params.items():
-        ema_params[name].mul_(d).add_(tensor, alpha=1 - d)
+def update_average(config: Config, step: Any, decay: float, ema_params: Any, params: Any) -> Any:
+    """Exponential moving average, after the update of the parameters: d ema + (1 - d) params
+
+    Only where `step`, the number of updates made, is a multiple of ema_every.
+    """
+    if step % config.training.ema_every == 0:
+        for name, tensor in params.items():
+            ema_params[name].mul_(decay).add_(tensor, alpha=1 - decay)
     return ema_params
+
+
+def _progress(config: Config, after: int) -> float:
+    """Progress p in [0, 1) within the cosine cycle that `after`, steps since warm-up, falls in."""
+    starts, lengths = cycle_table(config.training)
+    if config.training.cycle_growth == 1:
+        return float(after % lengths[0] / lengths[0])
+    cycle = np.searchsorted(starts, after, side="right") - 1
+    return float((after - starts[cycle]) / lengths[cycle])

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import torch
+
 from impls.common.config import Config
-from impls.common.records import Batch, Draws, Loss
+from impls.common.records import WATCHED, Batch, Draws, Loss
+from impls.common.weights import tensors
 
 from .objective import loss_and_gradient
-from .optimizer import apply_gradient, init_optimizer, update_average
+from .optimizer import (
+    apply_gradient,
+    clip_gradient,
+    init_optimizer,
+    learning_rate,
+    update_average,
+)
 
 
 class State(NamedTuple):
@@ -17,7 +26,8 @@ class State(NamedTuple):
 
     step: Any  # int, steps made
     params: Any
-    ema_params: Any  # moving average, what samples are made with
+    ema_params: Any  # moving average of decay ema_val, what samples are made with
+    ema_more: tuple[Any, ...]  # further averages, of the decays ema_more
     opt_state: Any
 
 
@@ -26,27 +36,65 @@ class Metrics(NamedTuple):
 
     loss: Any  # [] float
     v_loss: Any  # [] float, mean over the batch
+    grad_norm: Any  # [] float, before clipping
+    learning_rate: Any  # [] float
+    finite: Any  # [watched] bool, whether every entry is a finite number; names: `watched`
 
 
 def init_state(config: Config, params: Any) -> State:
-    """The state before the first step; the average starts at the parameters."""
-    params = {name: tensor.clone() for name, tensor in params.items()}
-    ema_params = {name: tensor.clone() for name, tensor in params.items()}
-    return State(0, params, ema_params, init_optimizer(config, params))
+    """The state before the first step; the averages start at the parameters."""
+    params, ema_params, *ema_more = (
+        {name: tensor.clone() for name, tensor in params.items()}
+        for _ in (None, None, *config.training.ema_more)
+    )
+    return State(0, params, ema_params, tuple(ema_more), init_optimizer(config, params))
 
 
 def train_step(config: Config, state: State, batch: Batch, draws: Draws) -> tuple[State, Loss]:
-    """Gradient at the parameters, optimizer update, then the moving average of the new ones.
+    """Gradient at the parameters, optimizer update, then the moving averages of the new ones.
 
     The tensors of the state given are updated in place.
 
     Returns:
         The state after the step, and the loss before it.
     """
-    loss, gradient = loss_and_gradient(config, state.params, batch, draws)
+    loss, gradient = accumulate(config, state.params, batch, draws)
+    return update(config, state, clip_gradient(config, gradient)[0]), loss
+
+
+def accumulate(config: Config, params: Any, batch: Batch, draws: Draws) -> tuple[Loss, Any]:
+    """Loss and gradient of a batch in num_microbatches equal parts, the gradients averaged.
+
+    Each part counts its own rows of r = t and of dropped labels, as the official code does on each
+    of as many devices.
+    """
+    num_parts = config.training.num_microbatches
+    if num_parts == 1:
+        return loss_and_gradient(config, params, batch, draws)
+    parts = zip(*(rows.chunk(num_parts) for rows in (*batch, *draws)), strict=True)
+    gradient, losses = {name: torch.zeros_like(x) for name, x in params.items()}, []
+    for images, labels, *drawn in parts:
+        loss, more = loss_and_gradient(config, params, Batch(images, labels), Draws(*drawn))
+        for name, tensor in more.items():
+            gradient[name] += tensor / num_parts
+        losses.append(loss)
+    total, *fields = zip(*losses, strict=True)
+    return Loss(torch.stack(total).mean(), *map(torch.cat, fields)), gradient
+
+
+def update(config: Config, state: State, gradient: Any) -> State:
+    """The state after one step along a gradient: parameters, then the moving averages."""
+    step, training = state.step + 1, config.training
     params, opt_state = apply_gradient(config, state.params, state.opt_state, gradient)
-    ema_params = update_average(config, state.ema_params, params)
-    return State(state.step + 1, params, ema_params, opt_state), loss
+    ema_params, *ema_more = (
+        update_average(config, step, decay, average, params)
+        for decay, average in zip(
+            (training.ema_val, *training.ema_more),
+            (state.ema_params, *state.ema_more),
+            strict=True,
+        )
+    )
+    return State(step, params, ema_params, tuple(ema_more), opt_state)
 
 
 def compile_step(config: Config) -> Callable[[State, Batch, Draws], tuple[State, Metrics]]:
@@ -56,8 +104,27 @@ def compile_step(config: Config) -> Callable[[State, Batch, Draws], tuple[State,
         A function of state, batch and draws: the state after the step, and what a run logs.
     """
 
+    def loss_and_norm(params: Any, batch: Batch, draws: Draws) -> tuple[Any, ...]:
+        loss, gradient = accumulate(config, params, batch, draws)
+        finite = _finite(config, batch, draws, loss, gradient)
+        gradient, norm = clip_gradient(config, gradient)
+        return gradient, loss.total, loss.v_loss.mean(), norm, finite
+
+    mode, on_gpu = config.training.compile, torch.get_default_device().type == "cuda"
+    if mode == "always" or (mode == "auto" and on_gpu):
+        loss_and_norm = torch.compile(loss_and_norm)
+
     def step(state: State, batch: Batch, draws: Draws) -> tuple[State, Metrics]:
-        state, loss = train_step(config, state, batch, draws)
-        return state, Metrics(loss.total, loss.v_loss.mean())
+        gradient, total, v_loss, norm, finite = loss_and_norm(state.params, batch, draws)
+        rate = learning_rate(config, state.step)
+        return update(config, state, gradient), Metrics(total, v_loss, norm, rate, finite)
 
     return step
+
+
+def _finite(config: Config, batch: Batch, draws: Draws, loss: Loss, gradient: Any) -> torch.Tensor:
+    """Whether each array of `watched` holds finite numbers only: [watched] bool."""
+    fields = {**batch._asdict(), **draws._asdict(), **loss._asdict()}
+    arrays = [fields[name] for name in WATCHED]
+    arrays += [gradient[tensor.torch] for tensor in tensors(config.network)]
+    return torch.stack([torch.isfinite(array.square().sum()) for array in arrays])
