@@ -134,6 +134,7 @@ def train(
     framework: Literal["jax", "torch"],
     workdir: Path,
     config: str = "digits",
+    device: str = "auto",
     override: Annotated[UseAppendAction[tuple[str, ...]], arg(name="set")] = (),
 ) -> int:
     """Train, or go on from the newest checkpoint of the run's folder; then print the scores.
@@ -144,17 +145,27 @@ def train(
         framework: jax or torch.
         workdir: folder of the run: checkpoints, TensorBoard, configuration.
         config: a preset's name or a YAML file.
+        device: auto (a GPU or TPU where there is one), cpu, cuda, …
         override: SECTION.KEY=VALUE, laid over the configuration; may be repeated.
     """
+    from impls.common import checkpoints
     from impls.common.config_files import load_config
-    from impls.generate import implementation
+    from impls.convert import implementation
+    from impls.train import num_training_steps
     from impls.train import train as run_training
 
     loaded = load_config(config, dict(map(_assignment, override)))
-    checkpoint = run_training(implementation(framework), framework, loaded, workdir)
-    finished = checkpoint.step >= (loaded.training.num_steps or checkpoint.step)
-    if finished and loaded.dataset.name == "digits":
-        _print_scores(checkpoint, num_samples=1000, num_steps=1, seed=0)
+    module = implementation(framework)
+    module.select_device(device)
+    if loaded.eval_only:
+        if loaded.load_from is None:
+            raise UserError("eval_only is true, but load_from names no checkpoint to evaluate")
+        checkpoint = checkpoints.find(Path(loaded.load_from))
+        _print_scores(checkpoint, framework, 1000, None, 0)
+        return 0
+    checkpoint = run_training(module, framework, loaded, workdir)
+    if loaded.dataset.name == "digits" and checkpoint.step >= num_training_steps(loaded):
+        _print_scores(checkpoint, framework, 1000, None, 0)
     return 0
 
 
@@ -164,28 +175,37 @@ def sample(
     checkpoint: Path,
     output_dir: Path,
     num_samples: int = 64,
-    num_steps: int = 1,
+    num_steps: int | None = None,
     seed: int = 0,
     labels: str = "balanced",
+    weights: str = "ema",
+    framework: Literal["jax", "torch"] | None = None,
+    device: str = "auto",
     save_images: bool = False,
 ) -> int:
-    """Make samples with the moving average of a checkpoint: samples.npz and grid.png.
+    """Make samples with a checkpoint of either framework: samples.npz and grid.png.
 
     Args:
         checkpoint: a run's folder, or that of one of its checkpoints.
         output_dir: folder to write to.
         num_samples: how many.
-        num_steps: network calls for each.
+        num_steps: network calls for each; as configured (one) by default.
         seed: of the noise and of random labels.
         labels: balanced (0, 1, 2, … in turn), random, or one label.
+        weights: ema, params (no average), or the decay of one of the averages that were kept.
+        framework: makes the samples; that of the checkpoint by default.
+        device: auto (a GPU or TPU where there is one), cpu, cuda, …
         save_images: also write each sample as a PNG.
     """
     from impls.common import checkpoints
+    from impls.convert import implementation
     from impls.generate import generate, write_samples
 
     _check_count("--num-samples", num_samples)
     _check_count("--num-steps", num_steps)
-    made = generate(checkpoints.find(checkpoint), num_samples, num_steps, seed, labels)
+    found = checkpoints.find(checkpoint)
+    implementation(framework or found.framework).select_device(device)
+    made = generate(found, num_samples, num_steps, seed, labels, framework, weights)
     for path in write_samples(made, output_dir, single=save_images)[:2]:
         print(f"wrote {path}")
     return 0
@@ -193,41 +213,114 @@ def sample(
 
 @app.command(name="evaluate")
 def evaluate(
-    *, checkpoint: Path, num_samples: int = 1000, num_steps: int = 1, seed: int = 0
+    *,
+    checkpoint: Path,
+    num_samples: int = 1000,
+    num_steps: int | None = None,
+    seed: int = 0,
+    weights: str = "ema",
+    framework: Literal["jax", "torch"] | None = None,
+    device: str = "auto",
+    record: Path | None = None,
 ) -> int:
-    """Print the scores of a checkpoint, with those of real data beside them.
+    """Print the scores of a checkpoint of digits, with those of real digits beside them.
 
     Args:
         checkpoint: a run's folder, or that of one of its checkpoints.
         num_samples: samples that are scored.
-        num_steps: network calls for each.
+        num_steps: network calls for each; as configured (one) by default.
         seed: of the noise.
+        weights: ema, params (no average), or the decay of one of the averages that were kept.
+        framework: makes the samples; that of the checkpoint by default.
+        device: auto (a GPU or TPU where there is one), cpu, cuda, …
+        record: folder to append records of the scores to.
     """
     from impls.common import checkpoints
+    from impls.convert import implementation
 
     _check_count("--num-samples", num_samples, least=100)
     _check_count("--num-steps", num_steps)
-    _print_scores(checkpoints.find(checkpoint), num_samples, num_steps, seed)
+    _check_writable(None, record)
+    found = checkpoints.find(checkpoint)
+    made_by: str = framework or found.framework
+    implementation(made_by).select_device(device)
+    _print_scores(found, made_by, num_samples, num_steps, seed, weights, record)
     return 0
 
 
-def _print_scores(checkpoint: Any, num_samples: int, num_steps: int, seed: int) -> None:
+@app.command(name="convert")
+def convert(
+    *,
+    checkpoint: Path,
+    framework: Literal["jax", "torch"] | None = None,
+    output: Path | None = None,
+    safetensors: Path | None = None,
+    weights: str = "ema",
+) -> int:
+    """Carry a checkpoint to the other framework, bit for bit, or write its plain weights.
+
+    Args:
+        checkpoint: a run's folder, or that of one of its checkpoints.
+        framework: whose checkpoint to write.
+        output: folder of a run to write it to, which can be resumed there.
+        safetensors: file to write plain weights to, under the names of facebookresearch/DiT.
+        weights: of that file: ema, params (no average), or the decay of an average that was kept.
+    """
+    from impls import convert as converting
+    from impls.common import checkpoints
+
+    if (framework is None) != (output is None):
+        raise UserError("--framework and --output belong together: give both, or --safetensors")
+    if output is None and safetensors is None:
+        raise UserError("nothing to write: give --framework and --output, or --safetensors")
+    found = checkpoints.find(checkpoint)
+    if framework is not None and output is not None:
+        print(f"wrote {converting.convert(found, framework, output).path}")
+    if safetensors is not None:
+        converting.write_safetensors(found, weights, safetensors)
+        print(f"wrote {safetensors}")
+    return 0
+
+
+def _print_scores(
+    checkpoint: Any,
+    framework: str,
+    num_samples: int,
+    num_steps: int | None,
+    seed: int,
+    weights: str = "ema",
+    record: Path | None = None,
+) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from impls.generate import scores
+    from impls.generate import check_scored, generate, sampling_times, score_records, scores
+    from results.schema import append
 
+    check_scored(checkpoint.config)
+    steps = len(sampling_times(checkpoint.config, num_steps)) - 1
+    made = generate(checkpoint, num_samples, num_steps, seed, "balanced", framework, weights)
+    found = scores(made)
+    made_of = f"{num_samples} samples in {steps} step{'s' * (steps > 1)}"
     table = Table(box=None, pad_edge=False)
-    table.add_column(f"{num_samples} samples in {num_steps} step{'s' * (num_steps > 1)}")
-    table.add_column(f"{checkpoint.framework}, step {checkpoint.step}", justify="right")
+    table.add_column(made_of)
+    table.add_column(f"{framework}, step {checkpoint.step}", justify="right")
     table.add_column("real digits", justify="right")
-    for row in scores(checkpoint, num_samples, num_steps, seed):
-        table.add_row(*row)
-    Console(highlight=False).print(table)
+    for name, pair in found.items():
+        shown = (f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]" for score in pair)
+        table.add_row(name, *shown)
+    console = Console(highlight=False)
+    console.print(table)
+    if record:
+        detail = f"{made_of}, noise seed {seed}, weights {weights}"
+        records = score_records(checkpoint, framework, found, detail)
+        path = record / f"digits-{records[0].date[:10]}.jsonl"
+        append(records, path)
+        console.print(f"records appended to {path}", soft_wrap=True)
 
 
-def _check_count(option: str, value: int, least: int = 1) -> None:
-    if value < least:
+def _check_count(option: str, value: int | None, least: int = 1) -> None:
+    if value is not None and value < least:
         raise UserError(f"{option} is {value}, expected a whole number, {least} or more")
 
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from impls.common import scores as digits_scores
-from impls.common.checkpoints import Checkpoint, CheckpointError
+from impls.common.checkpoints import Checkpoint
 from impls.common.config import Config
+from impls.common.config_files import config_hash
 from impls.common.data import digits_split
 from impls.common.draws import sampling_labels, sampling_noise
 from impls.common.errors import UserError
 from impls.common.runlog import picture_grid, to_uint8
+from impls.common.scores import Score, conditional_accuracy, digits_frechet
+from impls.convert import chosen_weights, implementation
+from results.environment import environment
+from results.schema import Record
 
 BATCH = 256  # samples made at once
 GRID = 100  # samples shown in the picture
@@ -30,44 +34,42 @@ class Samples(NamedTuple):
     labels: NDArray[np.int32]  # [n]
 
 
-def implementation(framework: str) -> Any:
-    """The module of a framework.
-
-    Raises:
-        UserError: when the framework is not installed.
-    """
-    try:
-        return importlib.import_module(f"impls.meanflow_{framework}")
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"the package {error.name} is not installed, which --framework {framework} needs:"
-            f' pip install -e ".[{framework}]"'
-        ) from error
-
-
 def even_times(num_steps: int) -> tuple[float, ...]:
     """1 = s_0 > … > s_N = 0 in equal steps."""
     return tuple(1 - step / num_steps for step in range(num_steps + 1))
 
 
+def sampling_times(config: Config, num_steps: int | None) -> tuple[float, ...]:
+    """The times of the configuration, or equal steps where their number is given."""
+    sampling = config.sampling
+    if num_steps is None and sampling.sampling_timesteps is not None:
+        return sampling.sampling_timesteps
+    return even_times(num_steps or sampling.num_steps)
+
+
 def generate(
     checkpoint: Checkpoint,
     num_samples: int,
-    num_steps: int,
+    num_steps: int | None,
     seed: int,
     labels: str | int,
+    framework: str | None = None,
+    which: str = "ema",
 ) -> Samples:
-    """Samples of the moving average of a checkpoint, read by its own framework.
+    """Samples of a checkpoint, made by either framework.
 
     Sample i depends on (seed, i) alone, not on how many are made.
 
     Args:
+        num_steps: network calls for each; the configuration's times when absent.
         labels: "random", "balanced" (0, 1, 2, … in turn) or one label for all.
+        framework: makes the samples; the checkpoint's own when absent.
+        which: "ema", "params" or a decay, see `impls.convert.chosen_weights`.
     """
     config = checkpoint.config
-    module = implementation(checkpoint.framework)
-    params = module.restore_checkpoint(checkpoint.state, config).ema_params
-    times, chosen = even_times(num_steps), _labels(config, num_samples, seed, labels)
+    times, chosen = sampling_times(config, num_steps), _labels(config, num_samples, seed, labels)
+    module = implementation(framework or checkpoint.framework)
+    params = module.load_params(config, chosen_weights(checkpoint, which))
     images = []
     for rows in _chunks(num_samples):
         noise = sampling_noise(config, seed, rows)
@@ -95,17 +97,23 @@ def _labels(config: Config, count: int, seed: int, labels: str | int) -> NDArray
 
 
 def write_samples(samples: Samples, folder: Path, *, single: bool) -> list[Path]:
-    """Write samples.npz and grid.png, and with `single` one PNG each; returns what was written."""
-    channels = samples.images.shape[-1]
-    if channels not in (1, 3):
-        raise CheckpointError(
-            f"samples have {channels} channels, no pictures: decode latents first"
+    """Write samples.npz and grid.png, and with `single` one PNG each; returns what was written.
+
+    Images that are no pictures, such as latents, are written to samples.npz alone.
+    """
+    pictures = samples.images.shape[-1] in (1, 3)
+    if single and not pictures:
+        raise UserError(
+            f"samples have {samples.images.shape[-1]} channels, expected 1 or 3 for"
+            " --save-images: latents must be decoded first"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        written = [folder / "samples.npz", folder / "grid.png"]
+        written = [folder / "samples.npz"]
         np.savez_compressed(written[0], images=samples.images, labels=samples.labels)
-        Image.fromarray(picture_grid(samples.images[:GRID], scale=4)).save(written[1])
+        if pictures:
+            written.append(folder / "grid.png")
+            Image.fromarray(picture_grid(samples.images[:GRID], scale=4)).save(written[1])
         for i, image in enumerate(samples.images if single else []):
             path = folder / f"{i:06d}.png"
             Image.fromarray(to_uint8(image).squeeze()).save(path)
@@ -115,32 +123,42 @@ def write_samples(samples: Samples, folder: Path, *, single: bool) -> list[Path]
     return written
 
 
-def scores(
-    checkpoint: Checkpoint, num_samples: int, num_steps: int, seed: int
-) -> list[Sequence[str]]:
-    """Rows of (score, samples, real held-out digits) for people.
+def scores(samples: Samples) -> dict[str, tuple[Score, Score]]:
+    """Score name -> (that of samples of digits, that of real ones), see `impls.common.scores`.
 
-    Raises:
-        UserError: for a checkpoint of another data set than digits.
+    Real digits are those held out for the accuracy, and those trained on for the distance, which is
+    measured from the held-out ones.
     """
-    if checkpoint.config.dataset.name != "digits":
-        name = checkpoint.config.dataset.name
-        raise UserError(f"there is no score for {name} yet, expected a checkpoint of digits")
-    made = generate(checkpoint, num_samples, num_steps, seed, "balanced")
     real, train = digits_split(held_out=True), digits_split(held_out=False)
+    return {
+        "conditional accuracy": (conditional_accuracy(*samples), conditional_accuracy(*real)),
+        "digits Frechet distance": (digits_frechet(samples.images), digits_frechet(train.images)),
+    }
 
-    def show(score: digits_scores.Score) -> str:
-        return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
 
+def check_scored(config: Config) -> None:
+    """Raise UserError for a data set that there is no score for."""
+    if config.dataset.name != "digits":
+        name = config.dataset.name
+        raise UserError(f"there is no score for {name} yet, expected a checkpoint of digits")
+
+
+def score_records(
+    checkpoint: Checkpoint, framework: str, found: dict[str, tuple[Score, Score]], detail: str
+) -> list[Record]:
+    """One record a score."""
     return [
-        (
-            "conditional accuracy",
-            show(digits_scores.conditional_accuracy(*made)),
-            show(digits_scores.conditional_accuracy(*real)),
-        ),
-        (
-            "digits Frechet distance",
-            show(digits_scores.digits_frechet(made.images)),
-            show(digits_scores.digits_frechet(train.images)),
-        ),
+        Record(
+            subject=f"impls.meanflow_{framework}",
+            what=f"digits/{name.replace(' ', '_')}",
+            value=score.value,
+            unit="1",
+            detail=f"95 % interval {score.low:.4f} to {score.high:.4f}; real {real.value:.4f};"
+            f" step {checkpoint.step}, training seed {checkpoint.config.training.seed}, {detail}",
+            dtype="float32",
+            config_hash=config_hash(checkpoint.config),
+            date=datetime.now(UTC).isoformat(timespec="seconds"),
+            **environment(),
+        )
+        for name, (score, real) in found.items()
     ]

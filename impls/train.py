@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import signal
 import time
 from collections.abc import Iterator
@@ -19,7 +18,10 @@ from impls.common.config import Config
 from impls.common.data import batches, source, steps_per_epoch
 from impls.common.draws import sampling_noise, training_draws
 from impls.common.errors import UserError
+from impls.common.records import Batch
 from impls.common.runlog import RunLog, picture_grid
+from impls.common.weights import watched
+from impls.convert import canonical_state
 
 GRID = 64  # samples in a picture
 
@@ -38,7 +40,8 @@ def train(implementation: Any, framework: str, config: Config, workdir: Path) ->
         The last checkpoint. SIGINT and SIGTERM save one and end the loop early.
 
     Raises:
-        TrainingError: when the loss stops being a number; the checkpoints before it stay.
+        TrainingError: when a number stops being finite, or a file cannot be written; the
+            checkpoints before it stay.
     """
     examples = source(config)
     per_epoch = steps_per_epoch(config, len(examples))
@@ -46,9 +49,13 @@ def train(implementation: Any, framework: str, config: Config, workdir: Path) ->
     state, start = _begin(implementation, framework, config, workdir)
     step_function = implementation.compile_step(config)
     data = batches(config, examples, start)
-    totals, count, waited = np.zeros(2), 0, 0.0
+    meter = _Meter(implementation, config)
 
-    def save(step: int) -> None:
+    def due(epochs: int) -> bool:
+        return step % (per_epoch * epochs) == 0
+
+    def save() -> None:
+        meter.read()  # nothing is saved that is not finite
         checkpoints.write(
             workdir, framework, step, config,
             lambda path: implementation.save_checkpoint(path, state),
@@ -59,69 +66,117 @@ def train(implementation: Any, framework: str, config: Config, workdir: Path) ->
         while step < num_steps and not stop:
             clock = time.perf_counter()
             batch = next(data)
-            waited += time.perf_counter() - clock
-            draws = training_draws(config, config.training.seed, step)
-            inputs = implementation.put((batch, draws))
+            log.waited(time.perf_counter() - clock)
+            inputs = implementation.put(batch), _draws(implementation, config, step)
             state, metrics = step_function(state, *inputs)
             step += 1
-            totals, count = totals + _check(implementation.get(metrics), step), count + 1
+            meter.add(step, metrics)
             if step % config.training.log_per_step == 0 or step == num_steps:
-                loss, v_loss = totals / count
-                log.scalars(step, {"loss": loss, "v_loss": v_loss}, waited)
-                totals, count, waited = np.zeros(2), 0, 0.0
-            epoch, is_end = divmod(step, per_epoch)[0], step % per_epoch == 0
-            if is_end and epoch % config.training.sample_per_epoch == 0:
+                log.scalars(step, meter.means())
+            if config.training.sample_on_training and due(config.training.sample_per_epoch):
                 log.picture(step, _samples(implementation, config, state))
-            if is_end and epoch % config.training.checkpoint_per_epoch == 0:
-                save(step)
-        save(step)
-        log.note(f"{'stopped' if step < num_steps else 'finished'} at step {step} of {num_steps}")
+            if due(config.training.checkpoint_per_epoch) and step < num_steps:
+                save()
+        save()
+        log.close(step)
     saved = checkpoints.newest(workdir)
     assert saved is not None
     return saved
 
 
+def num_training_steps(config: Config) -> int:
+    """Steps that a whole run of a configuration makes."""
+    per_epoch = steps_per_epoch(config, len(source(config)))
+    return config.training.num_steps or per_epoch * config.training.num_epochs
+
+
+def _draws(implementation: Any, config: Config, step: int) -> Any:
+    if config.training.draws == "device":
+        return implementation.device_draws(config, step)
+    return implementation.put(training_draws(config, config.training.seed, step))
+
+
 def _begin(implementation: Any, framework: str, config: Config, workdir: Path) -> tuple[Any, int]:
     """The state to start from, and the steps already made."""
     found = checkpoints.newest(workdir)
+    if found is None and config.load_from is not None:
+        found = checkpoints.find(Path(config.load_from))
+        canonical = canonical_state(found, config)
+        return implementation.load_state(config, canonical), found.step
     if found is None:
         params = implementation.init_params(config, config.training.seed)
         return implementation.init_state(config, params), 0
     if found.framework != framework:
         raise TrainingError(
             f"{workdir} holds a run of {found.framework}: resume it with --framework"
-            f" {found.framework}, or give another --workdir"
+            f" {found.framework}, carry it over with meanflow convert, or give another --workdir"
         )
-    if _identity(found.config) != _identity(config):
-        raise TrainingError(
-            f"the configuration differs from that of the run in {workdir} (see its config.yml):"
-            " resume with the same one, or give another --workdir"
-        )
+    before, now = _identity(found.config), _identity(config)
+    for key, value in now.items():
+        if value != before.get(key):
+            raise TrainingError(
+                f"{key} is {value}, but {before.get(key)} in the run in {workdir}:"
+                " resume with its config.yml, or give another --workdir"
+            )
     return implementation.restore_checkpoint(found.state, config), found.step
 
 
 def _identity(config: Config) -> dict[str, Any]:
-    """What must not change on resume: everything but how long, how often and where."""
+    """What must not change on resume, by dotted key: all but how long, how often and where."""
     plain: dict[str, Any] = config.model_dump(exclude={"sampling", "fid", "load_from", "eval_only"})
-    rhythm = {"num_steps", "num_epochs", "keep_checkpoints", "sample_on_training"}
-    keys = {key for key in plain["training"] if key in rhythm or "_per_" in key}
-    for key in keys:
-        del plain["training"][key]
+    kept = {f"{group}.{key}": value for group, keys in plain.items() for key, value in keys.items()}
+    free = ["num_steps", "num_epochs", "keep_checkpoints", "sample_on_training", "compile"]
+    if config.training.schedule == "cosine" and config.training.cycle_steps is None:
+        free.remove("num_steps")  # the cycle's length
+    for key in free:
+        del kept[f"training.{key}"]
     for key in ("root", "num_workers", "prefetch_factor", "pin_memory", "cache"):
-        del plain["dataset"][key]
-    return plain
+        del kept[f"dataset.{key}"]
+    return {key: value for key, value in kept.items() if "_per_" not in key}
 
 
-def _check(metrics: Any, step: int) -> np.ndarray:
-    """Loss and v_loss as numbers; the run ends when one is not finite."""
-    loss, v_loss = float(metrics.loss), float(metrics.v_loss)
-    for name, value in (("loss", loss), ("v_loss", v_loss)):
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"{name} became {value} at step {step}: the checkpoints before it are kept;"
-                " try a lower training.learning_rate"
+class _Meter:
+    """Means of what the steps report. Each report is read when the next step runs already."""
+
+    def __init__(self, implementation: Any, config: Config) -> None:
+        self._get, self._watched = implementation.get, watched(config.network)
+        self._pending: tuple[int, Any] | None = None
+        self._reports: list[dict[str, float]] = []
+
+    def add(self, step: int, metrics: Any) -> None:
+        """Take the report of a step, and read the one before it."""
+        self.read()
+        self._pending = (step, metrics)
+
+    def read(self) -> None:
+        """Read the report that is still out.
+
+        Raises:
+            TrainingError: naming the step and the first array with an entry that is not finite.
+        """
+        if self._pending is None:
+            return
+        step, metrics = self._pending[0], self._get(self._pending[1])
+        self._pending = None
+        if not metrics.finite.all():
+            name = self._watched[int(np.argmin(metrics.finite))]
+            advice = (
+                "look at the data"
+                if name in Batch._fields
+                else "try a lower training.learning_rate, or training.max_grad_norm"
             )
-    return np.array([loss, v_loss])
+            raise TrainingError(
+                f"{name} is not finite at step {step}: the checkpoints before it are kept; {advice}"
+            )
+        report = metrics._asdict()
+        del report["finite"]
+        self._reports.append({name: float(value) for name, value in report.items()})
+
+    def means(self) -> dict[str, float]:
+        """Mean of each quantity over the steps since the last call."""
+        self.read()
+        reports, self._reports = self._reports, []
+        return {name: float(np.mean([r[name] for r in reports])) for name in reports[0]}
 
 
 def _samples(implementation: Any, config: Config, state: Any) -> np.ndarray:

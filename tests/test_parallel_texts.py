@@ -59,6 +59,7 @@ NOT_IN_REFERENCE = {
     "export_state": "nobody trains with it",
     "load_state": "nobody trains with it",
     "device_draws": "it has no device",
+    "select_device": "it has no device",
     "parameter_shapes": "the reference declares no parameters: it reads those it is given",
 }
 # name -> why the first line of its docstring is another in the reference

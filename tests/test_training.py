@@ -20,7 +20,7 @@ from impls.common import checkpoints
 from impls.common.checkpoints import CheckpointError
 from impls.common.config import Config
 from impls.common.config_files import load_config
-from impls.generate import implementation
+from impls.convert import implementation
 from impls.train import TrainingError, train
 
 ROOT = Path(__file__).parent.parent
@@ -150,7 +150,7 @@ def test_a_damaged_checkpoint_is_one_sentence(framework: str, tmp_path: Path) ->
 def test_another_configuration_is_refused_on_resume(framework: str, tmp_path: Path) -> None:
     module = implementation(framework)
     train(module, framework, small(training__num_steps=1), tmp_path)
-    with pytest.raises(TrainingError, match="configuration differs"):
+    with pytest.raises(TrainingError, match="method.kappa is 0.3, but 0.5"):
         train(module, framework, small(method__kappa=0.3), tmp_path)
 
 

@@ -68,9 +68,10 @@ def write(
         _flush(partial)
         _discard(final)
         partial.rename(final)
-    except OSError as error:
+    except Exception as error:  # Orbax, TensorStore and torch raise many kinds
         shutil.rmtree(partial, ignore_errors=True)
-        raise CheckpointError(f"cannot write the checkpoint {final}: {error.strerror}") from error
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:200]
+        raise CheckpointError(f"cannot write the checkpoint {final}: {reason}") from error
     for stale in _steps(folder)[: -config.training.keep_checkpoints]:
         _discard(folder / str(stale))
     for abandoned in folder.glob(".partial-*"):

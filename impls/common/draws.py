@@ -35,6 +35,8 @@ class Stream(IntEnum):
     SAMPLE_LABEL = 5
     INITIAL_PARAMETER = 6
     CHECK = 7  # directions and perturbations of the verification suite
+    LATENT = 8  # of a training example, from its mean and deviation
+    FLIP = 9  # which training examples are mirrored
     DEVICE = 10  # seeds of generators on a device
 
 

@@ -44,8 +44,9 @@ class RunLog:
             console=self.console,
         )
         self._task = self._progress.add_task("", total=num_steps, completed=start, text="")
-        self._clock = time.perf_counter()
-        self._last = start
+        self._begun = self._clock = time.perf_counter()
+        self._last, self._num_steps = start, num_steps
+        self._waited = self._waited_in_all = 0.0
 
     def __enter__(self) -> RunLog:
         """Show the progress line."""
@@ -58,12 +59,17 @@ class RunLog:
         self._writer.close()
         self._lines.close()
 
-    def scalars(self, step: int, values: Mapping[str, float], waited_seconds: float) -> None:
+    def waited(self, seconds: float) -> None:
+        """Count time in which the loop had no data to work on."""
+        self._waited += seconds
+        self._waited_in_all += seconds
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Log scalars after `step` steps, with steps per second and the share spent on data."""
         spent = time.perf_counter() - self._clock
         rate = (step - self._last) / spent
-        values = {**values, "steps_per_second": rate, "data_wait_share": waited_seconds / spent}
-        self._clock, self._last = time.perf_counter(), step
+        values = {**values, "steps_per_second": rate, "data_wait_share": self._waited / spent}
+        self._clock, self._last, self._waited = time.perf_counter(), step, 0.0
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
         self._lines.write(json.dumps({"step": step, **values}) + "\n")
@@ -75,9 +81,14 @@ class RunLog:
         """Log a picture: [height, width, 3] uint8."""
         self._writer.add_image("samples", grid, step, dataformats="HWC")
 
-    def note(self, text: str) -> None:
-        """Print a line above the progress."""
-        self.console.print(text, markup=False)
+    def close(self, step: int) -> None:
+        """Print how far the run came, how long it took and how much of that it waited for data."""
+        self._progress.update(self._task, completed=step)
+        spent = time.perf_counter() - self._begun
+        end = "finished" if step >= self._num_steps else "stopped"
+        share = 100 * self._waited_in_all / spent
+        text = f"{end} at step {step} of {self._num_steps}: {spent:.0f} seconds"
+        self.console.print(f"{text}, {share:.1f} % of them waiting for data", markup=False)
 
 
 def to_uint8(images: NDArray[Any]) -> NDArray[np.uint8]:

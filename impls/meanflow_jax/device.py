@@ -10,6 +10,20 @@ import numpy as np
 
 from impls.common import weights
 from impls.common.config import Config
+from impls.common.errors import UserError
+
+
+def select_device(name: str) -> None:
+    """Compute on a device from now on: "auto" (the fastest that is there), "cpu", "cuda", …
+
+    Raises:
+        UserError: when there is no such device.
+    """
+    if name != "auto":
+        try:
+            jax.config.update("jax_default_device", jax.devices(name)[0])
+        except RuntimeError as error:
+            raise UserError(f"--device is {name}, but JAX has no such device here") from error
 
 
 def put(tree: Any) -> Any:

@@ -37,7 +37,7 @@ def clip_gradient(config: Config, gradient: Any) -> tuple[Any, Any]:
     Returns:
         gradient, and the Euclidean norm [] of all its tensors together, before
     """
-    norm = optax.global_norm(gradient)
+    norm = optax.tree.norm(gradient)
     limit = config.training.max_grad_norm
     if limit is None:
         return gradient, norm

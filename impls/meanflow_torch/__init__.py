@@ -12,6 +12,7 @@ from .device import (
     init_params,
     load_params,
     put,
+    select_device,
     sync,
 )
 from .draws import device_draws
@@ -83,6 +84,7 @@ __all__ = [
     "restore_checkpoint",
     "sample",
     "save_checkpoint",
+    "select_device",
     "squared_error",
     "sync",
     "target",

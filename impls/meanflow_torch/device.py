@@ -10,6 +10,23 @@ from torch.utils import _pytree as pytree
 
 from impls.common import weights
 from impls.common.config import Config
+from impls.common.errors import UserError
+
+
+def select_device(name: str) -> None:
+    """Compute on a device from now on: "auto" (the fastest that is there), "cpu", "cuda", …
+
+    Raises:
+        UserError: when there is no such device.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"--device is {name}, but PyTorch has no such device here") from error
+    if name != torch.get_default_device().type:  # setting one costs every call a little
+        torch.set_default_device(name)
 
 
 def put(tree: Any) -> Any:
