@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import nox
 
 nox.needs_version = ">=2024.4.15"
@@ -58,6 +61,36 @@ def types(session: nox.Session) -> None:
     """Mypy, strict, on what is shared and on what judges."""
     install(session, "dev")
     session.run("mypy", *session.posargs)
+
+
+@nox.session(default=False)
+def notebook(session: nox.Session) -> None:
+    """Run examples/digits.ipynb from top to bottom, and keep what it shows."""
+    install(session, "jax", "torch", "examples")
+    options = session.posargs or ["--inplace"]
+    session.run("jupyter", "execute", *options, "examples/digits.ipynb")
+
+
+@nox.session(name="train-digits", default=False)
+def train_digits(session: nox.Session) -> None:
+    """Train the digits in both frameworks with one seed or more, and record their scores.
+
+    `-- 42 43 44` are the seeds (42 alone by default). Each run takes minutes; runs go to
+    runs/digits-FRAMEWORK-SEED, records to results/records and pictures to results/figures.
+    """
+    install(session, "jax", "torch")
+    for seed in session.posargs or ["42"]:
+        for framework in IMPLEMENTATIONS:
+            run = f"runs/digits-{framework}-{seed}"
+            choice = ("--framework", framework, f"--training.seed={seed}")
+            session.run("meanflow", "train", *choice, "--workdir", run)
+            session.run("meanflow", "evaluate", "--checkpoint", run, "--record", "results/records")
+            picture = ("--num-samples", "100", "--output-dir", f"{run}/samples")
+            session.run("meanflow", "sample", "--checkpoint", run, *picture)
+            source = Path(run, "samples", "grid.png")
+            target = Path("results", "figures", f"digits-{framework}-{seed}.png")
+            target.parent.mkdir(exist_ok=True)
+            shutil.copyfile(source, target)
 
 
 @nox.session(default=False)

@@ -150,7 +150,7 @@ def score_records(
     return [
         Record(
             subject=f"impls.meanflow_{framework}",
-            what=f"digits/{name.replace(' ', '_')}",
+            what=f"evaluate/{name.replace(' ', '_')}",
             value=score.value,
             unit="1",
             detail=f"95 % interval {score.low:.4f} to {score.high:.4f}; real {real.value:.4f};"

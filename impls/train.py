@@ -40,8 +40,8 @@ def train(implementation: Any, framework: str, config: Config, workdir: Path) ->
         The last checkpoint. SIGINT and SIGTERM save one and end the loop early.
 
     Raises:
-        TrainingError: when a number stops being finite, or a file cannot be written; the
-            checkpoints before it stay.
+        UserError: when a number stops being finite, or data cannot be read, or a file cannot be
+            written; the checkpoints before it stay.
     """
     examples = source(config)
     per_epoch = steps_per_epoch(config, len(examples))

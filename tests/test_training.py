@@ -5,64 +5,26 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
+from small_runs import arrays, assert_same_bits, small
 
 from impls.cli import main
 from impls.common import checkpoints
 from impls.common.checkpoints import CheckpointError
-from impls.common.config import Config
 from impls.common.config_files import load_config
 from impls.convert import implementation
 from impls.train import TrainingError, train
 
 ROOT = Path(__file__).parent.parent
-SMALL = {
-    "training.batch_size": 32,
-    "training.num_steps": 6,
-    "training.log_per_step": 2,
-    "training.checkpoint_per_epoch": 1,
-    "model.hidden_size": 16,
-    "model.depth": 1,
-    "model.num_heads": 2,
-    "model.patch_size": 4,
-}
-
-
-def small(**changes: object) -> Config:
-    dotted = {key.replace("__", "."): value for key, value in changes.items()}
-    return load_config("digits", {**SMALL, **dotted})
 
 
 @pytest.fixture(params=["jax", "torch"])
 def framework(request: pytest.FixtureRequest) -> str:
     pytest.importorskip(request.param)
     return str(request.param)
-
-
-def arrays(framework: str, workdir: Path) -> dict[str, np.ndarray]:
-    """Parameters and average of the newest checkpoint of a run."""
-    found = checkpoints.find(workdir)
-    module: ModuleType = implementation(framework)
-    state = module.restore_checkpoint(found.state, found.config)
-    out = {}
-    for kind in ("params", "ema_params"):
-        exported = module.export_params(found.config, getattr(state, kind))
-        out |= {f"{kind}/{name}": array for name, array in exported.items()}
-    return out
-
-
-def assert_same_bits(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
-    assert one.keys() == other.keys()
-    for name, array in one.items():
-        assert array.tobytes() == other[name].tobytes(), name
 
 
 def test_a_run_leaves_its_log_configuration_and_checkpoint(framework: str, tmp_path: Path) -> None:
@@ -150,55 +112,8 @@ def test_a_damaged_checkpoint_is_one_sentence(framework: str, tmp_path: Path) ->
 def test_another_configuration_is_refused_on_resume(framework: str, tmp_path: Path) -> None:
     module = implementation(framework)
     train(module, framework, small(training__num_steps=1), tmp_path)
-    with pytest.raises(TrainingError, match="method.kappa is 0.3, but 0.5"):
+    with pytest.raises(TrainingError, match=r"method\.kappa is 0\.3, but 0\.5"):
         train(module, framework, small(method__kappa=0.3), tmp_path)
-
-
-def test_a_loss_that_is_no_number_stops_the_run(framework: str, tmp_path: Path) -> None:
-    config = small(training__learning_rate=1e30, training__num_steps=50)
-    with pytest.raises(TrainingError, match="at step"):
-        train(implementation(framework), framework, config, tmp_path)
-
-
-def command(framework: str, workdir: Path) -> list[str]:
-    options = [f"--{key}={value}" for key, value in SMALL.items()]
-    return [
-        *(sys.executable, "-m", "impls", "train", "--framework", framework),
-        *("--workdir", str(workdir), *options, "--training.num-steps=40"),
-        "--training.batch-size=1438",
-    ]
-
-
-@pytest.mark.slow
-def test_killed_runs_resume_to_the_same_bits(framework: str, tmp_path: Path) -> None:
-    subprocess.run(command(framework, tmp_path / "whole"), cwd=ROOT, check=True)
-    for attempt in range(3):
-        with subprocess.Popen(command(framework, tmp_path / "killed"), cwd=ROOT) as process:
-            deadline = time.monotonic() + 120
-            folder = tmp_path / "killed" / "checkpoints"
-            while time.monotonic() < deadline and process.poll() is None:
-                if folder.is_dir() and any(
-                    p.name == str(5 + 9 * attempt) for p in folder.iterdir()
-                ):
-                    break
-                time.sleep(0.001)
-            process.send_signal(signal.SIGKILL)
-    subprocess.run(command(framework, tmp_path / "killed"), cwd=ROOT, check=True)
-    assert_same_bits(arrays(framework, tmp_path / "whole"), arrays(framework, tmp_path / "killed"))
-
-
-@pytest.mark.slow
-def test_an_interrupt_saves_and_ends_cleanly(framework: str, tmp_path: Path) -> None:
-    asked = [*command(framework, tmp_path), "--training.num-steps=100000"]
-    with subprocess.Popen(asked, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        while not (tmp_path / "checkpoints" / "1").is_dir():
-            assert process.poll() is None
-            time.sleep(0.01)
-        process.send_signal(signal.SIGTERM)
-        printed, _ = process.communicate(timeout=60)
-    assert process.returncode == 0
-    assert "stopped at step" in printed
-    assert checkpoints.find(tmp_path).step > 0
 
 
 def test_samples_do_not_depend_on_how_many_are_made(framework: str, tmp_path: Path) -> None:
@@ -221,7 +136,7 @@ def test_samples_do_not_depend_on_how_many_are_made(framework: str, tmp_path: Pa
         (["sample", "--checkpoint", "nowhere", "--output-dir", "out"], "no checkpoint at nowhere"),
         (["evaluate", "--checkpoint", "nowhere"], "no checkpoint at nowhere"),
         (["evaluate", "--checkpoint", ".", "--num-samples", "3"], "--num-samples is 3"),
-        (["train", "--framework", "jax", "--workdir", "w", "--dataset.name=mnist"], "mnist"),
+        (["train", "--framework", "jax", "--workdir", "w", "--dataset.name=mnist"], "MNIST"),
         (["train", "--framework", "jax", "--workdir", "w", "--training.lr", "1"], "training.lr"),
     ],
 )

@@ -20,6 +20,7 @@ from pathlib import Path
 from impls.common.config import Config
 from impls.common.config_files import effective_yaml, load_config
 from impls.common.errors import UserError
+from impls.common.weights import num_parameters
 from results.environment import environment
 
 FORMAT = 1
@@ -62,12 +63,16 @@ def write(
     shutil.rmtree(partial, ignore_errors=True)  # of a killed process with the same number
     try:
         partial.mkdir(parents=True)
+        _check_space(partial, config)
         save(partial / "state")
         (partial / "config.yml").write_text(effective_yaml(config), encoding="utf-8")
         (partial / "about.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
         _flush(partial)
         _discard(final)
         partial.rename(final)
+    except CheckpointError:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     except Exception as error:  # Orbax, TensorStore and torch raise many kinds
         shutil.rmtree(partial, ignore_errors=True)
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:200]
@@ -103,6 +108,18 @@ def find(path: Path) -> Checkpoint:
 def newest(workdir: Path) -> Checkpoint | None:
     """The newest checkpoint of a run, or None where there is none yet."""
     return find(workdir) if _steps(workdir / "checkpoints") else None
+
+
+def _check_space(folder: Path, config: Config) -> None:
+    """Find a full disk before the writing, which the frameworks' own messages bury."""
+    copies = 4 + len(config.training.ema_more)  # parameters, averages, two moments
+    needed = 4 * copies * num_parameters(config.network)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise CheckpointError(
+            f"cannot write a checkpoint to {folder.parent}: it needs {needed / 1e6:.0f} MB,"
+            f" and {free / 1e6:.0f} MB are free"
+        )
 
 
 def _steps(folder: Path) -> list[int]:

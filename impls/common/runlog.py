@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from impls.common.config import Config
 from impls.common.config_files import effective_yaml
+from impls.common.errors import UserError
 from results.environment import environment
 
 
@@ -28,13 +30,15 @@ class RunLog:
     def __init__(self, workdir: Path, config: Config, num_steps: int, start: int) -> None:
         from tensorboardX import SummaryWriter  # here, because it loads torch where installed
 
-        workdir.mkdir(parents=True, exist_ok=True)
-        (workdir / "config.yml").write_text(effective_yaml(config), encoding="utf-8")
+        self._workdir = workdir
         about = json.dumps(environment(), indent=1)
-        (workdir / "environment.json").write_text(about + "\n", encoding="utf-8")
+        with self._writing():
+            workdir.mkdir(parents=True, exist_ok=True)
+            (workdir / "config.yml").write_text(effective_yaml(config), encoding="utf-8")
+            (workdir / "environment.json").write_text(about + "\n", encoding="utf-8")
+            self._writer = SummaryWriter(str(workdir / "tensorboard"))
+            self._lines = (workdir / "scalars.jsonl").open("a", encoding="utf-8")
         self.console = Console(highlight=False)
-        self._writer = SummaryWriter(str(workdir / "tensorboard"))
-        self._lines = (workdir / "scalars.jsonl").open("a", encoding="utf-8")
         self._progress = Progress(
             TextColumn("step"),
             MofNCompleteColumn(),
@@ -70,16 +74,18 @@ class RunLog:
         rate = (step - self._last) / spent
         values = {**values, "steps_per_second": rate, "data_wait_share": self._waited / spent}
         self._clock, self._last, self._waited = time.perf_counter(), step, 0.0
-        for name, value in values.items():
-            self._writer.add_scalar(name, value, step)
-        self._lines.write(json.dumps({"step": step, **values}) + "\n")
-        self._lines.flush()
+        with self._writing():
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, step)
+            self._lines.write(json.dumps({"step": step, **values}) + "\n")
+            self._lines.flush()
         text = f"{rate:.1f}/s loss {values['loss']:.4f} v_loss {values['v_loss']:.2f}"
         self._progress.update(self._task, completed=step, text=text)
 
     def picture(self, step: int, grid: NDArray[np.uint8]) -> None:
         """Log a picture: [height, width, 3] uint8."""
-        self._writer.add_image("samples", grid, step, dataformats="HWC")
+        with self._writing():
+            self._writer.add_image("samples", grid, step, dataformats="HWC")
 
     def close(self, step: int) -> None:
         """Print how far the run came, how long it took and how much of that it waited for data."""
@@ -89,6 +95,14 @@ class RunLog:
         share = 100 * self._waited_in_all / spent
         text = f"{end} at step {step} of {self._num_steps}: {spent:.0f} seconds"
         self.console.print(f"{text}, {share:.1f} % of them waiting for data", markup=False)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A disk that refuses is one sentence."""
+        try:
+            yield
+        except OSError as error:
+            raise UserError(f"cannot write to {self._workdir}: {error.strerror}") from error
 
 
 def to_uint8(images: NDArray[Any]) -> NDArray[np.uint8]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ from .step import State, init_state
 
 def save_checkpoint(path: Path, state: State) -> None:
     """Write a state; the path must not exist."""
-    with ocp.StandardCheckpointer() as checkpointer:
+    with _quiet(), ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(path.resolve(), state)
 
 
@@ -31,7 +34,7 @@ def restore_checkpoint(path: Path, config: Config) -> State:
         CheckpointError: for files that are damaged, or of a network of another size.
     """
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
+        with _quiet(), ocp.StandardCheckpointer() as checkpointer:
             return checkpointer.restore(path.resolve(), _abstract_state(config))
     except Exception as error:  # Orbax and TensorStore raise many kinds
         reason = " ".join(str(error).split())[:200]
@@ -59,20 +62,40 @@ def load_state(config: Config, canonical: CanonicalState) -> State:
         ValueError: naming the first tensor that is missing, unknown or of another shape.
     """
     state = init_state(config, load_params(config, canonical.params))
-    adam, *rest = state.opt_state
-    count = jnp.asarray(canonical.num_updates, adam.count.dtype)
+    adam, decay, schedule = state.opt_state
     moments = (canonical.first_moment, canonical.second_moment)
     mu, nu = (load_params(config, moment) for moment in moments)
     return State(
-        step=jnp.asarray(canonical.step, state.step.dtype),
+        step=_int32(canonical.step),
         params=state.params,
         ema_params=load_params(config, canonical.ema_params),
         ema_more=tuple(load_params(config, average) for average in canonical.ema_more),
         opt_state=(
-            adam._replace(count=count, mu=mu, nu=nu),
-            *(part._replace(count=count) if hasattr(part, "count") else part for part in rest),
+            adam._replace(count=_int32(canonical.num_updates), mu=mu, nu=nu),
+            decay,
+            schedule._replace(count=_int32(canonical.num_updates)),
         ),
     )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Orbax logs the traceback of every error that it also raises, some of them long after."""
+    log = logging.getLogger("absl")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    except Exception:
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+        raise
+    finally:
+        log.setLevel(before)
+
+
+def _int32(number: int) -> jax.Array:
+    """A buffer of its own, since the step function takes each buffer of a state over."""
+    return jnp.array(number, jnp.int32)
 
 
 def _abstract_state(config: Config) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any
 
@@ -327,11 +326,18 @@ def _at_least_float32(x: torch.Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
 
 
-@functools.cache
 def _module(size: Network) -> DiT:
-    """The structure without parameters, which are given at each call."""
-    with torch.device("meta"):
-        return DiT(size)
+    """The structure without parameters, which are given at each call; made once per size.
+
+    A plain dictionary, because torch.compile traces through functools.cache anew.
+    """
+    if size not in _MODULES:
+        with torch.device("meta"):
+            _MODULES[size] = DiT(size)
+    return _MODULES[size]
+
+
+_MODULES: dict[Network, DiT] = {}
 
 
 def _constant(array: np.ndarray, like: torch.Tensor) -> torch.Tensor:

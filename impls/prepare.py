@@ -1,0 +1,139 @@
+"""Turns data sets into what the trainer reads fastest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from rich.progress import Progress
+
+from impls.common.data import shards
+from impls.common.data.latents import Latent, latent_names, read_latent
+from impls.common.data.reading import training_folder
+from impls.common.data.shards import Layout, array_path
+from impls.common.errors import UserError
+
+SHARD_SIZE = 8192  # examples; 256 MiB of 32 x 32 x 8 float32, which is held in memory
+READERS = 8  # threads: reading many small files is mostly waiting
+CHUNK = 256  # files that are read before an error or an interrupt can end it
+
+
+class PrepareError(UserError):
+    """Data that cannot be prepared; the message is one sentence for the user."""
+
+
+def pack(folder: Path, output: Path, shard_size: int = SHARD_SIZE, *, half: bool = False) -> Layout:
+    """Pack .pt latents into memory-mapped shards: see `impls.common.data.shards`.
+
+    Example i is the same as before, bit for bit. A packing that was stopped goes on after its last
+    whole shard; files are told apart by their names alone, so after changing what is in them, pack
+    into another folder.
+
+    Args:
+        folder: of one .pt file for each image, or with them in its folder train.
+        output: folder to write to; made where it does not exist.
+        shard_size: examples in each shard but the last; a shard is built in memory.
+        half: store float16, half the size, with means and deviations rounded to 11 bits.
+
+    Raises:
+        DataError: when there are no .pt files, or one is damaged.
+        PrepareError: when two files differ in shape, the output cannot be written, or it holds
+            another packing.
+    """
+    if shard_size < 1:
+        raise PrepareError(f"the shard size is {shard_size}, expected a whole number, 1 or more")
+    files = [training_folder(folder) / name for name in latent_names(training_folder(folder))]
+    first = read_latent(files[0])
+    starts = range(0, len(files), shard_size)
+    layout = Layout(
+        shape=first.image.shape,
+        dtype="float16" if half else first.image.dtype.name,
+        flip=first.flipped is not None,
+        counts=tuple(min(shard_size, len(files) - start) for start in starts),
+    )
+    with _writable(output):
+        output.mkdir(parents=True, exist_ok=True)
+        _begin(output, files, layout)
+    with Progress() as progress, ThreadPoolExecutor(READERS) as pool:
+        task = progress.add_task("packing", total=len(files))
+        for number, start in enumerate(starts):
+            chosen = files[start : start + shard_size]
+            if not array_path(output, "labels", number).exists():
+                _pack_shard(output, number, chosen, layout, first, pool)
+            progress.advance(task, len(chosen))
+    with _writable(output):
+        shards.write_index(output, layout)
+    return layout
+
+
+def _begin(output: Path, files: list[Path], layout: Layout) -> None:
+    """Note what is being packed, or make sure that it is what was begun here before."""
+    names = hashlib.sha256("\n".join(file.name for file in files).encode()).hexdigest()
+    plan = json.dumps({"names": names, **layout._asdict()})
+    path = output / shards.PLAN
+    if path.exists() and path.read_text(encoding="utf-8") != plan:
+        raise PrepareError(
+            f"{output} holds a packing of other files, or with other options: give another folder,"
+            " or remove this one"
+        )
+    if not path.exists():
+        shards.write_whole(path, plan.encode())
+    for abandoned in output.glob(f"{shards.PARTIAL}*"):
+        abandoned.unlink()
+
+
+def _pack_shard(
+    output: Path,
+    number: int,
+    files: list[Path],
+    layout: Layout,
+    first: Latent,
+    pool: ThreadPoolExecutor,
+) -> None:
+    """Write the arrays of one shard; the labels come last, and make it a finished one."""
+    images = np.empty((len(files), *layout.shape), layout.dtype)
+    flipped = np.empty_like(images) if layout.flip else None
+    labels = np.empty(len(files), np.int32)
+
+    def read(row: int) -> None:
+        latent = read_latent(files[row])
+        _check(latent, first, files[row])
+        images[row], labels[row] = latent.image, latent.label
+        if flipped is not None:
+            flipped[row] = latent.flipped
+
+    for start in range(0, len(files), CHUNK):
+        list(pool.map(read, range(start, min(start + CHUNK, len(files)))))
+    with _writable(output):
+        shards.write_array(array_path(output, "images", number), images)
+        if flipped is not None:
+            shards.write_array(array_path(output, "image_flip", number), flipped)
+        shards.write_array(array_path(output, "labels", number), labels)
+
+
+def _check(latent: Latent, first: Latent, file: Path) -> None:
+    """Refuse a file that is unlike the first one."""
+    for name, array, model in zip(("image", "image_flip"), latent[:2], first[:2], strict=True):
+        got, expected = (None if a is None else (a.dtype.name, a.shape) for a in (array, model))
+        if got != expected:
+            raise PrepareError(
+                f"'{name}' in {file} is {_show(got)}, expected {_show(expected)} as in the first"
+                " file: pack latents of one kind at a time"
+            )
+
+
+def _show(kind: tuple[str, tuple[int, ...]] | None) -> str:
+    return "missing" if kind is None else f"{kind[0]} {kind[1]}"
+
+
+@contextmanager
+def _writable(output: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PrepareError(f"cannot write to {output}: {error.strerror or error}") from error

@@ -1,0 +1,48 @@
+"""Runs of a few steps on a network of a few parameters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from impls.common import checkpoints
+from impls.common.config import Config
+from impls.common.config_files import load_config
+from impls.convert import implementation
+
+SMALL = {
+    "training.batch_size": 32,
+    "training.num_steps": 6,
+    "training.log_per_step": 2,
+    "training.checkpoint_per_epoch": 1,
+    "model.hidden_size": 16,
+    "model.depth": 1,
+    "model.num_heads": 2,
+    "model.patch_size": 4,
+}
+
+
+def small(**changes: object) -> Config:
+    """The small configuration with changes, as training__num_steps=4."""
+    dotted = {key.replace("__", "."): value for key, value in changes.items()}
+    return load_config("digits", {**SMALL, **dotted})
+
+
+def arrays(framework: str, workdir: Path) -> dict[str, np.ndarray]:
+    """Parameters and average of the newest checkpoint of a run."""
+    found = checkpoints.find(workdir)
+    module = implementation(framework)
+    state = module.restore_checkpoint(found.state, found.config)
+    out = {}
+    for kind in ("params", "ema_params"):
+        exported = module.export_params(found.config, getattr(state, kind))
+        out |= {f"{kind}/{name}": array for name, array in exported.items()}
+    return out
+
+
+def assert_same_bits(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
+    """Every array has the same name and the same bytes in both."""
+    assert one.keys() == other.keys()
+    for name, array in one.items():
+        assert array.tobytes() == other[name].tobytes(), name
