@@ -282,6 +282,34 @@ def convert(
     return 0
 
 
+@app.command(name="prepare")
+def prepare(
+    action: Positional[Literal["pack"]],
+    /,
+    *,
+    input: Path,  # noqa: A002  the name of the option
+    output: Path,
+    shard_size: int = 8192,
+    half: bool = False,
+) -> int:
+    """Pack latents, one .pt file each, into memory-mapped shards, which are read much faster.
+
+    Args:
+        action: pack.
+        input: folder of .pt files, or with them in its folder train.
+        output: folder to write the shards to; a packing that was stopped goes on.
+        shard_size: latents in each shard.
+        half: store float16, which halves the size and rounds.
+    """
+    from impls.prepare import pack
+
+    del action  # the only one there is
+    _check_count("--shard-size", shard_size)
+    packed = pack(input, output, shard_size, half=half)
+    print(f"packed {sum(packed.counts)} latents into {len(packed.counts)} shards in {output}")
+    return 0
+
+
 def _print_scores(
     checkpoint: Any,
     framework: str,

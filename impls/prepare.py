@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -63,9 +64,11 @@ def pack(folder: Path, output: Path, shard_size: int = SHARD_SIZE, *, half: bool
         task = progress.add_task("packing", total=len(files))
         for number, start in enumerate(starts):
             chosen = files[start : start + shard_size]
-            if not array_path(output, "labels", number).exists():
-                _pack_shard(output, number, chosen, layout, first, pool)
-            progress.advance(task, len(chosen))
+            if array_path(output, "labels", number).exists():
+                progress.advance(task, len(chosen))
+            else:
+                advance = partial(progress.advance, task)
+                _pack_shard(output, number, chosen, layout, first, pool, advance)
     with _writable(output):
         shards.write_index(output, layout)
     return layout
@@ -74,15 +77,16 @@ def pack(folder: Path, output: Path, shard_size: int = SHARD_SIZE, *, half: bool
 def _begin(output: Path, files: list[Path], layout: Layout) -> None:
     """Note what is being packed, or make sure that it is what was begun here before."""
     names = hashlib.sha256("\n".join(file.name for file in files).encode()).hexdigest()
-    plan = json.dumps({"names": names, **layout._asdict()})
+    plan = json.dumps({"names": names, **layout._asdict()}).encode()
     path = output / shards.PLAN
-    if path.exists() and path.read_text(encoding="utf-8") != plan:
+    begun = path.read_bytes() if path.exists() else None
+    if begun != plan and (begun is not None or any(output.glob("*.npy"))):
         raise PrepareError(
             f"{output} holds a packing of other files, or with other options: give another folder,"
             " or remove this one"
         )
-    if not path.exists():
-        shards.write_whole(path, plan.encode())
+    if begun is None:
+        shards.write_whole(path, plan)
     for abandoned in output.glob(f"{shards.PARTIAL}*"):
         abandoned.unlink()
 
@@ -94,6 +98,7 @@ def _pack_shard(
     layout: Layout,
     first: Latent,
     pool: ThreadPoolExecutor,
+    advance: Callable[[int], None],
 ) -> None:
     """Write the arrays of one shard; the labels come last, and make it a finished one."""
     images = np.empty((len(files), *layout.shape), layout.dtype)
@@ -108,7 +113,9 @@ def _pack_shard(
             flipped[row] = latent.flipped
 
     for start in range(0, len(files), CHUNK):
-        list(pool.map(read, range(start, min(start + CHUNK, len(files)))))
+        rows = range(start, min(start + CHUNK, len(files)))
+        list(pool.map(read, rows))
+        advance(len(rows))
     with _writable(output):
         shards.write_array(array_path(output, "images", number), images)
         if flipped is not None:

@@ -229,8 +229,8 @@ def test_golden_sizes_that_do_not_fit_are_refused_by_their_configuration_key() -
 # Presets
 
 
-def test_presets_are_those_of_the_paper_and_the_digits() -> None:
-    assert set(preset_names()) == {*PUBLISHED, "digits"}
+def test_presets_are_those_of_the_paper_and_of_small_images() -> None:
+    assert set(preset_names()) == {*PUBLISHED, "digits", "mnist", "cifar10"}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -524,7 +524,7 @@ def test_key_given_twice_is_refused_with_both_lines(write: Write) -> None:
 
 def test_unknown_preset_is_refused_with_the_nearest_and_the_list() -> None:
     message = message_of("mf_b5")
-    assert message.startswith("mf_b5 is neither a preset (digits, mf_b2, mf_b4")
+    assert message.startswith("mf_b5 is neither a preset (cifar10, digits, mf_b2, mf_b4")
     assert re.search(r"; did you mean mf_\w+\?$", message)
 
 

@@ -90,6 +90,7 @@ def batches(
     """
     import grain  # here, because it loads JAX where that is installed
 
+    assert 0 <= process < num_processes
     rows, seed = config.training.batch_size, config.training.seed
     if rows % num_processes:
         raise DataError(
