@@ -104,6 +104,13 @@ def golden(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def tables(session: nox.Session) -> None:
+    """Write every table of results/tables and of the README anew, from the records."""
+    install(session)
+    session.run("meanflow", "tables", *session.posargs)
+
+
+@nox.session(default=False)
 def tolerances(session: nox.Session) -> None:
     """Measure anew what NumPy's float32 rounding does, and store it in verify/tolerances.json."""
     install(session)

@@ -282,6 +282,21 @@ def convert(
     return 0
 
 
+@app.command(name="tables")
+def tables(*, check: bool = False) -> int:
+    """Write every table of results/tables and of the README anew, from the records.
+
+    Args:
+        check: write nothing; exit with status 1 if a table differs from what the records make.
+    """
+    from results.tables import write_tables
+
+    changed = write_tables(write=not check)
+    for path in changed:
+        print(f"{'differs' if check else 'wrote'}: {path}")
+    return 1 if check and changed else 0
+
+
 @app.command(name="prepare")
 def prepare(
     action: Positional[Literal["pack"]],
@@ -340,8 +355,13 @@ def _print_scores(
     console = Console(highlight=False)
     console.print(table)
     if record:
-        detail = f"{made_of}, noise seed {seed}, weights {weights}"
-        records = score_records(checkpoint, framework, found, detail)
+        settings: dict[str, float | str] = {
+            "num_samples": num_samples,
+            "num_steps": steps,
+            "sampling_seed": seed,
+            "weights": weights,
+        }
+        records = score_records(checkpoint, framework, found, settings)
         path = record / f"digits-{records[0].date[:10]}.jsonl"
         append(records, path)
         console.print(f"records appended to {path}", soft_wrap=True)

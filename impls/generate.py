@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -144,21 +146,60 @@ def check_scored(config: Config) -> None:
 
 
 def score_records(
-    checkpoint: Checkpoint, framework: str, found: dict[str, tuple[Score, Score]], detail: str
+    checkpoint: Checkpoint,
+    framework: str,
+    found: dict[str, tuple[Score, Score]],
+    settings: dict[str, float | str],
 ) -> list[Record]:
-    """One record a score."""
-    return [
-        Record(
-            subject=f"impls.meanflow_{framework}",
-            what=f"evaluate/{name.replace(' ', '_')}",
-            value=score.value,
-            unit="1",
-            detail=f"95 % interval {score.low:.4f} to {score.high:.4f}; real {real.value:.4f};"
-            f" step {checkpoint.step}, training seed {checkpoint.config.training.seed}, {detail}",
-            dtype="float32",
-            config_hash=config_hash(checkpoint.config),
-            date=datetime.now(UTC).isoformat(timespec="seconds"),
-            **environment(),
+    """A record of each score and of its value for real digits, and of the seconds of training."""
+    training = checkpoint.config.training
+    settings = {"training_seed": training.seed, "training_step": checkpoint.step, **settings}
+    about = {
+        "unit": "1",
+        "dtype": "float32",
+        "config_hash": config_hash(checkpoint.config),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        **environment(),
+    }
+    subject, records = f"impls.meanflow_{framework}", []
+    for name, scores_found in found.items():
+        what = f"evaluate/{name.replace(' ', '_')}"
+        for of, given, score in zip(
+            (subject, "real digits"), (settings, {}), scores_found, strict=True
+        ):
+            interval = (score.low, score.high)
+            records.append(
+                Record(
+                    subject=of,
+                    what=what,
+                    value=score.value,
+                    interval=interval,
+                    settings=given,
+                    **about,
+                )
+            )
+    seconds = _training_seconds(checkpoint)
+    if seconds is not None:
+        about["unit"] = "seconds"
+        what = "train/seconds"
+        records.append(
+            Record(subject=subject, what=what, value=seconds, settings=settings, **about)
         )
-        for name, (score, real) in found.items()
-    ]
+    return records
+
+
+def _training_seconds(checkpoint: Checkpoint) -> float | None:
+    """Time in the training loop, compilation included, by the log of an unbroken run."""
+    log = checkpoint.path.parent.parent / "scalars.jsonl"
+    if not log.is_file():
+        return None
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    steps = [0, *(line["step"] for line in lines)]
+    if steps[-1] != checkpoint.step or any(b <= a for a, b in pairwise(steps)):
+        return None
+    return float(
+        sum(
+            (b - a) / x["steps_per_second"]
+            for (a, b), x in zip(pairwise(steps), lines, strict=True)
+        )
+    )

@@ -22,6 +22,8 @@ class Record(BaseModel):
     what: str  # the quantity, as family/check or bench/quantity
     value: float | None  # None: it could not be measured, see detail
     unit: str  # "1" for a ratio
+    interval: tuple[float, float] | None = None  # 95 %, where the value is an estimate
+    settings: dict[str, float | str] = {}  # what else the value depends on, by name
     tolerance: float | None = None
     detail: str = ""
     dtype: str = ""
@@ -39,3 +41,12 @@ def append(records: Iterable[Record], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         file.writelines(record.model_dump_json() + "\n" for record in records)
+
+
+def read(folder: Path = RECORDS) -> list[Record]:
+    """Every record of a folder, in the order of file names and lines."""
+    return [
+        Record.model_validate_json(line)
+        for file in sorted(folder.glob("*.jsonl"))
+        for line in file.read_text(encoding="utf-8").splitlines()
+    ]

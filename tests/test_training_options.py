@@ -126,11 +126,20 @@ def test_records_of_scores_are_complete(framework: str, tmp_path: Path) -> None:
     assert main(["evaluate", *options, "--num-samples", "100"]) == 0
     (file,) = (tmp_path / "records").iterdir()
     records = [Record.model_validate_json(line) for line in file.read_text().splitlines()]
-    assert [record.what for record in records] == [
-        "evaluate/conditional_accuracy",
-        "evaluate/digits_Frechet_distance",
+    subject = f"impls.meanflow_{framework}"
+    assert [(record.subject, record.what, record.unit) for record in records] == [
+        (subject, "evaluate/conditional_accuracy", "1"),
+        ("real digits", "evaluate/conditional_accuracy", "1"),
+        (subject, "evaluate/digits_Frechet_distance", "1"),
+        ("real digits", "evaluate/digits_Frechet_distance", "1"),
+        (subject, "train/seconds", "seconds"),
     ]
-    for record in records:
-        assert record.subject == f"impls.meanflow_{framework}"
-        assert "training seed 42" in record.detail
+    for record in records[:4]:
+        low, high = record.interval or (1, 0)
+        assert low <= (record.value or 0) <= high
+    assert records[0].settings == {
+        "training_seed": 42, "training_step": 1, "num_samples": 100, "num_steps": 1,
+        "sampling_seed": 0, "weights": "ema",
+    }  # fmt: skip
+    assert 0 < (records[-1].value or 0) < 600
     assert checkpoints.find(tmp_path / "run").step == 1

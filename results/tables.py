@@ -1,0 +1,82 @@
+"""Tables from records: Markdown in results/tables, and the same between markers in the README.
+
+Nobody types a number into a table. `meanflow tables` writes them anew; `--check` finds one that
+does not follow from the records.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from results.schema import RECORDS, Record, read
+
+ROOT = Path(__file__).parent.parent
+TABLES = Path(__file__).parent / "tables"
+NAMES = {"impls.meanflow_jax": "JAX", "impls.meanflow_torch": "PyTorch"}
+
+
+def digits(records: list[Record]) -> str:
+    """Scores of one-step digits by framework and training seed: the newest record of each."""
+    runs: dict[tuple[str, str], dict[str, Record]] = {}
+    for record in records:
+        of_training = record.what.startswith(("evaluate/", "train/"))
+        if of_training and record.settings.get("num_steps", 1) == 1:
+            seed = str(record.settings.get("training_seed", ""))
+            runs.setdefault((record.subject, seed), {})[record.what] = record
+    lines = [
+        "| digits in one step | seed | conditional accuracy | digits Frechet distance | training |",
+        "|-|-|-|-|-|",
+    ]
+    for (subject, seed), run in sorted(runs.items()):
+        accuracy = _estimate(run.get("evaluate/conditional_accuracy"), 3)
+        distance = _estimate(run.get("evaluate/digits_Frechet_distance"), 2)
+        name = NAMES.get(subject, subject)
+        lines.append(f"| {name} | {seed} | {accuracy} | {distance} | {_minutes(run)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _estimate(record: Record | None, places: int) -> str:
+    if record is None or record.value is None:
+        return "not measured"
+    bounds = [f"{bound:.{places}f}" for bound in record.interval or ()]
+    return f"{record.value:.{places}f}" + (f" ({' to '.join(bounds)})" if bounds else "")
+
+
+def _minutes(run: dict[str, Record]) -> str:
+    seconds = run["train/seconds"].value if "train/seconds" in run else None
+    return "" if seconds is None else f"{seconds / 60:.1f} min"
+
+
+ALL: dict[str, Callable[[list[Record]], str]] = {"digits": digits}
+
+
+def write_tables(
+    records: Path = RECORDS,
+    tables: Path = TABLES,
+    readme: Path = ROOT / "README.md",
+    *,
+    write: bool,
+) -> list[Path]:
+    """Make every table from the records; returns the files that differed.
+
+    Args:
+        write: whether these files are written.
+    """
+    found = read(records)
+    wanted = {tables / f"{name}.md": make(found) for name, make in ALL.items()}
+    text = readme.read_text(encoding="utf-8")
+    for name, make in ALL.items():
+        marked = re.compile(rf"(?<=<!-- table {name} -->).*?(?=<!-- end -->)", re.DOTALL)
+        text = marked.sub(f"\n\n{make(found)}\n".replace("\\", r"\\"), text)
+    wanted[readme] = text
+    changed = [
+        path
+        for path, content in wanted.items()
+        if not path.is_file() or path.read_text(encoding="utf-8") != content
+    ]
+    for path in changed if write else ():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(wanted[path], encoding="utf-8")
+    return changed
