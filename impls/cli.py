@@ -355,7 +355,7 @@ def _print_scores(
     console = Console(highlight=False)
     console.print(table)
     if record:
-        settings: dict[str, float | str] = {
+        settings: dict[str, int | float | str] = {
             "num_samples": num_samples,
             "num_steps": steps,
             "sampling_seed": seed,

@@ -149,7 +149,7 @@ def score_records(
     checkpoint: Checkpoint,
     framework: str,
     found: dict[str, tuple[Score, Score]],
-    settings: dict[str, float | str],
+    settings: dict[str, int | float | str],
 ) -> list[Record]:
     """A record of each score and of its value for real digits, and of the seconds of training."""
     training = checkpoint.config.training

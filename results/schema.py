@@ -23,7 +23,7 @@ class Record(BaseModel):
     value: float | None  # None: it could not be measured, see detail
     unit: str  # "1" for a ratio
     interval: tuple[float, float] | None = None  # 95 %, where the value is an estimate
-    settings: dict[str, float | str] = {}  # what else the value depends on, by name
+    settings: dict[str, int | float | str] = {}  # what else the value depends on, by name
     tolerance: float | None = None
     detail: str = ""
     dtype: str = ""
