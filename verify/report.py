@@ -61,7 +61,8 @@ def _table(outcomes: list[Outcome], subjects: list[str], report: Report) -> Tabl
         table.add_column("\nallow", justify="right", style="dim")
     for family, members in groupby(outcomes, key=lambda outcome: outcome.family):
         rows = list(members)
-        title = f"{family}  {_counts(rows)}, {report.seconds[family]:.1f} s"
+        seconds = report.seconds[family]
+        title = f"{family}  {_counts(rows)}, {seconds:.{1 if seconds < 10 else 0}f} s"
         table.add_row(Text(title, style="bold"))
         for name in dict.fromkeys(outcome.check for outcome in rows):
             table.add_row(

@@ -15,7 +15,8 @@ NO_NAME_TWICE = "records are merged, and no two have a name in common that is wa
 NOT_COMPILED = "PyTorch compiles nothing on a CPU unless told to"
 OWN_FILE = "what else a file might contain: one that was saved here holds tensors and numbers"
 OTHER_NUMBERS = "other draws of the same laws: which numbers a device draws is not promised"
-GENERAL_EVERY = "the general case says the same of every first step"
+EVERY_STEP = "every step is a multiple of 1: the general branch says the same"
+INFINITE = "without warm-up the quotient is infinite, and 1 is the smaller"
 TOTALS = "what becomes of the totals of parts: their mean replaces them"
 COMPILED = "compiling changes no number but by rounding"
 
@@ -38,7 +39,8 @@ TRAINING: dict[tuple[str, str], list[Reasons]] = {
                     " -> optax.apply_updates(updates, params)"
                 ),
             ),
-            GENERAL_EVERY: ("update_average: 1 -> 0 (2)",),
+            INFINITE: ("learning_rate: 1 -> 0 (2)",),
+            EVERY_STEP: ("update_average: 1 -> 0",),
         },
     ],
     ("torch", "optimizer.py"): [
