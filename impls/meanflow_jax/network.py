@@ -171,16 +171,28 @@ def mean_velocity_jvp(
 ) -> tuple[jax.Array, jax.Array]:
     """u and its total derivative: du/dt = tangent . grad_z u + d_t u, with r held fixed.
 
-    The tangent of (z, r, t) is (tangent, 0, 1). This is the dense, official form: every row.
+    The tangent of (z, r, t) is (tangent, 0, 1).
+
+    Args:
+        tangent: [moving, height, width, channel] of the last rows; the others get no du/dt.
 
     Returns:
-        u, du_dt: [batch, height, width, channel] each.
+        u: [batch, height, width, channel];  du_dt: [moving, height, width, channel]
     """
+    still = len(z) - len(tangent)
+    at_rest, moving = ([x[rows] for x in (z, r, t)] for rows in (slice(still), slice(still, None)))
 
-    def u(z: jax.Array, r: jax.Array, t: jax.Array) -> jax.Array:
+    def u(z: jax.Array, r: jax.Array, t: jax.Array, labels: jax.Array) -> jax.Array:
         return mean_velocity(config, params, z, t, t - r, labels)
 
-    return jax.jvp(u, (z, r, t), (tangent, jnp.zeros_like(r), jnp.ones_like(t)))
+    if not len(tangent):
+        return u(z, r, t, labels), tangent
+    _, r_moving, t_moving = moving
+    along = (tangent, jnp.zeros_like(r_moving), jnp.ones_like(t_moving))
+    out, du_dt = jax.jvp(lambda *x: u(*x, labels[still:]), tuple(moving), along)
+    if still:
+        out = jnp.concatenate([u(*at_rest, labels[:still]), out])
+    return out, du_dt
 
 
 def activations(

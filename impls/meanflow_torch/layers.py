@@ -51,13 +51,15 @@ def patchify(images: torch.Tensor, patch: int) -> torch.Tensor:
     """[batch, height, width, channel] -> [batch, token, patch * patch * channel], row-major"""
     batch, height, width, channel = images.shape
     grid = images.reshape(batch, height // patch, patch, width // patch, patch, channel)
-    return grid.permute(0, 1, 3, 2, 4, 5).reshape(batch, -1, patch * patch * channel)
+    return grid.permute(0, 1, 3, 2, 4, 5).reshape(
+        batch, height * width // patch**2, patch**2 * channel
+    )
 
 
 def unpatchify(tokens: torch.Tensor, patch: int) -> torch.Tensor:
     """[batch, token, patch * patch * channel] -> [batch, height, width, channel], a square image"""
     grid = math.isqrt(tokens.shape[1])
-    pixels = tokens.reshape(-1, grid, grid, patch, patch, tokens.shape[2] // patch**2)
+    pixels = tokens.reshape(len(tokens), grid, grid, patch, patch, tokens.shape[2] // patch**2)
     return pixels.permute(0, 1, 3, 2, 4, 5).reshape(
         -1, grid * patch, grid * patch, pixels.shape[-1]
     )

@@ -210,15 +210,18 @@ def mean_velocity_jvp(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """u and its total derivative: du/dt = tangent . grad_z u + d_t u, with r held fixed.
 
-    The tangent of (z, r, t) is (tangent, 0, 1). This is the dense, official form: every row.
+    The tangent of (z, r, t) is (tangent, 0, 1).
+
+    Args:
+        tangent: [moving, height, width, channel] of the last rows; the others get no du/dt.
 
     Returns:
-        u, du_dt: [batch, height, width, channel] each.
+        u: [batch, height, width, channel];  du_dt: [moving, height, width, channel]
     """
     low = _product_dtype(config, z)
-    params, one = _cast(params, low), torch.ones_like(t)
-    moving = Dual(z.to(low), tangent.to(low)), Dual(t, one), Dual(t - r, one)
-    u, du_dt = velocity(config.network, params, *moving, labels)
+    one = torch.ones_like(t[len(t) - len(tangent) :])
+    duals = Dual(z.to(low), tangent.to(low)), Dual(t, one), Dual(t - r, one)
+    u, du_dt = velocity(config.network, _cast(params, low), *duals, labels)
     return u.to(z.dtype), du_dt.to(z.dtype)
 
 

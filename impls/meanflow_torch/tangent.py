@@ -119,7 +119,7 @@ def attention(size: Network, params: Params, name: str, x: Dual) -> Dual:
 
 def split_heads(qkv: torch.Tensor, num_heads: int) -> torch.Tensor:
     """[batch, token, 3 * width] -> q, k, v stacked: [3, batch, head, token, width / head]"""
-    return qkv.unflatten(-1, (3, num_heads, -1)).permute(2, 0, 3, 1, 4)
+    return qkv.unflatten(-1, (3, num_heads, qkv.shape[-1] // 3 // num_heads)).permute(2, 0, 3, 1, 4)
 
 
 def linear(params: Params, name: str, x: Dual) -> Dual:
@@ -148,7 +148,7 @@ def gelu(x: Dual) -> Dual:
 def modulated_norm(x: Dual, shift: Dual, scale: Dual) -> Dual:
     """y (1 + scale) + shift with y = (x - mean) / s;  dy = (dx - mean(dx) - y mean(y dx)) / s"""
     y = Dual(layer_norm(x.value), x.tangent)
-    variance = x.moving.var(-1, correction=0, keepdim=True)
+    variance = (x.moving - x.moving.mean(-1, keepdim=True)).square().mean(-1, keepdim=True)
     d = x.tangent - x.tangent.mean(-1, keepdim=True)
     d = (d - y.moving * (y.moving * d).mean(-1, keepdim=True)) * (variance + LAYER_NORM_EPS).rsqrt()
     return Dual(
