@@ -34,7 +34,7 @@ def learning_rate(config: Any, step: int) -> float:
     if training.schedule == "constant":
         return high
     step = step - training.warmup_steps
-    length = training.cycle_steps or training.num_steps - training.warmup_steps
+    length = training.cycle_steps or max(training.num_steps - training.warmup_steps, 1)
     while step >= length:
         step, length = step - length, length * training.cycle_growth
     return low + (high - low) * (1 + math.cos(math.pi * step / length)) / 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 from collections.abc import Callable
@@ -9,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-
-import numpy as np
 
 from impls.common.config import Config
 from impls.common.errors import UserError
@@ -56,7 +55,8 @@ class Probe:
         self.golden, self.trainings = golden, trainings
         self._params: dict[int, Any] = {}
         self._activations: dict[int, dict[str, Array]] = {}
-        self._trained: dict[int, Any] = {}
+        self._trained: dict[Any, Any] = {}
+        self._steppers: dict[Config, Callable[..., Any]] = {}
         self._steps: dict[int, tuple[Any, dict[str, Array]]] = {}
 
     def offers(self, name: str) -> bool:
@@ -95,15 +95,30 @@ class Probe:
             self._activations[id(case)] = found
         return self._activations[id(case)]
 
-    def trained(self, training: GoldenTraining | Case, train: Callable[..., Any]) -> Any:
-        """The result of `train(self, training)`, once."""
-        if id(training) not in self._trained:
-            self._trained[id(training)] = train(self, training)
-        return self._trained[id(training)]
+    def trained(
+        self, training: GoldenTraining | Case, train: Callable[..., Any], *args: Any
+    ) -> Any:
+        """The result of `train(self, training, *args)`, once."""
+        key = (id(training), train, args)
+        if key not in self._trained:
+            self._trained[key] = train(self, training, *args)
+        return self._trained[key]
 
-    def require_float64(self, reason: str) -> None:
-        """Declare a check not applicable in float32."""
-        if self.dtype != np.float64:
+    def stepper(self, config: Config) -> Callable[..., tuple[Any, Any]]:
+        """One training step as the subject's loop makes it, compiled once where it compiles.
+
+        Returns:
+            A function of state, batch and draws: the state after, and Metrics, else the Loss.
+        """
+        if config not in self._steppers:
+            step = functools.partial(self.subject.train_step, config)
+            offered = self.offers("compile_step")
+            self._steppers[config] = self.subject.compile_step(config) if offered else step
+        return self._steppers[config]
+
+    def require(self, dtype: Any, reason: str) -> None:
+        """Declare a check not applicable in the other dtype."""
+        if self.dtype != dtype:
             raise NotApplicable(reason)
 
     def _cross(self, argument: Any) -> Any:

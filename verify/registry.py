@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 DTYPES = (np.float64, np.float32)
 FAMILIES = (
     "draws",
+    "data",
     "weights",
     "network",
     "jvp",
@@ -27,6 +28,8 @@ FAMILIES = (
     "gradient",
     "sampling",
     "training",
+    "precision",
+    "checkpoint",
     "official",
     "published",
     "cross",

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
+from verify.cases import Array
+from verify.checks.checkpoint import state_mismatches
 from verify.compare import relative_error, row_error, worst
 from verify.probe import Host, Probe
 from verify.registry import check
+from verify.trajectory import NEEDS, advance, everything, follow, moved_errors, start
 
 STEP = "loss_and_gradient load_params export_params"
 
@@ -81,4 +88,70 @@ def same_samples(one: Probe, other: Probe) -> float:
             for p in (one, other)
         )  # fmt: skip
         errors[case.name] = row_error(ours, theirs)
+    return worst(errors)
+
+
+# ------------------------------------------------------------------------------- training
+
+NUM_STEPS = 20
+BEFORE = 3  # steps before a state is converted: not a multiple of ema_every
+CONVERTED = f"export_state load_state {NEEDS}"
+
+
+@check("cross", NEEDS)
+def same_training_trajectory(one: Probe, other: Probe) -> float:
+    """Twenty steps on digits with every setting: losses of each, and how far each tensor moved."""
+    case, errors = one.cases[0], {}
+    ours, theirs = (probe.trained(case, follow, NUM_STEPS) for probe in (one, other))
+    for step, (found, expected) in enumerate(zip(ours.logged, theirs.logged, strict=True)):
+        pairs = zip(("loss", "v_loss"), _losses(found), _losses(expected), strict=True)
+        for name, loss, wanted in pairs:
+            errors[f"{name} of step {step}"] = relative_error(loss, wanted)
+    errors |= moved_errors(ours.params, theirs.params, case.params, "params")
+    decays = (str(decay) for decay in everything(case).training.ema_more)
+    for name, found, expected in zip(
+        ("ema_params", *decays), ours.averages[-1], theirs.averages[-1], strict=True
+    ):
+        errors |= moved_errors(found, expected, case.params, name)
+    return worst(errors)
+
+
+def _losses(logged: Any) -> tuple[Array, Array]:
+    """Loss and mean v_loss, of Metrics or of a Loss."""
+    total = logged.loss if hasattr(logged, "loss") else logged.total
+    return total, np.mean(logged.v_loss)
+
+
+@check("cross", CONVERTED, exact=True)
+def states_convert_exactly(one: Probe, other: Probe) -> float:
+    """A state of one, loaded by the other and exported again: every bit, in both directions."""
+    case, errors = one.cases[0], {}
+    config = everything(case)
+    for giver, taker in ((one, other), (other, one)):
+        for steps in (0, BEFORE):
+            state, _ = advance(giver, case, start(giver, case), range(steps))
+            given = giver.subject.export_state(config, state)
+            taken = taker.subject.export_state(config, taker.subject.load_state(config, given))
+            errors[f"{giver.subject.__name__} after {steps} steps"] = state_mismatches(taken, given)
+    return worst(errors)
+
+
+@check("cross", CONVERTED, like="same_training_trajectory")
+def converted_state_goes_on_the_same(one: Probe, other: Probe) -> float:
+    """Two more steps from a converted state are those of the framework that it came from."""
+    case = one.cases[0]
+    errors: dict[str, float] = {}
+    config, steps = everything(case), range(BEFORE, BEFORE + 2)
+    for giver, taker in ((one, other), (other, one)):
+        state, _ = advance(giver, case, start(giver, case), range(BEFORE))
+        given = giver.subject.export_state(config, state)
+        taken = taker.subject.load_state(config, given)
+        ends = [
+            probe.subject.export_state(config, advance(probe, case, begin, steps)[0])
+            for probe, begin in ((giver, state), (taker, taken))
+        ]
+        for name in ("params", "ema_params"):
+            expected, found = (getattr(end, name) for end in ends)
+            where = f"{giver.subject.__name__} {name}"
+            errors |= moved_errors(found, expected, getattr(given, name), where)
     return worst(errors)

@@ -56,7 +56,7 @@ def jvp_matches_complex_step(probe: Probe) -> float:
 @check("jvp", "mean_velocity_jvp mean_velocity load_params")
 def jvp_matches_central_difference(probe: Probe) -> float:
     """du/dt equals the central difference of the subject's own u along (tangent, 0, 1)."""
-    probe.require_float64("a difference of float32 numbers has no digits left")
+    probe.require(np.float64, "a difference of float32 numbers has no digits left")
     errors = {}
     for case in probe.cases:
         x, params = as_dtype(case.inputs, np.float64), probe.params(case)

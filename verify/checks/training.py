@@ -1,4 +1,4 @@
-"""The train step: optimizer, moving average and count of steps, at settings of no default."""
+"""The train step at its plainest: Adam, the moving average and the count of steps."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 
 import reference
 from impls.common import draws
-from impls.common.config import Config
 from verify.cases import Case, as_dtype
-from verify.compare import Error, relative_error, worst
+from verify.compare import Error, worst
 from verify.probe import Probe
 from verify.registry import check
+from verify.trajectory import NEEDS, moved_errors, with_training
 
 NUM_STEPS = 3
 # A large adam_eps keeps gradients that are rounding alone from being blown up to a full step.
@@ -20,17 +20,11 @@ SETTINGS = {
     "learning_rate": 0.02, "adam_b1": 0.8, "adam_b2": 0.99, "adam_eps": 1e-3,
     "weight_decay": 0.3, "ema_val": 0.6,
 }  # fmt: skip
-NEEDS = "init_state train_step load_params export_params"
-
-
-def _config(case: Case) -> Config:
-    training = case.config.training.model_copy(update=SETTINGS)
-    return case.config.model_copy(update={"training": training})
 
 
 def _trained(probe: Probe, case: Case) -> dict[str, Any]:
     """Steps counted before and after, parameters and average after NUM_STEPS steps."""
-    config, subject = _config(case), probe.subject
+    config, subject = with_training(case, **SETTINGS), probe.subject
     state = subject.init_state(config, probe.load(config, case.params).value)
     steps = [int(state.step)]
     for step in range(NUM_STEPS):
@@ -46,14 +40,10 @@ def _trained(probe: Probe, case: Case) -> dict[str, Any]:
 
 def _error(probe: Probe, kind: str) -> Error:
     """Worst tensor, by how far it moved: a step is judged by its own size."""
-    errors: dict[str, float] = {}
-    for case in probe.cases[:1]:
-        actual = probe.trained(case, _trained)[kind]
-        expected = Probe(reference, np.float64, ()).trained(case, _trained)[kind]
-        for name, start in case.params.items():
-            moved = [array[name].astype(np.float64) - start for array in (actual, expected)]
-            errors[f"{case.name} {name}"] = relative_error(*moved)
-    return worst(errors)
+    case = probe.cases[0]
+    actual = probe.trained(case, _trained)[kind]
+    expected = Probe(reference, np.float64, ()).trained(case, _trained)[kind]
+    return worst(moved_errors(actual, expected, case.params, case.name))
 
 
 @check("training", NEEDS)
@@ -74,28 +64,3 @@ def steps_are_counted(probe: Probe) -> float:
     case = probe.cases[0]
     counted: list[int] = probe.trained(case, _trained)["steps"]
     return worst({"steps": float(np.abs(np.subtract(counted, range(NUM_STEPS + 1))).max())})
-
-
-@check("training", f"compile_step {NEEDS}", like="moving_average_matches")
-def compiled_step_is_the_train_step(probe: Probe) -> float:
-    """What compile_step returns makes the same state as train_step, and logs its losses."""
-    case, subject, config = probe.cases[0], probe.subject, _config(probe.cases[0])
-    inputs = subject.put(as_dtype((case.batch, case.draws), probe.dtype))
-
-    def fresh() -> Any:
-        return subject.init_state(config, probe.load(config, case.params).value)
-
-    state, metrics = subject.compile_step(config)(fresh(), *inputs)
-    expected, loss = subject.train_step(config, fresh(), *inputs)
-    logged, loss = subject.get((metrics, loss))
-    errors = {
-        "loss": relative_error(logged.loss, loss.total),
-        "v_loss": relative_error(logged.v_loss, loss.v_loss.mean()),
-        "step": float(abs(int(state.step) - int(expected.step))),
-    }
-    for kind in ("params", "ema_params"):
-        one, other = (subject.export_params(config, getattr(s, kind)) for s in (state, expected))
-        for name, start in case.params.items():
-            moved = [array[name].astype(np.float64) - start for array in (one, other)]
-            errors[f"{kind} {name}"] = relative_error(*moved)
-    return worst(errors)

@@ -7,8 +7,10 @@ cover every check. `slips` makes every small slip of a text, by rule.
 from .method import METHOD
 from .parts import PARTS
 from .plant import Mutant, altered, planted
+from .runs import RUNS
 from .slips import Slip, slips
+from .training import TRAINING
 
-MUTANTS = (*METHOD, *PARTS)
+MUTANTS = (*METHOD, *PARTS, *TRAINING, *RUNS)
 
 __all__ = ["MUTANTS", "Mutant", "Slip", "altered", "planted", "slips"]

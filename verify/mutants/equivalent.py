@@ -5,11 +5,13 @@ A slip is written as `str(slip)` of `verify.mutants.slips`.
 
 from __future__ import annotations
 
-Reasons = dict[str, tuple[str, ...]]
+from .equivalent_training import SAME_LENGTH, TRAINING, Reasons
 
 LAST_OF_TWO = "the last axis of two is axis 1"
 LAST_BUT_ONE = "the last axis but one of four is axis 2"
 EITHER_ORDER = "an exchange of two axes names them in either order"
+ONE_OF_TWO = "a name is one of two in either order"
+PROMOTED = "the wider of two types is the same in either order"
 MERGED = "the two axes are merged again, in this order"
 SYMMETRIC = "the later of two times is the later one in either order"
 SUM = "a sum runs over its axes in any order"
@@ -17,16 +19,12 @@ SQUARE = "the square of a difference has no sign"
 STOPPED = "the target passes no gradient anyway; stopping here saves the work"
 GENERAL = "kappa is below 1, and at kappa = 0 the general formula says the same"
 EXPORTED = "the numbers are the same; only what they remember of the graph differs"
-SAME_LENGTH = "there are as many gradients as parameters"
 STRIDE = "the stride of a convolution that is never called"
 OWN_START = (
     "the law of a module by itself: the protocol's parameters come from impls.common.weights"
 )
 ONLY_SIZE = "only the number of entries of an image that holds no numbers is read"
 VARIANCE = "the same variance to rounding, E[x^2] - E[x]^2"
-ADDED = "updates are added to parameters, in either order"
-MEMORY = "whose memory is reused changes no number"
-COPY = "the average starts as a copy of the parameters"
 CLIP = "clip has the middle one of its three arguments in either order of the first two"
 
 _TIMES = (
@@ -58,6 +56,13 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
     ("jax", "network.py"): [
         _EMBEDDINGS,
         {
+            ONE_OF_TWO: ("_cast: ('t_embedder', 'h_embedder') -> ('h_embedder', 't_embedder')",),
+            PROMOTED: (
+                (
+                    "_at_least_float32: jnp.promote_types(x.dtype, jnp.float32)"
+                    " -> jnp.promote_types(jnp.float32, x.dtype)"
+                ),
+            ),
             VARIANCE: ("layer_norm: False -> True (3)",),
             OWN_START: (
                 "PatchEmbed.__call__: (0, 1, 2) -> (1, 0, 2)",
@@ -88,8 +93,8 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
             EITHER_ORDER: (
                 "Attention.__call__: k.swapaxes(-1, -2) -> k.swapaxes(-2, -1)",
                 (
-                    "Attention.__call__: (nn.softmax(logits, axis=-1) @ v).swapaxes(1, 2)"
-                    " -> (nn.softmax(logits, axis=-1) @ v).swapaxes(2, 1)"
+                    "Attention.__call__: (probabilities @ v).swapaxes(1, 2)"
+                    " -> (probabilities @ v).swapaxes(2, 1)"
                 ),
             ),
             LAST_BUT_ONE: ("Attention.__call__: -2 -> 2",),
@@ -127,8 +132,15 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
             EITHER_ORDER: (
                 "Attention.forward: k.transpose(-1, -2) -> k.transpose(-2, -1)",
                 (
-                    "Attention.forward: (logits.softmax(-1) @ v).transpose(1, 2)"
-                    " -> (logits.softmax(-1) @ v).transpose(2, 1)"
+                    "Attention.forward: (probabilities @ v).transpose(1, 2)"
+                    " -> (probabilities @ v).transpose(2, 1)"
+                ),
+            ),
+            ONE_OF_TWO: ("_cast: ('t_embedder', 'h_embedder') -> ('h_embedder', 't_embedder')",),
+            PROMOTED: (
+                (
+                    "_at_least_float32: torch.promote_types(x.dtype, torch.float32)"
+                    " -> torch.promote_types(torch.float32, x.dtype)"
                 ),
             ),
             LAST_BUT_ONE: ("Attention.forward: -2 -> 2",),
@@ -177,34 +189,10 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
             SAME_LENGTH: ("loss_and_gradient: True -> False",),
         },
     ],
-    ("jax", "optimizer.py"): [
-        {
-            ADDED: (
-                (
-                    "apply_gradient: optax.apply_updates(params, updates)"
-                    " -> optax.apply_updates(updates, params)"
-                ),
-            ),
-        },
-    ],
-    ("torch", "optimizer.py"): [],
-    ("jax", "step.py"): [
-        {
-            MEMORY: ("compile_step: 0 -> 1",),
-            COPY: (
-                (
-                    "init_state: State(jnp.zeros((), jnp.int32), params, ema_params,"
-                    " init_optimizer(config, params)) -> State(jnp.zeros((), jnp.int32),"
-                    " ema_params, params, init_optimizer(config, params))"
-                ),
-            ),
-        },
-    ],
-    ("torch", "step.py"): [],
     ("jax", "sample.py"): [],
     ("torch", "sample.py"): [],
 }
 EQUIVALENT: dict[tuple[str, str], dict[str, str]] = {
     key: {slip: why for part in parts for why, found in part.items() for slip in found}
-    for key, parts in TABLE.items()
+    for key, parts in (TABLE | TRAINING).items()
 }

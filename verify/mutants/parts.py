@@ -1,4 +1,4 @@
-"""Bugs in the parts: draws, border, parameters, network, sampler and optimizer."""
+"""Bugs in the parts: draws, border, parameters, network and sampler."""
 
 from __future__ import annotations
 
@@ -220,57 +220,6 @@ SAMPLER = (
     ),
 )
 
-OPTIMIZER = (
-    _in(
-        "optimizer.py",
-        "reference",
-        "the second moment is not corrected",
-        "np.sqrt(v / (1 - b2**count))",
-        "np.sqrt(v)",
-        "adam_steps_match official_trained_parameters_match official_training_losses_match",
-    ),
-    _in(
-        "optimizer.py",
-        "reference",
-        "the average weighs the new parameters",
-        "d * ema_params[name] + (1 - d) * array",
-        "(1 - d) * ema_params[name] + d * array",
-        "moving_average_matches official_trained_average_matches",
-    ),
-    _in(
-        "step.py",
-        "reference",
-        "the average lags one step behind",
-        "update_average(config, state.ema_params, params)",
-        "update_average(config, state.ema_params, state.params)",
-        "moving_average_matches official_trained_average_matches",
-    ),
-    _in(
-        "optimizer.py",
-        "reference",
-        "weight decay enters the gradient, as L2 in Adam",
-        "        g = gradient[name]\n",
-        "        g = gradient[name] + training.weight_decay * p\n",
-        "adam_steps_match",
-    ),
-    _in(
-        "step.py",
-        "impls/meanflow_torch",
-        "a run logs its losses under each other's names",
-        "Metrics(loss.total, loss.v_loss.mean())",
-        "Metrics(loss.v_loss.mean(), loss.total)",
-        "compiled_step_is_the_train_step",
-    ),
-    _in(
-        "step.py",
-        "reference",
-        "steps are not counted",
-        "State(state.step + 1,",
-        "State(state.step,",
-        "steps_are_counted",
-    ),
-)
-
 PUBLISHED = (
     _torch_network(
         "the network declares no null label",
@@ -286,4 +235,4 @@ PUBLISHED = (
     ),
 )
 
-PARTS = (*DRAWS, *WEIGHTS, *NETWORK, *SAMPLER, *OPTIMIZER, *PUBLISHED)
+PARTS = (*DRAWS, *WEIGHTS, *NETWORK, *SAMPLER, *PUBLISHED)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from verify.cases import cases
@@ -98,18 +98,24 @@ def _in_place(mutant: Mutant) -> Iterator[ModuleType]:
     for case in cases():  # computed on demand and kept: before the bug is there
         _ = case.step, case.stages, case.inputs
     subject = importlib.import_module(mutant.subject)
-    original = vars(importlib.import_module(f"impls.common.{Path(mutant.file).stem}"))
+    dotted = ".".join(Path(mutant.file).with_suffix("").parts)
+    original = vars(importlib.import_module(f"impls.common.{dotted}"))
     before = dict(original)
+    functions = {k: f.__code__ for k, f in before.items() if isinstance(f, FunctionType)}
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / mutant.file
+        path = Path(folder) / Path(mutant.file).name
         path.write_text(mutant.source(), encoding="utf-8")
         name = f"altered_{next(_numbers)}_{path.stem}"
         try:
             bad = vars(_import(name, path))
             original.update({key: bad[key] for key in before if not key.startswith("__")})
+            for key in functions:  # also where they were imported by name
+                before[key].__code__ = bad[key].__code__
             yield subject
         finally:
             original.update(before)
+            for key, code in functions.items():
+                before[key].__code__ = code
             sys.modules.pop(name, None)
 
 

@@ -1,0 +1,171 @@
+"""Bugs in the train step: optimizer, schedule, averages, parts of a batch, and what is logged."""
+
+from __future__ import annotations
+
+from .plant import Mutant
+
+TORCH = "impls/meanflow_torch"
+
+
+def _in(file: str, package: str, name: str, old: str, new: str, caught_by: str) -> Mutant:
+    return Mutant(name, package, file, old, new, tuple(caught_by.split()))
+
+
+def _optimizer(name: str, old: str, new: str, caught_by: str) -> Mutant:
+    return _in("optimizer.py", "reference", name, old, new, caught_by)
+
+
+def _step(name: str, old: str, new: str, caught_by: str) -> Mutant:
+    return _in("step.py", "reference", name, old, new, caught_by)
+
+
+def _torch_step(name: str, old: str, new: str, caught_by: str) -> Mutant:
+    return _in("step.py", TORCH, name, old, new, caught_by)
+
+
+OPTIMIZER = (
+    _optimizer(
+        "the second moment is not corrected",
+        "np.sqrt(v / (1 - b2**count))",
+        "np.sqrt(v)",
+        "adam_steps_match official_trained_parameters_match official_training_losses_match",
+    ),
+    _optimizer(
+        "weight decay enters the gradient, as L2 in Adam",
+        "        g = gradient[name]\n",
+        "        g = gradient[name] + training.weight_decay * p\n",
+        "adam_steps_match steps_with_every_setting_match",
+    ),
+    _optimizer(
+        "the average weighs the new parameters",
+        "decay * ema_params[name] + (1 - decay) * array",
+        "(1 - decay) * ema_params[name] + decay * array",
+        "moving_average_matches official_trained_average_matches further_averages_match",
+    ),
+    _optimizer(
+        "averages are updated at every step",
+        "if step % config.training.ema_every:",
+        "if step < 0:",
+        "averages_rest_between_updates further_averages_match",
+    ),
+    _optimizer(
+        "averages are updated one step before a multiple of ema_every",
+        "if step % config.training.ema_every:",
+        "if (step + 1) % config.training.ema_every:",
+        "averages_rest_between_updates further_averages_match",
+    ),
+    _optimizer(
+        "the learning rate starts at zero",
+        "return high * (step + 1) / training.warmup_steps",
+        "return high * step / training.warmup_steps",
+        "learning_rate_matches steps_with_every_setting_match same_training_trajectory",
+    ),
+    _optimizer(
+        "every cycle is as long as the first",
+        "length * training.cycle_growth\n",
+        "length\n",
+        "learning_rate_matches same_training_trajectory",
+    ),
+    _optimizer(
+        "cycles count from the start of warm-up",
+        "    step = step - training.warmup_steps\n",
+        "",
+        "learning_rate_matches steps_with_every_setting_match",
+    ),
+    _optimizer(
+        "the update has the rate of the step after it",
+        "rate = learning_rate(config, opt_state.num_updates)",
+        "rate = learning_rate(config, opt_state.num_updates + 1)",
+        "steps_with_every_setting_match same_training_trajectory",
+    ),
+    _optimizer(
+        "gradients are clipped entry by entry",
+        "array * (limit / norm) for",
+        "np.clip(array, -limit, limit) for",
+        "clipped_gradient_matches steps_with_every_setting_match",
+    ),
+    _optimizer(
+        "short gradients are lengthened to max_grad_norm",
+        "if limit is None or norm <= limit:",
+        "if limit is None:",
+        "clipped_gradient_matches steps_with_every_setting_match",
+    ),
+)
+
+STEP = (
+    _step(
+        "the average lags one step behind",
+        "training.ema_val, state.ema_params, params)",
+        "training.ema_val, state.ema_params, state.params)",
+        "moving_average_matches official_trained_average_matches",
+    ),
+    _step(
+        "all averages have the decay of the first",
+        "update_average(config, step, decay, average, params)",
+        "update_average(config, step, training.ema_val, average, params)",
+        "further_averages_match",
+    ),
+    _step(
+        "steps are not counted",
+        "return State(step, params,",
+        "return State(state.step, params,",
+        "steps_are_counted",
+    ),
+    _step(
+        "a batch in parts is taken whole",
+        "num_parts = config.training.num_microbatches",
+        "num_parts = 1",
+        "parts_of_a_batch_match steps_with_every_setting_match",
+    ),
+    _step(
+        "the gradients of parts are added up",
+        "for g in gradients) / num_parts",
+        "for g in gradients)",
+        "parts_of_a_batch_match steps_with_every_setting_match",
+    ),
+    _step(
+        "the gradient is not clipped",
+        "clip_gradient(config, gradient)[0]",
+        "gradient",
+        "steps_with_every_setting_match",
+    ),
+    _torch_step(
+        "train_step makes an update of its own",
+        "return update(config, state, clip_gradient(config, gradient)[0]), loss",
+        "return update(config, state, gradient), loss",
+        "compiled_step_is_the_train_step",
+    ),
+    _torch_step(
+        "a run logs its losses under each other's names",
+        "Metrics(total, v_loss, norm,",
+        "Metrics(v_loss, total, norm,",
+        "logged_metrics_match compiled_step_is_the_train_step",
+    ),
+    _torch_step(
+        "a run logs the norm after clipping",
+        "        gradient, norm = clip_gradient(config, gradient)\n",
+        "        gradient, _ = clip_gradient(config, gradient)\n"
+        "        norm = clip_gradient(config, gradient)[1]\n",
+        "logged_metrics_match",
+    ),
+    _torch_step(
+        "a run logs the learning rate of the next step",
+        "rate = learning_rate(config, state.step)",
+        "rate = learning_rate(config, state.step + 1)",
+        "logged_metrics_match",
+    ),
+    _torch_step(
+        "gradients are blamed in alphabetical order",
+        "gradient[tensor.torch] for tensor in tensors(config.network)",
+        "gradient[name] for name in sorted(gradient)",
+        "finite_flags_name_what_is_not",
+    ),
+    _torch_step(
+        "the gradients are not looked at",
+        "    arrays += [gradient[tensor.torch] for tensor in tensors(config.network)]\n",
+        "    arrays += [loss.total for tensor in tensors(config.network)]\n",
+        "finite_flags_name_what_is_not",
+    ),
+)
+
+TRAINING = (*OPTIMIZER, *STEP)
