@@ -43,6 +43,8 @@ def verify(
     """
     # The problems are tiny: threads of PyTorch and BLAS would mostly wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # … and XLA would spend minutes on making them fast.
+    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
     from rich.console import Console
 

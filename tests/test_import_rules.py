@@ -22,8 +22,9 @@ TESTS = ("tests", "conftest")
 GOLDEN_WRITER = "verify/golden_writer.py"
 DEVICE_DRAWS = ("impls/meanflow_jax/draws.py", "impls/meanflow_torch/draws.py")
 MAKES_RANDOM_NUMBERS = ("impls/common/draws.py", *DEVICE_DRAWS, GOLDEN_WRITER)
-# The default subjects of the command line, and those whose copies mutants are planted in.
-NAMES_SUBJECTS = ("impls/cli.py", "verify/mutants/plant.py")
+# The default subjects of the command line, those whose copies mutants are planted in, and those
+# whose records tables show under a shorter name.
+NAMES_SUBJECTS = ("impls/cli.py", "verify/mutants/plant.py", "results/tables.py")
 RUNS_WHEN_IMPORTED = ("__main__.py",)
 
 # folder, what nothing in it may import

@@ -218,7 +218,7 @@ def test_the_network_can_be_trained_after_its_first_use_in_inference_mode(
 ) -> None:
     params, batch, draws = inputs
     expected = meanflow_torch.loss_and_gradient(case.config, *inputs)
-    network_file._module.cache_clear()
+    network_file._MODULES.clear()
     with torch.inference_mode():
         meanflow_torch.sample(case.config, params, draws.noise, batch.labels, TIMES)
     assert_identical(meanflow_torch.loss_and_gradient(case.config, *inputs), expected)
@@ -228,7 +228,7 @@ def test_the_network_can_be_trained_after_its_first_use_in_inference_mode(
 @pytest.mark.usefixtures("default_float64")
 def test_the_default_dtype_changes_nothing(case: Case, dtype: type) -> None:
     def everything() -> tuple[Any, ...]:
-        network_file._module.cache_clear()
+        network_file._MODULES.clear()
         params, batch, draws = as_dtype((case.params, case.batch, case.draws), dtype)
         params = meanflow_torch.load_params(case.config, params)
         batch, draws = meanflow_torch.put((batch, draws))

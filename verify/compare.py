@@ -38,6 +38,15 @@ def row_error(actual: Array, expected: Array) -> float:
     return _relative(actual, expected, axes=tuple(range(1, np.ndim(expected))))
 
 
+def used_derivative(loss: Any) -> Array:
+    """du_dt of a loss where its target uses it, 0 elsewhere.
+
+    Where r = t it is multiplied by 0, so an implementation need not compute it.
+    """
+    moving = np.asarray(loss.t) > np.asarray(loss.r)
+    return np.where(moving[:, None, None, None], loss.du_dt, 0)
+
+
 def mismatches(actual: Array, expected: Array) -> float:
     """Number of entries that differ in any bit; infinite for another shape or dtype."""
     actual, expected = np.asarray(actual), np.asarray(expected)

@@ -192,6 +192,7 @@ class MethodConfig(Section):
     t_end: Fraction = 1.0
     norm_p: NonNegative = 1.0  # power of the adaptive weight; 0 is the plain squared error
     norm_eps: Positive = 0.01  # added to the squared error in the weight; the paper's c
+    jvp: Literal["sparse", "dense"] = "sparse"  # sparse: no du/dt where r = t, the same loss
 
     @model_validator(mode="after")
     def _window_is_ordered(self) -> MethodConfig:

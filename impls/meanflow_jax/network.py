@@ -3,69 +3,26 @@
 from __future__ import annotations
 
 import functools
-import math
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from impls.common.config import Config, Network
-from impls.common.weights import TIME_FEATURES
 
-LAYER_NORM_EPS = 1e-6
-MAX_PERIOD = 10000.0
+from .layers import (
+    layer_norm,
+    modulate,
+    patchify,
+    position_embedding,
+    sinusoid,
+    unpatchify,
+)
 
 _xavier = nn.initializers.xavier_uniform()
 _normal = nn.initializers.normal(0.02)
 _zeros = nn.initializers.zeros
-
-
-def sinusoid(time: jax.Array) -> jax.Array:
-    """[cos(f_k t), sin(f_k t)] with f_k = 10000^(-k/128), of the raw time in 0..1.
-
-    Args:
-        time: [batch] float.
-
-    Returns:
-        [batch, 256] in the dtype of `time`.
-    """
-    half = TIME_FEATURES // 2
-    frequencies = np.exp(-math.log(MAX_PERIOD) * np.arange(half) / half)
-    angle = time[:, None] * jnp.asarray(frequencies, time.dtype)[None]
-    return jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=-1)
-
-
-def position_embedding(width: int, grid: int) -> np.ndarray:
-    """Fixed 2-D sine-cosine embedding, tokens in row-major order: [grid * grid, width] float64.
-
-    The first half of the width encodes the column (w), the second the row (h); each half is
-    [sin, cos] of width/4 frequencies 10000^(-k / (width/4)).
-    """
-    quarter = width // 4
-    frequencies = MAX_PERIOD ** (-np.arange(quarter) / quarter)
-    angle = np.arange(grid)[:, None] * frequencies
-    axis = np.concatenate([np.sin(angle), np.cos(angle)], axis=-1)
-    row, column = np.divmod(np.arange(grid * grid), grid)
-    return np.concatenate([axis[column], axis[row]], axis=-1)
-
-
-def modulate(x: jax.Array, shift: jax.Array, scale: jax.Array) -> jax.Array:
-    """x (1 + scale) + shift, with shift and scale [batch, width] per sample."""
-    return x * (1 + scale[:, None]) + shift[:, None]
-
-
-def layer_norm(x: jax.Array) -> jax.Array:
-    """(x - mean) / sqrt(var + 1e-6) over the last axis, without affine parameters.
-
-    The variance is the mean of squared deviations; the official code has flax's default
-    E[x^2] - E[x]^2, which loses digits and agrees to rounding.
-    """
-    norm = nn.LayerNorm(
-        epsilon=LAYER_NORM_EPS, use_bias=False, use_scale=False, use_fast_variance=False
-    )
-    return norm(x)
 
 
 class PatchEmbed(nn.Module):
@@ -85,10 +42,9 @@ class PatchEmbed(nn.Module):
             jnp.float32,
         )
         bias = self.param("bias", _zeros, (size.hidden_size,), jnp.float32)
-        patches = z.reshape(-1, grid, patch, grid, patch, size.in_channels)
-        patches = patches.transpose(0, 1, 3, 2, 4, 5).reshape(z.shape[0], grid * grid, -1)
         position = jnp.asarray(position_embedding(size.hidden_size, grid), z.dtype)
-        return patches @ kernel.reshape(-1, size.hidden_size) + bias[None, None] + position[None]
+        tokens = patchify(z, patch) @ kernel.reshape(-1, size.hidden_size)
+        return tokens + bias[None, None] + position[None]
 
 
 class TimeEmbedder(nn.Module):
@@ -176,16 +132,13 @@ class DiT(nn.Module):
     def __call__(self, z: jax.Array, t: jax.Array, h: jax.Array, labels: jax.Array) -> jax.Array:
         """z [batch, height, width, channel], t, h, labels [batch] -> u, shaped as z"""
         size, width = self.size, self.size.hidden_size
-        grid, patch = size.input_size // size.patch_size, size.patch_size
         x = PatchEmbed(size, name="x_embedder")(z)
         c = TimeEmbedder(size, name="t_embedder")(t) + TimeEmbedder(size, name="h_embedder")(h)
         table = nn.Embed(size.num_classes + 1, width, embedding_init=_normal, name="y_embedder")
         c = (c + table(labels)).astype(z.dtype)
         for i in range(size.depth):
             x = Block(size, name=f"blocks_{i}")(x, c)
-        x = FinalLayer(size, name="final_layer")(x, c)
-        x = x.reshape(-1, grid, grid, patch, patch, size.in_channels)
-        return x.transpose(0, 1, 3, 2, 4, 5).reshape(z.shape)
+        return unpatchify(FinalLayer(size, name="final_layer")(x, c), size.patch_size)
 
 
 def mean_velocity(
@@ -218,16 +171,28 @@ def mean_velocity_jvp(
 ) -> tuple[jax.Array, jax.Array]:
     """u and its total derivative: du/dt = tangent . grad_z u + d_t u, with r held fixed.
 
-    The tangent of (z, r, t) is (tangent, 0, 1). This is the dense, official form: every row.
+    The tangent of (z, r, t) is (tangent, 0, 1).
+
+    Args:
+        tangent: [moving, height, width, channel] of the last rows; the others get no du/dt.
 
     Returns:
-        u, du_dt: [batch, height, width, channel] each.
+        u: [batch, height, width, channel];  du_dt: [moving, height, width, channel]
     """
+    still = len(z) - len(tangent)
+    at_rest, moving = ([x[rows] for x in (z, r, t)] for rows in (slice(still), slice(still, None)))
 
-    def u(z: jax.Array, r: jax.Array, t: jax.Array) -> jax.Array:
+    def u(z: jax.Array, r: jax.Array, t: jax.Array, labels: jax.Array) -> jax.Array:
         return mean_velocity(config, params, z, t, t - r, labels)
 
-    return jax.jvp(u, (z, r, t), (tangent, jnp.zeros_like(r), jnp.ones_like(t)))
+    if not len(tangent):
+        return u(z, r, t, labels), tangent
+    _, r_moving, t_moving = moving
+    along = (tangent, jnp.zeros_like(r_moving), jnp.ones_like(t_moving))
+    out, du_dt = jax.jvp(lambda *x: u(*x, labels[still:]), tuple(moving), along)
+    if still:
+        out = jnp.concatenate([u(*at_rest, labels[:still]), out])
+    return out, du_dt
 
 
 def activations(

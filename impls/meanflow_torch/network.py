@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -14,51 +12,16 @@ from impls.common import weights
 from impls.common.config import Config, Network
 from impls.common.weights import TIME_FEATURES
 
-LAYER_NORM_EPS = 1e-6
-MAX_PERIOD = 10000.0
-
-
-def sinusoid(time: torch.Tensor) -> torch.Tensor:
-    """[cos(f_k t), sin(f_k t)] with f_k = 10000^(-k/128), of the raw time in 0..1.
-
-    Args:
-        time: [batch] float.
-
-    Returns:
-        [batch, 256] in the dtype of `time`.
-    """
-    half = TIME_FEATURES // 2
-    frequencies = np.exp(-math.log(MAX_PERIOD) * np.arange(half) / half)
-    angle = time[:, None] * _constant(frequencies, time)
-    return torch.cat([angle.cos(), angle.sin()], dim=-1)
-
-
-def position_embedding(width: int, grid: int) -> np.ndarray:
-    """Fixed 2-D sine-cosine embedding, tokens in row-major order: [grid * grid, width] float64.
-
-    The first half of the width encodes the column (w), the second the row (h); each half is
-    [sin, cos] of width/4 frequencies 10000^(-k / (width/4)).
-    """
-    quarter = width // 4
-    frequencies = MAX_PERIOD ** (-np.arange(quarter) / quarter)
-    angle = np.arange(grid)[:, None] * frequencies
-    axis = np.concatenate([np.sin(angle), np.cos(angle)], axis=-1)
-    row, column = np.divmod(np.arange(grid * grid), grid)
-    return np.concatenate([axis[column], axis[row]], axis=-1)
-
-
-def modulate(x: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """x (1 + scale) + shift, with shift and scale [batch, width] per sample."""
-    return x * (1 + scale[:, None]) + shift[:, None]
-
-
-def layer_norm(x: torch.Tensor) -> torch.Tensor:
-    """(x - mean) / sqrt(var + 1e-6) over the last axis, without affine parameters.
-
-    The variance is the mean of squared deviations; the official code has flax's default
-    E[x^2] - E[x]^2, which loses digits and agrees to rounding.
-    """
-    return F.layer_norm(x, x.shape[-1:], eps=LAYER_NORM_EPS)
+from .layers import (
+    constant,
+    layer_norm,
+    modulate,
+    patchify,
+    position_embedding,
+    sinusoid,
+    unpatchify,
+)
+from .tangent import Dual, velocity
 
 
 class PatchEmbed(nn.Module):
@@ -75,10 +38,8 @@ class PatchEmbed(nn.Module):
         size, patch = self.size, self.size.patch_size
         grid = size.input_size // patch
         kernel = self.proj.weight.permute(2, 3, 1, 0).reshape(-1, size.hidden_size)
-        patches = z.reshape(-1, grid, patch, grid, patch, size.in_channels)
-        patches = patches.permute(0, 1, 3, 2, 4, 5).reshape(z.shape[0], grid * grid, -1)
-        position = _constant(position_embedding(size.hidden_size, grid), z)
-        return patches @ kernel + self.proj.bias + position
+        position = constant(position_embedding(size.hidden_size, grid), z)
+        return patchify(z, patch) @ kernel + self.proj.bias + position
 
 
 class TimeEmbedder(nn.Module):
@@ -205,16 +166,12 @@ class DiT(nn.Module):
         self, z: torch.Tensor, t: torch.Tensor, h: torch.Tensor, labels: torch.Tensor
     ) -> torch.Tensor:
         """z [batch, height, width, channel], t, h, labels [batch] -> u, shaped as z"""
-        size = self.size
-        grid, patch = size.input_size // size.patch_size, size.patch_size
         x = self.x_embedder(z)
         c = self.t_embedder(t) + self.h_embedder(h)
         c = (c + self.y_embedder(labels)).to(z.dtype)
         for block in self.blocks:
             x = block(x, c)
-        x = self.final_layer(x, c)
-        x = x.reshape(-1, grid, grid, patch, patch, size.in_channels)
-        return x.permute(0, 1, 3, 2, 4, 5).reshape(z.shape)
+        return unpatchify(self.final_layer(x, c), self.size.patch_size)
 
 
 def mean_velocity(
@@ -253,16 +210,19 @@ def mean_velocity_jvp(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """u and its total derivative: du/dt = tangent . grad_z u + d_t u, with r held fixed.
 
-    The tangent of (z, r, t) is (tangent, 0, 1). This is the dense, official form: every row.
+    The tangent of (z, r, t) is (tangent, 0, 1).
+
+    Args:
+        tangent: [moving, height, width, channel] of the last rows; the others get no du/dt.
 
     Returns:
-        u, du_dt: [batch, height, width, channel] each.
+        u: [batch, height, width, channel];  du_dt: [moving, height, width, channel]
     """
-
-    def u(z: torch.Tensor, r: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        return mean_velocity(config, params, z, t, t - r, labels)
-
-    return torch.func.jvp(u, (z, r, t), (tangent, torch.zeros_like(r), torch.ones_like(t)))
+    low = _product_dtype(config, z)
+    one = torch.ones_like(t[len(t) - len(tangent) :])
+    duals = Dual(z.to(low), tangent.to(low)), Dual(t, one), Dual(t - r, one)
+    u, du_dt = velocity(config.network, _cast(params, low), *duals, labels)
+    return u.to(z.dtype), du_dt.to(z.dtype)
 
 
 def activations(
@@ -338,7 +298,3 @@ def _module(size: Network) -> DiT:
 
 
 _MODULES: dict[Network, DiT] = {}
-
-
-def _constant(array: np.ndarray, like: torch.Tensor) -> torch.Tensor:
-    return torch.as_tensor(array, dtype=like.dtype, device=like.device)

@@ -8,7 +8,7 @@ import numpy as np
 
 import reference
 from verify.cases import as_dtype
-from verify.compare import mismatches, relative_error, row_error, worst
+from verify.compare import mismatches, relative_error, row_error, used_derivative, worst
 from verify.probe import Host, Probe
 from verify.registry import check
 from verify.trajectory import with_training
@@ -85,6 +85,7 @@ def parts_of_a_batch_match(probe: Probe) -> float:
     loss = probe.subject.get(loss)
     wide = as_dtype((case.params, *narrow), np.float64)
     expected, expected_gradient = reference.accumulate(config, *wide)
+    loss, expected = (x._replace(du_dt=used_derivative(x)) for x in (loss, expected))
     for field, array in expected._asdict().items():
         compare = mismatches if field == "labels_in" else row_error
         errors[field] = compare(getattr(loss, field), array)

@@ -1,0 +1,83 @@
+"""What the network is made of and has no parameters."""
+
+from __future__ import annotations
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from impls.common.weights import TIME_FEATURES
+
+LAYER_NORM_EPS = 1e-6
+MAX_PERIOD = 10000.0
+
+
+def frequencies() -> np.ndarray:
+    """f_k = 10000^(-k/128), k = 0 .. 127: [128] float64"""
+    half = TIME_FEATURES // 2
+    return np.exp(-math.log(MAX_PERIOD) * np.arange(half) / half)
+
+
+def sinusoid(time: jax.Array) -> jax.Array:
+    """[cos(f_k t), sin(f_k t)] with f_k = 10000^(-k/128), of the raw time in 0..1.
+
+    Args:
+        time: [batch] float.
+
+    Returns:
+        [batch, 256] in the dtype of `time`.
+    """
+    angle = time[:, None] * jnp.asarray(frequencies(), time.dtype)[None]
+    return jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=-1)
+
+
+def position_embedding(width: int, grid: int) -> np.ndarray:
+    """Fixed 2-D sine-cosine embedding, tokens in row-major order: [grid * grid, width] float64.
+
+    The first half of the width encodes the column (w), the second the row (h); each half is
+    [sin, cos] of width/4 frequencies 10000^(-k / (width/4)).
+    """
+    quarter = width // 4
+    frequencies = MAX_PERIOD ** (-np.arange(quarter) / quarter)
+    angle = np.arange(grid)[:, None] * frequencies
+    axis = np.concatenate([np.sin(angle), np.cos(angle)], axis=-1)
+    row, column = np.divmod(np.arange(grid * grid), grid)
+    return np.concatenate([axis[column], axis[row]], axis=-1)
+
+
+def patchify(images: jax.Array, patch: int) -> jax.Array:
+    """[batch, height, width, channel] -> [batch, token, patch * patch * channel], row-major"""
+    batch, height, width, channel = images.shape
+    grid = images.reshape(batch, height // patch, patch, width // patch, patch, channel)
+    return grid.transpose(0, 1, 3, 2, 4, 5).reshape(
+        batch, height * width // patch**2, patch**2 * channel
+    )
+
+
+def unpatchify(tokens: jax.Array, patch: int) -> jax.Array:
+    """[batch, token, patch * patch * channel] -> [batch, height, width, channel], a square image"""
+    grid = math.isqrt(tokens.shape[1])
+    pixels = tokens.reshape(len(tokens), grid, grid, patch, patch, tokens.shape[2] // patch**2)
+    return pixels.transpose(0, 1, 3, 2, 4, 5).reshape(
+        -1, grid * patch, grid * patch, pixels.shape[-1]
+    )
+
+
+def modulate(x: jax.Array, shift: jax.Array, scale: jax.Array) -> jax.Array:
+    """x (1 + scale) + shift, with shift and scale [batch, width] per sample."""
+    return x * (1 + scale[:, None]) + shift[:, None]
+
+
+def layer_norm(x: jax.Array) -> jax.Array:
+    """(x - mean) / sqrt(var + 1e-6) over the last axis, without affine parameters.
+
+    The variance is the mean of squared deviations; the official code has flax's default
+    E[x^2] - E[x]^2, which loses digits and agrees to rounding.
+    """
+    norm = nn.LayerNorm(
+        epsilon=LAYER_NORM_EPS, use_bias=False, use_scale=False, use_fast_variance=False
+    )
+    return norm(x)

@@ -1,0 +1,172 @@
+"""u and du/dt in one pass: value and tangent go through the layers side by side.
+
+`torch.func.jvp` says the same, but keeps the tangents for a backward pass that never comes, has no
+derivative of fused attention, and PyTorch 2.13 compiles its zero tangents into buffers that it then
+refuses to write to. A row whose du/dt is not needed has a value and no tangent.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+from impls.common.config import Network
+
+from .layers import (
+    LAYER_NORM_EPS,
+    constant,
+    frequencies,
+    layer_norm,
+    modulate,
+    patchify,
+    position_embedding,
+    sinusoid,
+    unpatchify,
+)
+
+Params = dict[str, torch.Tensor]
+GELU_SCALE = math.sqrt(2 / math.pi)
+GELU_CUBIC = 0.044715
+
+
+class Dual(NamedTuple):
+    """A value, and its tangent in the last rows. No gradient passes through tangents."""
+
+    value: torch.Tensor  # [batch, …]
+    tangent: torch.Tensor  # [moving, …], moving <= batch
+
+    @property
+    def moving(self) -> torch.Tensor:
+        """The value of the rows that have a tangent, without gradient."""
+        return self.value.detach()[len(self.value) - len(self.tangent) :]
+
+    def __add__(self, other: Any) -> Dual:
+        """Sum of two of the same shape; a plain tensor is a constant."""
+        if isinstance(other, Dual):
+            return Dual(self.value + other.value, self.tangent + other.tangent)
+        return Dual(self.value + other, self.tangent)
+
+
+def velocity(
+    size: Network, params: Params, z: Dual, t: Dual, h: Dual, labels: torch.Tensor
+) -> Dual:
+    """u(z, t, h, y) and its derivative along the tangents of z, t and h.
+
+    Args:
+        params: of `DiT`, by name, in the dtypes to compute in.
+        z: [batch, height, width, channel];  t, h: [batch];  labels: [batch]
+    """
+    x = embed_patches(size, params, z)
+    c = embed_time(params, "t_embedder", t) + embed_time(params, "h_embedder", h)
+    c = c + F.embedding(labels, params["y_embedder.embedding_table.weight"])
+    c = silu(Dual(*(part.to(z.value.dtype) for part in c)))  # the first layer of every adaLN
+    for block in range(size.depth):
+        x = transform(size, params, f"blocks.{block}", x, c)
+    shift, scale = chunks(linear(params, "final_layer.adaLN_modulation.1", c), 2)
+    x = linear(params, "final_layer.linear", modulated_norm(x, shift, scale))
+    return Dual(*(unpatchify(part, size.patch_size) for part in x))
+
+
+def embed_patches(size: Network, params: Params, z: Dual) -> Dual:
+    """Patches through one linear layer, plus the position embedding."""
+    kernel = params["x_embedder.proj.weight"].permute(2, 3, 1, 0).reshape(-1, size.hidden_size)
+    value, tangent = (patchify(part, size.patch_size) for part in z)
+    position = constant(
+        position_embedding(size.hidden_size, size.input_size // size.patch_size), value
+    )
+    value = value @ kernel + params["x_embedder.proj.bias"] + position
+    return Dual(value, tangent @ kernel.detach())
+
+
+def embed_time(params: Params, name: str, time: Dual) -> Dual:
+    """Sinusoid, Linear, SiLU, Linear.  d[cos(f t), sin(f t)] = [-sin(f t), cos(f t)] f dt"""
+    features = sinusoid(time.value)
+    cosine, sine = Dual(features, time.tangent).moving.chunk(2, -1)
+    rate = constant(frequencies(), time.value) * time.tangent[:, None]
+    x = Dual(features, torch.cat([-sine * rate, cosine * rate], -1))
+    return linear(params, f"{name}.mlp.2", silu(linear(params, f"{name}.mlp.0", x)))
+
+
+def transform(size: Network, params: Params, name: str, x: Dual, c: Dual) -> Dual:
+    """A DiT block; c [batch, width] is the condition after its SiLU."""
+    six = chunks(linear(params, f"{name}.adaLN_modulation.1", c), 6)
+    shift_msa, scale_msa, gate_msa, shift_mlp, scale_mlp, gate_mlp = six
+    attn = attention(size, params, f"{name}.attn", modulated_norm(x, shift_msa, scale_msa))
+    x = gated_sum(x, gate_msa, attn)
+    hidden = gelu(linear(params, f"{name}.mlp.fc1", modulated_norm(x, shift_mlp, scale_mlp)))
+    return gated_sum(x, gate_mlp, linear(params, f"{name}.mlp.fc2", hidden))
+
+
+def attention(size: Network, params: Params, name: str, x: Dual) -> Dual:
+    """softmax(q k^T / sqrt(d)) v.  With p the softmax: dp = p (ds - sum(p ds)), and dp v + p dv"""
+    qkv = linear(params, f"{name}.qkv", x)
+    q, k, v = split_heads(qkv.value, size.num_heads)
+    out = F.scaled_dot_product_attention(q, k, v)
+    q, k, v = split_heads(qkv.moving, size.num_heads)
+    dq, dk, dv = split_heads(qkv.tangent, size.num_heads)
+    scale = q.shape[-1] ** -0.5
+    wide = torch.promote_types(q.dtype, torch.float32)
+    p = (q @ k.transpose(-1, -2) * scale).softmax(-1, dtype=wide)
+    ds = (dq @ k.transpose(-1, -2) + q @ dk.transpose(-1, -2)) * scale
+    dp = p * (ds - (p * ds).sum(-1, keepdim=True))
+    tangent = dp.to(q.dtype) @ v + p.to(q.dtype) @ dv
+    merged = Dual(*(part.transpose(1, 2).flatten(2) for part in (out, tangent)))
+    return linear(params, f"{name}.proj", merged)
+
+
+def split_heads(qkv: torch.Tensor, num_heads: int) -> torch.Tensor:
+    """[batch, token, 3 * width] -> q, k, v stacked: [3, batch, head, token, width / head]"""
+    return qkv.unflatten(-1, (3, num_heads, qkv.shape[-1] // 3 // num_heads)).permute(2, 0, 3, 1, 4)
+
+
+def linear(params: Params, name: str, x: Dual) -> Dual:
+    """W x + b;  tangent W dx"""
+    weight, bias = params[f"{name}.weight"], params[f"{name}.bias"]
+    return Dual(F.linear(x.value, weight, bias), F.linear(x.tangent, weight.detach()))
+
+
+def silu(x: Dual) -> Dual:
+    """x s with s = sigmoid(x);  tangent s (1 + x (1 - s)) dx"""
+    s = x.moving.sigmoid()
+    return Dual(F.silu(x.value), s * (1 + x.moving * (1 - s)) * x.tangent)
+
+
+def gelu(x: Dual) -> Dual:
+    """x/2 (1 + T) with T = tanh(c (x + a x^3))
+
+    Tangent (1 + T + x (1 - T^2) c (1 + 3 a x^2)) dx/2
+    """
+    m = x.moving
+    tanh = torch.tanh(GELU_SCALE * (m + GELU_CUBIC * m**3))
+    slope = 1 + tanh + m * (1 - tanh**2) * GELU_SCALE * (1 + 3 * GELU_CUBIC * m**2)
+    return Dual(F.gelu(x.value, approximate="tanh"), slope / 2 * x.tangent)
+
+
+def modulated_norm(x: Dual, shift: Dual, scale: Dual) -> Dual:
+    """y (1 + scale) + shift with y = (x - mean) / s;  dy = (dx - mean(dx) - y mean(y dx)) / s"""
+    y = Dual(layer_norm(x.value), x.tangent)
+    variance = (x.moving - x.moving.mean(-1, keepdim=True)).square().mean(-1, keepdim=True)
+    d = x.tangent - x.tangent.mean(-1, keepdim=True)
+    d = (d - y.moving * (y.moving * d).mean(-1, keepdim=True)) * (variance + LAYER_NORM_EPS).rsqrt()
+    return Dual(
+        modulate(y.value, shift.value, scale.value),
+        d * (1 + scale.moving[:, None])
+        + y.moving * scale.tangent[:, None]
+        + shift.tangent[:, None],
+    )
+
+
+def gated_sum(x: Dual, gate: Dual, y: Dual) -> Dual:
+    """x + gate y, the gate [batch, width] per sample;  tangent dx + gate dy + dgate y"""
+    return Dual(
+        x.value + gate.value[:, None] * y.value,
+        x.tangent + gate.moving[:, None] * y.tangent + gate.tangent[:, None] * y.moving,
+    )
+
+
+def chunks(x: Dual, count: int) -> list[Dual]:
+    """Equal parts of the last axis."""
+    return [Dual(*parts) for parts in zip(*(part.chunk(count, -1) for part in x), strict=True)]
