@@ -168,4 +168,23 @@ STEP = (
     ),
 )
 
-TRAINING = (*OPTIMIZER, *STEP)
+SPARSE = (
+    _in(
+        "objective.py",
+        TORCH,
+        "where r = t the unconditional velocity stands for the conditional one",
+        "v_c = torch.cat([u[:num_equal].detach(), v_c])",
+        "v_c = torch.cat([v_u[:num_equal], v_c])",
+        "other_form_of_the_jvp_gives_the_same tangent_matches",
+    ),
+    _in(
+        "objective.py",
+        TORCH,
+        "the dense form takes labels before dropout",
+        "u, du_dt = mean_velocity_jvp(config, params, z, r, t, labels_in, v_g)\n    return",
+        "u, du_dt = mean_velocity_jvp(config, params, z, r, t, labels, v_g)\n    return",
+        "other_form_of_the_jvp_gives_the_same",
+    ),
+)
+
+TRAINING = (*OPTIMIZER, *STEP, *SPARSE)

@@ -1,0 +1,45 @@
+"""The objective without what cancels, against the same with it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from verify.cases import as_dtype
+from verify.compare import mismatches, relative_error, row_error, used_derivative, worst
+from verify.probe import Probe
+from verify.registry import NotApplicable, check
+
+NUM_CASES = 2  # of each kind of guidance; a framework compiles each anew
+
+
+@check(
+    "objective", "loss_and_gradient load_params export_params", like="gradient_matches_hand_written"
+)
+def other_form_of_the_jvp_gives_the_same(probe: Probe) -> float:
+    """method.jvp dense, the official form, and sparse: every quantity, and every gradient."""
+    probe.require(np.float64, "both forms round differently; the others hold each to the reference")
+    if not hasattr(probe.subject, "sparse_velocities"):
+        raise NotApplicable("it has one form")
+    errors, seen = {}, []
+    for case in probe.cases:
+        method = case.config.method
+        kind = (method.guidance_eq, method.kappa > 0)
+        seen.append(kind)
+        if seen.count(kind) > NUM_CASES:
+            continue
+        other = {"sparse": "dense", "dense": "sparse"}[method.jvp]
+        config = case.config.model_copy(update={"method": method.model_copy(update={"jvp": other})})
+        inputs = probe.subject.put(as_dtype((case.batch, case.draws), probe.dtype))
+        params = probe.params(case).value
+        loss, gradient = probe.subject.loss_and_gradient(config, params, *inputs)
+        gradient = probe.subject.export_params(config, gradient)
+        ours, theirs = (
+            x._replace(du_dt=used_derivative(x))
+            for x in (probe.step(case)[0], probe.subject.get(loss))
+        )
+        for field, array in theirs._asdict().items():
+            compare = mismatches if field == "labels_in" else row_error
+            errors[f"{case.name} {field}"] = compare(getattr(ours, field), array)
+        for name, array in gradient.items():
+            errors[f"{case.name} {name}"] = relative_error(probe.step(case)[1][name], array)
+    return worst(errors)
