@@ -48,6 +48,16 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", *session.posargs)
 
 
+@nox.session(default=False)
+def slips(session: nox.Session) -> None:
+    """Every small slip in both implementations must turn a check red: most of an hour."""
+    install(session, "jax", "torch", "dev")
+    options = session.posargs or ["-s"]
+    session.run(
+        "pytest", "--slow", "--exhaustive", "tests/test_verify_catches_any_slip.py", *options
+    )
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Ruff: rules and format."""

@@ -50,6 +50,7 @@ FRAMEWORKS = {"impls.meanflow_jax": "jax", "impls.meanflow_torch": "torch"}
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
+    parser.addoption("--exhaustive", action="store_true", help="run those marked exhaustive too")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -58,12 +59,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--slow"):
-        return
-    skip = pytest.mark.skip(reason="takes minutes: run it with --slow")
-    for item in items:
-        if "slow" in item.keywords:
-            item.add_marker(skip)
+    for mark, takes in (("slow", "minutes"), ("exhaustive", "most of an hour")):
+        if not config.getoption(f"--{mark}"):
+            skip = pytest.mark.skip(reason=f"takes {takes}: run it with --{mark}")
+            for item in items:
+                if mark in item.keywords:
+                    item.add_marker(skip)
 
 
 @pytest.fixture(scope="session")

@@ -123,4 +123,4 @@ def _finite(config: Config, batch: Batch, draws: Draws, loss: Loss, gradient: An
     arrays = [fields[name] for name in WATCHED]
     for tensor in tensors(config.network):
         arrays.append(functools.reduce(dict.__getitem__, tensor.name.split("/"), gradient))
-    return jnp.stack([jnp.isfinite(jnp.square(array).sum()) for array in arrays])
+    return jnp.stack([jnp.isfinite(array).all() for array in arrays])

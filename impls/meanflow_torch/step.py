@@ -127,4 +127,4 @@ def _finite(config: Config, batch: Batch, draws: Draws, loss: Loss, gradient: An
     fields = {**batch._asdict(), **draws._asdict(), **loss._asdict()}
     arrays = [fields[name] for name in WATCHED]
     arrays += [gradient[tensor.torch] for tensor in tensors(config.network)]
-    return torch.stack([torch.isfinite(array.square().sum()) for array in arrays])
+    return torch.stack([torch.isfinite(array).all() for array in arrays])

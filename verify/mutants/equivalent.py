@@ -17,6 +17,12 @@ SYMMETRIC = "the later of two times is the later one in either order"
 SUM = "a sum runs over its axes in any order"
 SQUARE = "the square of a difference has no sign"
 STOPPED = "the target passes no gradient anyway; stopping here saves the work"
+MORE_WORK = "the other form gives the same numbers, with more work or less"
+UNUSED = "du/dt where r = t, which the target multiplies by zero"
+NO_GRADIENT = "no gradient arrives there: velocities are stopped and tangents have none"
+ANNOTATION = "an annotation, which nothing reads"
+UNIT = "the tangents of t and h are one"
+SQUARE_IMAGES = "height and width are the same"
 GENERAL = "kappa is below 1, and at kappa = 0 the general formula says the same"
 EXPORTED = "the numbers are the same; only what they remember of the graph differs"
 STRIDE = "the stride of a convolution that is never called"
@@ -34,7 +40,13 @@ _TIMES = (
     "times: (draws.t_raw, draws.r_raw) -> (draws.r_raw, draws.t_raw)",
 )
 _OBJECTIVE: Reasons = {
-    GENERAL: ("guided_velocity: 0 -> 1",),
+    GENERAL: ("guide: 0 -> 1",),
+    MORE_WORK: (
+        "sparse_velocities: config.method.kappa == 0 -> config.method.kappa != 0",
+        "sparse_velocities: config.method.kappa -> config.method.omega",
+        "sparse_velocities: 0 -> 1",
+        "loss: config.method.jvp == 'dense' -> config.method.jvp != 'dense'",
+    ),
     SUM: (
         "squared_error: (1, 2, 3) -> (2, 1, 3)",
         "squared_error: (1, 2, 3) -> (1, 3, 2)",
@@ -50,11 +62,71 @@ _EMBEDDINGS: Reasons = {
         "position_embedding: -1 -> 1",
         "position_embedding: -1 -> 1 (2)",
     ),
+    SQUARE_IMAGES: (
+        "patchify: (batch, height, width, channel) -> (batch, width, height, channel)",
+    ),
+    MERGED: (
+        (
+            "patchify: images.reshape(batch, height // patch, patch, width // patch, patch,"
+            " channel)"
+            " -> images.reshape(height // patch, batch, patch, width // patch, patch, channel)"
+        ),
+        (
+            "patchify: images.reshape(batch, height // patch, patch, width // patch, patch,"
+            " channel)"
+            " -> images.reshape(batch, height // patch, patch, width // patch, channel, patch)"
+        ),
+        (
+            "unpatchify: tokens.reshape(len(tokens), grid, grid, patch, patch, tokens.shape[2] //"
+            " patch ** 2) -> tokens.reshape(grid, len(tokens), grid, patch, patch,"
+            " tokens.shape[2] // patch ** 2)"
+        ),
+    ),
 }
 
 TABLE: dict[tuple[str, str], list[Reasons]] = {
+    ("jax", "layers.py"): [_EMBEDDINGS, {VARIANCE: ("layer_norm: False -> True (3)",)}],
+    ("torch", "layers.py"): [_EMBEDDINGS],
+    ("torch", "tangent.py"): [
+        {
+            ANNOTATION: ("the module: (str, torch.Tensor) -> (torch.Tensor, str)",),
+            STOPPED: (
+                "Dual.moving: self.value.detach() -> self.value",
+                "embed_patches: kernel.detach() -> kernel",
+                "linear: weight.detach() -> weight",
+            ),
+            LAST_OF_TWO: (
+                "embed_time: -1 -> 1",
+                "embed_time: -1 -> 1 (2)",
+                "chunks: -1 -> 1",
+            ),
+            UNIT: (
+                (
+                    "embed_time: constant(frequencies(), time.value) * time.tangent[:, None]"
+                    " -> constant(frequencies(), time.value) / time.tangent[:, None]"
+                ),
+            ),
+            PROMOTED: (
+                (
+                    "attention: torch.promote_types(q.dtype, torch.float32)"
+                    " -> torch.promote_types(torch.float32, q.dtype)"
+                ),
+            ),
+            EITHER_ORDER: (
+                "attention: k.transpose(-1, -2) -> k.transpose(-2, -1)",
+                "attention: k.transpose(-1, -2) -> k.transpose(-2, -1) (2)",
+                "attention: dk.transpose(-1, -2) -> dk.transpose(-2, -1)",
+                "attention: part.transpose(1, 2) -> part.transpose(2, 1)",
+            ),
+            LAST_BUT_ONE: (
+                "attention: -2 -> 2",
+                "attention: -2 -> 2 (2)",
+                "attention: -2 -> 2 (3)",
+            ),
+            SAME_LENGTH: ("chunks: True -> False",),
+        }
+    ],
     ("jax", "network.py"): [
-        _EMBEDDINGS,
         {
             ONE_OF_TWO: ("_cast: ('t_embedder', 'h_embedder') -> ('h_embedder', 't_embedder')",),
             PROMOTED: (
@@ -63,7 +135,6 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
                     " -> jnp.promote_types(jnp.float32, x.dtype)"
                 ),
             ),
-            VARIANCE: ("layer_norm: False -> True (3)",),
             OWN_START: (
                 "PatchEmbed.__call__: (0, 1, 2) -> (1, 0, 2)",
                 "PatchEmbed.__call__: (0, 1, 2) -> (0, 2, 1)",
@@ -71,24 +142,6 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
                 "PatchEmbed.__call__: 1 -> 0",
                 "PatchEmbed.__call__: -1 -> 1",
                 "PatchEmbed.__call__: 1 -> 0 (2)",
-            ),
-            MERGED: (
-                (
-                    "PatchEmbed.__call__: z.reshape(-1, grid, patch, grid, patch, size.in_channels)"
-                    " -> z.reshape(grid, -1, patch, grid, patch, size.in_channels)"
-                ),
-                (
-                    "PatchEmbed.__call__: z.reshape(-1, grid, patch, grid, patch, size.in_channels)"
-                    " -> z.reshape(-1, grid, patch, grid, size.in_channels, patch)"
-                ),
-                (
-                    "DiT.__call__: x.reshape(-1, grid, grid, patch, patch, size.in_channels)"
-                    " -> x.reshape(grid, -1, grid, patch, patch, size.in_channels)"
-                ),
-                (
-                    "DiT.__call__: x.reshape(-1, grid, grid, patch, patch, size.in_channels)"
-                    " -> x.reshape(-1, grid, grid, patch, size.in_channels, patch)"
-                ),
             ),
             EITHER_ORDER: (
                 "Attention.__call__: k.swapaxes(-1, -2) -> k.swapaxes(-2, -1)",
@@ -108,27 +161,8 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
         },
     ],
     ("torch", "network.py"): [
-        _EMBEDDINGS,
         {
             STRIDE: ("PatchEmbed.__init__: size.patch_size -> size.in_channels (2)",),
-            MERGED: (
-                (
-                    "PatchEmbed.forward: z.reshape(-1, grid, patch, grid, patch, size.in_channels)"
-                    " -> z.reshape(grid, -1, patch, grid, patch, size.in_channels)"
-                ),
-                (
-                    "PatchEmbed.forward: z.reshape(-1, grid, patch, grid, patch, size.in_channels)"
-                    " -> z.reshape(-1, grid, patch, grid, size.in_channels, patch)"
-                ),
-                (
-                    "DiT.forward: x.reshape(-1, grid, grid, patch, patch, size.in_channels)"
-                    " -> x.reshape(grid, -1, grid, patch, patch, size.in_channels)"
-                ),
-                (
-                    "DiT.forward: x.reshape(-1, grid, grid, patch, patch, size.in_channels)"
-                    " -> x.reshape(-1, grid, grid, patch, size.in_channels, patch)"
-                ),
-            ),
             EITHER_ORDER: (
                 "Attention.forward: k.transpose(-1, -2) -> k.transpose(-2, -1)",
                 (
@@ -169,7 +203,15 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
                 "times: jnp.maximum(t, r) -> jnp.maximum(r, t)",
                 "times: jnp.minimum(t, r) -> jnp.minimum(r, t)",
             ),
-            STOPPED: ("guided_velocity: jax.lax.stop_gradient(params) -> params",),
+            STOPPED: (
+                "guided_velocity: jax.lax.stop_gradient(params) -> params",
+                "sparse_velocities: jax.lax.stop_gradient(params) -> params",
+                "sparse_velocities: jax.lax.stop_gradient(u[:num_equal]) -> u[:num_equal]",
+            ),
+            UNUSED: (
+                "sparse_velocities: jnp.zeros_like -> jnp.ones_like",
+                "sparse_velocities: jnp.zeros_like -> jnp.ones_like (3)",
+            ),
             CLIP: ("target: jnp.clip(t - r, 0, 1) -> jnp.clip(0, t - r, 1)",),
         },
     ],
@@ -181,7 +223,21 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
                 "times: torch.maximum(t, r) -> torch.maximum(r, t)",
                 "times: torch.minimum(t, r) -> torch.minimum(r, t)",
             ),
-            STOPPED: ("guided_velocity: tensor.detach() -> tensor",),
+            STOPPED: (
+                "guided_velocity: tensor.detach() -> tensor",
+                "sparse_velocities: tensor.detach() -> tensor",
+                "sparse_velocities: u[:num_equal].detach() -> u[:num_equal]",
+            ),
+            UNUSED: (
+                "sparse_velocities: torch.zeros_like -> torch.ones_like",
+                "sparse_velocities: torch.zeros_like -> torch.ones_like (3)",
+            ),
+            NO_GRADIENT: (
+                (
+                    "target: (v_g - _image_axes(torch.clip(t - r, 0, 1)) * du_dt).detach()"
+                    " -> v_g - _image_axes(torch.clip(t - r, 0, 1)) * du_dt"
+                ),
+            ),
             EXPORTED: (
                 "loss_and_gradient: tensor.detach() -> tensor",
                 "loss_and_gradient: tensor.detach() -> tensor (2)",
