@@ -20,6 +20,8 @@ from impls.common.config_files import effective_yaml
 from impls.common.errors import UserError
 from results.environment import environment
 
+LINE = 96  # grey between the images of a picture
+
 
 class RunLog:
     """The log of one run, written into its folder.
@@ -116,11 +118,15 @@ def picture_grid(images: NDArray[Any], columns: int = 0, scale: int = 1) -> NDAr
     Args:
         columns: images in a row; as near to a square as can be when 0.
         scale: each pixel becomes scale x scale.
+
+    A grey line below and right of each image, half as wide as its pixels, keeps it apart.
     """
     pixels = to_uint8(images).repeat(scale, 1).repeat(scale, 2)
+    line = (0, max(scale // 2, 1))
+    pixels = np.pad(pixels, ((0, 0), line, line, (0, 0)), constant_values=LINE)
     columns = columns or math.ceil(math.sqrt(len(pixels)))
     rows = math.ceil(len(pixels) / columns)
-    blank = np.zeros((rows * columns - len(pixels), *pixels.shape[1:]), np.uint8)
+    blank = np.full((rows * columns - len(pixels), *pixels.shape[1:]), LINE, np.uint8)
     cells = np.concatenate([pixels, blank]).reshape(rows, columns, *pixels.shape[1:])
     grid = cells.transpose(0, 2, 1, 3, 4).reshape(rows * pixels.shape[1], -1, pixels.shape[3])
     return np.broadcast_to(grid, (*grid.shape[:2], 3)) if grid.shape[2] == 1 else grid
