@@ -192,7 +192,9 @@ class MethodConfig(Section):
     t_end: Fraction = 1.0
     norm_p: NonNegative = 1.0  # power of the adaptive weight; 0 is the plain squared error
     norm_eps: Positive = 0.01  # added to the squared error in the weight; the paper's c
-    jvp: Literal["sparse", "dense"] = "sparse"  # sparse: no du/dt where r = t, the same loss
+    # The loss is the same in each. sparse: du/dt only where r < t; dense: in every row, as in the
+    # official code; autodiff: the same by torch.func.jvp (in JAX dense and sparse are autodiff too)
+    jvp: Literal["sparse", "dense", "autodiff"] = "sparse"
 
     @model_validator(mode="after")
     def _window_is_ordered(self) -> MethodConfig:

@@ -66,6 +66,26 @@ def unpatchify(tokens: jax.Array, patch: int) -> jax.Array:
     )
 
 
+def split_heads(qkv: jax.Array, num_heads: int) -> tuple[jax.Array, ...]:
+    """[batch, token, 3 * width] -> q, k, v, each [batch, head, token, width / head]"""
+    batch, token, width = qkv.shape
+    parts = qkv.reshape(batch, token, 3, num_heads, width // 3 // num_heads)
+    return tuple(parts.transpose(2, 0, 3, 1, 4))
+
+
+def linear(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
+    """x W + b over the last axis.
+
+    The rows are one matrix: with an axis for tokens, XLA's CPU compiler makes the gradient of each
+    W from a transposed copy into which it fuses the residual gradients of all later blocks, and a
+    step took twice as long. The sum that is the gradient of b runs in float32 or better.
+    """
+    product = x.reshape(-1, x.shape[-1]) @ kernel
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    out = product.astype(wide) + bias[None].astype(wide)
+    return out.astype(product.dtype).reshape(*x.shape[:-1], kernel.shape[-1])
+
+
 def modulate(x: jax.Array, shift: jax.Array, scale: jax.Array) -> jax.Array:
     """x (1 + scale) + shift, with shift and scale [batch, width] per sample."""
     return x * (1 + scale[:, None]) + shift[:, None]

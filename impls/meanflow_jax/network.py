@@ -13,16 +13,32 @@ from impls.common.config import Config, Network
 
 from .layers import (
     layer_norm,
+    linear,
     modulate,
     patchify,
     position_embedding,
     sinusoid,
+    split_heads,
     unpatchify,
 )
 
 _xavier = nn.initializers.xavier_uniform()
 _normal = nn.initializers.normal(0.02)
 _zeros = nn.initializers.zeros
+
+
+class Dense(nn.Module):
+    """A linear layer over the last axis, with a bias that starts at zero."""
+
+    width: int
+    init: Any
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[…, features] -> […, width]"""
+        kernel = self.param("kernel", self.init, (x.shape[-1], self.width), jnp.float32)
+        bias = self.param("bias", _zeros, (self.width,), jnp.float32)
+        return linear(x, kernel, bias)
 
 
 class PatchEmbed(nn.Module):
@@ -43,8 +59,8 @@ class PatchEmbed(nn.Module):
         )
         bias = self.param("bias", _zeros, (size.hidden_size,), jnp.float32)
         position = jnp.asarray(position_embedding(size.hidden_size, grid), z.dtype)
-        tokens = patchify(z, patch) @ kernel.reshape(-1, size.hidden_size)
-        return tokens + bias[None, None] + position[None]
+        tokens = linear(patchify(z, patch), kernel.reshape(-1, size.hidden_size), bias)
+        return tokens + position[None]
 
 
 class TimeEmbedder(nn.Module):
@@ -56,26 +72,25 @@ class TimeEmbedder(nn.Module):
     def __call__(self, time: jax.Array) -> jax.Array:
         """[batch] -> [batch, width]"""
         width = self.size.hidden_size
-        hidden = nn.Dense(width, kernel_init=_normal, name="fc1")(sinusoid(time))
-        return nn.Dense(width, kernel_init=_normal, name="fc2")(nn.silu(hidden))
+        hidden = Dense(width, init=_normal, name="fc1")(sinusoid(time))
+        return Dense(width, init=_normal, name="fc2")(nn.silu(hidden))
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention, written out so that a tangent passes through it."""
+    """Multi-head self-attention."""
 
     size: Network
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """[batch, token, width] -> [batch, token, width]"""
-        width, heads = self.size.hidden_size, self.size.num_heads
-        qkv = nn.Dense(3 * width, kernel_init=_xavier, name="qkv")(x)
-        qkv = qkv.reshape(*x.shape[:2], 3, heads, width // heads)
-        q, k, v = qkv.transpose(2, 0, 3, 1, 4)
-        logits = q @ k.swapaxes(-1, -2) * (width // heads) ** -0.5
-        probabilities = nn.softmax(logits.astype(_at_least_float32(x)), axis=-1).astype(x.dtype)
+        width, wide = self.size.hidden_size, jnp.promote_types(x.dtype, jnp.float32)
+        qkv = Dense(3 * width, init=_xavier, name="qkv")(x)
+        q, k, v = split_heads(qkv, self.size.num_heads)
+        logits = q @ k.swapaxes(-1, -2) * q.shape[-1] ** -0.5
+        probabilities = nn.softmax(logits.astype(wide), axis=-1).astype(x.dtype)
         out = (probabilities @ v).swapaxes(1, 2).reshape(x.shape)
-        return nn.Dense(width, kernel_init=_xavier, name="proj")(out)
+        return Dense(width, init=_xavier, name="proj")(out)
 
 
 class Mlp(nn.Module):
@@ -87,8 +102,8 @@ class Mlp(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """[batch, token, width] -> [batch, token, width]"""
         width = self.size.hidden_size
-        hidden = nn.Dense(int(width * self.size.mlp_ratio), kernel_init=_xavier, name="fc1")(x)
-        return nn.Dense(width, kernel_init=_xavier, name="fc2")(nn.gelu(hidden, approximate=True))
+        hidden = Dense(int(width * self.size.mlp_ratio), init=_xavier, name="fc1")(x)
+        return Dense(width, init=_xavier, name="fc2")(nn.gelu(hidden, approximate=True))
 
 
 class Block(nn.Module):
@@ -100,7 +115,7 @@ class Block(nn.Module):
     def __call__(self, x: jax.Array, c: jax.Array) -> jax.Array:
         """x [batch, token, width], c [batch, width] -> [batch, token, width]"""
         width = self.size.hidden_size
-        chunks = nn.Dense(6 * width, kernel_init=_zeros, name="adaLN")(nn.silu(c))
+        chunks = Dense(6 * width, init=_zeros, name="adaLN")(nn.silu(c))
         shift_msa, scale_msa, gate_msa, shift_mlp, scale_mlp, gate_mlp = jnp.split(chunks, 6, -1)
         attn = Attention(self.size, name="attn")(modulate(layer_norm(x), shift_msa, scale_msa))
         x = x + gate_msa[:, None] * attn
@@ -117,10 +132,10 @@ class FinalLayer(nn.Module):
     def __call__(self, x: jax.Array, c: jax.Array) -> jax.Array:
         """x [batch, token, width], c [batch, width] -> [batch, token, patch * patch * channel]"""
         width, pixels = self.size.hidden_size, self.size.patch_size**2 * self.size.in_channels
-        chunks = nn.Dense(2 * width, kernel_init=_zeros, name="adaLN")(nn.silu(c))
+        chunks = Dense(2 * width, init=_zeros, name="adaLN")(nn.silu(c))
         shift, scale = jnp.split(chunks, 2, -1)
         x = modulate(layer_norm(x), shift, scale)
-        return nn.Dense(pixels, kernel_init=_zeros, name="linear")(x)
+        return Dense(pixels, init=_zeros, name="linear")(x)
 
 
 class DiT(nn.Module):
@@ -233,10 +248,6 @@ def _cast(params: Any, dtype: Any) -> Any:
         else jax.tree.map(lambda array: array.astype(dtype), part)
         for name, part in params.items()
     }
-
-
-def _at_least_float32(x: jax.Array) -> Any:
-    return jnp.promote_types(x.dtype, jnp.float32)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -65,6 +65,12 @@ def unpatchify(tokens: torch.Tensor, patch: int) -> torch.Tensor:
     )
 
 
+def split_heads(qkv: torch.Tensor, num_heads: int) -> tuple[torch.Tensor, ...]:
+    """[batch, token, 3 * width] -> q, k, v, each [batch, head, token, width / head]"""
+    parts = qkv.unflatten(-1, (3, num_heads, qkv.shape[-1] // 3 // num_heads))
+    return tuple(part.transpose(1, 2) for part in parts.unbind(2))
+
+
 def modulate(x: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     """x (1 + scale) + shift, with shift and scale [batch, width] per sample."""
     return x * (1 + scale[:, None]) + shift[:, None]

@@ -197,7 +197,7 @@ def loss(config: Config, params: Any, batch: Batch, draws: Draws) -> Loss:
     check_step(config, batch, draws)
     t, r = times(config, draws)
     z, v = interpolate(batch.images, draws.noise, t)
-    velocities = dense_velocities if config.method.jvp == "dense" else sparse_velocities
+    velocities = sparse_velocities if config.method.jvp == "sparse" else dense_velocities
     v_g, labels_in, u, du_dt = velocities(config, params, z, v, t, r, batch.labels, draws)
     u_target = target(v_g, du_dt, t, r)
     error = squared_error(u, u_target)

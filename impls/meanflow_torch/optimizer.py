@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from impls.common.config import Config
 from impls.common.cycles import cycle_table
@@ -53,6 +54,7 @@ def init_optimizer(config: Config, params: Any) -> Any:
         betas=(training.adam_b1, training.adam_b2),
         eps=training.adam_eps,
         weight_decay=training.weight_decay,
+        fused=True,
     )
 
 
@@ -69,7 +71,8 @@ def apply_gradient(config: Config, params: Any, opt_state: Any, gradient: Any) -
     group["lr"] = learning_rate(config, group["num_updates"])
     group["num_updates"] += 1
     for name, tensor in params.items():
-        tensor.grad = gradient[name]
+        # The fused kernel on the CPU reads memory in order, whatever the strides say.
+        tensor.grad = gradient[name].contiguous()
     opt_state.step()
     opt_state.zero_grad()
     return params, opt_state
@@ -82,8 +85,9 @@ def update_average(config: Config, step: Any, decay: float, ema_params: Any, par
     Only where `step`, the number of updates made, is a multiple of ema_every.
     """
     if step % config.training.ema_every == 0:
-        for name, tensor in params.items():
-            ema_params[name].mul_(decay).add_(tensor, alpha=1 - decay)
+        names = list(params)
+        update = get_ema_multi_avg_fn(decay)
+        update([ema_params[name] for name in names], [params[name] for name in names], step)
     return ema_params
 
 

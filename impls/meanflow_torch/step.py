@@ -111,7 +111,9 @@ def compile_step(config: Config) -> Callable[[State, Batch, Draws], tuple[State,
         return gradient, loss.total, loss.v_loss.mean(), norm, finite
 
     mode, on_gpu = config.training.compile, torch.get_default_device().type == "cuda"
-    if mode == "always" or (mode == "auto" and on_gpu):
+    # PyTorch 2.13 compiles the zero tangents of torch.func.jvp to buffers that it fails to write to
+    compiles = config.method.jvp != "autodiff"
+    if compiles and (mode == "always" or (mode == "auto" and on_gpu)):
         loss_and_norm = torch.compile(loss_and_norm)
 
     def step(state: State, batch: Batch, draws: Draws) -> tuple[State, Metrics]:
@@ -127,4 +129,5 @@ def _finite(config: Config, batch: Batch, draws: Draws, loss: Loss, gradient: An
     fields = {**batch._asdict(), **draws._asdict(), **loss._asdict()}
     arrays = [fields[name] for name in WATCHED]
     arrays += [gradient[tensor.torch] for tensor in tensors(config.network)]
-    return torch.stack([torch.isfinite(array).all() for array in arrays])
+    extremes = [torch.stack(array.aminmax()) for array in arrays]  # not finite where an entry is
+    return torch.isfinite(torch.stack(extremes)).all(-1)

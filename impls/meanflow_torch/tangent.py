@@ -7,7 +7,6 @@ refuses to write to. A row whose du/dt is not needed has a value and no tangent.
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import torch
@@ -19,17 +18,16 @@ from .layers import (
     LAYER_NORM_EPS,
     constant,
     frequencies,
-    layer_norm,
     modulate,
     patchify,
     position_embedding,
     sinusoid,
+    split_heads,
     unpatchify,
 )
 
 Params = dict[str, torch.Tensor]
-GELU_SCALE = math.sqrt(2 / math.pi)
-GELU_CUBIC = 0.044715
+aten = torch.ops.aten
 
 
 class Dual(NamedTuple):
@@ -117,54 +115,52 @@ def attention(size: Network, params: Params, name: str, x: Dual) -> Dual:
     return linear(params, f"{name}.proj", merged)
 
 
-def split_heads(qkv: torch.Tensor, num_heads: int) -> torch.Tensor:
-    """[batch, token, 3 * width] -> q, k, v stacked: [3, batch, head, token, width / head]"""
-    return qkv.unflatten(-1, (3, num_heads, qkv.shape[-1] // 3 // num_heads)).permute(2, 0, 3, 1, 4)
-
-
 def linear(params: Params, name: str, x: Dual) -> Dual:
     """W x + b;  tangent W dx"""
     weight, bias = params[f"{name}.weight"], params[f"{name}.bias"]
     return Dual(F.linear(x.value, weight, bias), F.linear(x.tangent, weight.detach()))
 
 
+# The Jacobians of SiLU, GELU and normalization are symmetric, so the fused kernels that
+# PyTorch has for the way back serve for tangents too.
+
+
 def silu(x: Dual) -> Dual:
     """x s with s = sigmoid(x);  tangent s (1 + x (1 - s)) dx"""
-    s = x.moving.sigmoid()
-    return Dual(F.silu(x.value), s * (1 + x.moving * (1 - s)) * x.tangent)
+    return Dual(F.silu(x.value), aten.silu_backward(x.tangent, x.moving))
 
 
 def gelu(x: Dual) -> Dual:
     """x/2 (1 + T) with T = tanh(c (x + a x^3))
 
-    Tangent (1 + T + x (1 - T^2) c (1 + 3 a x^2)) dx/2
+    Tangent (1 + T + x (1 - T^2) c (1 + 3 a x^2)) dx/2, with c = sqrt(2/pi) and a = 0.044715
     """
-    m = x.moving
-    tanh = torch.tanh(GELU_SCALE * (m + GELU_CUBIC * m**3))
-    slope = 1 + tanh + m * (1 - tanh**2) * GELU_SCALE * (1 + 3 * GELU_CUBIC * m**2)
-    return Dual(F.gelu(x.value, approximate="tanh"), slope / 2 * x.tangent)
+    tangent = aten.gelu_backward(x.tangent, x.moving, approximate="tanh")
+    return Dual(F.gelu(x.value, approximate="tanh"), tangent)
+
+
+def normalize(x: Dual) -> Dual:
+    """y = (x - mean) / s over the last axis;  tangent (dx - mean(dx) - y mean(y dx)) / s"""
+    width = x.value.shape[-1:]
+    value, *statistics = torch.native_layer_norm(x.value, width, None, None, LAYER_NORM_EPS)
+    mean, rstd = (Dual(part, x.tangent).moving for part in statistics)
+    given = (x.moving, width, mean, rstd, None, None, [True, False, False])
+    return Dual(value, aten.native_layer_norm_backward(x.tangent, *given)[0])
 
 
 def modulated_norm(x: Dual, shift: Dual, scale: Dual) -> Dual:
-    """y (1 + scale) + shift with y = (x - mean) / s;  dy = (dx - mean(dx) - y mean(y dx)) / s"""
-    y = Dual(layer_norm(x.value), x.tangent)
-    variance = (x.moving - x.moving.mean(-1, keepdim=True)).square().mean(-1, keepdim=True)
-    d = x.tangent - x.tangent.mean(-1, keepdim=True)
-    d = (d - y.moving * (y.moving * d).mean(-1, keepdim=True)) * (variance + LAYER_NORM_EPS).rsqrt()
-    return Dual(
-        modulate(y.value, shift.value, scale.value),
-        d * (1 + scale.moving[:, None])
-        + y.moving * scale.tangent[:, None]
-        + shift.tangent[:, None],
-    )
+    """y (1 + scale) + shift with y = x normalized, shift and scale [batch, width] per sample."""
+    y = normalize(x)
+    tangent = torch.addcmul(shift.tangent[:, None], y.tangent, 1 + scale.moving[:, None])
+    tangent = tangent.addcmul(y.moving, scale.tangent[:, None])
+    return Dual(modulate(y.value, shift.value, scale.value), tangent)
 
 
 def gated_sum(x: Dual, gate: Dual, y: Dual) -> Dual:
     """x + gate y, the gate [batch, width] per sample;  tangent dx + gate dy + dgate y"""
-    return Dual(
-        x.value + gate.value[:, None] * y.value,
-        x.tangent + gate.moving[:, None] * y.tangent + gate.tangent[:, None] * y.moving,
-    )
+    tangent = torch.addcmul(x.tangent, gate.moving[:, None], y.tangent)
+    tangent = tangent.addcmul(gate.tangent[:, None], y.moving)
+    return Dual(torch.addcmul(x.value, gate.value[:, None], y.value), tangent)
 
 
 def chunks(x: Dual, count: int) -> list[Dual]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from verify.cases import as_dtype
+from verify.cases import Case, as_dtype
 from verify.compare import mismatches, relative_error, row_error, used_derivative, worst
 from verify.probe import Probe
 from verify.registry import NotApplicable, check
 
+FORMS = ("sparse", "dense", "autodiff")
 NUM_CASES = 2  # of each kind of guidance; a framework compiles each anew
 
 
@@ -16,7 +17,7 @@ NUM_CASES = 2  # of each kind of guidance; a framework compiles each anew
     "objective", "loss_and_gradient load_params export_params", like="gradient_matches_hand_written"
 )
 def other_form_of_the_jvp_gives_the_same(probe: Probe) -> float:
-    """method.jvp dense, the official form, and sparse: every quantity, and every gradient."""
+    """method.jvp sparse, dense (the official form) and autodiff: every quantity and gradient."""
     probe.require(np.float64, "both forms round differently; the others hold each to the reference")
     if not hasattr(probe.subject, "sparse_velocities"):
         raise NotApplicable("it has one form")
@@ -27,19 +28,25 @@ def other_form_of_the_jvp_gives_the_same(probe: Probe) -> float:
         seen.append(kind)
         if seen.count(kind) > NUM_CASES:
             continue
-        other = {"sparse": "dense", "dense": "sparse"}[method.jvp]
-        config = case.config.model_copy(update={"method": method.model_copy(update={"jvp": other})})
-        inputs = probe.subject.put(as_dtype((case.batch, case.draws), probe.dtype))
-        params = probe.params(case).value
-        loss, gradient = probe.subject.loss_and_gradient(config, params, *inputs)
-        gradient = probe.subject.export_params(config, gradient)
-        ours, theirs = (
-            x._replace(du_dt=used_derivative(x))
-            for x in (probe.step(case)[0], probe.subject.get(loss))
-        )
-        for field, array in theirs._asdict().items():
-            compare = mismatches if field == "labels_in" else row_error
-            errors[f"{case.name} {field}"] = compare(getattr(ours, field), array)
-        for name, array in gradient.items():
-            errors[f"{case.name} {name}"] = relative_error(probe.step(case)[1][name], array)
+        for form in FORMS:
+            if form != method.jvp:
+                errors |= _differences(probe, case, form)
     return worst(errors)
+
+
+def _differences(probe: Probe, case: Case, form: str) -> dict[str, float]:
+    """How far the loss, what it is made of and its gradient are from those of the case's form."""
+    method = case.config.method.model_copy(update={"jvp": form})
+    config = case.config.model_copy(update={"method": method})
+    inputs = probe.subject.put(as_dtype((case.batch, case.draws), probe.dtype))
+    loss, gradient = probe.subject.loss_and_gradient(config, probe.params(case).value, *inputs)
+    ours, theirs = (
+        x._replace(du_dt=used_derivative(x)) for x in (probe.step(case)[0], probe.subject.get(loss))
+    )
+    errors = {}
+    for field, array in theirs._asdict().items():
+        compare = mismatches if field == "labels_in" else row_error
+        errors[f"{case.name} {form} {field}"] = compare(getattr(ours, field), array)
+    for name, array in probe.subject.export_params(config, gradient).items():
+        errors[f"{case.name} {form} {name}"] = relative_error(probe.step(case)[1][name], array)
+    return errors

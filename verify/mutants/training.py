@@ -185,6 +185,14 @@ SPARSE = (
         "u, du_dt = mean_velocity_jvp(config, params, z, r, t, labels, v_g)\n    return",
         "other_form_of_the_jvp_gives_the_same",
     ),
+    _in(
+        "network.py",
+        TORCH,
+        "forward mode takes r for the length of the interval",
+        "inputs, along = (z.to(low), t, t - r, labels), (tangent.to(low), one, one)",
+        "inputs, along = (z.to(low), t, r, labels), (tangent.to(low), one, one)",
+        "other_form_of_the_jvp_gives_the_same",
+    ),
 )
 
 TRAINING = (*OPTIMIZER, *STEP, *SPARSE)
