@@ -1,1 +1,1 @@
-"""What the JVP costs, and throughput. Nothing is measured here yet."""
+"""What the JVP costs, and throughput: ratios of the trainer's own step, timed in turns."""

@@ -44,6 +44,15 @@ class Loss(NamedTuple):
     target: Array  # [batch, height, width, channel] float, without gradient
 
 
+class Cost(NamedTuple):
+    """What one train step costs, as its framework counts it; None where it does not count it."""
+
+    flops: float | None  # floating-point operations; a multiply and an add are two
+    bytes_accessed: float | None  # read and written by all operations together
+    peak_bytes: float | None  # memory in use at once, with the state and the batch
+    compile_seconds: float  # until the step is ready, with eager PyTorch the first call
+
+
 class CanonicalState(NamedTuple):
     """The state of a run in no framework's form: arrays by canonical parameter name."""
 

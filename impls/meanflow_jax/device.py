@@ -26,6 +26,12 @@ def select_device(name: str) -> None:
             raise UserError(f"--device is {name}, but JAX has no such device here") from error
 
 
+def device_name() -> str:
+    """Kind and model of the device that is computed on: "cpu", "gpu NVIDIA H200", …"""
+    device = jax.config.jax_default_device or jax.devices()[0]
+    return " ".join(dict.fromkeys((device.platform, device.device_kind)))
+
+
 def put(tree: Any) -> Any:
     """NumPy arrays, in any tree of tuples and dictionaries, as arrays of the default device.
 

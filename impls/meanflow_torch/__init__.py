@@ -6,7 +6,12 @@ from .checkpoint import (
     restore_checkpoint,
     save_checkpoint,
 )
+from .cost import (
+    compile_with_cost,
+    matrix_product,
+)
 from .device import (
+    device_name,
     export_params,
     get,
     init_params,
@@ -66,8 +71,10 @@ __all__ = [
     "apply_gradient",
     "clip_gradient",
     "compile_step",
+    "compile_with_cost",
     "dense_velocities",
     "device_draws",
+    "device_name",
     "drop_labels",
     "export_params",
     "export_state",
@@ -83,6 +90,7 @@ __all__ = [
     "load_state",
     "loss",
     "loss_and_gradient",
+    "matrix_product",
     "mean_velocity",
     "mean_velocity_jvp",
     "num_equal_rows",

@@ -29,6 +29,12 @@ def select_device(name: str) -> None:
         torch.set_default_device(name)
 
 
+def device_name() -> str:
+    """Kind and model of the device that is computed on: "cpu", "gpu NVIDIA H200", …"""
+    kind = torch.get_default_device().type
+    return f"gpu {torch.cuda.get_device_name()}" if kind == "cuda" else kind
+
+
 def put(tree: Any) -> Any:
     """NumPy arrays, in any tree of tuples and dictionaries, as tensors of the default device."""
     return pytree.tree_map(_put, tree)

@@ -1,0 +1,39 @@
+"""A train step of a subject, compiled and counted, that can be called again and again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from impls.common.config import Config
+from impls.common.draws import Stream, image_shape, normal, training_draws
+from impls.common.records import Batch, Cost
+
+
+class Step:
+    """The trainer's own step with a state, a batch and draws that lie on the device.
+
+    Compilation, random numbers and conversion are over when it is made; `cost` reports the first.
+    """
+
+    def __init__(self, subject: Any, config: Config) -> None:
+        self._subject = subject
+        self.config = config
+        self._state = subject.init_state(config, subject.init_params(config, seed=0))
+        self._inputs = subject.put(make_batch(config)), subject.put(training_draws(config, 0, 0))
+        cost: Cost
+        self._step, cost = subject.compile_with_cost(config, self._state, *self._inputs)
+        self.cost = cost
+
+    def __call__(self) -> None:
+        """One step, until the device is done."""
+        self._state, metrics = self._step(self._state, *self._inputs)
+        self._subject.sync((self._state, metrics))
+
+
+def make_batch(config: Config) -> Batch:
+    """Images of noise with labels in turn: what they hold changes no time."""
+    num_rows, num_classes = config.training.batch_size, config.network.num_classes
+    images = normal((num_rows, *image_shape(config.network)), 0, Stream.CHECK)
+    return Batch(images, np.arange(num_rows, dtype=np.int32) % num_classes)
