@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from pytest_benchmark.stats import Stats
 
+from bench.measurement import Quantity
+from bench.timer import Estimate, seconds
 from impls.common.config import Config
 from impls.common.draws import Stream, image_shape, normal, training_draws
 from impls.common.records import Batch, Cost
@@ -37,3 +40,21 @@ def make_batch(config: Config) -> Batch:
     num_rows, num_classes = config.training.batch_size, config.network.num_classes
     images = normal((num_rows, *image_shape(config.network)), 0, Stream.CHECK)
     return Batch(images, np.arange(num_rows, dtype=np.int32) % num_classes)
+
+
+def step_quantities(
+    of: str, config: Config, cost: Cost, stats: Stats, settings: dict[str, int | float | str]
+) -> list[Quantity]:
+    """Time, counts and throughput of one step."""
+    rows = config.training.batch_size
+    per_second = Estimate(*(rows / bound for bound in (seconds(stats)[i] for i in (0, 2, 1))))
+    named: list[tuple[str, Estimate | float | None, str]] = [
+        ("step_seconds", seconds(stats), "s"),
+        ("images_per_second", per_second, "1/s"),
+        ("step_flops", cost.flops, "1"),
+        ("step_bytes_accessed", cost.bytes_accessed, "B"),
+        ("peak_bytes", cost.peak_bytes, "B"),
+        ("compile_seconds", cost.compile_seconds, "s"),
+    ]
+    about = {"model": config.model.cls, "batch_size": rows, **settings}
+    return [Quantity(what, of, value, unit, config, about) for what, value, unit in named]

@@ -284,6 +284,57 @@ def convert(
     return 0
 
 
+@app.command(name="bench")
+def bench(
+    names: Positional[tuple[Literal["jvp-overhead", "throughput", "sampling", "attention"], ...]],
+    /,
+    *,
+    framework: Literal["jax", "torch"],
+    device: str = "auto",
+    config: str = "mf_b4",
+    rounds: int = 7,
+    against: str | None = None,
+    models: tuple[str, ...] = (),
+    batch_sizes: tuple[int, ...] = (),
+    json: Path | None = None,
+    record: Path | None = None,
+    override: Annotated[UseAppendAction[tuple[str, ...]], arg(name="set")] = (),
+) -> int:
+    """Measure what the JVP costs, throughput, sampling, or the overhead by number of tokens.
+
+    A small network (DiT_S_4) and batch (32) unless told otherwise. Any key of the configuration is
+    an option too: --model.cls DiT_B_4 --training.batch-size 64 --training.compile always.
+
+    Args:
+        names: jvp-overhead, throughput, sampling, attention; one or more.
+        framework: jax or torch.
+        device: auto (a GPU or TPU where there is one), cpu, cuda, …
+        config: a preset's name or a YAML file.
+        rounds: times that each step is made, in turns with the others.
+        against: official=PATH times the authors' step of a checkout too (jvp-overhead, jax).
+        models: sizes of the network, for throughput.
+        batch_sizes: for throughput.
+        json: file to write the times to, in the format of pytest-benchmark.
+        record: folder to append records of every number to.
+        override: SECTION.KEY=VALUE, laid over the configuration; may be repeated.
+    """
+    from bench.command import measure
+    from impls.convert import implementation
+
+    os.environ.setdefault("KINETO_LOG_LEVEL", "3")  # PyTorch's profiler says when it starts
+    _check_count("--rounds", rounds)
+    for batch_size in batch_sizes:
+        _check_count("--batch-sizes", batch_size)
+    _check_writable(json, record)
+    module, overrides = implementation(framework), dict(map(_assignment, override))
+    module.select_device(device)
+    measure(
+        names, module, framework, config, overrides, rounds,
+        against, models, batch_sizes, json, record,
+    )  # fmt: skip
+    return 0
+
+
 @app.command(name="tables")
 def tables(*, check: bool = False) -> int:
     """Write every table of results/tables and of the README anew, from the records.

@@ -30,6 +30,15 @@ def environment() -> dict[str, Any]:
     }
 
 
+def num_threads() -> dict[str, int | str]:
+    """Processors that this process may use, and what the environment says of threads."""
+    usable = getattr(os, "sched_getaffinity", lambda _pid: range(os.cpu_count() or 1))(0)
+    named = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "XLA_FLAGS")
+    return {"num_usable_cpus": len(usable)} | {
+        name: value for name in named if (value := os.environ.get(name))
+    }
+
+
 def _version(name: str) -> str | None:
     try:
         return metadata.version(name)

@@ -21,7 +21,9 @@ TESTS = ("tests", "conftest")
 # It runs in the environment of the official code, and draws new golden inputs there.
 GOLDEN_WRITER = "verify/golden_writer.py"
 DEVICE_DRAWS = ("impls/meanflow_jax/draws.py", "impls/meanflow_torch/draws.py")
-MAKES_RANDOM_NUMBERS = ("impls/common/draws.py", *DEVICE_DRAWS, GOLDEN_WRITER)
+# The authors' step draws for itself, from a key.
+OFFICIAL_STEP = "bench/official.py"
+MAKES_RANDOM_NUMBERS = ("impls/common/draws.py", *DEVICE_DRAWS, GOLDEN_WRITER, OFFICIAL_STEP)
 # The default subjects of the command line, those whose copies mutants are planted in, and those
 # whose records tables show under a shorter name.
 NAMES_SUBJECTS = ("impls/cli.py", "verify/mutants/plant.py", "results/tables.py")

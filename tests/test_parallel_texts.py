@@ -46,6 +46,7 @@ OTHER_DOCSTRING = {
     ("device.py", "get"): "arrays are called tensors there",
     ("device.py", "sync"): "arrays are called tensors there",
     ("device.py", "load_params"): "the torch layout is that of a state_dict",
+    ("cost.py", "compile_with_cost"): "XLA and PyTorch count other things",
     ("network.py", "DiT"): "the torch module says what its parameters and their names are",
     ("step.py", "train_step"): "torch optimizers work in place, JAX cannot",
 }
@@ -73,6 +74,9 @@ NOT_IN_REFERENCE = {
     "load_state": "nobody trains with it",
     "device_draws": "it has no device",
     "select_device": "it has no device",
+    "device_name": "it has no device",
+    "compile_with_cost": "its speed is nobody's concern",
+    "matrix_product": "its speed is nobody's concern",
     "parameter_shapes": "the reference declares no parameters: it reads those it is given",
 }
 # name -> why the first line of its docstring is another in the reference

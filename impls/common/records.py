@@ -45,11 +45,11 @@ class Loss(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What one train step costs, as its framework counts it; None where it does not count it."""
+    """What one train step costs, as its framework counts it."""
 
-    flops: float | None  # floating-point operations; a multiply and an add are two
-    bytes_accessed: float | None  # read and written by all operations together
-    peak_bytes: float | None  # memory in use at once, with the state and the batch
+    flops: float  # floating-point operations; a multiply and an add are two
+    bytes_accessed: float | None  # read and written by all operations together; None: not counted
+    peak_bytes: float  # memory in use at once, with the state and the batch
     compile_seconds: float  # until the step is ready, with eager PyTorch the first call
 
 

@@ -1,4 +1,4 @@
-"""What a step costs, counted by the framework, and the fastest matrix product to hold it against."""
+"""What a step costs, counted by the framework, and a matrix product to hold it against."""
 
 from __future__ import annotations
 

@@ -21,7 +21,8 @@ def other_form_of_the_jvp_gives_the_same(probe: Probe) -> float:
     probe.require(np.float64, "both forms round differently; the others hold each to the reference")
     if not hasattr(probe.subject, "sparse_velocities"):
         raise NotApplicable("it has one form")
-    errors, seen = {}, []
+    errors: dict[str, float] = {}
+    seen = []
     for case in probe.cases:
         method = case.config.method
         kind = (method.guidance_eq, method.kappa > 0)

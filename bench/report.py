@@ -1,0 +1,131 @@
+"""Benches as tables of 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.forms import FLOW_MATCHING
+from bench.jvp_overhead import PAPER
+from bench.measurement import Measured
+from bench.timer import Estimate
+
+Value = Estimate | float | None
+
+
+def print_report(found: Measured, console: Console) -> None:
+    """What was measured, with 95 % intervals of the medians over interleaved rounds in brackets."""
+    rounds = {q.settings["num_rounds"] for q in found.quantities}
+    about = {q.config.training.precision for q in found.quantities}
+    console.print(
+        f"\n{found.name}: {found.subject}, {found.device}, {', '.join(sorted(about))},"
+        f" {rounds.pop()} rounds",
+        soft_wrap=True,
+    )
+    PRINTERS[found.name](found, console)
+
+
+def _jvp_overhead(found: Measured, console: Console) -> None:
+    config = found.quantities[0].config
+    console.print(f"{config.model.cls}, batch {config.training.batch_size}, times are medians")
+    table = _table("step", "seconds", f"/ {FLOW_MATCHING}", "GFLOPs", "ratio", "peak MB", "compile")
+    for form in found.times:
+        over, flops_ratio = "1", "1"
+        if form != FLOW_MATCHING:
+            pair = f"{form} / {FLOW_MATCHING}"
+            over = _estimate(found.value("step_time_ratio", pair))
+            flops_ratio = _number(found.value("step_flops_ratio", pair))
+        table.add_row(
+            form,
+            _number(found.value("step_seconds", form)),
+            over,
+            _number(found.value("step_flops", form), 1e-9, 1),
+            flops_ratio,
+            _number(found.value("peak_bytes", form), 1e-6, 0),
+            _number(found.value("compile_seconds", form), 1, 0) + " s",
+        )
+    console.print(table)
+    table = _table("sparse / the same otherwise", "time", "FLOPs", "peak memory")
+    for quantity in found.quantities:
+        ours, _, theirs = quantity.of.partition(" / ")
+        if quantity.what == "step_time_ratio" and theirs != FLOW_MATCHING:
+            memory = [_plain(found.value("peak_bytes", form)) for form in (ours, theirs)]
+            table.add_row(
+                quantity.of,
+                _estimate(quantity.estimate),
+                _number(found.value("step_flops_ratio", quantity.of)),
+                f"{memory[0] / memory[1]:.2f}",
+            )
+    console.print(table)
+    console.print(
+        f"The paper: {PAPER} times {FLOW_MATCHING}, unguided, DiT_B_4 on a TPU v4-8 (App. B.4)."
+    )
+
+
+def _throughput(found: Measured, console: Console) -> None:
+    table = _table("step", "images/s", "GFLOP/s", "of product", "peak MB", "compile")
+    for of in dict.fromkeys(q.of for q in found.quantities):
+        table.add_row(
+            of,
+            _estimate(found.value("images_per_second", of), 1),
+            _number(found.value("flops_per_second", of), 1e-9, 0),
+            _number(found.value("utilization_ratio", of), 100, 0) + " %",
+            _number(found.value("peak_bytes", of), 1e-6, 0),
+            _number(found.value("compile_seconds", of), 1, 0) + " s",
+        )
+    console.print(table)
+
+
+def _sampling(found: Measured, console: Console) -> None:
+    table = _table("samples in", "seconds a batch", "samples/s")
+    for of in found.times:
+        table.add_row(
+            of,
+            _number(found.value("sampling_seconds", of)),
+            _estimate(found.value("samples_per_second", of), 1),
+        )
+    console.print(table)
+
+
+def _attention(found: Measured, console: Console) -> None:
+    table = _table("unguided step", "seconds", f"sparse / {FLOW_MATCHING}")
+    for of in found.times:
+        ratios = [q.estimate for q in found.quantities if q.of == f"{of} / {FLOW_MATCHING}"]
+        over = _estimate(ratios[0]) if ratios else ""
+        table.add_row(of, _number(found.value("step_seconds", of)), over)
+    console.print(table)
+
+
+PRINTERS: dict[str, Callable[[Measured, Console], None]] = {
+    "jvp-overhead": _jvp_overhead,
+    "throughput": _throughput,
+    "sampling": _sampling,
+    "attention": _attention,
+}
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(first, no_wrap=True)
+    for name in others:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _plain(value: Value) -> float:
+    """The number alone; NaN where there is none."""
+    if value is None:
+        return float("nan")
+    return value.value if isinstance(value, Estimate) else value
+
+
+def _number(value: Value, scale: float = 1.0, places: int = 3) -> str:
+    return "-" if value is None else f"{_plain(value) * scale:.{places}f}"
+
+
+def _estimate(value: Value, places: int = 2) -> str:
+    if not isinstance(value, Estimate):
+        return _number(value, places=places)
+    return f"{value.value:.{places + 1}f} [{value.low:.{places}f}, {value.high:.{places}f}]"
