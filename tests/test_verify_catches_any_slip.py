@@ -58,7 +58,8 @@ FEW: dict[str, tuple[dict[str, Any], int, dict[str, Any]]] = {
 FILES = {
     "network.py": (
         """mean_velocity_matches dit_b_4_tensors_are_official jvp_matches_hand_written_tangents
-        patch_and_position_embedding_match modulation_matches""",
+        patch_and_position_embedding_match modulation_matches other_form_of_the_jvp_gives_the_same
+        rows_without_a_tangent_are_not_changed""",
         "network jvp weights published",
         "precision",
     ),

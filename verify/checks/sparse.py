@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+import reference
 from verify.cases import Case, as_dtype
 from verify.compare import mismatches, relative_error, row_error, used_derivative, worst
 from verify.probe import Probe
@@ -32,6 +33,28 @@ def other_form_of_the_jvp_gives_the_same(probe: Probe) -> float:
         for form in FORMS:
             if form != method.jvp:
                 errors |= _differences(probe, case, form)
+    return worst(errors)
+
+
+@check("jvp", "mean_velocity_jvp load_params", like="mean_velocity_and_derivative_match")
+def rows_without_a_tangent_are_not_changed(probe: Probe) -> float:
+    """With tangents for the last row alone, or none, u is the same in every row."""
+    if not hasattr(probe.subject, "sparse_velocities"):
+        raise NotApplicable("it takes a tangent for every row")
+    errors = {}
+    for case in probe.cases:
+        x, wide = case.inputs, as_dtype((case.params, case.inputs), np.float64)
+        given = wide[0], *(getattr(wide[1], name) for name in ("z", "r", "t", "labels", "tangent"))
+        expected = reference.mean_velocity_jvp(case.config, *given)
+        for count in (0, 1):
+            rows = slice(len(x.tangent) - count, None)
+            arrays = (x.z, x.r, x.t, x.labels, x.tangent[rows])
+            u, du_dt = probe.call("mean_velocity_jvp", case.config, probe.params(case), *arrays)
+            errors[f"{case.name} u, {count} moving"] = row_error(u, expected[0])
+            if count:
+                errors[f"{case.name} du/dt"] = row_error(du_dt, expected[1][rows])
+            elif len(du_dt):
+                raise ValueError(f"du/dt has shape {du_dt.shape}, expected no row")
     return worst(errors)
 
 

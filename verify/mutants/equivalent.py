@@ -5,9 +5,8 @@ A slip is written as `str(slip)` of `verify.mutants.slips`.
 
 from __future__ import annotations
 
-from .equivalent_training import SAME_LENGTH, TRAINING, Reasons
+from .equivalent_training import LAST_OF_TWO, SAME_LENGTH, TRAINING, Reasons
 
-LAST_OF_TWO = "the last axis of two is axis 1"
 LAST_BUT_ONE = "the last axis but one of four is axis 2"
 EITHER_ORDER = "an exchange of two axes names them in either order"
 ONE_OF_TWO = "a name is one of two in either order"
@@ -15,6 +14,7 @@ PROMOTED = "the wider of two types is the same in either order"
 MERGED = "the two axes are merged again, in this order"
 SYMMETRIC = "the later of two times is the later one in either order"
 SUM = "a sum runs over its axes in any order"
+PRODUCT = "two factors may stand in either order"
 SQUARE = "the square of a difference has no sign"
 STOPPED = "the target passes no gradient anyway; stopping here saves the work"
 MORE_WORK = "the other form gives the same numbers, with more work or less"
@@ -85,8 +85,22 @@ _EMBEDDINGS: Reasons = {
 }
 
 TABLE: dict[tuple[str, str], list[Reasons]] = {
-    ("jax", "layers.py"): [_EMBEDDINGS, {VARIANCE: ("layer_norm: False -> True (3)",)}],
-    ("torch", "layers.py"): [_EMBEDDINGS],
+    ("jax", "layers.py"): [
+        _EMBEDDINGS,
+        {
+            VARIANCE: ("layer_norm: False -> True (3)",),
+            PROMOTED: (
+                (
+                    "linear: jnp.promote_types(x.dtype, jnp.float32)"
+                    " -> jnp.promote_types(jnp.float32, x.dtype)"
+                ),
+            ),
+        },
+    ],
+    ("torch", "layers.py"): [
+        _EMBEDDINGS,
+        {EITHER_ORDER: ("split_heads: part.transpose(1, 2) -> part.transpose(2, 1)",)},
+    ],
     ("torch", "tangent.py"): [
         {
             ANNOTATION: ("the module: (str, torch.Tensor) -> (torch.Tensor, str)",),
@@ -123,6 +137,29 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
                 "attention: -2 -> 2 (2)",
                 "attention: -2 -> 2 (3)",
             ),
+            PRODUCT: (
+                (
+                    "modulated_norm: torch.addcmul(shift.tangent[:, None], y.tangent,"
+                    " 1 + scale.moving[:, None]) -> torch.addcmul(shift.tangent[:, None],"
+                    " 1 + scale.moving[:, None], y.tangent)"
+                ),
+                (
+                    "modulated_norm: tangent.addcmul(y.moving, scale.tangent[:, None])"
+                    " -> tangent.addcmul(scale.tangent[:, None], y.moving)"
+                ),
+                (
+                    "gated_sum: torch.addcmul(x.tangent, gate.moving[:, None], y.tangent)"
+                    " -> torch.addcmul(x.tangent, y.tangent, gate.moving[:, None])"
+                ),
+                (
+                    "gated_sum: tangent.addcmul(gate.tangent[:, None], y.moving)"
+                    " -> tangent.addcmul(y.moving, gate.tangent[:, None])"
+                ),
+                (
+                    "gated_sum: torch.addcmul(x.value, gate.value[:, None], y.value)"
+                    " -> torch.addcmul(x.value, y.value, gate.value[:, None])"
+                ),
+            ),
             SAME_LENGTH: ("chunks: True -> False",),
         }
     ],
@@ -131,7 +168,7 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
             ONE_OF_TWO: ("_cast: ('t_embedder', 'h_embedder') -> ('h_embedder', 't_embedder')",),
             PROMOTED: (
                 (
-                    "_at_least_float32: jnp.promote_types(x.dtype, jnp.float32)"
+                    "Attention.__call__: jnp.promote_types(x.dtype, jnp.float32)"
                     " -> jnp.promote_types(jnp.float32, x.dtype)"
                 ),
             ),
@@ -163,21 +200,8 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
     ("torch", "network.py"): [
         {
             STRIDE: ("PatchEmbed.__init__: size.patch_size -> size.in_channels (2)",),
-            EITHER_ORDER: (
-                "Attention.forward: k.transpose(-1, -2) -> k.transpose(-2, -1)",
-                (
-                    "Attention.forward: (probabilities @ v).transpose(1, 2)"
-                    " -> (probabilities @ v).transpose(2, 1)"
-                ),
-            ),
+            EITHER_ORDER: ("Attention.forward: out.transpose(1, 2) -> out.transpose(2, 1)",),
             ONE_OF_TWO: ("_cast: ('t_embedder', 'h_embedder') -> ('h_embedder', 't_embedder')",),
-            PROMOTED: (
-                (
-                    "_at_least_float32: torch.promote_types(x.dtype, torch.float32)"
-                    " -> torch.promote_types(torch.float32, x.dtype)"
-                ),
-            ),
-            LAST_BUT_ONE: ("Attention.forward: -2 -> 2",),
             LAST_OF_TWO: ("Block.forward: -1 -> 1", "FinalLayer.forward: -1 -> 1"),
             OWN_START: (
                 "DiT.__init__: 0 -> 1",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 Reasons = dict[str, tuple[str, ...]]
 
+LAST_OF_TWO = "the last axis of two is axis 1"
+KERNEL = "the fused kernel gives the same numbers in less time"
 SAME_LENGTH = "what is walked through side by side is of the same length"
 ADDED = "updates are added to parameters, in either order"
 MEMORY = "whose memory is reused changes no number"
@@ -54,6 +56,7 @@ TRAINING: dict[tuple[str, str], list[Reasons]] = {
                 "learning_rate: max(step - warmup, 0) -> max(0, step - warmup)",
             ),
             FULL_RATE: ("learning_rate: step < warmup -> step <= warmup",),
+            KERNEL: ("init_optimizer: True -> False",),
         },
     ],
     ("jax", "step.py"): [
@@ -108,6 +111,7 @@ TRAINING: dict[tuple[str, str], list[Reasons]] = {
                     " -> _finite(config, batch, loss, draws, gradient)"
                 ),
             ),
+            LAST_OF_TWO: ("_finite: -1 -> 1",),
             NOT_COMPILED: (
                 "compile_step: (mode, on_gpu) -> (on_gpu, mode)",
                 (
@@ -116,6 +120,7 @@ TRAINING: dict[tuple[str, str], list[Reasons]] = {
                     " -> (torch.get_default_device().type == 'cuda', config.training.compile)"
                 ),
                 "compile_step: mode == 'auto' -> mode != 'auto'",
+                "compile_step: config.method.jvp != 'autodiff' -> config.method.jvp == 'autodiff'",
             ),
         },
     ],

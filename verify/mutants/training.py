@@ -188,6 +188,14 @@ SPARSE = (
     _in(
         "network.py",
         TORCH,
+        "without a tangent the interval is r",
+        "mean_velocity(config, params, z, t, t - r, labels), tangent",
+        "mean_velocity(config, params, z, t, r, labels), tangent",
+        "rows_without_a_tangent_are_not_changed",
+    ),
+    _in(
+        "network.py",
+        TORCH,
         "forward mode takes r for the length of the interval",
         "inputs, along = (z.to(low), t, t - r, labels), (tangent.to(low), one, one)",
         "inputs, along = (z.to(low), t, r, labels), (tangent.to(low), one, one)",
