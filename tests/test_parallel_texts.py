@@ -27,6 +27,7 @@ FILES_ONLY_IN_TORCH = {"tangent.py": "jax.jvp derives what is written out there"
 ONLY_IN_TORCH = {
     ("network.py", "LabelEmbedder"): "flax has nn.Embed, under the same canonical name",
     ("network.py", "LabelEmbedder.forward"): "as its class",
+    ("network.py", "structure"): "a torch module is made before it is called",
     ("layers.py", "constant"): "in JAX it is one call",
 }
 # (file, name) -> why only the JAX text has it

@@ -192,7 +192,7 @@ def mean_velocity(
         [batch, height, width, channel]
     """
     low = z.to(_product_dtype(config, z))
-    module, params = _module(config.network), _cast(params, low.dtype)
+    module, params = structure(config.network), _cast(params, low.dtype)
     u = torch.func.functional_call(module, params, (low, t, h, labels))
     return u.to(z.dtype)
 
@@ -237,7 +237,7 @@ def activations(
     labels: torch.Tensor,
 ) -> dict[str, torch.Tensor]:
     """What each module of the network puts out, by canonical module name ("blocks_0/attn")."""
-    module, out = _module(config.network), {}
+    module, out = structure(config.network), {}
 
     def record(name: str) -> Any:
         return lambda _module, _inputs, output: out.update({name: output})
@@ -265,7 +265,7 @@ def parameter_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     """
     known = {tensor.torch: tensor for tensor in weights.tensors(config.network)}
     shapes = {}
-    for name, parameter in _module(config.network).named_parameters():
+    for name, parameter in structure(config.network).named_parameters():
         axes = weights.canonical_axes(known[name]) if name in known else range(parameter.ndim)
         canonical = known[name].name if name in known else name
         shapes[canonical] = tuple(parameter.shape[axis] for axis in axes)
@@ -275,7 +275,7 @@ def parameter_shapes(config: Config) -> dict[str, tuple[int, ...]]:
 def _forward_mode(config: Config, params: Any, inputs: Any, along: Any) -> Any:
     """u and du/dt by `torch.func.jvp`: slower, but PyTorch's own word on what tangent.py says."""
     z, t, h, labels = inputs
-    module, params = _module(config.network), _cast(params, z.dtype)
+    module, params = structure(config.network), _cast(params, z.dtype)
 
     def u(*inputs: torch.Tensor) -> Any:
         return torch.func.functional_call(module, params, (*inputs, labels))
@@ -298,7 +298,7 @@ def _cast(params: Any, dtype: torch.dtype) -> Any:
     }
 
 
-def _module(size: Network) -> DiT:
+def structure(size: Network) -> DiT:
     """The structure without parameters, which are given at each call; made once per size.
 
     A plain dictionary, because torch.compile traces through functools.cache anew.

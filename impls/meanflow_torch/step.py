@@ -11,6 +11,7 @@ from impls.common.config import Config
 from impls.common.records import WATCHED, Batch, Draws, Loss
 from impls.common.weights import tensors
 
+from .network import structure
 from .objective import loss_and_gradient
 from .optimizer import (
     apply_gradient,
@@ -114,6 +115,7 @@ def compile_step(config: Config) -> Callable[[State, Batch, Draws], tuple[State,
     # PyTorch 2.13 compiles the zero tangents of torch.func.jvp to buffers that it fails to write to
     compiles = config.method.jvp != "autodiff"
     if compiles and (mode == "always" or (mode == "auto" and on_gpu)):
+        structure(config.network)  # made before it is traced
         loss_and_norm = torch.compile(loss_and_norm)
 
     def step(state: State, batch: Batch, draws: Draws) -> tuple[State, Metrics]:
