@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import nox
@@ -101,6 +102,30 @@ def train_digits(session: nox.Session) -> None:
             target = Path("results", "figures", f"digits-{framework}-{seed}.png")
             target.parent.mkdir(exist_ok=True)
             shutil.copyfile(source, target)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """What the JVP costs, throughput and sampling in both frameworks, recorded in results/records.
+
+    `-- --full` adds compiled PyTorch, larger networks, batches and numbers of tokens (an hour);
+    `-- --against official=PATH` times the authors' own step of a checkout in the same rounds.
+    """
+    install(session, "jax", "torch", "bench")
+    options = [option for option in session.posargs if option != "--full"]
+    full = len(options) < len(session.posargs)
+    run = partial(session.run, "meanflow", "bench")
+    for framework in IMPLEMENTATIONS:
+        about = ("--framework", framework, "--record", "results/records")
+        run("jvp-overhead", *about, *(options if framework == "jax" else ()))
+        run("throughput", "sampling", *about, "--rounds", "5", "--batch-sizes", "64")
+        if full:
+            run("jvp-overhead", *about, "--model.cls=DiT_B_4", "--rounds", "5")
+            run("attention", *about, "--rounds", "5")
+            sizes = ("--models", "DiT_S_4", "DiT_S_2", "DiT_B_4", "--batch-sizes", "8", "32", "128")
+            run("throughput", *about, "--rounds", "3", *sizes)
+    if full:
+        run("jvp-overhead", *about, "--training.compile=always")
 
 
 @nox.session(default=False)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.forms import FLOW_MATCHING, configuration
-from bench.measurement import Measured, Quantity
-from bench.steps import Step, step_quantities
+from bench.measurement import Measured, Quantity, Settings
+from bench.steps import Step, about, step_quantities
 from bench.timer import interleave, ratio
 
 PATCH_SIZES = (8, 4, 2)  # of the official networks: 16, 64 and 256 tokens of 32 x 32 latents
@@ -27,10 +27,7 @@ def attention(
         given = overrides | {"model.patch_size": patch_size}
         configs = {form: configuration(source, given, form) for form in (FLOW_MATCHING, SPARSE)}
         num_tokens = (configs[SPARSE].network.input_size // patch_size) ** 2
-        settings: dict[str, int | float | str] = {
-            "num_tokens": num_tokens,
-            "num_rounds": num_rounds,
-        }
+        settings: Settings = {"num_tokens": num_tokens, "num_rounds": num_rounds}
         report(f"{num_tokens} tokens")
         steps = {form: Step(subject, config) for form, config in configs.items()}
         times = interleave(steps, num_rounds)
@@ -47,7 +44,7 @@ def attention(
                 ratio(times[SPARSE], times[FLOW_MATCHING]),
                 "1",
                 configs[SPARSE],
-                settings,
+                about(configs[SPARSE]) | settings,
             )
         )
     return found

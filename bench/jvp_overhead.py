@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.forms import FLOW_MATCHING, configuration, forms
-from bench.measurement import Measured, Quantity
-from bench.steps import Step, step_quantities
+from bench.measurement import Measured, Quantity, Settings
+from bench.steps import Step, about, step_quantities
 from bench.timer import interleave, ratio
 from impls.common.config import Config
 from impls.common.errors import UserError
@@ -35,22 +35,25 @@ def jvp_overhead(
     found = Measured(subject.__name__, subject.device_name(), "jvp-overhead")
     steps: dict[str, Any] = {}
     configs: dict[str, Config] = {}
+    theirs = None
+    if official is not None:
+        report("compiling the official step")
+        configs[OFFICIAL] = configuration(source, overrides, "guided dense")
+        theirs = _official(framework, official, configs[OFFICIAL])
     for form in forms(framework):
         report(f"compiling {form}")
         configs[form] = configuration(source, overrides, form)
         steps[form] = Step(subject, configs[form])
-    if official is not None:
-        report("compiling the official step")
-        configs[OFFICIAL] = configs["guided dense"]
-        steps[OFFICIAL] = _official(framework, official, configs[OFFICIAL])
+    if theirs is not None:
+        steps[OFFICIAL] = theirs
     report(f"timing {len(steps)} steps in {num_rounds} rounds")
     found.times = interleave(steps, num_rounds)
-    settings: dict[str, int | float | str] = {"num_rounds": num_rounds}
+    settings: Settings = {"num_rounds": num_rounds}
     for form, step in steps.items():
         config = configs[form]
         found.quantities += step_quantities(form, config, step.cost, found.times[form], settings)
         for base in _bases(form, steps):
-            over = settings | {"over": base}
+            over = about(config) | settings
             time_ratio = ratio(found.times[form], found.times[base])
             flops = step.cost.flops / steps[base].cost.flops
             found.quantities += [

@@ -20,6 +20,8 @@ from impls.common.config_files import config_hash
 from results.environment import environment, num_threads
 from results.schema import Record, append
 
+Settings = dict[str, int | float | str]
+
 
 class Quantity(NamedTuple):
     """One number."""
@@ -29,7 +31,7 @@ class Quantity(NamedTuple):
     estimate: Estimate | float | None  # None: not counted
     unit: str
     config: Config
-    settings: dict[str, int | float | str]  # what else it depends on
+    settings: Settings  # what else it depends on
 
 
 @dataclass
@@ -54,16 +56,15 @@ def write_records(found: Measured, folder: Path) -> Path:
     where["machine"] |= {"device": found.device, **num_threads()}
     records = []
     for quantity in found.quantities:
-        value, interval = quantity.estimate, None
-        if isinstance(value, Estimate):
-            value, interval = value.value, (value.low, value.high)
+        estimate = quantity.estimate
+        value = estimate.value if isinstance(estimate, Estimate) else estimate
         records.append(
             Record(
                 subject=found.subject,
                 what=f"bench/{quantity.what}",
                 value=value,
                 unit=quantity.unit,
-                interval=interval,
+                interval=estimate[1:] if isinstance(estimate, Estimate) else None,
                 settings={"of": quantity.of, **quantity.settings},
                 detail="" if value is not None else "the framework does not count it",
                 dtype=quantity.config.training.precision,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bench.forms import configuration
-from bench.measurement import Measured, Quantity
+from bench.measurement import Measured, Quantity, Settings
 from bench.timer import Estimate, interleave, seconds
 from impls.common.draws import sampling_noise
 
@@ -37,7 +37,7 @@ def sampling(
     report(f"timing 1 to {NUM_STEPS[-1]} steps in {num_rounds} rounds")
     names = {number: f"{number} step{'s' * (number > 1)}" for number in NUM_STEPS}
     found.times = interleave({names[n]: sampler(n) for n in NUM_STEPS}, num_rounds)
-    about: dict[str, int | float | str] = {"model": config.model.cls, "num_samples": num_rows}
+    about: Settings = {"model": config.model.cls, "num_samples": num_rows}
     about |= {"num_rounds": num_rounds}
     for of, stats in found.times.items():
         taken = seconds(stats)

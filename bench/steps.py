@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from pytest_benchmark.stats import Stats
 
-from bench.measurement import Quantity
+from bench.measurement import Quantity, Settings
 from bench.timer import Estimate, seconds
 from impls.common.config import Config
 from impls.common.draws import Stream, image_shape, normal, training_draws
@@ -43,7 +43,7 @@ def make_batch(config: Config) -> Batch:
 
 
 def step_quantities(
-    of: str, config: Config, cost: Cost, stats: Stats, settings: dict[str, int | float | str]
+    of: str, config: Config, cost: Cost, stats: Stats, settings: Settings
 ) -> list[Quantity]:
     """Time, counts and throughput of one step."""
     rows = config.training.batch_size
@@ -56,5 +56,17 @@ def step_quantities(
         ("peak_bytes", cost.peak_bytes, "B"),
         ("compile_seconds", cost.compile_seconds, "s"),
     ]
-    about = {"model": config.model.cls, "batch_size": rows, **settings}
-    return [Quantity(what, of, value, unit, config, about) for what, value, unit in named]
+    return [
+        Quantity(what, of, value, unit, config, about(config) | settings)
+        for what, value, unit in named
+    ]
+
+
+def about(config: Config) -> Settings:
+    """What a step's time depends on, as a record says it."""
+    training = config.training
+    return {
+        "model": config.model.cls,
+        "batch_size": training.batch_size,
+        "compile": training.compile,
+    }

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bench.forms import configuration
-from bench.measurement import Measured, Quantity
-from bench.steps import Step, step_quantities
+from bench.measurement import Measured, Quantity, Settings
+from bench.steps import Step, about, step_quantities
 from bench.timer import Estimate, interleave, seconds
 
 PRODUCT_SIZE = 2048  # of the square matrices whose product is taken for the peak
@@ -29,7 +29,7 @@ def throughput(
     of the product of two square matrices of 2048 rows in the same precision and rounds.
     """
     found = Measured(subject.__name__, subject.device_name(), "throughput")
-    settings: dict[str, int | float | str] = {"num_rounds": num_rounds}
+    settings: Settings = {"num_rounds": num_rounds}
     for model in models:
         for batch_size in batch_sizes:
             of = f"{model} batch {batch_size}"
@@ -51,11 +51,11 @@ def throughput(
             flops_rate = Estimate(*(step.cost.flops / seconds(times[of])[i] for i in (0, 2, 1)))
             peak_rate = Estimate(*(peak / of_product[i] for i in (0, 2, 1)))
             share = Estimate(*(rate / peak_rate.value for rate in flops_rate))
-            about = {"model": model, "batch_size": batch_size, **settings}
+            given = about(config) | settings
             found.quantities += [
-                Quantity("flops_per_second", of, flops_rate, "1/s", config, about),
-                Quantity("matrix_product_flops_per_second", of, peak_rate, "1/s", config, about),
-                Quantity("utilization_ratio", of, share, "1", config, about),
+                Quantity("flops_per_second", of, flops_rate, "1/s", config, given),
+                Quantity("matrix_product_flops_per_second", of, peak_rate, "1/s", config, given),
+                Quantity("utilization_ratio", of, share, "1", config, given),
             ]
             del step
     return found

@@ -37,6 +37,46 @@ def digits(records: list[Record]) -> str:
     return "\n".join(lines) + "\n"
 
 
+# What the bench holds against what, and how a reader would say it.
+RATIOS = {
+    "unguided sparse / flow matching": "MeanFlow, no guidance / flow matching",
+    "unguided dense / flow matching": "… with the JVP in every row",
+    "unguided autodiff / flow matching": "… by `torch.func.jvp`",
+    "guided sparse / guided dense": "guided step / with the JVP in every row",
+    "guided sparse / guided autodiff": "… / the same by `torch.func.jvp`",
+    "guided sparse / guided official": "… / the authors' step, same rounds",
+}
+COLUMNS = {
+    "JAX": ("impls.meanflow_jax", "auto"),
+    "PyTorch": ("impls.meanflow_torch", "auto"),
+    "PyTorch compiled": ("impls.meanflow_torch", "always"),
+}
+BENCHED = {"model": "DiT_S_4", "batch_size": 32}
+
+
+def jvp_overhead(records: list[Record]) -> str:
+    """Time and FLOPs of a step over those of another, on CPUs: the newest record of each."""
+    newest: dict[tuple[str, ...], Record] = {}
+    for record in records:
+        settings = record.settings
+        alike = all(settings.get(name) == value for name, value in BENCHED.items())
+        if alike and record.machine.get("device") == "cpu":
+            key = record.subject, str(settings["compile"]), record.what, str(settings["of"])
+            newest[key] = record
+    lines = [
+        "| one step of DiT_S_4, batch 32 | " + " | ".join(COLUMNS) + " | FLOPs (XLA) |",
+        "|-|" + "-|" * (len(COLUMNS) + 1),
+    ]
+    for of, name in RATIOS.items():
+        times = [
+            _estimate(newest.get((*column, "bench/step_time_ratio", of)), 2)
+            for column in COLUMNS.values()
+        ]
+        flops = newest.get((*COLUMNS["JAX"], "bench/step_flops_ratio", of))
+        lines.append(f"| {name} | {' | '.join(times)} | {_estimate(flops, 3)} |")
+    return "\n".join(lines) + "\n"
+
+
 def _estimate(record: Record | None, places: int) -> str:
     if record is None or record.value is None:
         return "not measured"
@@ -49,7 +89,10 @@ def _minutes(run: dict[str, Record]) -> str:
     return "" if seconds is None else f"{seconds / 60:.1f} min"
 
 
-ALL: dict[str, Callable[[list[Record]], str]] = {"digits": digits}
+ALL: dict[str, Callable[[list[Record]], str]] = {
+    "digits": digits,
+    "jvp_overhead": jvp_overhead,
+}
 
 
 def write_tables(

@@ -9,7 +9,7 @@ import pytest
 
 from impls.cli import main
 from results.schema import RECORDS, Record, append, read
-from results.tables import digits, write_tables
+from results.tables import ALL, digits, write_tables
 
 
 def record(**changes: Any) -> Record:
@@ -39,7 +39,8 @@ def test_a_changed_number_is_found(tmp_path: Path) -> None:
     readme.write_text("before\n<!-- table digits -->\nold\n<!-- end -->\nafter\n")
     append([record()], tmp_path / "records" / "a.jsonl")
     places = (tmp_path / "records", tmp_path / "tables", readme)
-    assert write_tables(*places, write=True) == [tmp_path / "tables" / "digits.md", readme]
+    written = [*(tmp_path / "tables" / f"{name}.md" for name in ALL), readme]
+    assert write_tables(*places, write=True) == written
     assert readme.read_text().startswith("before\n<!-- table digits -->\n\n| digits in one step")
     assert readme.read_text().endswith("<!-- end -->\nafter\n")
     assert write_tables(*places, write=False) == []

@@ -105,7 +105,7 @@ def test_a_new_module_leaves_the_global_random_state_as_it_was(tiny: Config) -> 
 
 
 def test_the_structure_without_parameters_takes_no_memory(tiny: Config) -> None:
-    assert all(x.is_meta for x in network_file._module(tiny.network).parameters())
+    assert all(x.is_meta for x in network_file.structure(tiny.network).parameters())
 
 
 @pytest.mark.parametrize("library", ["torch", "safetensors"])
@@ -246,5 +246,5 @@ def test_the_default_dtype_changes_nothing(case: Case, dtype: type) -> None:
 def test_activations_leave_no_hooks(case: Case, inputs: Any) -> None:
     x = meanflow_torch.put(case.inputs)
     meanflow_torch.activations(case.config, inputs[0], x.z, x.t, x.h, x.labels)
-    modules = network_file._module(case.config.network).modules()
+    modules = network_file.structure(case.config.network).modules()
     assert not any(module._forward_hooks for module in modules)
