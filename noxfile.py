@@ -125,7 +125,8 @@ def bench(session: nox.Session) -> None:
             sizes = ("--models", "DiT_S_4", "DiT_S_2", "DiT_B_4", "--batch-sizes", "8", "32", "128")
             run("throughput", *about, "--rounds", "3", *sizes)
     if full:
-        run("jvp-overhead", *about, "--training.compile=always")
+        compiled = ("--forms", "unguided sparse", "guided sparse", "guided dense")
+        run("jvp-overhead", *about, "--training.compile=always", *compiled)
 
 
 @nox.session(default=False)

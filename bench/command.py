@@ -19,6 +19,7 @@ def measure(
     overrides: dict[str, Any],
     num_rounds: int,
     against: str | None,
+    wanted: Sequence[str],
     models: Sequence[str],
     batch_sizes: Sequence[int],
     json: Path | None,
@@ -49,7 +50,7 @@ def measure(
     with console.status("") as status:
         about = (subject, source, overrides, num_rounds, status.update)
         benches: dict[Name, Callable[[], Measured]] = {
-            "jvp-overhead": lambda: jvp_overhead(*about, framework, official),
+            "jvp-overhead": lambda: jvp_overhead(*about, framework, wanted, official),
             "throughput": lambda: throughput(*about, models, batch_sizes),
             "sampling": lambda: sampling(*about),
             "attention": lambda: attention(*about),

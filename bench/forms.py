@@ -6,10 +6,12 @@ optimizer without a JVP. That is what the paper's overhead of 16 % is measured a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from impls.common.config import Config
 from impls.common.config_files import load_config
+from impls.common.errors import UserError
 
 FLOW_MATCHING = "flow matching"
 UNGUIDED = {"method.guidance_eq": "none"}
@@ -31,6 +33,17 @@ def configuration(source: str, overrides: dict[str, Any], form: str = "guided sp
     return load_config(source, DEFAULT | overrides | FORMS[form])
 
 
-def forms(framework: str) -> tuple[str, ...]:
-    """The forms that differ in a framework: in JAX the dense form is autodiff."""
-    return tuple(name for name in FORMS if framework != "jax" or "autodiff" not in name)
+def forms(framework: str, wanted: Sequence[str] = ()) -> tuple[str, ...]:
+    """The forms that differ in a framework, or those wanted, flow matching first.
+
+    In JAX the dense form is autodiff.
+
+    Raises:
+        UserError: for a form that does not exist.
+    """
+    for name in wanted:
+        if name not in FORMS:
+            raise UserError(f"--forms has {name}, expected one of {', '.join(FORMS)}")
+    chosen = {FLOW_MATCHING, *wanted} if wanted else set(FORMS)
+    differing = [name for name in FORMS if framework != "jax" or "autodiff" not in name]
+    return tuple(name for name in differing if name in chosen)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,23 +24,25 @@ def jvp_overhead(
     num_rounds: int,
     report: Callable[[str], None],
     framework: str,
-    official: Path | None = None,
+    wanted: Sequence[str],
+    official: Path | None,
 ) -> Measured:
     """Every form of the step in turns, with ratios of their times, FLOPs and memory.
 
     Args:
         report: is told what is being done.
+        wanted: forms to time beside flow matching; none: all.
         official: checkout of the authors' code, whose step is timed in the same rounds.
     """
     found = Measured(subject.__name__, subject.device_name(), "jvp-overhead")
     steps: dict[str, Any] = {}
     configs: dict[str, Config] = {}
-    theirs = None
+    chosen, theirs = forms(framework, wanted), None
     if official is not None:
         report("compiling the official step")
         configs[OFFICIAL] = configuration(source, overrides, "guided dense")
         theirs = _official(framework, official, configs[OFFICIAL])
-    for form in forms(framework):
+    for form in chosen:
         report(f"compiling {form}")
         configs[form] = configuration(source, overrides, form)
         steps[form] = Step(subject, configs[form])

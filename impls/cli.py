@@ -294,6 +294,7 @@ def bench(
     config: str = "mf_b4",
     rounds: int = 7,
     against: str | None = None,
+    forms: tuple[str, ...] = (),
     models: tuple[str, ...] = (),
     batch_sizes: tuple[int, ...] = (),
     json: Path | None = None,
@@ -312,6 +313,7 @@ def bench(
         config: a preset's name or a YAML file.
         rounds: times that each step is made, in turns with the others.
         against: official=PATH times the authors' step of a checkout too (jvp-overhead, jax).
+        forms: of jvp-overhead, such as "unguided sparse"; all of them by default.
         models: sizes of the network, for throughput.
         batch_sizes: for throughput.
         json: file to write the times to, in the format of pytest-benchmark.
@@ -321,7 +323,7 @@ def bench(
     from bench.command import measure
     from impls.convert import implementation
 
-    os.environ.setdefault("KINETO_LOG_LEVEL", "3")  # PyTorch's profiler says when it starts
+    os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # PyTorch's profiler says when it starts
     _check_count("--rounds", rounds)
     for batch_size in batch_sizes:
         _check_count("--batch-sizes", batch_size)
@@ -330,7 +332,7 @@ def bench(
     module.select_device(device)
     measure(
         names, module, framework, config, overrides, rounds,
-        against, models, batch_sizes, json, record,
+        against, forms, models, batch_sizes, json, record,
     )  # fmt: skip
     return 0
 

@@ -56,6 +56,7 @@ def test_flow_matching_has_no_jvp_and_no_guidance() -> None:
     assert method.guidance_eq == "none"
     assert configuration("mf_b4", {}, "guided sparse").method.kappa > 0
     assert set(forms("torch")) == set(FORMS)
+    assert forms("jax", ["guided dense"]) == (FLOW_MATCHING, "guided dense")
 
 
 def test_a_bench_prints_ratios_and_records_them(
@@ -117,6 +118,7 @@ def test_attention_goes_through_the_numbers_of_tokens(
         (["--against=somewhere"], "official=PATH"),
         (["--against=official=/nowhere"], "/nowhere has no meanflow.py"),
         (["--config=nothing"], "nothing"),
+        (["--forms", "sparse"], "--forms has sparse, expected one of flow matching"),
     ],
 )
 def test_what_a_user_gets_wrong_is_said_in_one_sentence(
