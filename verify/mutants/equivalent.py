@@ -95,6 +95,7 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
                     " -> jnp.promote_types(jnp.float32, x.dtype)"
                 ),
             ),
+            LAST_OF_TWO: ("linear: -1 -> 1 (4)",),
         },
     ],
     ("torch", "layers.py"): [
@@ -190,6 +191,9 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
             LAST_BUT_ONE: ("Attention.__call__: -2 -> 2",),
             LAST_OF_TWO: ("Block.__call__: -1 -> 1", "FinalLayer.__call__: -1 -> 1"),
             ONLY_SIZE: (
+                "parameter_shapes: 1 -> 0",
+                "parameter_shapes: 1 -> 0 (2)",
+                "mean_velocity_jvp: (_, r_moving, t_moving) -> (_, t_moving, r_moving)",
                 (
                     "parameter_shapes: (1, size.input_size, size.input_size, size.in_channels)"
                     " -> (1, size.input_size, size.in_channels, size.input_size)"
