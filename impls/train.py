@@ -77,7 +77,9 @@ def train(implementation: Any, framework: str, config: Config, workdir: Path) ->
                 log.picture(step, _samples(implementation, config, state))
             if due(config.training.checkpoint_per_epoch) and step < num_steps:
                 save()
-        save()
+        saved = checkpoints.newest(workdir)
+        if saved is None or saved.step != step:  # else it is whole: writing it anew could lose it
+            save()
         log.close(step)
     saved = checkpoints.newest(workdir)
     assert saved is not None

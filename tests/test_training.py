@@ -45,6 +45,19 @@ def test_a_resumed_run_ends_with_the_same_bits(framework: str, tmp_path: Path) -
     assert_same_bits(arrays(framework, tmp_path / "whole"), arrays(framework, tmp_path / "halves"))
 
 
+def test_a_finished_run_started_again_leaves_its_checkpoint_alone(
+    framework: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill while it was written anew would lose it."""
+    module = implementation(framework)
+    saved = train(module, framework, small(), tmp_path)
+    written: list[object] = []
+    monkeypatch.setattr(checkpoints, "write", lambda *arguments: written.append(arguments))
+    assert train(module, framework, small(), tmp_path) == saved
+    assert train(module, framework, small(training__num_steps=4), tmp_path) == saved
+    assert written == []
+
+
 def test_both_frameworks_train_alike(tmp_path: Path) -> None:
     ends = []
     for framework in ("jax", "torch"):
