@@ -64,8 +64,8 @@ def test_no_picture_is_drawn_where_none_is_asked_for(
 
 def test_epochs_give_the_number_of_steps() -> None:
     config = small(training__num_steps=None, training__num_epochs=3)
-    assert num_training_steps(config) == 3 * (1438 // 32)
-    assert num_training_steps(small(training__num_steps=7)) == 7
+    assert num_training_steps(config, 1438) == 3 * (1438 // 32)
+    assert num_training_steps(small(training__num_steps=7), 1438) == 7
 
 
 def test_a_longer_cosine_is_another_run(framework: str, tmp_path: Path) -> None:
