@@ -338,7 +338,8 @@ def _print_scores(
     from rich.console import Console
     from rich.table import Table
 
-    from impls.generate import check_scored, generate, sampling_times, score_records, scores
+    from impls.common.solver import sampling_times
+    from impls.generate import check_scored, generate, score_records, scores
     from results.schema import append
 
     check_scored(checkpoint.config)

@@ -20,6 +20,7 @@ from impls.common.draws import sampling_noise, training_draws
 from impls.common.errors import UserError
 from impls.common.records import Batch
 from impls.common.runlog import RunLog, picture_grid
+from impls.common.solver import sampling_times
 from impls.common.weights import watched
 from impls.convert import canonical_state
 
@@ -190,11 +191,11 @@ class _Meter:
 
 
 def _samples(implementation: Any, config: Config, state: Any) -> np.ndarray:
-    """A picture of one-step samples of the moving average, labels in turn."""
+    """A picture of samples of the moving average, labels in turn."""
     noise = sampling_noise(config, config.sampling.seed, range(GRID))
     labels = np.arange(GRID, dtype=np.int32) % config.network.num_classes
     inputs = implementation.put((noise, labels))
-    images = implementation.sample(config, state.ema_params, *inputs, (1.0, 0.0))
+    images = implementation.sample(config, state.ema_params, *inputs, sampling_times(config))
     return picture_grid(implementation.get(images)[..., :3], scale=4)
 
 
