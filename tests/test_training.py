@@ -75,11 +75,13 @@ def test_a_run_that_a_signal_ends_is_saved_and_not_finished(
     assert (saved.step, finished) == (3, False)
 
 
-def test_both_frameworks_train_alike(tmp_path: Path) -> None:
+@pytest.mark.parametrize("equal_rows", ["first", "random"])
+def test_both_frameworks_train_alike(equal_rows: str, tmp_path: Path) -> None:
     ends = []
     for framework in ("jax", "torch"):
         pytest.importorskip(framework)
-        train(implementation(framework), framework, small(), tmp_path / framework)
+        config = small(method__equal_rows=equal_rows)
+        train(implementation(framework), framework, config, tmp_path / framework)
         ends.append(arrays(framework, tmp_path / framework))
     for name, array in ends[0].items():
         scale = max(np.abs(ends[1][name]).max(), 1e-2)

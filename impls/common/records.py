@@ -24,6 +24,7 @@ class Draws(NamedTuple):
     r_raw: Array  # [batch] float, same law as t_raw
     noise: Array  # [batch, height, width, channel] float, standard normal: e
     drop_uniform: Array  # [batch] float, uniform on [0, 1)
+    equal_uniform: Array  # [batch] float, uniform on [0, 1); used by equal_rows "random"
 
 
 class Loss(NamedTuple):

@@ -24,4 +24,5 @@ def device_draws(config: Config, step: int) -> Draws:
         r_raw=time((rows,), generator=bits, device=device),
         noise=torch.randn((rows, *image), generator=bits, device=device),
         drop_uniform=torch.rand((rows,), generator=bits, device=device),
+        equal_uniform=torch.rand((rows,), generator=bits, device=device),
     )
