@@ -16,7 +16,7 @@ from impls.common.errors import UserError
 FLOW_MATCHING = "flow matching"
 UNGUIDED = {"method.guidance_eq": "none"}
 FORMS: dict[str, dict[str, Any]] = {
-    FLOW_MATCHING: {"method.data_proportion": 1.0, **UNGUIDED},
+    FLOW_MATCHING: {"method.data_proportion": 1.0, "method.equal_rows": "first", **UNGUIDED},
     "unguided sparse": UNGUIDED | {"method.jvp": "sparse"},
     "unguided dense": UNGUIDED | {"method.jvp": "dense"},
     "unguided autodiff": UNGUIDED | {"method.jvp": "autodiff"},

@@ -153,7 +153,6 @@ def train(
     from impls.common import checkpoints
     from impls.common.config_files import load_config
     from impls.convert import implementation
-    from impls.train import num_training_steps
     from impls.train import train as run_training
 
     loaded = load_config(config, dict(map(_assignment, override)))
@@ -165,9 +164,9 @@ def train(
         checkpoint = checkpoints.find(Path(loaded.load_from))
         _print_scores(checkpoint, framework, 1000, None, 0)
         return 0
-    checkpoint = run_training(module, framework, loaded, workdir)
-    if loaded.dataset.name == "digits" and checkpoint.step >= num_training_steps(loaded):
-        _print_scores(checkpoint, framework, 1000, None, 0)
+    ending = run_training(module, framework, loaded, workdir)
+    if loaded.dataset.name == "digits" and ending.finished:
+        _print_scores(ending.checkpoint, framework, 1000, None, 0)
     return 0
 
 
@@ -392,7 +391,8 @@ def _print_scores(
     from rich.console import Console
     from rich.table import Table
 
-    from impls.generate import check_scored, generate, sampling_times, score_records, scores
+    from impls.common.solver import sampling_times
+    from impls.generate import check_scored, generate, score_records, scores
     from results.schema import append
 
     check_scored(checkpoint.config)

@@ -21,6 +21,7 @@ from impls.common.draws import sampling_labels, sampling_noise
 from impls.common.errors import UserError
 from impls.common.runlog import picture_grid, to_uint8
 from impls.common.scores import Score, conditional_accuracy, digits_frechet
+from impls.common.solver import sampling_times
 from impls.convert import chosen_weights, implementation
 from results.environment import environment
 from results.schema import Record
@@ -34,19 +35,6 @@ class Samples(NamedTuple):
 
     images: NDArray[np.float32]  # [n, height, width, channel]
     labels: NDArray[np.int32]  # [n]
-
-
-def even_times(num_steps: int) -> tuple[float, ...]:
-    """1 = s_0 > … > s_N = 0 in equal steps."""
-    return tuple(1 - step / num_steps for step in range(num_steps + 1))
-
-
-def sampling_times(config: Config, num_steps: int | None) -> tuple[float, ...]:
-    """The times of the configuration, or equal steps where their number is given."""
-    sampling = config.sampling
-    if num_steps is None and sampling.sampling_timesteps is not None:
-        return sampling.sampling_timesteps
-    return even_times(num_steps or sampling.num_steps)
 
 
 def generate(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from impls.common.draws import sampling_noise, training_draws
 from impls.common.errors import UserError
 from impls.common.records import Batch
 from impls.common.runlog import RunLog, picture_grid
+from impls.common.solver import sampling_times
 from impls.common.weights import watched
 from impls.convert import canonical_state
 
@@ -30,14 +31,22 @@ class TrainingError(UserError):
     """Training that cannot go on; the message is one sentence for the user."""
 
 
-def train(implementation: Any, framework: str, config: Config, workdir: Path) -> Checkpoint:
+class Ending(NamedTuple):
+    """How a run ended."""
+
+    checkpoint: Checkpoint  # the last one
+    finished: bool  # all steps are made: no signal ended the run before
+
+
+def train(implementation: Any, framework: str, config: Config, workdir: Path) -> Ending:
     """Train to the configured number of steps, from the newest checkpoint if there is one.
 
     Every batch and every draw is a function of (seed, step), so a run that was stopped and resumed
     ends with the same bits as one that was not.
 
     Returns:
-        The last checkpoint. SIGINT and SIGTERM save one and end the loop early.
+        The last checkpoint, and whether all steps are made: SIGINT and SIGTERM save one and end
+        the loop early.
 
     Raises:
         UserError: when a number stops being finite, or data cannot be read, or a file cannot be
@@ -45,7 +54,7 @@ def train(implementation: Any, framework: str, config: Config, workdir: Path) ->
     """
     examples = source(config)
     per_epoch = steps_per_epoch(config, len(examples))
-    num_steps = config.training.num_steps or per_epoch * config.training.num_epochs
+    num_steps = num_training_steps(config, len(examples))
     state, start = _begin(implementation, framework, config, workdir)
     step_function = implementation.compile_step(config)
     data = batches(config, examples, start)
@@ -77,17 +86,19 @@ def train(implementation: Any, framework: str, config: Config, workdir: Path) ->
                 log.picture(step, _samples(implementation, config, state))
             if due(config.training.checkpoint_per_epoch) and step < num_steps:
                 save()
-        save()
+        saved = checkpoints.newest(workdir)
+        if saved is None or saved.step != step:  # else it is whole: writing it anew could lose it
+            save()
         log.close(step)
     saved = checkpoints.newest(workdir)
     assert saved is not None
-    return saved
+    return Ending(saved, step >= num_steps)
 
 
-def num_training_steps(config: Config) -> int:
+def num_training_steps(config: Config, num_examples: int) -> int:
     """Steps that a whole run of a configuration makes."""
-    per_epoch = steps_per_epoch(config, len(source(config)))
-    return config.training.num_steps or per_epoch * config.training.num_epochs
+    num_steps: int | None = config.training.num_steps
+    return num_steps or steps_per_epoch(config, num_examples) * config.training.num_epochs
 
 
 def _draws(implementation: Any, config: Config, step: int) -> Any:
@@ -180,11 +191,11 @@ class _Meter:
 
 
 def _samples(implementation: Any, config: Config, state: Any) -> np.ndarray:
-    """A picture of one-step samples of the moving average, labels in turn."""
+    """A picture of samples of the moving average, labels in turn."""
     noise = sampling_noise(config, config.sampling.seed, range(GRID))
     labels = np.arange(GRID, dtype=np.int32) % config.network.num_classes
     inputs = implementation.put((noise, labels))
-    images = implementation.sample(config, state.ema_params, *inputs, (1.0, 0.0))
+    images = implementation.sample(config, state.ema_params, *inputs, sampling_times(config))
     return picture_grid(implementation.get(images)[..., :3], scale=4)
 
 

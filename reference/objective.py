@@ -34,17 +34,21 @@ class Loss(NamedTuple):
 
 
 def times(config: Any, draws: Any) -> tuple[Array, Array]:
-    """Later and earlier time of each row, r <= t; the first int(B data_proportion) rows r = t.
+    """Later and earlier time of each row, r <= t, and r = t in a share data_proportion of them.
 
     logit_normal: sigmoid(P_std raw + P_mean);  uniform: raw;  t = max, r = min
+    equal_rows first: r = t in the first int(B data_proportion) rows, as in the official code
+    equal_rows random: r = t where equal_uniform < data_proportion
     """
     method = config.method
     t, r = draws.t_raw, draws.r_raw
     if method.noise_dist == "logit_normal":
         t, r = (1 / (1 + np.exp(-(raw * method.P_std + method.P_mean))) for raw in (t, r))
     t, r = np.maximum(t, r), np.minimum(t, r)
-    num_equal = int(len(t) * method.data_proportion)
-    return t, np.where(np.arange(len(t)) < num_equal, t, r)
+    equal = np.arange(len(t)) < int(len(t) * method.data_proportion)
+    if method.equal_rows == "random":
+        equal = draws.equal_uniform < method.data_proportion
+    return t, np.where(equal, t, r)
 
 
 def interpolate(x: Array, noise: Array, t: Array) -> tuple[Array, Array]:
@@ -118,7 +122,7 @@ def loss(config: Any, params: Params, batch: Any, draws: Any) -> Loss:
     Args:
         params: canonical name -> array.
         batch: images [batch, height, width, channel], labels [batch].
-        draws: t_raw, r_raw, noise, drop_uniform, see `impls.common.records.Draws`.
+        draws: t_raw, r_raw, noise, drop_uniform, equal_uniform, see `impls.common.records.Draws`.
     """
     t, r = times(config, draws)
     z, v = interpolate(batch.images, draws.noise, t)

@@ -141,7 +141,7 @@ def test_safetensors_are_a_state_dict_of_the_torch_network(
 def test_a_run_starts_from_load_from(runs: dict[str, Path], tmp_path: Path) -> None:
     """Also from a checkpoint of the other framework, with its step and moments."""
     longer = small(**{**EVERYTHING, "training__num_steps": 6, "load_from": str(runs["torch"])})
-    saved = train(implementation("jax"), "jax", longer, tmp_path / "on")
+    saved, _ = train(implementation("jax"), "jax", longer, tmp_path / "on")
     convert(checkpoints.find(runs["torch"]), "jax", tmp_path / "converted")
     plain = small(**{**EVERYTHING, "training__num_steps": 6})
     train(implementation("jax"), "jax", plain, tmp_path / "converted")

@@ -25,7 +25,7 @@ HASH_OF_A_DRAW = (
 
 
 def test_the_integers_of_the_streams_never_change() -> None:
-    assert {stream.name: int(stream) for stream in list(Stream)[:8]} == {
+    assert {stream.name: int(stream) for stream in Stream} == {
         "TIME_T": 0,
         "TIME_R": 1,
         "NOISE": 2,
@@ -34,6 +34,10 @@ def test_the_integers_of_the_streams_never_change() -> None:
         "SAMPLE_LABEL": 5,
         "INITIAL_PARAMETER": 6,
         "CHECK": 7,
+        "LATENT": 8,
+        "FLIP": 9,
+        "DEVICE": 10,
+        "EQUAL_ROW": 11,
     }
 
 
@@ -90,7 +94,8 @@ def test_a_negative_seed_is_refused_by_its_value() -> None:
 @pytest.mark.parametrize("rows", [1, 3, 8])
 def test_a_step_has_draws_of_the_documented_shapes(tiny: Config, rows: int) -> None:
     step = draws.training_draws(tiny, 0, 0, rows)
-    shapes = {"t_raw": (rows,), "r_raw": (rows,), "noise": (rows, 4, 4, 1), "drop_uniform": (rows,)}
+    fields = ("t_raw", "r_raw", "noise", "drop_uniform", "equal_uniform")
+    shapes = {name: (rows, 4, 4, 1) if name == "noise" else (rows,) for name in fields}
     assert {name: array.shape for name, array in step._asdict().items()} == shapes
     assert {array.dtype for array in step} == {np.dtype(np.float32)}
 

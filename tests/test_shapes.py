@@ -33,8 +33,9 @@ WRONG_SHAPES = [
     ("noise", lambda x: x[:1], "(1, 4, 4, 1)", "(4, 4, 4, 1)"),
     ("noise", lambda x: x.reshape(4, 16), "(4, 16)", "(4, 4, 4, 1)"),
     ("drop_uniform", lambda x: x[:, None], "(4, 1)", "(4,)"),
+    ("equal_uniform", lambda x: x[:1], "(1,)", "(4,)"),
 ]
-FLOATS = ("images", "t_raw", "r_raw", "noise", "drop_uniform")
+FLOATS = ("images", "t_raw", "r_raw", "noise", "drop_uniform", "equal_uniform")
 WRONG_TIMES = [
     (),
     (1.0,),

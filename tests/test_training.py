@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +16,10 @@ from small_runs import arrays, assert_same_bits, small
 from impls.cli import main
 from impls.common import checkpoints
 from impls.common.checkpoints import CheckpointError
+from impls.common.config import Config
 from impls.common.config_files import load_config
 from impls.convert import implementation
-from impls.train import TrainingError, train
+from impls.train import TrainingError, _draws, train
 
 ROOT = Path(__file__).parent.parent
 
@@ -28,7 +31,7 @@ def framework(request: pytest.FixtureRequest) -> str:
 
 
 def test_a_run_leaves_its_log_configuration_and_checkpoint(framework: str, tmp_path: Path) -> None:
-    saved = train(implementation(framework), framework, small(), tmp_path)
+    saved, _ = train(implementation(framework), framework, small(), tmp_path)
     assert (saved.step, saved.framework, saved.config) == (6, framework, small())
     assert load_config(tmp_path / "config.yml") == small()
     lines = [json.loads(line) for line in (tmp_path / "scalars.jsonl").read_text().splitlines()]
@@ -45,11 +48,40 @@ def test_a_resumed_run_ends_with_the_same_bits(framework: str, tmp_path: Path) -
     assert_same_bits(arrays(framework, tmp_path / "whole"), arrays(framework, tmp_path / "halves"))
 
 
-def test_both_frameworks_train_alike(tmp_path: Path) -> None:
+def test_a_finished_run_started_again_leaves_its_checkpoint_alone(
+    framework: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill while it was written anew would lose it."""
+    module = implementation(framework)
+    ending = train(module, framework, small(), tmp_path)
+    assert ending.finished
+    written: list[object] = []
+    monkeypatch.setattr(checkpoints, "write", lambda *arguments: written.append(arguments))
+    assert train(module, framework, small(), tmp_path) == ending
+    assert train(module, framework, small(training__num_steps=4), tmp_path) == ending
+    assert written == []
+
+
+def test_a_run_that_a_signal_ends_is_saved_and_not_finished(
+    framework: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def draws(module: Any, config: Config, step: int) -> Any:
+        if step == 2:
+            signal.raise_signal(signal.SIGTERM)
+        return _draws(module, config, step)
+
+    monkeypatch.setattr("impls.train._draws", draws)
+    saved, finished = train(implementation(framework), framework, small(), tmp_path)
+    assert (saved.step, finished) == (3, False)
+
+
+@pytest.mark.parametrize("equal_rows", ["first", "random"])
+def test_both_frameworks_train_alike(equal_rows: str, tmp_path: Path) -> None:
     ends = []
     for framework in ("jax", "torch"):
         pytest.importorskip(framework)
-        train(implementation(framework), framework, small(), tmp_path / framework)
+        config = small(method__equal_rows=equal_rows)
+        train(implementation(framework), framework, config, tmp_path / framework)
         ends.append(arrays(framework, tmp_path / framework))
     for name, array in ends[0].items():
         scale = max(np.abs(ends[1][name]).max(), 1e-2)
@@ -99,7 +131,7 @@ def test_a_checkpoint_that_is_half_removed_is_not_found(
 
 def test_a_damaged_checkpoint_is_one_sentence(framework: str, tmp_path: Path) -> None:
     module = implementation(framework)
-    saved = train(module, framework, small(training__num_steps=1), tmp_path)
+    saved, _ = train(module, framework, small(training__num_steps=1), tmp_path)
     files = [saved.state] if saved.state.is_file() else list(saved.state.rglob("*"))
     for file in files:
         if file.is_file():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +12,10 @@ from small_runs import arrays, assert_same_bits, small
 
 from impls.cli import main
 from impls.common import checkpoints
+from impls.common.config import Config
 from impls.common.config_files import ConfigError, load_config
 from impls.convert import implementation
-from impls.train import TrainingError, num_training_steps, train
+from impls.train import TrainingError, _samples, num_training_steps, train
 
 
 @pytest.fixture(params=["jax", "torch"])
@@ -62,10 +65,33 @@ def test_no_picture_is_drawn_where_none_is_asked_for(
     assert len(drawn) == 6
 
 
+@pytest.mark.parametrize(
+    ("settings", "times"),
+    [
+        ({}, (1.0, 0.0)),
+        ({"num_steps": 2}, (1.0, 0.5, 0.0)),
+        ({"num_steps": 2, "sampling_timesteps": [1, 0.8, 0]}, (1.0, 0.8, 0.0)),
+    ],
+)
+def test_pictures_are_drawn_at_the_times_of_the_configuration(
+    settings: dict[str, Any], times: tuple[float, ...]
+) -> None:
+    asked = []
+
+    def sample(config: Config, params: Any, noise: Any, labels: Any, times: Any) -> Any:
+        asked.append(times)
+        return noise
+
+    module = SimpleNamespace(put=lambda tree: tree, get=lambda tree: tree, sample=sample)
+    config = small(**{f"sampling__{key}": value for key, value in settings.items()})
+    _samples(module, config, SimpleNamespace(ema_params=None))
+    assert asked == [times]
+
+
 def test_epochs_give_the_number_of_steps() -> None:
     config = small(training__num_steps=None, training__num_epochs=3)
-    assert num_training_steps(config) == 3 * (1438 // 32)
-    assert num_training_steps(small(training__num_steps=7)) == 7
+    assert num_training_steps(config, 1438) == 3 * (1438 // 32)
+    assert num_training_steps(small(training__num_steps=7), 1438) == 7
 
 
 def test_a_longer_cosine_is_another_run(framework: str, tmp_path: Path) -> None:

@@ -186,6 +186,7 @@ def _draws(arrays: Mapping[str, Array]) -> Draws:
         arrays["draw_r_raw"].reshape(-1),
         arrays["draw_e"],
         arrays["draw_drop_uniform"],
+        np.zeros_like(arrays["draw_drop_uniform"]),  # officially r = t in the first rows
     )
 
 

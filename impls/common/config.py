@@ -183,7 +183,7 @@ class MethodConfig(Section):
     noise_dist: Literal["logit_normal", "uniform"] = "logit_normal"  # law of the times t and r
     P_mean: Real = -0.4  # mean of logit(t)
     P_std: Positive = 1.0  # standard deviation of logit(t)
-    data_proportion: Fraction = 0.75  # share of the batch with r = t: the first rows
+    data_proportion: Fraction = 0.75  # share of the batch with r = t, see equal_rows
     class_dropout_prob: Fraction = 0.1  # chance that a label becomes the null label
     guidance_eq: Guidance = "cfg"  # cfg, or none (also null or empty): v_g = v
     omega: NonNegative = 1.0  # weight of v in v_g; the effective scale is omega / (1 - kappa)
@@ -192,8 +192,12 @@ class MethodConfig(Section):
     t_end: Fraction = 1.0
     norm_p: NonNegative = 1.0  # power of the adaptive weight; 0 is the plain squared error
     norm_eps: Positive = 0.01  # added to the squared error in the weight; the paper's c
-    # The loss is the same in each. sparse: du/dt only where r < t; dense: in every row, as in the
-    # official code; autodiff: the same by torch.func.jvp (in JAX dense and sparse are autodiff too)
+    # Which rows have r = t. first: the first int(B data_proportion), as in the official code;
+    # random: each row with that chance, as in the authors' code for CIFAR-10.
+    equal_rows: Literal["first", "random"] = "first"
+    # The loss is the same in each. sparse: du/dt only where r < t (random rows are dense all the
+    # same); dense: in every row, as in the official code; autodiff: dense by torch.func.jvp (JAX
+    # has no other form than autodiff).
     jvp: Literal["sparse", "dense", "autodiff"] = "sparse"
 
     @model_validator(mode="after")

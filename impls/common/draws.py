@@ -38,6 +38,7 @@ class Stream(IntEnum):
     LATENT = 8  # of a training example, from its mean and deviation
     FLIP = 9  # which training examples are mirrored
     DEVICE = 10  # seeds of generators on a device
+    EQUAL_ROW = 11  # which rows have r = t
 
 
 def generator(seed: int, stream: Stream, *indices: int) -> np.random.Generator:
@@ -90,6 +91,7 @@ def training_draws(config: Config, seed: int, step: int, batch_size: int | None 
         r_raw=time((rows,), seed, Stream.TIME_R, step),
         noise=normal((rows, *image_shape(config.network)), seed, Stream.NOISE, step),
         drop_uniform=uniform((rows,), seed, Stream.LABEL_DROPOUT, step),
+        equal_uniform=uniform((rows,), seed, Stream.EQUAL_ROW, step),
     )
 
 

@@ -24,6 +24,7 @@ class Draws(NamedTuple):
     r_raw: Array  # [batch] float, same law as t_raw
     noise: Array  # [batch, height, width, channel] float, standard normal: e
     drop_uniform: Array  # [batch] float, uniform on [0, 1)
+    equal_uniform: Array  # [batch] float, uniform on [0, 1); used by equal_rows "random"
 
 
 class Loss(NamedTuple):
@@ -40,7 +41,8 @@ class Loss(NamedTuple):
     v_g: Array  # [batch, height, width, channel] float: guided velocity, the tangent of z
     labels_in: Array  # [batch] int32: labels after dropout, num_classes where dropped
     u: Array  # [batch, height, width, channel] float: average velocity
-    du_dt: Array  # [batch, height, width, channel] float: total derivative of u along (v_g, 0, 1)
+    # Total derivative of u along (v_g, 0, 1); method.jvp "sparse": 0 where r = t.
+    du_dt: Array  # [batch, height, width, channel] float
     target: Array  # [batch, height, width, channel] float, without gradient
 
 

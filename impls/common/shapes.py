@@ -25,6 +25,7 @@ def check_step(config: Config, batch: Batch, draws: Draws) -> None:
     _check("r_raw", draws.r_raw, (rows,), "float")
     _check("noise", draws.noise, (rows, *image), "float")
     _check("drop_uniform", draws.drop_uniform, (rows,), "float")
+    _check("equal_uniform", draws.equal_uniform, (rows,), "float")
 
 
 def check_sampling(config: Config, noise: Any, labels: Any, times: Sequence[float]) -> None:

@@ -13,18 +13,19 @@ from impls.common.records import Draws
 
 @functools.partial(jax.jit, static_argnums=0)
 def device_draws(config: Config, step: int) -> Draws:
-    """The draws of training step `step`, made on the device: fast, and this framework's own.
+    """The draws of training step `step`, made on the device: this framework's own.
 
     The laws are those of `impls.common.draws.training_draws`, the numbers are not: they depend on
     the framework and perhaps on its version and device, so runs with them cannot be compared.
     """
     rows, image = config.training.batch_size, image_shape(config.network)
     key = jax.random.fold_in(jax.random.key(config.training.seed), step)
-    t, r, noise, drop = jax.random.split(key, 4)
+    t, r, noise, drop, equal = jax.random.split(key, 5)
     time = jax.random.normal if config.method.noise_dist == "logit_normal" else jax.random.uniform
     return Draws(
         t_raw=time(t, (rows,), "float32"),
         r_raw=time(r, (rows,), "float32"),
         noise=jax.random.normal(noise, (rows, *image), "float32"),
         drop_uniform=jax.random.uniform(drop, (rows,), "float32"),
+        equal_uniform=jax.random.uniform(equal, (rows,), "float32"),
     )

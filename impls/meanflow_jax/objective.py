@@ -19,20 +19,25 @@ from .network import mean_velocity, mean_velocity_jvp
 
 
 def times(config: Config, draws: Draws) -> tuple[jax.Array, jax.Array]:
-    """Later and earlier time of each row, r <= t; the first int(B data_proportion) rows r = t.
+    """Later and earlier time of each row, r <= t, and r = t in a share data_proportion of them.
 
     logit_normal: sigmoid(P_std raw + P_mean);  uniform: raw;  t = max, r = min
+    equal_rows first: r = t in the first int(B data_proportion) rows, as in the official code
+    equal_rows random: r = t where equal_uniform < data_proportion
     """
     method = config.method
     t, r = draws.t_raw, draws.r_raw
     if method.noise_dist == "logit_normal":
         t, r = (jax.nn.sigmoid(raw * method.P_std + method.P_mean) for raw in (t, r))
     t, r = jnp.maximum(t, r), jnp.minimum(t, r)
-    return t, jnp.where(jnp.arange(len(t)) < num_equal_rows(config, len(t)), t, r)
+    equal = jnp.arange(len(t)) < num_equal_rows(config, len(t))
+    if method.equal_rows == "random":
+        equal = draws.equal_uniform < method.data_proportion
+    return t, jnp.where(equal, t, r)
 
 
 def num_equal_rows(config: Config, num_rows: int) -> int:
-    """How many rows, the first ones, have r = t: int(B data_proportion)"""
+    """How many rows, the first ones, have r = t where none is random: int(B data_proportion)"""
     return int(num_rows * config.method.data_proportion)
 
 
@@ -124,7 +129,8 @@ def sparse_velocities(
 
     Where r = t, du/dt is multiplied by t - r = 0, so it is not computed: du_dt is 0 there. And
     v_c = u(z, t, 0, y) is the very u of the loss, without its gradient, unless the label was
-    dropped, where v_g = v whatever v_c is.
+    dropped, where v_g = v whatever v_c is. Shapes are known beforehand, so r = t must hold in the
+    first rows: not for equal_rows random.
 
     Returns:
         v_g, labels_in, u, du_dt
@@ -175,10 +181,12 @@ def adaptive_weight(config: Config, error: jax.Array) -> jax.Array:
 def loss(config: Config, params: Any, batch: Batch, draws: Draws) -> Loss:
     """The MeanFlow loss: mean over the batch of w ||u - u_tgt||^2.
 
+    Rows of r = t that are random (equal_rows) take the dense form, whatever method.jvp says.
+
     Args:
         params: from `load_params` or `init_params`.
         batch: images [batch, height, width, channel], labels [batch].
-        draws: t_raw, r_raw, noise, drop_uniform, see `impls.common.records.Draws`.
+        draws: t_raw, r_raw, noise, drop_uniform, equal_uniform, see `impls.common.records.Draws`.
 
     Raises:
         ValueError: for an array of another shape or kind, naming it.
@@ -186,7 +194,8 @@ def loss(config: Config, params: Any, batch: Batch, draws: Draws) -> Loss:
     check_step(config, batch, draws)
     t, r = times(config, draws)
     z, v = interpolate(batch.images, draws.noise, t)
-    velocities = sparse_velocities if config.method.jvp == "sparse" else dense_velocities
+    sparse = config.method.jvp == "sparse" and config.method.equal_rows == "first"
+    velocities = sparse_velocities if sparse else dense_velocities
     v_g, labels_in, u, du_dt = velocities(config, params, z, v, t, r, batch.labels, draws)
     u_target = target(v_g, du_dt, t, r)
     error = squared_error(u, u_target)

@@ -10,7 +10,7 @@ from impls.common.records import Draws
 
 
 def device_draws(config: Config, step: int) -> Draws:
-    """The draws of training step `step`, made on the device: fast, and this framework's own.
+    """The draws of training step `step`, made on the device: this framework's own.
 
     The laws are those of `impls.common.draws.training_draws`, the numbers are not: they depend on
     the framework and perhaps on its version and device, so runs with them cannot be compared.
@@ -24,4 +24,5 @@ def device_draws(config: Config, step: int) -> Draws:
         r_raw=time((rows,), generator=bits, device=device),
         noise=torch.randn((rows, *image), generator=bits, device=device),
         drop_uniform=torch.rand((rows,), generator=bits, device=device),
+        equal_uniform=torch.rand((rows,), generator=bits, device=device),
     )

@@ -63,6 +63,7 @@ def device_draws_depend_on_every_index(probe: Probe) -> float:
         for name, one, two in zip(Draws._fields, base, other, strict=True):
             wrong[f"{what}: {name}"] = float(_alike(one, two))
     wrong["r as t"] = float(_alike(base.t_raw, base.r_raw))
+    wrong["equal as drop"] = float(_alike(base.drop_uniform, base.equal_uniform))
     wrong["noise as t"] = float(_alike(base.t_raw, base.noise.reshape(-1)[:ROWS]))
     for name, one, two in zip(Draws._fields, base, _drawn(probe, config, 3), strict=True):
         wrong[f"again: {name}"] = float(np.sum(one != two))
@@ -81,13 +82,11 @@ def device_draws_have_their_laws(probe: Probe) -> float:
     for noise_dist in DISTS:
         config = _config(probe.cases[0], noise_dist)
         steps = [_drawn(probe, config, step) for step in range(NUM_STEPS)]
-        t, r, noise, drop = (
-            np.stack(field).astype(np.float64) for field in zip(*steps, strict=True)
-        )
-        law = "normal" if noise_dist == "logit_normal" else "uniform"
-        laws = {"t_raw": law, "r_raw": law, "noise": "normal", "drop_uniform": "uniform"}
+        time = "normal" if noise_dist == "logit_normal" else "uniform"
+        laws = Draws(time, time, "normal", "uniform", "uniform")
         found = {}
-        for values, (name, law) in zip((t, r, noise, drop), laws.items(), strict=True):
+        for name, law, field in zip(Draws._fields, laws, zip(*steps, strict=True), strict=True):
+            values = np.stack(field).astype(np.float64)
             found[name] = values if law == "normal" else _standardised(values)
             for power in (1, 2, 3, 4):
                 error = _moment_error(found[name], power, EVEN_MOMENTS[law])
@@ -96,6 +95,7 @@ def device_draws_have_their_laws(probe: Probe) -> float:
         pairs = {
             "t and r": (found["t_raw"], found["r_raw"]),
             "t and drop": (found["t_raw"], found["drop_uniform"]),
+            "drop and equal": (found["drop_uniform"], found["equal_uniform"]),
             "t and its noise": (found["t_raw"], pixel[..., 0]),
             "neighbours of noise": (pixel[..., 0], pixel[..., 1]),
             "rows of noise": (pixel[:, 1:, 0], pixel[:, :-1, 0]),

@@ -45,7 +45,7 @@ _OBJECTIVE: Reasons = {
         "sparse_velocities: config.method.kappa == 0 -> config.method.kappa != 0",
         "sparse_velocities: config.method.kappa -> config.method.omega",
         "sparse_velocities: 0 -> 1",
-        "loss: config.method.jvp == 'dense' -> config.method.jvp != 'dense'",
+        "loss: config.method.jvp == 'sparse' -> config.method.jvp != 'sparse'",
     ),
     SUM: (
         "squared_error: (1, 2, 3) -> (2, 1, 3)",

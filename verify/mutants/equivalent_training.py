@@ -134,9 +134,10 @@ TRAINING: dict[tuple[str, str], list[Reasons]] = {
     ("jax", "draws.py"): [
         {
             OTHER_NUMBERS: (
-                "device_draws: (t, r, noise, drop) -> (r, t, noise, drop)",
-                "device_draws: (t, r, noise, drop) -> (t, noise, r, drop)",
-                "device_draws: (t, r, noise, drop) -> (t, r, drop, noise)",
+                "device_draws: (t, r, noise, drop, equal) -> (r, t, noise, drop, equal)",
+                "device_draws: (t, r, noise, drop, equal) -> (t, noise, r, drop, equal)",
+                "device_draws: (t, r, noise, drop, equal) -> (t, r, drop, noise, equal)",
+                "device_draws: (t, r, noise, drop, equal) -> (t, r, noise, equal, drop)",
             ),
         },
     ],

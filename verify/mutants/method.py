@@ -85,8 +85,8 @@ TIMES = (
     ),
     _objective(
         "r = t in the last rows",
-        "np.arange(len(t)) < num_equal",
-        "np.arange(len(t)) >= len(t) - num_equal",
+        "np.arange(len(t)) < int(",
+        "np.arange(len(t))[::-1] < int(",
         "first_rows_have_equal_times official_times_match",
     ),
     _objective(
@@ -94,6 +94,18 @@ TIMES = (
         "int(len(t) * method.data_proportion)",
         "-int(-len(t) * method.data_proportion // 1)",
         "first_rows_have_equal_times",
+    ),
+    _objective(
+        "a random row has r = t at data_proportion too",
+        "draws.equal_uniform < method",
+        "draws.equal_uniform <= method",
+        "random_rows_have_equal_times",
+    ),
+    _objective(
+        "random rows are the first ones",
+        'if method.equal_rows == "random":',
+        'if method.equal_rows == "by chance":',
+        "random_rows_have_equal_times loss_with_random_rows_matches",
     ),
     _objective(
         "uniform times are squashed too",

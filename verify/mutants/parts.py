@@ -37,6 +37,12 @@ DRAWS = (
         "draws_are_the_recorded_ones",
     ),
     _draws(
+        "random rows of r = t are those without a label",
+        "uniform((rows,), seed, Stream.EQUAL_ROW, step)",
+        "uniform((rows,), seed, Stream.LABEL_DROPOUT, step)",
+        "draws_are_the_recorded_ones",
+    ),
+    _draws(
         "every step draws the same numbers",
         "spawn_key=(int(stream), *indices)",
         "spawn_key=(int(stream),)",

@@ -143,6 +143,13 @@ DEVICE_DRAWS = (
         "device_draws_depend_on_every_index device_draws_have_their_laws",
     ),
     _device_draws(
+        "the device draws the same rows of r = t at every step",
+        "equal_uniform=torch.rand((rows,), generator=bits, device=device)",
+        "equal_uniform=torch.rand("
+        "(rows,), generator=torch.Generator(device).manual_seed(config.training.seed))",
+        "device_draws_depend_on_every_index",
+    ),
+    _device_draws(
         "the draws of the device are in half precision",
         "r_raw=time((rows,), generator=bits, device=device)",
         "r_raw=time((rows,), generator=bits, device=device).half()",

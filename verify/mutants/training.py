@@ -180,6 +180,14 @@ SPARSE = (
     _in(
         "objective.py",
         TORCH,
+        "random rows take the sparse step",
+        'config.method.jvp == "sparse" and config.method.equal_rows == "first"',
+        'config.method.jvp == "sparse"',
+        "loss_with_random_rows_matches gradient_with_random_rows_matches",
+    ),
+    _in(
+        "objective.py",
+        TORCH,
         "the dense form takes labels before dropout",
         "u, du_dt = mean_velocity_jvp(config, params, z, r, t, labels_in, v_g)\n    return",
         "u, du_dt = mean_velocity_jvp(config, params, z, r, t, labels, v_g)\n    return",
