@@ -19,7 +19,6 @@ SQUARE = "the square of a difference has no sign"
 STOPPED = "the target passes no gradient anyway; stopping here saves the work"
 MORE_WORK = "the other form gives the same numbers, with more work or less"
 UNUSED = "du/dt where r = t, which the target multiplies by zero"
-NO_GRADIENT = "no gradient arrives there: velocities are stopped and tangents have none"
 ANNOTATION = "an annotation, which nothing reads"
 UNIT = "the tangents of t and h are one"
 SQUARE_IMAGES = "height and width are the same"
@@ -45,7 +44,6 @@ _OBJECTIVE: Reasons = {
         "sparse_velocities: config.method.kappa == 0 -> config.method.kappa != 0",
         "sparse_velocities: config.method.kappa -> config.method.omega",
         "sparse_velocities: 0 -> 1",
-        "loss: config.method.jvp == 'sparse' -> config.method.jvp != 'sparse'",
     ),
     SUM: (
         "squared_error: (1, 2, 3) -> (2, 1, 3)",
@@ -240,6 +238,7 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
                 "sparse_velocities: jnp.zeros_like -> jnp.ones_like",
                 "sparse_velocities: jnp.zeros_like -> jnp.ones_like (3)",
             ),
+            MORE_WORK: ("loss: config.method.jvp == 'sparse' -> config.method.jvp != 'sparse'",),
             CLIP: ("target: jnp.clip(t - r, 0, 1) -> jnp.clip(0, t - r, 1)",),
         },
     ],
@@ -259,12 +258,6 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
             UNUSED: (
                 "sparse_velocities: torch.zeros_like -> torch.ones_like",
                 "sparse_velocities: torch.zeros_like -> torch.ones_like (3)",
-            ),
-            NO_GRADIENT: (
-                (
-                    "target: (v_g - _image_axes(torch.clip(t - r, 0, 1)) * du_dt).detach()"
-                    " -> v_g - _image_axes(torch.clip(t - r, 0, 1)) * du_dt"
-                ),
             ),
             EXPORTED: (
                 "loss_and_gradient: tensor.detach() -> tensor",

@@ -239,7 +239,7 @@ LOSS = (
 # s w(s) has the derivative w (1 - norm_p s / (s + norm_eps)) where the weight is not held.
 UNHELD = "out.weight * (1 - config.method.norm_p * out.squared_error / (out.squared_error + "
 GRADIENT = (
-    Mutant(  # in PyTorch no gradient passes through the tangent to begin with
+    Mutant(  # through the tangents that PyTorch's text writes out none passes to begin with
         "the target passes gradient",
         "impls/meanflow_jax",
         "objective.py",
