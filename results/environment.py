@@ -15,7 +15,9 @@ LIBRARIES = ("numpy", "scipy", "jax", "jaxlib", "flax", "optax", "torch")
 
 def environment() -> dict[str, Any]:
     """Commit, dirty flag, machine and library versions; a library that is absent is left out."""
-    commit, dirty = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
+    # What a run records itself makes no number another.
+    written = (":(exclude)results/records", ":(exclude)results/figures")
+    commit, dirty = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--", ".", *written)
     return {
         "commit": commit or "unknown",
         "dirty": bool(dirty) or commit is None,
