@@ -117,7 +117,7 @@ def bench(session: nox.Session) -> None:
     run = partial(session.run, "meanflow", "bench")
     for framework in IMPLEMENTATIONS:
         about = ("--framework", framework, "--record", "results/records")
-        run("jvp-overhead", *about, *(options if framework == "jax" else ()))
+        run("jvp-overhead", *about, "--rounds", "5", *(options if framework == "jax" else ()))
         run("throughput", "sampling", *about, "--rounds", "5", "--batch-sizes", "64")
         if full:
             run("jvp-overhead", *about, "--model.cls=DiT_B_4", "--rounds", "5")

@@ -52,36 +52,63 @@ COLUMNS = {
     "PyTorch compiled": ("impls.meanflow_torch", "always"),
 }
 BENCHED = {"model": "DiT_S_4", "batch_size": 32}
+XLA = "FLOPs (XLA)"
+# A form of the step -> where there is no such thing.
+ABSENT = {"autodiff": ("JAX", "PyTorch compiled", XLA), "official": ("PyTorch", "PyTorch compiled")}
+# Quantity -> what it is of, how a reader would say it, and what it is multiplied by.
+RATES = {
+    "images_per_second": ("DiT_S_4 batch 64", "training, images a second, batch 64", 1),
+    "utilization_ratio": ("DiT_S_4 batch 64", "… % of the FLOPs a second of a matrix product", 100),
+    "peak_bytes": ("DiT_S_4 batch 64", "… peak memory, GB", 1e-9),
+    "samples_per_second": ("1 step", "sampling in one step, images a second", 1),
+}
 
 
 def jvp_overhead(records: list[Record]) -> str:
     """Time and FLOPs of a step over those of another, on CPUs: the newest record of each."""
     newest: dict[tuple[str, ...], Record] = {}
-    for record in records:
+    for record in _on_cpu(records):
         settings = record.settings
-        alike = all(settings.get(name) == value for name, value in BENCHED.items())
-        if alike and record.machine.get("device") == "cpu":
-            key = record.subject, str(settings["compile"]), record.what, str(settings["of"])
+        if all(settings.get(name) == value for name, value in BENCHED.items()):
+            key = record.subject, str(settings.get("compile")), record.what, str(settings["of"])
             newest[key] = record
     lines = [
-        "| one step of DiT_S_4, batch 32 | " + " | ".join(COLUMNS) + " | FLOPs (XLA) |",
+        f"| one step of DiT_S_4, batch 32 | {' | '.join(COLUMNS)} | {XLA} |",
         "|-|" + "-|" * (len(COLUMNS) + 1),
     ]
     for of, name in RATIOS.items():
-        times = [
-            _estimate(newest.get((*column, "bench/step_time_ratio", of)), 2)
-            for column in COLUMNS.values()
-        ]
-        flops = newest.get((*COLUMNS["JAX"], "bench/step_flops_ratio", of))
-        lines.append(f"| {name} | {' | '.join(times)} | {_estimate(flops, 3)} |")
+        cells = {
+            title: _estimate(newest.get((*column, "bench/step_time_ratio", of)), 2)
+            for title, column in COLUMNS.items()
+        }
+        cells[XLA] = _estimate(newest.get((*COLUMNS["JAX"], "bench/step_flops_ratio", of)), 3)
+        for form, titles in ABSENT.items():
+            cells |= dict.fromkeys(titles if form in of.split() else (), "")
+        lines.append(f"| {name} | {' | '.join(cells.values())} |")
     return "\n".join(lines) + "\n"
 
 
-def _estimate(record: Record | None, places: int) -> str:
+def throughput(records: list[Record]) -> str:
+    """Images per second of DiT_S_4 in training and sampling, on CPUs: the newest record of each."""
+    newest = {(r.subject, r.what, r.settings["of"]): r for r in _on_cpu(records)}
+    lines = [f"| DiT_S_4 | {' | '.join(NAMES.values())} |", "|-|" + "-|" * len(NAMES)]
+    for quantity, (of, name, scale) in RATES.items():
+        found = [newest.get((subject, f"bench/{quantity}", of)) for subject in NAMES]
+        places = 0 if scale == 100 else 1
+        cells = " | ".join(_estimate(record, places, scale) for record in found)
+        lines.append(f"| {name} | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
+def _on_cpu(records: list[Record]) -> list[Record]:
+    return [r for r in records if r.what.startswith("bench/") and r.machine["device"] == "cpu"]
+
+
+def _estimate(record: Record | None, places: int, scale: float = 1) -> str:
     if record is None or record.value is None:
         return "not measured"
-    bounds = [f"{bound:.{places}f}" for bound in record.interval or ()]
-    return f"{record.value:.{places}f}" + (f" ({' to '.join(bounds)})" if bounds else "")
+    bounds = [f"{bound * scale:.{places}f}" for bound in record.interval or ()]
+    return f"{record.value * scale:.{places}f}" + (f" ({' to '.join(bounds)})" if bounds else "")
 
 
 def _minutes(run: dict[str, Record]) -> str:
@@ -92,6 +119,7 @@ def _minutes(run: dict[str, Record]) -> str:
 ALL: dict[str, Callable[[list[Record]], str]] = {
     "digits": digits,
     "jvp_overhead": jvp_overhead,
+    "throughput": throughput,
 }
 
 

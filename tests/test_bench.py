@@ -15,7 +15,7 @@ from bench.forms import FLOW_MATCHING, FORMS, configuration, forms
 from bench.timer import interleave, ratio, seconds
 from impls.cli import main
 from results.schema import read
-from results.tables import jvp_overhead
+from results.tables import jvp_overhead, throughput
 
 SMALL = ["--config=digits", "--model.cls=DiT", "--model.depth=1", "--training.batch-size=4"]
 
@@ -139,5 +139,6 @@ def test_the_official_step_is_for_jax(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_a_table_says_what_was_not_measured() -> None:
-    lines = jvp_overhead([]).splitlines()
-    assert all(line.count("not measured") == 4 for line in lines[2:])
+    lines = jvp_overhead([]).splitlines()[2:]
+    assert [line.count("not measured") for line in lines] == [4, 4, 1, 4, 1, 2]
+    assert all(line.count("not measured") == 2 for line in throughput([]).splitlines()[2:])

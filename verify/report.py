@@ -62,7 +62,7 @@ def _table(outcomes: list[Outcome], subjects: list[str], report: Report) -> Tabl
     for family, members in groupby(outcomes, key=lambda outcome: outcome.family):
         rows = list(members)
         seconds = report.seconds[family]
-        title = f"{family}  {_counts(rows)}, {seconds:.{1 if seconds < 10 else 0}f} s"
+        title = f"{family}  {_counts(rows)}, {seconds:.0f} s"
         table.add_row(Text(title, style="bold"))
         for name in dict.fromkeys(outcome.check for outcome in rows):
             table.add_row(
