@@ -30,7 +30,9 @@ def print_report(found: Measured, console: Console) -> None:
 def _jvp_overhead(found: Measured, console: Console) -> None:
     config = found.quantities[0].config
     console.print(f"{config.model.cls}, batch {config.training.batch_size}, times are medians")
-    table = _table("step", "seconds", f"/ {FLOW_MATCHING}", "GFLOPs", "ratio", "peak MB", "compile")
+    moved = ["GB"] if found.value("step_bytes_accessed", FLOW_MATCHING) else []
+    over = f"/ {FLOW_MATCHING}"
+    table = _table("step", "seconds", over, "GFLOPs", "ratio", *moved, "peak MB", "compile")
     for form in found.times:
         over, flops_ratio = "1", "1"
         if form != FLOW_MATCHING:
@@ -43,6 +45,7 @@ def _jvp_overhead(found: Measured, console: Console) -> None:
             over,
             _number(found.value("step_flops", form), 1e-9, 1),
             flops_ratio,
+            *(_number(found.value("step_bytes_accessed", form), 1e-9, 1) for _ in moved),
             _number(found.value("peak_bytes", form), 1e-6, 0),
             _number(found.value("compile_seconds", form), 1, 0) + " s",
         )

@@ -11,6 +11,7 @@ from bench.forms import configuration
 from bench.measurement import Measured, Quantity, Settings
 from bench.timer import Estimate, interleave, seconds
 from impls.common.draws import sampling_noise
+from impls.common.solver import even_times
 
 NUM_STEPS = (1, 2, 3, 4)
 
@@ -31,7 +32,7 @@ def sampling(
     inputs = subject.put((sampling_noise(config, 0, range(num_rows)), labels))
 
     def sampler(num_steps: int) -> Callable[[], Any]:
-        times = [1 - step / num_steps for step in range(num_steps + 1)]
+        times = even_times(num_steps)
         return lambda: subject.sync(subject.sample(config, params, *inputs, times))
 
     report(f"timing 1 to {NUM_STEPS[-1]} steps in {num_rounds} rounds")
