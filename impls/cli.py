@@ -252,7 +252,10 @@ def evaluate(
 @app.command(name="convert")
 def convert(
     *,
-    checkpoint: Path,
+    checkpoint: Path | None = None,
+    from_official: Path | None = None,
+    config: str = "mf_b4",
+    override: Annotated[UseAppendAction[tuple[str, ...]], arg(name="set")] = (),
     framework: Literal["jax", "torch"] | None = None,
     output: Path | None = None,
     safetensors: Path | None = None,
@@ -262,6 +265,9 @@ def convert(
 
     Args:
         checkpoint: a run's folder, or that of one of its checkpoints.
+        from_official: instead of it a checkpoint of the authors' code, or a folder that holds one.
+        config: of the official checkpoint: a preset's name or a YAML file.
+        override: SECTION.KEY=VALUE, laid over that configuration; may be repeated.
         framework: whose checkpoint to write.
         output: folder of a run to write it to, which can be resumed there.
         safetensors: file to write plain weights to, under the names of facebookresearch/DiT.
@@ -269,14 +275,22 @@ def convert(
     """
     from impls import convert as converting
     from impls.common import checkpoints
+    from impls.common.config_files import load_config
 
     if (framework is None) != (output is None):
         raise UserError("--framework and --output belong together: give both, or --safetensors")
-    if output is None and safetensors is None:
+    if (checkpoint is None) == (from_official is None):
+        raise UserError("give either --checkpoint or --from-official")
+    if output is None and (safetensors is None or from_official is not None):
         raise UserError("nothing to write: give --framework and --output, or --safetensors")
-    found = checkpoints.find(checkpoint)
-    if framework is not None and output is not None:
-        print(f"wrote {converting.convert(found, framework, output).path}")
+    if checkpoint is not None:
+        found = checkpoints.find(checkpoint)
+        if framework is not None and output is not None:
+            print(f"wrote {converting.convert(found, framework, output).path}")
+    elif from_official is not None and framework is not None and output is not None:
+        loaded = load_config(config, dict(map(_assignment, override)))
+        found = converting.import_official(from_official, loaded, framework, output)
+        print(f"wrote {found.path}")
     if safetensors is not None:
         converting.write_safetensors(found, weights, safetensors)
         print(f"wrote {safetensors}")

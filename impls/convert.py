@@ -15,6 +15,7 @@ from impls.common.checkpoints import Checkpoint, CheckpointError
 from impls.common.config import Config
 from impls.common.config_files import effective_yaml
 from impls.common.errors import UserError
+from impls.common.official import load_official
 from impls.common.records import CanonicalState
 
 Parameters = dict[str, NDArray[Any]]
@@ -69,8 +70,7 @@ def convert(checkpoint: Checkpoint, framework: str, output: Path) -> Checkpoint:
     Raises:
         CheckpointError: when the output holds a run already, or cannot be written.
     """
-    if checkpoints.newest(output) is not None:
-        raise CheckpointError(f"{output} holds checkpoints already: give another --output")
+    _check_unused(output)
     config, module = checkpoint.config, implementation(framework)
     state = module.load_state(config, canonical_state(checkpoint))
     path = checkpoints.write(
@@ -78,6 +78,34 @@ def convert(checkpoint: Checkpoint, framework: str, output: Path) -> Checkpoint:
         lambda path: module.save_checkpoint(path, state),
     )  # fmt: skip
     return checkpoints.find(path)
+
+
+def import_official(path: Path, config: Config, framework: str, output: Path) -> Checkpoint:
+    """Write a checkpoint of the authors' code for a framework: every bit of it.
+
+    Args:
+        path: the folder checkpoint_<step>, one that holds it, or its msgpack file.
+        config: what to go on with; its network is that of the checkpoint.
+        output: folder of a run, which can be resumed there.
+
+    Raises:
+        UserError: for a file that is no official checkpoint or of another network, or when the
+            output holds a run already, or cannot be written.
+    """
+    _check_unused(output)
+    if config.training.ema_more:
+        raise UserError("an official checkpoint has one average: leave training.ema_more empty")
+    found, module = load_official(path, config), implementation(framework)
+    state = module.load_state(config, found)
+    written = checkpoints.write(
+        output, framework, found.step, config, lambda path: module.save_checkpoint(path, state)
+    )
+    return checkpoints.find(written)
+
+
+def _check_unused(output: Path) -> None:
+    if checkpoints.newest(output) is not None:
+        raise CheckpointError(f"{output} holds checkpoints already: give another --output")
 
 
 def chosen_weights(checkpoint: Checkpoint, which: str) -> Parameters:
