@@ -22,7 +22,8 @@ def compile_with_cost(
 ) -> tuple[Callable[..., Any], Cost]:
     """The step of `compile_step`, ready to be called with arguments of these shapes, and its cost.
 
-    Everything is counted by XLA: elementwise operations too, and no loop runs more than once.
+    Everything is counted by XLA: elementwise operations too, and the body of a loop once, so with
+    num_microbatches the FLOPs are those of one part.
     """
     begin = time.perf_counter()
     compiled = jax.jit(compile_step(config), donate_argnums=0).lower(state, batch, draws).compile()
