@@ -16,7 +16,7 @@ SPARSE = "unguided sparse"
 
 def attention(
     subject: Any,
-    source: str,
+    source: str | None,
     overrides: dict[str, Any],
     num_rounds: int,
     report: Callable[[str], None],

@@ -15,7 +15,7 @@ def measure(
     names: Sequence[Name],
     subject: Any,
     framework: str,
-    source: str,
+    source: str | None,
     overrides: dict[str, Any],
     num_rounds: int,
     against: str | None,

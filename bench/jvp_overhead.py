@@ -19,7 +19,7 @@ PAPER = 1.16  # MeanFlow / flow matching without guidance, B/4 on TPU v4-8: arXi
 
 def jvp_overhead(
     subject: Any,
-    source: str,
+    source: str | None,
     overrides: dict[str, Any],
     num_rounds: int,
     report: Callable[[str], None],

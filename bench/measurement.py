@@ -95,11 +95,7 @@ def write_json(found: Sequence[Measured], path: Path) -> None:
                     "params": None,
                     "param": None,
                     "extra_info": {
-                        q.what: q.estimate._asdict()
-                        if isinstance(q.estimate, Estimate)
-                        else q.estimate
-                        for q in bench.quantities
-                        if q.of == name
+                        q.what: plain(q.estimate) for q in bench.quantities if q.of == name
                     },
                     "options": {
                         "disable_gc": False,

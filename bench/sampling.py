@@ -18,7 +18,7 @@ NUM_STEPS = (1, 2, 3, 4)
 
 def sampling(
     subject: Any,
-    source: str,
+    source: str | None,
     overrides: dict[str, Any],
     num_rounds: int,
     report: Callable[[str], None],

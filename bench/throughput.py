@@ -16,7 +16,7 @@ PRODUCTS = 4  # of each round's several products the machine's best counts
 
 def throughput(
     subject: Any,
-    source: str,
+    source: str | None,
     overrides: dict[str, Any],
     num_rounds: int,
     report: Callable[[str], None],

@@ -304,7 +304,7 @@ def bench(
     *,
     framework: Literal["jax", "torch"],
     device: str = "auto",
-    config: str = "mf_b4",
+    config: str | None = None,
     rounds: int = 7,
     against: str | None = None,
     forms: tuple[str, ...] = (),
@@ -316,14 +316,14 @@ def bench(
 ) -> int:
     """Measure what the JVP costs, throughput, sampling, or the overhead by number of tokens.
 
-    A small network (DiT_S_4) and batch (32) unless told otherwise. Any key of the configuration is
-    an option too: --model.cls DiT_B_4 --training.batch-size 64 --training.compile always.
+    A small network (DiT_S_4) and batch (32) of mf_b4 where no --config is given. Any key of the
+    configuration is an option too: --model.cls DiT_B_4 --training.batch-size 64.
 
     Args:
         names: jvp-overhead, throughput, sampling, attention; one or more.
         framework: jax or torch.
         device: auto (a GPU or TPU where there is one), cpu, cuda, …
-        config: a preset's name or a YAML file.
+        config: a preset's name or a YAML file, which then says network and batch.
         rounds: times that each step is made, in turns with the others.
         against: official=PATH times the authors' step of a checkout too (jvp-overhead, jax).
         forms: of jvp-overhead, such as "unguided sparse"; all of them by default.

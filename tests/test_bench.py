@@ -55,6 +55,8 @@ def test_flow_matching_has_no_jvp_and_no_guidance() -> None:
     assert method.data_proportion == 1
     assert method.guidance_eq == "none"
     assert configuration("mf_b4", {}, "guided sparse").method.kappa > 0
+    assert configuration(None, {}).model.cls == "DiT_S_4"
+    assert configuration("digits", {}).training.batch_size == 128
     assert set(forms("torch")) == set(FORMS)
     assert forms("jax", ["guided dense"]) == (FLOW_MATCHING, "guided dense")
 
