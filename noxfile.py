@@ -24,7 +24,7 @@ def install(session: nox.Session, *extras: str) -> None:
 @nox.session
 def verify(session: nox.Session) -> None:
     """Check both implementations against the reference, the official numbers and each other."""
-    install(session, "jax", "torch")
+    install(session, "jax", "torch", "fid", "vae")
     session.run("meanflow", "verify", *session.posargs)
 
 
@@ -45,14 +45,14 @@ def verify_torch(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """The test suite; `nox -s tests -- --slow` adds the slow ones."""
-    install(session, "jax", "torch", "dev")
+    install(session, "jax", "torch", "fid", "vae", "dev")
     session.run("pytest", *session.posargs)
 
 
 @nox.session(default=False)
 def slips(session: nox.Session) -> None:
     """Every small slip in both implementations must turn a check red: most of an hour."""
-    install(session, "jax", "torch", "dev")
+    install(session, "jax", "torch", "fid", "vae", "dev")
     options = session.posargs or ["-s"]
     session.run(
         "pytest", "--slow", "--exhaustive", "tests/test_verify_catches_any_slip.py", *options

@@ -26,7 +26,7 @@ OFFICIAL_STEP = "bench/official.py"
 MAKES_RANDOM_NUMBERS = ("impls/common/draws.py", *DEVICE_DRAWS, GOLDEN_WRITER, OFFICIAL_STEP)
 # The default subjects of the command line, those whose copies mutants are planted in, and those
 # whose records tables show under a shorter name.
-NAMES_SUBJECTS = ("impls/cli.py", "verify/mutants/plant.py", "results/tables.py")
+NAMES_SUBJECTS = ("impls/cli/verify.py", "verify/mutants/plant.py", "results/tables.py")
 RUNS_WHEN_IMPORTED = ("__main__.py",)
 
 # folder, what nothing in it may import
@@ -245,7 +245,7 @@ def test_an_implementation_loads_its_own_framework_alone(framework: str, others:
 
 
 @pytest.mark.parametrize(
-    "folders", [("impls/common", "impls/protocol.py", "impls/cli.py"), ("reference",), ("results",)]
+    "folders", [("impls/common", "impls/protocol.py", "impls/cli"), ("reference",), ("results",)]
 )
 def test_what_is_shared_loads_no_framework(folders: tuple[str, ...]) -> None:
     assert not loaded_after(modules_of(*folders)) & {*JAX, *TORCH}

@@ -22,7 +22,10 @@ JAX, TORCH = "impls/meanflow_jax", "impls/meanflow_torch"
 FILES = sorted(path.name for path in (ROOT / JAX).glob("*.py"))
 
 # file -> why only the PyTorch text has it
-FILES_ONLY_IN_TORCH = {"tangent.py": "jax.jvp derives what is written out there"}
+FILES_ONLY_IN_TORCH = {
+    "tangent.py": "jax.jvp derives what is written out there",
+    "torchvision_operators.py": "JAX needs no torchvision",
+}
 # (file, name) -> why only the PyTorch text has it
 ONLY_IN_TORCH = {
     ("network.py", "LabelEmbedder"): "flax has nn.Embed, under the same canonical name",

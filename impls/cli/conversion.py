@@ -1,0 +1,87 @@
+"""`meanflow convert` and `meanflow prepare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+
+from impls.cli.options import Override, app, assignment, check_count
+from impls.common.errors import UserError
+
+
+@app.command(name="convert")
+def convert(
+    *,
+    checkpoint: Path | None = None,
+    from_official: Path | None = None,
+    config: str = "mf_b4",
+    override: Override = (),
+    framework: Literal["jax", "torch"] | None = None,
+    output: Path | None = None,
+    safetensors: Path | None = None,
+    weights: str = "ema",
+) -> int:
+    """Carry a checkpoint to the other framework, bit for bit, or write its plain weights.
+
+    Args:
+        checkpoint: a run's folder, or that of one of its checkpoints.
+        from_official: instead of it a checkpoint of the authors' code, or a folder that holds one.
+        config: of the official checkpoint: a preset's name or a YAML file.
+        override: SECTION.KEY=VALUE, laid over that configuration; may be repeated.
+        framework: whose checkpoint to write.
+        output: folder of a run to write it to, which can be resumed there.
+        safetensors: file to write plain weights to, under the names of facebookresearch/DiT.
+        weights: of that file: ema, params (no average), or the decay of an average that was kept.
+    """
+    from impls import convert as converting
+    from impls.common import checkpoints
+    from impls.common.config_files import load_config
+
+    if (framework is None) != (output is None):
+        raise UserError("--framework and --output belong together: give both, or --safetensors")
+    if (checkpoint is None) == (from_official is None):
+        raise UserError("give either --checkpoint or --from-official")
+    if output is None and (safetensors is None or from_official is not None):
+        raise UserError("nothing to write: give --framework and --output, or --safetensors")
+    if checkpoint is not None:
+        found = checkpoints.find(checkpoint)
+        if framework is not None and output is not None:
+            print(f"wrote {converting.convert(found, framework, output).path}")
+    elif from_official is not None and framework is not None and output is not None:
+        loaded = load_config(config, dict(map(assignment, override)))
+        found = converting.import_official(from_official, loaded, framework, output)
+        print(f"wrote {found.path}")
+    if safetensors is not None:
+        converting.write_safetensors(found, weights, safetensors)
+        print(f"wrote {safetensors}")
+    return 0
+
+
+@app.command(name="prepare")
+def prepare(
+    action: Positional[Literal["pack"]],
+    /,
+    *,
+    input: Path,  # noqa: A002  the name of the option
+    output: Path,
+    shard_size: int = 8192,
+    half: bool = False,
+) -> int:
+    """Pack latents, one .pt file each, into memory-mapped shards, which are read much faster.
+
+    Args:
+        action: pack.
+        input: folder of .pt files, or with them in its folder train.
+        output: folder to write the shards to; a packing that was stopped goes on.
+        shard_size: latents in each shard.
+        half: store float16, which halves the size and rounds.
+    """
+    from impls.prepare import pack
+
+    del action  # the only one there is
+    check_count("--shard-size", shard_size)
+    packed = pack(input, output, shard_size, half=half)
+    print(f"packed {sum(packed.counts)} latents into {len(packed.counts)} shards in {output}")
+    return 0
