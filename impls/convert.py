@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from impls.common.config_files import effective_yaml
 from impls.common.errors import UserError
 from impls.common.official import load_official
 from impls.common.records import CanonicalState
+from impls.common.torch_weights import load_torch
 
 Parameters = dict[str, NDArray[Any]]
 
@@ -92,10 +94,32 @@ def import_official(path: Path, config: Config, framework: str, output: Path) ->
         UserError: for a file that is no official checkpoint or of another network, or when the
             output holds a run already, or cannot be written.
     """
+    return _import(lambda: load_official(path, config), config, framework, output)
+
+
+def import_torch(
+    file: Path, config: Config, framework: str, output: Path, rename: Sequence[tuple[str, str]] = ()
+) -> Checkpoint:
+    """Write a checkpoint of a PyTorch port for a framework, as `impls.common.torch_weights` reads.
+
+    Args:
+        output: folder of a run; there training can go on with a fresh optimizer.
+
+    Raises:
+        UserError: for a file that is none or of another network, or when the output holds a run
+            already, or cannot be written.
+    """
+    return _import(lambda: load_torch(file, config, rename), config, framework, output)
+
+
+def _import(
+    load: Callable[[], CanonicalState], config: Config, framework: str, output: Path
+) -> Checkpoint:
+    """Write what was made elsewhere as the checkpoint of a run."""
     _check_unused(output)
     if config.training.ema_more:
-        raise UserError("an official checkpoint has one average: leave training.ema_more empty")
-    found, module = load_official(path, config), implementation(framework)
+        raise UserError("such a checkpoint has one average: leave training.ema_more empty")
+    module, found = implementation(framework), load()
     state = module.load_state(config, found)
     written = checkpoints.write(
         output, framework, found.step, config, lambda path: module.save_checkpoint(path, state)

@@ -1,7 +1,9 @@
 """Checkpoints that the authors' code wrote, read without JAX.
 
 Their saver makes a folder checkpoint_<step> with a msgpack file `checkpoint`: step, params,
-ema_params and the state of optax.adamw, arrays in flax's own extension type.
+ema_params and the state of optax.adamw, arrays in flax's own extension type. Later versions of
+flax and Orbax write a folder in OCDBT format instead, which Orbax reads. A file of flax with
+parameters alone will do as well: the average is then the parameters, the optimizer starts anew.
 """
 
 from __future__ import annotations
@@ -17,8 +19,10 @@ from numpy.typing import NDArray
 
 from impls.common import weights
 from impls.common.config import SIZES, Config
+from impls.common.downloads import not_the_file
 from impls.common.errors import UserError
 from impls.common.records import CanonicalState
+from impls.ocdbt import MANIFEST, read_ocdbt
 
 Parameters = dict[str, NDArray[Any]]
 ARRAY, SCALAR = 1, 3  # flax.serialization's numbers for an array and for one NumPy number
@@ -31,22 +35,20 @@ class OfficialError(UserError):
 
 
 def find_official(path: Path) -> Path:
-    """The msgpack file at a path: the file, its folder, a parent of such folders or one above.
+    """What to read at a path: a msgpack file, or a folder in OCDBT format.
+
+    The path is that, or its folder, or a parent of such folders, or one above; the last step wins.
 
     Raises:
         OfficialError: when there is none.
     """
     if path.is_file():
         return path
-    for pattern in (FILE, f"checkpoint_*/{FILE}", f"*/checkpoint_*/{FILE}", f"*/{FILE}"):
-        found = [file for file in path.glob(pattern) if file.is_file()]
+    for above in ("", "checkpoint_*/", "*/checkpoint_*/", "*/"):
+        found = [file for file in path.glob(f"{above}{FILE}") if file.is_file()]
+        found += [file.parent for file in path.glob(f"{above}{MANIFEST}")]
         if found:
-            return max(found, key=lambda file: _step_of(file.parent))
-    if any(path.rglob("manifest.ocdbt")):
-        raise OfficialError(
-            f"{path} is in Orbax's later OCDBT format, which is not read yet:"
-            " save it with use_ocdbt=False"
-        )
+            return max(found, key=_step_of)
     raise OfficialError(
         f"there is no official checkpoint at {path}: give the folder checkpoint_<step>, or its"
         " parent"
@@ -62,20 +64,25 @@ def load_official(path: Path, config: Config) -> CanonicalState:
 
     Raises:
         OfficialError: for a file that is none, or a network of another size, naming the tensor.
+        UserError: for a folder in OCDBT format where Orbax is not installed or fails.
     """
-    file = find_official(path)
-    tree = _read(file)
-    missing = [key for key in ("step", *UNPACKED, "opt_state") if key not in tree]
-    if missing:
-        raise OfficialError(f"{file} has no {missing[0]}: it is no checkpoint of their train.py")
+    found = find_official(path)
+    tree = _read(found) if found.is_file() else read_ocdbt(found)
+    if "net" in tree:
+        tree = {"params": tree}
+    given = [tree[key] for key in UNPACKED if key in tree]
+    if not given:
+        raise OfficialError(f"{found} has no params: it is no checkpoint of their train.py")
+    params, ema_params = (_canonical(found, config, tree.get(key, given[0])) for key in UNPACKED)
+    if "opt_state" not in tree:
+        zeros = weights.zeros(config.network)
+        return CanonicalState(0, params, ema_params, (), 0, zeros, zeros)
     adam = _adam(tree["opt_state"])
     if adam is None:
-        raise OfficialError(f"{file} has no moments of Adam in its opt_state")
-    trees = (*(tree[key] for key in UNPACKED), adam["mu"], adam["nu"])
-    params, ema_params, first, second = (_canonical(file, config, part) for part in trees)
-    return CanonicalState(
-        int(tree["step"]), params, ema_params, (), int(adam["count"]), first, second
-    )
+        raise OfficialError(f"{found} has no moments of Adam in its opt_state")
+    first, second = (_canonical(found, config, adam[key]) for key in ("mu", "nu"))
+    counts = int(tree.get("step", 0)), int(adam["count"])
+    return CanonicalState(counts[0], params, ema_params, (), counts[1], first, second)
 
 
 def likely_size(official: Mapping[str, NDArray[Any]]) -> str | None:
@@ -119,12 +126,15 @@ def _adam(opt_state: Any) -> Any:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
+        what = not_the_file(file)
         tree = msgpack.unpackb(file.read_bytes(), ext_hook=_array, strict_map_key=False)
     except OSError as error:
         raise OfficialError(f"cannot read {file}: {error.strerror}") from error
     except Exception as error:  # msgpack and NumPy raise many kinds
         raise OfficialError(
-            f"{file} is no whole msgpack file: was it downloaded to its end?"
+            f"{file} is {what}"
+            if what
+            else f"{file} is no whole msgpack file: was it downloaded to its end?"
         ) from error
     if not isinstance(tree, dict):
         raise OfficialError(f"{file} is no checkpoint: it holds a {type(tree).__name__}")
@@ -140,6 +150,7 @@ def _array(code: int, content: bytes) -> Any:
     return array.reshape(shape)[()] if code == SCALAR else array.reshape(shape)
 
 
-def _step_of(folder: Path) -> int:
-    digits = re.search(r"(\d+)$", folder.name)
+def _step_of(found: Path) -> int:
+    """The step in the name of a checkpoint's folder."""
+    digits = re.search(r"(\d+)$", (found.parent if found.name == FILE else found).name)
     return int(digits[1]) if digits else -1

@@ -10,7 +10,9 @@ import io
 import pickle
 import zipfile
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,14 +63,14 @@ NAMED: dict[tuple[str, str], Any] = {
 class _Unpickler(DataUnpickler):
     """Reads data.pkl, fetching storages from the archive that it lies in."""
 
-    def __init__(self, archive: zipfile.ZipFile) -> None:
+    def __init__(self, archive: zipfile.ZipFile, harmless: Mapping[tuple[str, str], Any]) -> None:
         names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
         if len(names) != 1:
             raise ValueError("a zip file, but without data.pkl")
         self._archive, self._folder = archive, names[0].removesuffix("data.pkl")
         if f"{self._folder}byteorder" in archive.namelist() and self.member("byteorder") == b"big":
             raise ValueError("its numbers are big-endian")
-        super().__init__(io.BytesIO(self.member("data.pkl")), NAMED)
+        super().__init__(io.BytesIO(self.member("data.pkl")), {**NAMED, **harmless})
 
     def member(self, name: str) -> bytes:
         """Content of a file in the archive, held against its checksum; torch.save never packs."""
@@ -84,8 +86,11 @@ class _Unpickler(DataUnpickler):
         return _Storage(kind, self.member(f"data/{key}"))
 
 
-def load(path: Path | str) -> Any:
+def load(path: Path | str, harmless: Mapping[tuple[str, str], Any] = MappingProxyType({})) -> Any:
     """What torch.save wrote to a file, tensors as NumPy arrays (bfloat16 as float32).
+
+    Args:
+        harmless: what stands for further (module, name) that the file may name.
 
     Raises:
         DataError: when it is damaged, of PyTorch before 1.6, or holds more than tensors, numbers,
@@ -96,4 +101,4 @@ def load(path: Path | str) -> Any:
         if not content.startswith(b"PK"):
             raise ValueError("not the zip format that torch.save writes since PyTorch 1.6")
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return _Unpickler(archive).load()
+            return _Unpickler(archive, harmless).load()
