@@ -1,0 +1,87 @@
+"""Published numbers: what reference/published.yml says."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+FILE = Path(__file__).parent.parent / "reference" / "published.yml"
+KNOWN = ("value", "preset", "epochs")  # keys of a row that have a field of their own
+
+Setting = dict[str, int | float | str]
+
+
+class Source(BaseModel):
+    """Where numbers were published."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    url: str
+
+
+class Published(BaseModel):
+    """One published number with its setting. Frozen, and no key beyond these."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    group: str
+    quantity: str
+    value: float
+    setting: Setting  # what it was measured of, by name
+    preset: str | None  # of impls/common/presets, which has this setting
+    epochs: int | None
+    source: Source
+    place: str  # in the source
+    sure: Literal["A", "B", "C", "D"]  # see the head of the file
+
+
+@functools.cache
+def all_published() -> tuple[Published, ...]:
+    """Every published number, in the order of the file.
+
+    Raises:
+        ValueError: for a key or a value that the file may not have.
+    """
+    content = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    sources = {name: Source(**about) for name, about in content["sources"].items()}
+    return tuple(
+        _number(group, sources, {**group.get("common", {}), **row})
+        for group in content["groups"]
+        for row in group["rows"]
+    )
+
+
+def _number(group: dict[str, Any], sources: dict[str, Source], row: dict[str, Any]) -> Published:
+    return Published(
+        group=group["name"],
+        quantity=group["quantity"],
+        value=row["value"],
+        setting={name: value for name, value in row.items() if name not in KNOWN},
+        preset=row.get("preset"),
+        epochs=row.get("epochs"),
+        source=sources[group["source"]],
+        place=group["place"],
+        sure=group["sure"],
+    )
+
+
+def published(group: str) -> tuple[Published, ...]:
+    """The numbers of a group.
+
+    Raises:
+        KeyError: when the file has no such group.
+    """
+    found = tuple(number for number in all_published() if number.group == group)
+    if not found:
+        raise KeyError(f"{FILE.name} has no group {group}")
+    return found
+
+
+def one_seed() -> float:
+    """Share of FID below which the result of one seed says nothing."""
+    return published("one_seed")[0].value

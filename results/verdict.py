@@ -1,0 +1,38 @@
+"""Whether a measured FID agrees with a published one: one rule for every table.
+
+Both are estimates: the measured one has a 95 % interval from resampled features, the published one
+its last digit, and a training its seed. `One seed` of FID resolves about 1.3 %.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from results.published import one_seed
+
+Verdict = Literal["agrees", "differs", "inconclusive"]
+PUBLISHED_SAMPLES = 50_000  # of every published FID; FID falls as the number of samples grows
+RULE = (
+    "agrees: the whole 95 % interval lies within 1.3 % of the expected FID, which is what one seed"
+    " resolves; differs: the whole interval lies outside; inconclusive: anything else, and any FID"
+    " of other than 50,000 samples"
+)
+
+
+def fid_verdict(
+    interval: tuple[float, float], expected: float, num_samples: int, rounding: float = 0.0
+) -> Verdict:
+    """What can be said of a FID with a 95 % interval.
+
+    Args:
+        expected: the published FID.
+        num_samples: that the measured one was made of.
+        rounding: half a unit of the published number's last digit, by which it may be off.
+    """
+    if num_samples != PUBLISHED_SAMPLES:
+        return "inconclusive"
+    margin = one_seed() * expected + rounding
+    low, high = interval[0] - expected, interval[1] - expected
+    if -margin <= low and high <= margin:
+        return "agrees"
+    return "differs" if low > margin or high < -margin else "inconclusive"
