@@ -53,8 +53,8 @@ def rows_without_a_tangent_are_not_changed(probe: Probe) -> float:
             errors[f"{case.name} u, {count} moving"] = row_error(u, expected[0])
             if count:
                 errors[f"{case.name} du/dt"] = row_error(du_dt, expected[1][rows])
-            elif len(du_dt):
-                raise ValueError(f"du/dt has shape {du_dt.shape}, expected no row")
+            else:
+                errors[f"{case.name} rows of du/dt that nothing moves"] = float(len(du_dt))
     return worst(errors)
 
 
