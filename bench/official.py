@@ -26,7 +26,6 @@ from impls.common.records import Cost
 from verify.official_checkout import CheckoutError, official_code
 
 
-
 class OfficialStep:
     """`train_step_with_vae` of their train.py under their pmap, with a VAE that passes latents on.
 

@@ -132,24 +132,24 @@ def make_draws(model: Any, params: Any, x: Any, y: Any, key: Any) -> Arrays:
 
 
 def sample(model: Any, params: Any, noise: Any, labels: Any, times: Any) -> Any:
-    """Samples by the authors' solver: one sample_one_step per interval of times."""
+    """Samples by the authors' `generate`, which is given the noise and labels that it would draw."""
+    module = importlib.import_module("meanflow")
+    rows, size, _, channels = noise.shape
+    sizes = {"num_classes": model.num_classes, "image_size": size, "image_channels": channels}
+    config = types.SimpleNamespace(
+        sampling=types.SimpleNamespace(num_steps=len(times) - 1),
+        dataset=types.SimpleNamespace(**sizes),
+    )
+    timed = model.clone(sampling_timesteps=jnp.asarray(times))
 
-    @jax.jit
-    def one_step(z: Any, i: Any) -> Any:
-        return model.apply(
-            {"params": params},
-            z,
-            jnp.asarray(labels),
-            i,
-            jnp.asarray(times),
-            method="sample_one_step",
-            rngs={"gen": jax.random.key(0)},  # asked for by the module, used for nothing
-        )
+    def generated(params: Any, noise: Any, labels: Any) -> Any:
+        given = {"normal": lambda *_, **__: noise, "randint": lambda *_: labels}
+        watched = types.SimpleNamespace(**vars(jax))
+        watched.random = types.SimpleNamespace(**{**vars(jax.random), **given})
+        with mock.patch.object(module, "jax", watched):
+            return module.generate({"params": params}, timed, jax.random.key(0), rows, config)
 
-    z = jnp.asarray(noise)
-    for i in range(len(times) - 1):
-        z = one_step(z, i)
-    return z
+    return jax.jit(generated)(params, jnp.asarray(noise), jnp.asarray(labels))
 
 
 def evaluate(model: Any, named_params: Arrays, inputs: Arrays) -> Arrays:
@@ -172,9 +172,8 @@ def evaluate(model: Any, named_params: Arrays, inputs: Arrays) -> Arrays:
     )
     outputs.update({f"grad/{name}": value for name, value in gradients.items()})
     noise = inputs["sample_noise"]
-    for steps in SAMPLE_TIMES:
-        times = inputs[f"sample_{steps}_times"]
-        outputs[f"sample_{steps}"] = sample(model, params, noise, y[: len(noise)], times)
+    for name in [name.removesuffix("_times") for name in inputs if name.endswith("_times")]:
+        outputs[name] = sample(model, params, noise, y[: len(noise)], inputs[f"{name}_times"])
     return {name: np.asarray(value) for name, value in outputs.items()}
 
 
@@ -288,7 +287,7 @@ def recompute(golden: Path, output: Path) -> bool:
     return all(agreements)
 
 
-def make_inputs(rng: np.random.Generator, case: Arrays, batch: int) -> Arrays:
+def make_inputs(rng: np.random.Generator, case: Arrays, batch: int, times: Arrays) -> Arrays:
     """Images (normal), labels, sample_noise and sample times of a new case."""
     model = case["model"]
     shape = (model["input_size"], model["input_size"], model["in_channels"])
@@ -296,7 +295,7 @@ def make_inputs(rng: np.random.Generator, case: Arrays, batch: int) -> Arrays:
         "x": rng.standard_normal((batch, *shape), np.float32),
         "y": rng.integers(model["num_classes"], size=batch, dtype=np.int32),
         "sample_noise": rng.standard_normal((min(batch, 4), *shape), np.float32),
-        **{f"sample_{k}_times": np.array(v, np.float32) for k, v in SAMPLE_TIMES.items()},
+        **{f"sample_{k}_times": np.array(v, np.float32) for k, v in times.items()},
     }
 
 
@@ -330,12 +329,13 @@ def make(cases: Arrays, output: Path, seed: int, num_steps: int, all_gradients: 
     params = make_params(cases, seed)
     tree, rng = as_tree(params), np.random.default_rng([seed, 1])
     batches = {name: case.pop("batch", 8) for name, case in cases.items()}
+    times = {name: case.pop("sampling", SAMPLE_TIMES) for name, case in cases.items()}
     trainings = {name: TRAINING | case.pop("training", {}) for name, case in cases.items()}
     write_shared(output, cases, params)
 
     def drawn_inputs(name: str, draw_seed: int) -> Arrays:
         model = official_model(name, cases[name])
-        inputs = make_inputs(rng, cases[name], batches[name])
+        inputs = make_inputs(rng, cases[name], batches[name], times[name])
         key = jax.random.fold_in(jax.random.key(seed), draw_seed)
         return {**inputs, **make_draws(model, tree, inputs["x"], inputs["y"], key)}
 
