@@ -1,22 +1,19 @@
 """The authors' own train step, from a user's checkout, on today's JAX.
 
-Their files are used as they are. Today's JAX lacks two names that they use, and their train.py
-imports libraries for data, VAE and logging that a step does not call: both are put in place from
-outside, for as long as the import and the trace take.
+Their files are used as they are: what today's JAX lacks is put in place from outside, for as long
+as the import and the trace take (verify/official_checkout.py).
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib
-import sys
 import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -26,13 +23,7 @@ from bench.steps import make_batch
 from impls.common.config import Config
 from impls.common.errors import UserError
 from impls.common.records import Cost
-
-NEEDED = ("meanflow.py", "train.py", "models/models_dit.py")
-OTHER_LIBRARIES = ("clu", "diffusers", "diffusers.models", "ml_collections", "PIL", "requests",
-                   "tqdm", "keras.preprocessing.image", "torch", "torch.nn.functional",
-                   "torch.utils.data", "torch.utils.data.distributed", "torchvision",
-                   "torchvision.datasets.folder")  # fmt: skip
-THEIR_MODULES = ("meanflow", "train", "models", "utils")
+from verify.official_checkout import CheckoutError, official_code
 
 
 class OfficialStep:
@@ -46,7 +37,7 @@ class OfficialStep:
 
     def __init__(self, checkout: Path, config: Config) -> None:
         batch = make_batch(config)
-        with _their_modules(checkout) as train, jax.enable_x64(False):
+        with _code_of(checkout) as train, jax.enable_x64(False):
             self._state = _initial_state(train, config)
             self._batch = jax.tree.map(
                 lambda rows: jnp.asarray(rows)[None],
@@ -104,32 +95,10 @@ def _initial_state(train: Any, config: Config) -> Any:
 
 
 @contextlib.contextmanager
-def _their_modules(checkout: Path) -> Iterator[ModuleType]:
+def _code_of(checkout: Path) -> Iterator[ModuleType]:
     """Their train.py, importable and traceable while the context lasts."""
-    missing = [name for name in NEEDED if not (checkout / name).is_file()]
-    if missing:
-        raise UserError(
-            f"{checkout} has no {missing[0]}: --against official=PATH takes a checkout of"
-            " github.com/Gsunshine/meanflow"
-        )
-    ours = {name for name in sys.modules if name.split(".")[0] in THEIR_MODULES}
-    if ours:
-        raise UserError(f"a module named {min(ours)} is loaded already, which theirs would hide")
-    absent = {name: mock.MagicMock() for name in OTHER_LIBRARIES if name not in sys.modules}
-
-    def clip(array: Any, a_min: Any = None, a_max: Any = None) -> Any:
-        return jnp.clip(array, a_min, a_max)
-
-    with (
-        mock.patch.dict(sys.modules, absent),
-        mock.patch.object(sys, "path", [str(checkout), *sys.path]),
-        mock.patch.object(jax, "tree_map", jax.tree.map, create=True),
-    ):
-        try:
-            train = importlib.import_module("train")
-            names = SimpleNamespace(**{**vars(jnp), "clip": clip})
-            with mock.patch.object(importlib.import_module("meanflow"), "jnp", names):
-                yield train
-        finally:
-            for name in [name for name in sys.modules if name.split(".")[0] in THEIR_MODULES]:
-                del sys.modules[name]
+    try:
+        with official_code(checkout) as (train, _):
+            yield train
+    except CheckoutError as error:
+        raise UserError(f"--against official=PATH: {error}") from error

@@ -11,7 +11,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,22 @@ class GoldenTraining:
     steps: tuple[tuple[Batch, Draws], ...]
     losses: Array  # [step] float32
     final: dict[str, dict[str, Array]]  # "params" and "ema" -> canonical name -> array
+
+
+@dataclass(frozen=True)
+class Problems:
+    """What the family official is given: cases, training steps, and where they come from."""
+
+    cases: tuple[GoldenCase, ...]
+    trainings: tuple[GoldenTraining, ...]
+    notes: tuple[str, ...] = ()  # sentences for the report
+    settings: dict[str, int | float | str] = field(default_factory=dict)  # for its records
+
+
+def stored(folder: Path | None = None) -> Problems:
+    """Everything of a golden folder, the bundled one unless another is given."""
+    chosen = folder or BUNDLED
+    return Problems(load_golden(chosen), load_trainings(chosen))
 
 
 def load_golden(folder: Path) -> tuple[GoldenCase, ...]:

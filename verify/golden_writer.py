@@ -4,10 +4,13 @@
     python verify/golden_writer.py --official PATH --output FOLDER --cases CASES.json --seed N
 
 PATH is a checkout of the authors' code (Gsunshine/meanflow, commit d70cb55), used unmodified.
+`meanflow verify --official` runs this file too, in this project's environment, where it differs by
+what verify/official_checkout.py puts in place.
 With --golden, every array of an existing folder is computed again from the inputs, draws and
 parameters stored in it, and compared: exit 1 when one differs by more than TOLERANCE, or
 TRAINING_TOLERANCE after training steps.
-With --cases, new inputs, draws and parameters are made for the sizes and settings in CASES.json.
+With --cases, new inputs, draws and parameters are made for the sizes and settings in CASES.json;
+of several such files each gets a folder of its own within FOLDER.
 
 It runs in an environment of its own (verify/golden_requirements.txt), without this project.
 """
@@ -22,6 +25,7 @@ import sys
 import types
 from collections.abc import Iterator
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -30,6 +34,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from official_checkout import CheckoutError, commit_of, official_code
 
 Arrays = dict[str, Any]
 traverse_util: Any = importlib.import_module("flax.traverse_util")  # has no types
@@ -51,23 +56,11 @@ METHOD_FIELDS = {"noise_dist", "P_mean", "P_std", "data_proportion", "guidance_e
                  "kappa", "class_dropout_prob", "t_start", "t_end", "norm_p", "norm_eps"}
 TRAINING = {"learning_rate": 1e-3, "adam_b1": 0.9, "adam_b2": 0.95, "adam_eps": 1e-8,
             "weight_decay": 0.0, "ema_decay": 0.9}
-# Imported by the authors' train.py for data, the VAE and logging; the train step calls none.
-UNCALLED_MODULES = ("clu", "diffusers", "diffusers.models", "ml_collections", "PIL", "requests",
-                    "tqdm", "keras.preprocessing.image", "torch", "torch.nn.functional",
-                    "torch.utils.data", "torch.utils.data.distributed", "torchvision",
-                    "torchvision.datasets.folder")
 # fmt: on
 
 
 class UsageError(Exception):
     """Something the user can put right, said in one sentence."""
-
-
-def official_train_module() -> Any:
-    """The authors' train.py, whose train step is called as it stands."""
-    for name in UNCALLED_MODULES:
-        sys.modules.setdefault(name, mock.MagicMock())
-    return importlib.import_module("train")
 
 
 def official_model(name: str, case: Arrays) -> Any:
@@ -128,38 +121,50 @@ def forward(model: Any, params: Any, x: Any, y: Any, key: Any) -> Any:
 
 def make_draws(model: Any, params: Any, x: Any, y: Any, key: Any) -> Arrays:
     """The draws the authors' objective makes by itself under one key."""
-    with observed_forward(model.noise_dist) as record:
-        forward(model, params, jnp.asarray(x), jnp.asarray(y), key)
-    return {name: np.asarray(record[name]) for name in DRAW_NAMES}
+
+    def drawn(params: Any, x: Any, y: Any, key: Any) -> Arrays:
+        with observed_forward(model.noise_dist) as record:
+            forward(model, params, x, y, key)
+        return {name: record[name] for name in DRAW_NAMES}
+
+    # Compiled, as only the draws are then computed.
+    return {name: np.asarray(a) for name, a in jax.jit(drawn)(params, x, y, key).items()}
 
 
 def sample(model: Any, params: Any, noise: Any, labels: Any, times: Any) -> Any:
-    """Samples by the authors' solver: one sample_one_step per interval of times."""
-    z = jnp.asarray(noise)
-    for i in range(len(times) - 1):
-        z = model.apply(
-            {"params": params},
-            z,
-            jnp.asarray(labels),
-            i,
-            jnp.asarray(times),
-            method="sample_one_step",
-            rngs={"gen": jax.random.key(0)},  # asked for by the module, used for nothing
-        )
-    return z
+    """Samples by the authors' `generate`, which is given the noise and labels that it would draw."""
+    module = importlib.import_module("meanflow")
+    rows, size, _, channels = noise.shape
+    sizes = {"num_classes": model.num_classes, "image_size": size, "image_channels": channels}
+    config = types.SimpleNamespace(
+        sampling=types.SimpleNamespace(num_steps=len(times) - 1),
+        dataset=types.SimpleNamespace(**sizes),
+    )
+    timed = model.clone(sampling_timesteps=jnp.asarray(times))
+
+    def generated(params: Any, noise: Any, labels: Any) -> Any:
+        given = {"normal": lambda *_, **__: noise, "randint": lambda *_: labels}
+        watched = types.SimpleNamespace(**vars(jax))
+        watched.random = types.SimpleNamespace(**{**vars(jax.random), **given})
+        with mock.patch.object(module, "jax", watched):
+            return module.generate({"params": params}, timed, jax.random.key(0), rows, config)
+
+    return jax.jit(generated)(params, jnp.asarray(noise), jnp.asarray(labels))
 
 
 def evaluate(model: Any, named_params: Arrays, inputs: Arrays) -> Arrays:
     """Every array of one golden case from x, y, the draws, sample_noise and sample times."""
-    params = as_tree(named_params)
-    x, y, key = jnp.asarray(inputs["x"]), jnp.asarray(inputs["y"]), jax.random.key(0)
-    outputs = dict(inputs)
-    # Without jit, so that the record holds numbers; gradients in a second pass.
-    with observed_forward(model.noise_dist, inputs) as record:
-        outputs["loss"], losses = forward(model, params, x, y, key)
-    outputs.update(record, v_loss=losses["v_loss"])
-    with observed_forward(model.noise_dist, inputs):
-        tree = jax.grad(lambda p: forward(model, p, x, y, key)[0])(params)
+    params, key = as_tree(named_params), jax.random.key(0)
+    x, y, draws = inputs["x"], inputs["y"], {name: inputs[name] for name in DRAW_NAMES}
+
+    def objective(params: Any, x: Any, y: Any, draws: Arrays) -> Any:
+        with observed_forward(model.noise_dist, draws) as record:
+            loss, losses = forward(model, params, x, y, key)
+        return loss, (record, losses)
+
+    differentiated = jax.jit(jax.value_and_grad(objective, has_aux=True))
+    (loss, (record, losses)), tree = differentiated(params, x, y, draws)
+    outputs = {**inputs, **record, "loss": loss, "v_loss": losses["v_loss"]}
     gradients = {name: np.asarray(value) for name, value in sorted(as_named(tree).items())}
     outputs["grad_names"] = np.array(list(gradients))
     outputs["grad_norms"] = np.array(
@@ -167,9 +172,8 @@ def evaluate(model: Any, named_params: Arrays, inputs: Arrays) -> Arrays:
     )
     outputs.update({f"grad/{name}": value for name, value in gradients.items()})
     noise = inputs["sample_noise"]
-    for steps in SAMPLE_TIMES:
-        times = inputs[f"sample_{steps}_times"]
-        outputs[f"sample_{steps}"] = sample(model, params, noise, y[: len(noise)], times)
+    for name in [name.removesuffix("_times") for name in inputs if name.endswith("_times")]:
+        outputs[name] = sample(model, params, noise, y[: len(noise)], inputs[f"{name}_times"])
     return {name: np.asarray(value) for name, value in outputs.items()}
 
 
@@ -181,13 +185,18 @@ def train(model: Any, named_params: Arrays, training: Arrays, steps: list[Arrays
     instead of sampling them. Theirs as it stands: train_step_with_vae under pmap on one device
     (gradient at the old parameters, Adam, then the EMA of the new ones) and ema_schedules.
     """
-    module, params = official_train_module(), as_tree(named_params)
+    module, params = importlib.import_module("train"), as_tree(named_params)
     state = module.TrainState.create(
         apply_fn=partial(model.apply, method="forward"),
         params=params,
         ema_params=params,
-        # b1 and eps stay at optax's defaults, which TRAINING records.
-        tx=optax.adamw(training["learning_rate"], b2=training["adam_b2"], weight_decay=0),
+        tx=optax.adamw(
+            training["learning_rate"],
+            b1=training["adam_b1"],
+            b2=training["adam_b2"],
+            eps=training["adam_eps"],
+            weight_decay=training["weight_decay"],
+        ),
     )
     schedule = {"ema_type": "const", "ema_val": training["ema_decay"]}
     settings: Arrays = {
@@ -278,7 +287,7 @@ def recompute(golden: Path, output: Path) -> bool:
     return all(agreements)
 
 
-def make_inputs(rng: np.random.Generator, case: Arrays, batch: int) -> Arrays:
+def make_inputs(rng: np.random.Generator, case: Arrays, batch: int, times: Arrays) -> Arrays:
     """Images (normal), labels, sample_noise and sample times of a new case."""
     model = case["model"]
     shape = (model["input_size"], model["input_size"], model["in_channels"])
@@ -286,7 +295,7 @@ def make_inputs(rng: np.random.Generator, case: Arrays, batch: int) -> Arrays:
         "x": rng.standard_normal((batch, *shape), np.float32),
         "y": rng.integers(model["num_classes"], size=batch, dtype=np.int32),
         "sample_noise": rng.standard_normal((min(batch, 4), *shape), np.float32),
-        **{f"sample_{k}_times": np.array(v, np.float32) for k, v in SAMPLE_TIMES.items()},
+        **{f"sample_{k}_times": np.array(v, np.float32) for k, v in times.items()},
     }
 
 
@@ -320,11 +329,13 @@ def make(cases: Arrays, output: Path, seed: int, num_steps: int, all_gradients: 
     params = make_params(cases, seed)
     tree, rng = as_tree(params), np.random.default_rng([seed, 1])
     batches = {name: case.pop("batch", 8) for name, case in cases.items()}
+    times = {name: case.pop("sampling", SAMPLE_TIMES) for name, case in cases.items()}
+    trainings = {name: TRAINING | case.pop("training", {}) for name, case in cases.items()}
     write_shared(output, cases, params)
 
     def drawn_inputs(name: str, draw_seed: int) -> Arrays:
         model = official_model(name, cases[name])
-        inputs = make_inputs(rng, cases[name], batches[name])
+        inputs = make_inputs(rng, cases[name], batches[name], times[name])
         key = jax.random.fold_in(jax.random.key(seed), draw_seed)
         return {**inputs, **make_draws(model, tree, inputs["x"], inputs["y"], key)}
 
@@ -340,8 +351,9 @@ def make(cases: Arrays, output: Path, seed: int, num_steps: int, all_gradients: 
             inputs = drawn_inputs(first, len(cases) + i)
             draws = {name: inputs[name] for name in DRAW_NAMES}
             steps.append({"latents": inputs["x"], "y": inputs["y"], **draws})
-        arrays = train(official_model(first, cases[first]), params, TRAINING, steps)
-        write_training(output, {**cases[first], "training": TRAINING}, arrays, num_steps)
+        training = trainings[first]
+        arrays = train(official_model(first, cases[first]), params, training, steps)
+        write_training(output, {**cases[first], "training": training}, arrays, num_steps)
         print(f"train_{num_steps}_steps: written")
 
 
@@ -373,6 +385,8 @@ def read_cases(path: Path) -> Arrays:
             odd = sorted(fields.symmetric_difference(case.get(part, {})))
             if odd:
                 raise UsageError(f"case {name}, {part}: missing or unknown: {', '.join(odd)}.")
+        if unknown := sorted(set(case.get("training", {})) - set(TRAINING)):
+            raise UsageError(f"case {name}, training: unknown: {', '.join(unknown)}.")
         model, method = case["model"], case["method"]
         if model["input_size"] % model["patch_size"]:
             raise UsageError(f"case {name}: patch_size must divide input_size.")
@@ -397,6 +411,17 @@ def write_training(output: Path, settings: Arrays, arrays: Arrays, num_steps: in
     np.savez(stem.with_suffix(".npz"), **arrays)
 
 
+def write_provenance(output: Path, official: Path, shims: list[str]) -> None:
+    """What was run and where: commit, versions, and the names put in place."""
+    libraries = ("jax", "jaxlib", "flax", "optax", "numpy")
+    content = {
+        "commit": commit_of(official),
+        "libraries": {name: metadata.version(name) for name in libraries},
+        "shims": shims,
+    }
+    (output / "provenance.json").write_text(json.dumps(content, indent=1) + "\n")
+
+
 def main() -> int:
     """Exit status: 0 written and agreeing, 1 a difference, 2 a wrong call."""
     parser = argparse.ArgumentParser(description="Golden files from the authors' MeanFlow code.")
@@ -404,7 +429,9 @@ def main() -> int:
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--golden", type=Path, help="golden folder to compute again and compare")
-    source.add_argument("--cases", type=Path, help="JSON file of new cases, as cases.json")
+    source.add_argument(
+        "--cases", type=Path, nargs="+", help="JSON files of new cases, as cases.json"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of new cases")
     parser.add_argument(
         "--train", type=int, default=0, metavar="K", help="also K training steps on the first case"
@@ -416,13 +443,14 @@ def main() -> int:
     if jax.__version__ != JAX_VERSION:
         print(f"warning: jax {jax.__version__}, their code is for {JAX_VERSION}", file=sys.stderr)
     try:
-        if not (args.official / "meanflow.py").is_file():
-            raise UsageError(f"--official {args.official} has no meanflow.py: give a checkout.")
-        sys.path.insert(0, str(args.official.resolve()))
-        if args.golden:
-            return 0 if recompute(args.golden, args.output) else 1
-        make(read_cases(args.cases), args.output, args.seed, args.train, args.all_gradients)
-    except UsageError as error:
+        with official_code(args.official) as (_, shims):
+            if args.golden:
+                return 0 if recompute(args.golden, args.output) else 1
+            for path in args.cases:
+                output = args.output / path.stem if len(args.cases) > 1 else args.output
+                make(read_cases(path), output, args.seed, args.train, args.all_gradients)
+            write_provenance(args.output, args.official, [shim.name for shim in shims])
+    except (UsageError, CheckoutError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0

@@ -47,6 +47,8 @@ def print_report(report: Report, console: Console) -> None:
     for outcome in report.failed:
         console.print(_failure(outcome))
     console.print()
+    for note in report.notes:
+        console.print(note, markup=False)
     for line in summary(report):
         console.print(line)
 
@@ -137,6 +139,7 @@ def write_json(report: Report, path: Path) -> None:
         "environment": environment(),
         "outcomes": [_plain(outcome) for outcome in report.outcomes],
         "seconds": report.seconds,
+        "notes": report.notes,
     }
     path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
@@ -168,6 +171,7 @@ def write_records(report: Report, folder: Path) -> Path:
                 tolerance=nearest.tolerance,
                 detail=f"nearest to its tolerance of {_counts(found)}; {nearest.detail}",
                 dtype=dtype,
+                settings=report.settings,
                 date=now.isoformat(timespec="seconds"),
                 **where,
             )

@@ -45,6 +45,8 @@ class Report:
 
     outcomes: list[Outcome] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()  # where the cases come from, in sentences
+    settings: dict[str, int | float | str] = field(default_factory=dict)  # the same, for records
 
     @property
     def failed(self) -> list[Outcome]:

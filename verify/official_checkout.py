@@ -1,0 +1,188 @@
+"""The authors' code of a checkout, importable from outside: all that is put in place, and why.
+
+Their files are neither changed nor copied. Today's JAX lacks names that they use, and their train.py
+imports libraries that a training step does not call; both are put in place for as long as the
+context of `official_code` lasts. Under the versions that they were made for no name is missing.
+
+It runs in two environments: this project's, and that of golden_writer.py, which lacks the project.
+So it imports the standard library, and JAX when it is called.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+from unittest import mock
+
+NEEDED = ("meanflow.py", "train.py", "models/models_dit.py", "utils/ema_util.py")
+MODULES = ("meanflow", "train", "models", "utils")  # the top-level names that theirs take
+
+# Library -> what theirs imports it for. None is called by forward, the train step or the sampler,
+# so none is imported, installed or not: a mock stands in its place while theirs are imported.
+UNCALLED = {
+    "clu": "writes their TensorBoard logs",
+    "diffusers": "the VAE; its Flax form is gone from today's version",
+    "diffusers.models": "the VAE",
+    "keras.preprocessing.image": "reads images for FID",
+    "ml_collections": "names the type of a configuration",
+    "PIL": "reads images",
+    "requests": "downloads the weights of FID's network",
+    "torch": "loads data",
+    "torch.nn.functional": "resizes images for FID",
+    "torch.utils.data": "loads data",
+    "torch.utils.data.distributed": "loads data on several machines",
+    "torchvision": "loads data",
+    "torchvision.datasets.folder": "loads data",
+    "tqdm": "shows progress",
+}
+
+
+class CheckoutError(Exception):
+    """A checkout that cannot be used; the message is one sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Shim:
+    """A name that today's JAX lacks, put in place while theirs are imported and run."""
+
+    name: str
+    reason: str
+    needed: Callable[[Any], bool]  # of the module jax
+    place: Callable[[Any], contextlib.AbstractContextManager[Any]]
+
+
+def _clip_lacks_its_names(jax: Any) -> bool:
+    return "a_min" not in inspect.signature(jax.numpy.clip).parameters
+
+
+def _place_clip(jax: Any) -> contextlib.AbstractContextManager[Any]:
+    """A `jnp` of their meanflow.py whose clip has the old names; JAX's own stays as it is."""
+
+    def clip(array: Any, a_min: Any = None, a_max: Any = None) -> Any:
+        return jax.numpy.clip(array, a_min, a_max)
+
+    names = SimpleNamespace(**{**vars(jax.numpy), "clip": clip})
+    return mock.patch.object(importlib.import_module("meanflow"), "jnp", names)
+
+
+def _place_tree(name: str) -> Callable[[Any], contextlib.AbstractContextManager[Any]]:
+    def place(jax: Any) -> contextlib.AbstractContextManager[Any]:
+        return mock.patch.object(jax, f"tree_{name}", getattr(jax.tree, name), create=True)
+
+    return place
+
+
+SHIMS = (
+    Shim(
+        "jax.tree_map",
+        "jax.tree.map: the old name is gone; utils/ema_util.py and train.py call it",
+        lambda jax: not hasattr(jax, "tree_map"),
+        _place_tree("map"),
+    ),
+    Shim(
+        "jax.tree_leaves",
+        "jax.tree.leaves: the old name is gone; train.py counts parameters with it",
+        lambda jax: not hasattr(jax, "tree_leaves"),
+        _place_tree("leaves"),
+    ),
+    Shim(
+        "jnp.clip(a_min=, a_max=)",
+        "jnp.clip(min, max): the arguments have other names now; meanflow.py calls it",
+        _clip_lacks_its_names,
+        _place_clip,
+    ),
+)
+
+
+def refuse_others(checkout: Path) -> None:
+    """Raise CheckoutError, naming a file that is missing, for a folder that is no checkout."""
+    missing = [name for name in NEEDED if not (checkout / name).is_file()]
+    if missing:
+        raise CheckoutError(
+            f"{checkout} has no {missing[0]}: give a checkout of github.com/Gsunshine/meanflow"
+        )
+
+
+@contextlib.contextmanager
+def official_code(checkout: Path) -> Iterator[tuple[ModuleType, tuple[Shim, ...]]]:
+    """Their modules, importable by their own names and traceable while the context lasts.
+
+    Yields:
+        Their train.py, and the shims that this JAX needs.
+
+    Raises:
+        CheckoutError: when the folder is no checkout, or its modules would hide loaded ones.
+    """
+    refuse_others(checkout)
+    hidden = _loaded()
+    if hidden:
+        raise CheckoutError(
+            f"a module named {min(hidden)} is loaded already, which theirs would hide"
+        )
+    jax = importlib.import_module("jax")
+    needed = tuple(shim for shim in SHIMS if shim.needed(jax))
+    with contextlib.ExitStack() as stack:
+        stack.callback(_forget)
+        stack.enter_context(mock.patch.object(sys, "path", [str(checkout.resolve()), *sys.path]))
+        # Nothing is written into the checkout, compiled files of Python included.
+        stack.enter_context(mock.patch.object(sys, "dont_write_bytecode", True))
+        with _mocked(UNCALLED):
+            train = importlib.import_module("train")
+        for shim in needed:
+            stack.enter_context(shim.place(jax))
+        yield train, needed
+
+
+@contextlib.contextmanager
+def _mocked(names: dict[str, str]) -> Iterator[None]:
+    """Mocks in the place of libraries; those that are loaded come back afterwards.
+
+    Not mock.patch.dict: it would also unload what is imported meanwhile.
+    """
+    before = {name: sys.modules.get(name) for name in names}
+    sys.modules.update({name: mock.MagicMock() for name in names})
+    try:
+        yield
+    finally:
+        for name, module in before.items():
+            if module is None:
+                sys.modules.pop(name, None)
+            else:
+                sys.modules[name] = module
+
+
+def _loaded() -> list[str]:
+    return [name for name in sys.modules if name.split(".")[0] in MODULES]
+
+
+def _forget() -> None:
+    for name in _loaded():
+        del sys.modules[name]
+
+
+def commit_of(checkout: Path) -> str:
+    """The commit that is checked out, "with changes" where files differ; "" where git knows none.
+
+    A folder inside somebody else's repository is no checkout of its own.
+    """
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(checkout), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+        return done.stdout.strip()
+
+    try:
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != checkout.resolve():
+            return ""
+        changed = " with changes" if git("status", "--porcelain", "-uno") else ""
+        return git("rev-parse", "--short=7", "HEAD") + changed
+    except (OSError, subprocess.SubprocessError):
+        return ""
