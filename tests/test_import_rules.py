@@ -15,7 +15,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("impls", "reference", "verify", "bench", "results")
 JAX = ("jax", "jaxlib", "flax", "optax", "orbax", "chex")
-TORCH = ("torch", "torchvision", "safetensors", "diffusers", "cleanfid")
+# safetensors by itself is NumPy, and a requirement of the project; its part for PyTorch is not.
+TORCH = ("torch", "torchvision", "safetensors.torch", "diffusers", "cleanfid")
 TESTS = ("tests", "conftest")
 
 # It runs in the environment of the official code, and draws new golden inputs there.
