@@ -1,16 +1,18 @@
-"""Turns data sets into what the trainer reads fastest."""
+"""Packs latents into what the trainer reads fastest; what every preparation of data shares."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.progress import Progress
 
 from impls.common.data import shards
@@ -57,9 +59,8 @@ def pack(folder: Path, output: Path, shard_size: int = SHARD_SIZE, *, half: bool
         flip=first.flipped is not None,
         counts=tuple(min(shard_size, len(files) - start) for start in starts),
     )
-    with _writable(output):
-        output.mkdir(parents=True, exist_ok=True)
-        _begin(output, files, layout)
+    names = digest(file.name for file in files)
+    begin(output, {"names": names, **layout._asdict()}, range(len(layout.counts)))
     with Progress() as progress, ThreadPoolExecutor(READERS) as pool:
         task = progress.add_task("packing", total=len(files))
         for number, start in enumerate(starts):
@@ -69,26 +70,39 @@ def pack(folder: Path, output: Path, shard_size: int = SHARD_SIZE, *, half: bool
             else:
                 advance = partial(progress.advance, task)
                 _pack_shard(output, number, chosen, layout, first, pool, advance)
-    with _writable(output):
+    with writable(output):
         shards.write_index(output, layout)
     return layout
 
 
-def _begin(output: Path, files: list[Path], layout: Layout) -> None:
-    """Note what is being packed, or make sure that it is what was begun here before."""
-    names = hashlib.sha256("\n".join(file.name for file in files).encode()).hexdigest()
-    plan = json.dumps({"names": names, **layout._asdict()}).encode()
+def digest(names: Iterable[str]) -> str:
+    """SHA-256 of names in their order."""
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
+
+
+def begin(output: Path, about: dict[str, Any], numbers: Container[int]) -> None:
+    """Note what is being written to a folder, or make sure that it is what was begun there before.
+
+    Several processes may begin at once, each with the numbers of its own shards: what an earlier
+    one left half-written of these is removed.
+
+    Raises:
+        PrepareError: when another preparation was begun there, or the folder cannot be written.
+    """
+    plan = json.dumps(about).encode()
     path = output / shards.PLAN
-    begun = path.read_bytes() if path.exists() else None
-    if begun != plan and (begun is not None or any(output.glob("*.npy"))):
-        raise PrepareError(
-            f"{output} holds a packing of other files, or with other options: give another folder,"
-            " or remove this one"
-        )
-    if begun is None:
-        shards.write_whole(path, plan)
-    for abandoned in output.glob(f"{shards.PARTIAL}*"):
-        abandoned.unlink()
+    with writable(output):
+        output.mkdir(parents=True, exist_ok=True)
+        if not path.exists() and not any(output.glob("*.npy")):
+            shards.write_new(path, plan)
+        if not path.exists() or path.read_bytes() != plan:
+            raise PrepareError(
+                f"{output} holds a packing of other files, or with other options: give another"
+                " folder, or remove this one"
+            )
+        for abandoned in output.glob(f"{shards.PARTIAL}*.npy"):
+            if int(abandoned.stem.rpartition("-")[2]) in numbers:
+                abandoned.unlink(missing_ok=True)
 
 
 def _pack_shard(
@@ -100,7 +114,6 @@ def _pack_shard(
     pool: ThreadPoolExecutor,
     advance: Callable[[int], None],
 ) -> None:
-    """Write the arrays of one shard; the labels come last, and make it a finished one."""
     images = np.empty((len(files), *layout.shape), layout.dtype)
     flipped = np.empty_like(images) if layout.flip else None
     labels = np.empty(len(files), np.int32)
@@ -116,7 +129,18 @@ def _pack_shard(
         rows = range(start, min(start + CHUNK, len(files)))
         list(pool.map(read, rows))
         advance(len(rows))
-    with _writable(output):
+    write_shard(output, number, images, flipped, labels)
+
+
+def write_shard(
+    output: Path,
+    number: int,
+    images: NDArray[Any],
+    flipped: NDArray[Any] | None,
+    labels: NDArray[np.int32],
+) -> None:
+    """Write the arrays of one shard; the labels come last, and make it a finished one."""
+    with writable(output):
         shards.write_array(array_path(output, "images", number), images)
         if flipped is not None:
             shards.write_array(array_path(output, "image_flip", number), flipped)
@@ -139,7 +163,12 @@ def _show(kind: tuple[str, tuple[int, ...]] | None) -> str:
 
 
 @contextmanager
-def _writable(output: Path) -> Iterator[None]:
+def writable(output: Path) -> Iterator[None]:
+    """Turn an error of the disk into one sentence.
+
+    Raises:
+        PrepareError: naming the folder, and why it cannot be written to.
+    """
     try:
         yield
     except OSError as error:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from impls.common.autoencoder import Autoencoder
 from impls.common.config import Config
 from impls.common.records import Array, Batch, CanonicalState, Cost, Draws, Loss
 
@@ -95,3 +96,7 @@ class Implementation(Protocol):
     def sample(
         self, config: Config, params: Params, noise: Array, labels: Array, times: Sequence[float]
     ) -> Array: ...
+
+    def load_autoencoder(self, autoencoder: Autoencoder) -> Any: ...
+    def encode(self, model: Any, images: Array) -> tuple[Array, Array]: ...  # mean, std
+    def decode(self, model: Any, latents: Array) -> Array: ...

@@ -4,6 +4,7 @@ It imports nothing of impls, and offers the names of the protocol where they mak
 itself a subject of the verification suite.
 """
 
+from .autoencoder import decode, encode, load_autoencoder
 from .device import export_params, get, load_params, put, sync
 from .network import activations, mean_velocity, mean_velocity_jvp
 from .objective import (
@@ -36,7 +37,9 @@ __all__ = [
     "adaptive_weight",
     "apply_gradient",
     "clip_gradient",
+    "decode",
     "drop_labels",
+    "encode",
     "export_params",
     "get",
     "guided_velocity",
@@ -44,6 +47,7 @@ __all__ = [
     "init_state",
     "interpolate",
     "learning_rate",
+    "load_autoencoder",
     "load_params",
     "loss",
     "loss_and_gradient",

@@ -284,7 +284,7 @@ def test_a_packing_that_was_stopped_goes_on_where_it_was(
         with pytest.raises(KeyboardInterrupt):
             pack(root, tmp_path / "stopped", 5)
     message = message_of(config(tmp_path / "stopped"))
-    assert message.endswith("is not packed to the end: run meanflow prepare pack again")
+    assert message.endswith("is not written to the end: run the same meanflow prepare again")
     read: list[str] = []
     read_latent = prepare.read_latent
     with monkeypatch.context() as patch:
@@ -418,7 +418,7 @@ def test_a_damaged_shard_is_one_sentence(tmp_path: Path, name: str, end: int | N
         path.write_bytes(path.read_bytes()[:end])
     message = message_of(config(tmp_path / "packed"))
     assert message.startswith(f"{path} cannot be read (")
-    assert message.endswith("pack again with meanflow prepare pack")
+    assert message.endswith("write it again with meanflow prepare")
 
 
 def test_a_shard_of_another_kind_than_the_index_says_is_refused(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("impls", "reference", "verify", "bench", "results")
 JAX = ("jax", "jaxlib", "flax", "optax", "orbax", "chex")
+# safetensors by itself is NumPy, and a requirement of the project; its part for PyTorch is not.
 TORCH = ("torch", "torchvision", "safetensors.torch", "diffusers", "cleanfid")
 TESTS = ("tests", "conftest")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-JAX, TORCH = ("jax", "jaxlib", "flax", "optax", "orbax"), ("torch", "safetensors")
+JAX, TORCH = ("jax", "jaxlib", "flax", "optax", "orbax"), ("torch",)
 MISSING = {"jax": JAX, "torch": TORCH}
 
 WITHOUT = """

@@ -35,6 +35,8 @@ ONLY_IN_TORCH = {
 }
 # (file, name) -> why only the JAX text has it
 ONLY_IN_JAX = {
+    ("autoencoder.py", "GROUP_NORM_EPS"): "diffusers has it in its network",
+    ("autoencoder.py", "LOG_VARIANCE_LIMITS"): "as GROUP_NORM_EPS",
     ("layers.py", "linear"): "PyTorch has F.linear",
     ("network.py", "Dense"): "PyTorch has nn.Linear",
     ("network.py", "Dense.forward"): "as its class",

@@ -27,6 +27,7 @@ FAMILIES = (
     "objective",
     "gradient",
     "sampling",
+    "autoencoder",
     "training",
     "precision",
     "checkpoint",

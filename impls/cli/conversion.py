@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from tyro.conf import Positional, UseAppendAction
+import tyro
+from tyro.conf import UseAppendAction
 
 from impls.cli.options import Override, app, assignment, check_count
 from impls.common.errors import UserError
@@ -75,10 +76,12 @@ def _beginnings(rule: str) -> tuple[str, str]:
     return old, new
 
 
-@app.command(name="prepare")
-def prepare(
-    action: Positional[Literal["pack"]],
-    /,
+preparation = tyro.extras.SubcommandApp()
+app.command(preparation, name="prepare", help="Turn data sets into what the trainer reads fastest.")
+
+
+@preparation.command(name="pack")
+def pack(
     *,
     input: Path,  # noqa: A002  the name of the option
     output: Path,
@@ -88,16 +91,82 @@ def prepare(
     """Pack latents, one .pt file each, into memory-mapped shards, which are read much faster.
 
     Args:
-        action: pack.
         input: folder of .pt files, or with them in its folder train.
         output: folder to write the shards to; a packing that was stopped goes on.
         shard_size: latents in each shard.
         half: store float16, which halves the size and rounds.
     """
-    from impls.prepare import pack
+    from impls import prepare
 
-    del action  # the only one there is
     check_count("--shard-size", shard_size)
-    packed = pack(input, output, shard_size, half=half)
+    packed = prepare.pack(input, output, shard_size, half=half)
     print(f"packed {sum(packed.counts)} latents into {len(packed.counts)} shards in {output}")
+    return 0
+
+
+@preparation.command(name="latents")
+def latents(
+    *,
+    imagenet: Path,
+    vae: Path,
+    output: Path,
+    framework: Literal["jax", "torch"] = "jax",
+    image_size: int = 256,
+    batch_size: int = 32,
+    shard_size: int = 8192,
+    half: bool = False,
+    flip: bool = False,
+    num_processes: int = 1,
+    process: int = 0,
+    device: str = "auto",
+) -> int:
+    """Encode a folder of images, such as ImageNet, to latents, in shards ready for training.
+
+    Several processes share the work when each is started with its own --process; the index, which
+    makes the shards a data set, is written by the one that finishes last. Started again, a process
+    goes on after its last whole shard.
+
+    Args:
+        imagenet: folder with a folder of images for each class, in it or in its folder train.
+        vae: folder with config.json and diffusion_pytorch_model.safetensors of the autoencoder,
+            from huggingface.co/stabilityai/sd-vae-ft-mse.
+        output: folder to write the shards to.
+        framework: encodes; torch does it with diffusers.
+        image_size: pixels along each side, after cropping the middle as ADM does.
+        batch_size: images that are encoded at once.
+        shard_size: latents in each shard.
+        half: store float16, which halves the size and rounds.
+        flip: encode the mirror image of each image too; training then mirrors at random.
+        num_processes: processes that share the work.
+        process: which of them this is, from 0.
+        device: auto (a GPU or TPU where there is one), cpu, cuda, …
+    """
+    from impls.convert import implementation
+    from impls.encode import encode_folder
+
+    counts = {
+        "--image-size": image_size,
+        "--batch-size": batch_size,
+        "--shard-size": shard_size,
+        "--num-processes": num_processes,
+    }
+    for option, value in counts.items():
+        check_count(option, value)
+    implementation(framework).select_device(device)
+    made = encode_folder(
+        imagenet,
+        vae,
+        output,
+        framework=framework,
+        image_size=image_size,
+        batch_size=batch_size,
+        shard_size=shard_size,
+        half=half,
+        flip=flip,
+        num_processes=num_processes,
+        process=process,
+    )
+    print(f"encoded {made.num_images} images into {made.num_shards} shards in {output}")
+    if not made.is_whole:
+        print("not whole yet: the process that finishes last writes the index")
     return 0

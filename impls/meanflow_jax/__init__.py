@@ -1,5 +1,6 @@
 """MeanFlow in JAX: the public names, in data-flow order. This module satisfies the protocol."""
 
+from .autoencoder import decode, encode, load_autoencoder
 from .checkpoint import (
     export_state,
     load_state,
@@ -72,10 +73,12 @@ __all__ = [
     "clip_gradient",
     "compile_step",
     "compile_with_cost",
+    "decode",
     "dense_velocities",
     "device_draws",
     "device_name",
     "drop_labels",
+    "encode",
     "export_params",
     "export_state",
     "get",
@@ -86,6 +89,7 @@ __all__ = [
     "init_state",
     "interpolate",
     "learning_rate",
+    "load_autoencoder",
     "load_params",
     "load_state",
     "loss",

@@ -15,6 +15,7 @@ from impls.common.data.reading import readable, root_folder, training_folder
 from impls.common.records import Batch
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+LAYOUT = "the folder of images, with a folder for each class in it or in its folder train"
 MODES = {1: "L", 3: "RGB"}  # Pillow's name of grey and colour, by image_channels
 
 
@@ -27,12 +28,8 @@ def image_folder(config: DatasetConfig) -> ImageFolder:
     Raises:
         DataError: when there are none, or more classes than `num_classes`.
     """
-    layout = "the folder of images, with a folder for each class in it or in its folder train"
-    folder = training_folder(root_folder(config, layout))
-    with readable(folder, f"set dataset.root to {layout}"):
-        classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
-    if not classes:
-        raise DataError(f"{folder} holds no folders: set dataset.root to {layout}")
+    folder = training_folder(root_folder(config, LAYOUT))
+    classes = class_names(folder, f"set dataset.root to {LAYOUT}")
     if len(classes) > config.num_classes:
         raise DataError(
             f"{folder} holds {len(classes)} folders, expected one for each class:"
@@ -43,6 +40,29 @@ def image_folder(config: DatasetConfig) -> ImageFolder:
             f"dataset.image_channels is {config.image_channels}, expected 3 (colour) or 1 (grey)"
             f" for the images of {config.name}"
         )
+    paths, labels = image_files(folder, classes)
+    return ImageFolder(paths, labels, config)
+
+
+def class_names(folder: Path, remedy: str) -> list[str]:
+    """Names of the class folders in a folder, in the order of their labels.
+
+    Raises:
+        DataError: when there are none, with the remedy.
+    """
+    with readable(folder, remedy):
+        classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    if not classes:
+        raise DataError(f"{folder} holds no folders: {remedy}")
+    return classes
+
+
+def image_files(folder: Path, classes: list[str]) -> tuple[list[str], NDArray[np.int32]]:
+    """Paths [n] of the images of these classes, and their labels [n].
+
+    Raises:
+        DataError: when a class has none.
+    """
     paths, labels = [], []
     for label, name in enumerate(classes):
         found = _images(folder / name)
@@ -52,7 +72,7 @@ def image_folder(config: DatasetConfig) -> ImageFolder:
             )
         paths += found
         labels += [label] * len(found)
-    return ImageFolder(paths, np.array(labels, np.int32), config)
+    return paths, np.array(labels, np.int32)
 
 
 def _images(folder: Path) -> list[str]:

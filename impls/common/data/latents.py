@@ -47,7 +47,9 @@ def latents(config: DatasetConfig) -> Latents:
         if (folder / shards.INDEX).is_file():
             return PackedLatents(folder, config)
         if (folder / shards.PLAN).is_file():
-            raise DataError(f"{folder} is not packed to the end: run meanflow prepare pack again")
+            raise DataError(
+                f"{folder} is not written to the end: run the same meanflow prepare again"
+            )
     return LatentFiles(training_folder(root), config)
 
 
@@ -104,7 +106,7 @@ class LatentFiles(Latents):
 
 
 class PackedLatents(Latents):
-    """Shards that `meanflow prepare pack` wrote, mapped into memory: see `shards`."""
+    """Shards that `meanflow prepare` wrote, mapped into memory: see `shards`."""
 
     def __init__(self, folder: Path, config: DatasetConfig) -> None:
         """Of the shards in a folder."""

@@ -4,7 +4,7 @@
     images-00000.npy          [n, height, width, 2 channel] float32 or float16: mean, then std
     image_flip-00000.npy      the same of the mirrored images, only where flip is true
     labels-00000.npy          [n] int32
-    packing.json              what was packed, for a packing that was stopped
+    packing.json              what it is made from, for a preparation that was stopped
 
 They need no reader of their own: NumPy opens each file.
 """
@@ -14,6 +14,8 @@ from __future__ import annotations
 import io
 import json
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +28,7 @@ from impls.common.data.reading import readable
 INDEX, PLAN, PARTIAL = "index.json", "packing.json", ".partial-"
 FORMAT, VERSION = "meanflow latents", 1
 DTYPES = ("float32", "float16")
-AGAIN = "pack again with meanflow prepare pack"
+AGAIN = "write it again with meanflow prepare"
 
 
 class Layout(NamedTuple):
@@ -114,6 +116,23 @@ def write_array(path: Path, array: NDArray[Any]) -> None:
 
 def write_whole(path: Path, *parts: bytes | memoryview) -> None:
     """Write a file under a temporary name and rename it, so that half of it never counts."""
+    with _partial(path, parts) as partial:
+        partial.rename(path)
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file whole, unless there is one: of several processes, the first to come writes."""
+    with _partial(path, (content,)) as partial:
+        try:
+            path.hardlink_to(partial)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links
+            partial.rename(path)
+
+
+@contextmanager
+def _partial(path: Path, parts: Sequence[bytes | memoryview]) -> Iterator[Path]:
     partial = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
     try:
         with partial.open("wb") as file:
@@ -121,6 +140,6 @@ def write_whole(path: Path, *parts: bytes | memoryview) -> None:
                 file.write(part)
             file.flush()
             os.fsync(file.fileno())
-        partial.rename(path)
+        yield partial
     finally:
         partial.unlink(missing_ok=True)
