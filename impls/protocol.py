@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from impls.common.config import Config
+from impls.common.inception import InceptionWeights
 from impls.common.records import Array, Batch, CanonicalState, Cost, Draws, Loss
 
 Canonical = dict[str, np.ndarray[Any, Any]]  # canonical name -> array: see impls.common.weights
@@ -95,3 +96,6 @@ class Implementation(Protocol):
     def sample(
         self, config: Config, params: Params, noise: Array, labels: Array, times: Sequence[float]
     ) -> Array: ...
+
+    def load_inception(self, weights: InceptionWeights) -> Any: ...
+    def inception_features(self, model: Any, images: Array, mode: str) -> Array: ...

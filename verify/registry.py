@@ -27,6 +27,7 @@ FAMILIES = (
     "objective",
     "gradient",
     "sampling",
+    "inception",
     "training",
     "precision",
     "checkpoint",

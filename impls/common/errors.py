@@ -17,3 +17,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean X?` for the known word nearest to an unknown one, or nothing."""
     near = difflib.get_close_matches(word, tuple(known), 1)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+class NotInstalledError(UserError):
+    """A package that something optional needs is not installed; the message says how to get it."""

@@ -21,6 +21,10 @@ from .device import (
     sync,
 )
 from .draws import device_draws
+from .inception import (
+    inception_features,
+    load_inception,
+)
 from .network import (
     DiT,
     activations,
@@ -81,11 +85,13 @@ __all__ = [
     "get",
     "guide",
     "guided_velocity",
+    "inception_features",
     "init_optimizer",
     "init_params",
     "init_state",
     "interpolate",
     "learning_rate",
+    "load_inception",
     "load_params",
     "load_state",
     "loss",
