@@ -38,7 +38,7 @@ def verify_jax(session: nox.Session) -> None:
 @nox.session(name="verify-torch")
 def verify_torch(session: nox.Session) -> None:
     """The same for PyTorch alone, in an environment without JAX."""
-    install(session, "torch", "vae")
+    install(session, "torch", "fid", "vae")
     session.run("meanflow", "verify", *session.posargs)
 
 

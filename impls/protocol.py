@@ -15,6 +15,7 @@ import numpy as np
 
 from impls.common.autoencoder import Autoencoder
 from impls.common.config import Config
+from impls.common.inception import InceptionWeights
 from impls.common.records import Array, Batch, CanonicalState, Cost, Draws, Loss
 
 Canonical = dict[str, np.ndarray[Any, Any]]  # canonical name -> array: see impls.common.weights
@@ -100,3 +101,5 @@ class Implementation(Protocol):
     def load_autoencoder(self, autoencoder: Autoencoder) -> Any: ...
     def encode(self, model: Any, images: Array) -> tuple[Array, Array]: ...  # mean, std
     def decode(self, model: Any, latents: Array) -> Array: ...
+    def load_inception(self, weights: InceptionWeights) -> Any: ...
+    def inception_features(self, model: Any, images: Array, mode: str) -> Array: ...

@@ -6,6 +6,7 @@ itself a subject of the verification suite.
 
 from .autoencoder import decode, encode, load_autoencoder
 from .device import export_params, get, load_params, put, sync
+from .inception import inception_features, load_inception
 from .network import activations, mean_velocity, mean_velocity_jvp
 from .objective import (
     Loss,
@@ -43,11 +44,13 @@ __all__ = [
     "export_params",
     "get",
     "guided_velocity",
+    "inception_features",
     "init_optimizer",
     "init_state",
     "interpolate",
     "learning_rate",
     "load_autoencoder",
+    "load_inception",
     "load_params",
     "loss",
     "loss_and_gradient",

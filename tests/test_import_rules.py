@@ -21,6 +21,8 @@ TESTS = ("tests", "conftest")
 
 # It runs in the environment of the official code, and draws new golden inputs there.
 GOLDEN_WRITER = "verify/golden_writer.py"
+# It writes the stand-in of a TorchScript file, which takes PyTorch; nothing else imports it.
+STANDIN_WRITERS = ("verify/fixtures/inception_module.py",)
 DEVICE_DRAWS = ("impls/meanflow_jax/draws.py", "impls/meanflow_torch/draws.py")
 # The authors' step draws for itself, from a key.
 OFFICIAL_STEP = "bench/official.py"
@@ -222,7 +224,8 @@ def modules_of(*folders: str) -> list[str]:
     return [
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for path in paths
-        if path.name not in RUNS_WHEN_IMPORTED and relative(path) != GOLDEN_WRITER
+        if path.name not in RUNS_WHEN_IMPORTED
+        and relative(path) not in (GOLDEN_WRITER, INCEPTION_WRITER)
     ]
 
 

@@ -28,6 +28,7 @@ FAMILIES = (
     "gradient",
     "sampling",
     "autoencoder",
+    "inception",
     "training",
     "precision",
     "checkpoint",

@@ -22,6 +22,10 @@ from .device import (
     sync,
 )
 from .draws import device_draws
+from .inception import (
+    inception_features,
+    load_inception,
+)
 from .network import (
     DiT,
     activations,
@@ -84,12 +88,14 @@ __all__ = [
     "get",
     "guide",
     "guided_velocity",
+    "inception_features",
     "init_optimizer",
     "init_params",
     "init_state",
     "interpolate",
     "learning_rate",
     "load_autoencoder",
+    "load_inception",
     "load_params",
     "load_state",
     "loss",

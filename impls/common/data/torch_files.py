@@ -1,7 +1,8 @@
-"""Reads what torch.save wrote, without PyTorch: tensors become NumPy arrays.
+"""Reads what torch.save or torch.jit.save wrote, without PyTorch: tensors become NumPy arrays.
 
 A file is a zip archive: `data.pkl`, a pickle in which each tensor names its storage, and one file
 of bare numbers for each storage. Only the names below are understood, so a file can run no code.
+A TorchScript module's code lies beside them, and is not read.
 """
 
 from __future__ import annotations
@@ -56,8 +57,23 @@ def _tensor(
 NAMED: dict[tuple[str, str], Any] = {
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,
     ("collections", "OrderedDict"): OrderedDict,
+    ("torch.jit._pickle", "build_intlist"): list,
     **{("torch", name): kind for name, kind in STORAGES.items()},
 }
+
+
+class ScriptModule:
+    """Stands for a TorchScript module: its attributes, and none of its code."""
+
+    def tensors(self, prefix: str = "") -> dict[str, NDArray[Any]]:
+        """Its tensors, and those of the modules in it, under the names of a state_dict."""
+        found: dict[str, NDArray[Any]] = {}
+        for name, value in vars(self).items():
+            if isinstance(value, ScriptModule):
+                found |= value.tensors(f"{prefix}{name}.")
+            elif isinstance(value, np.ndarray):
+                found[prefix + name] = value
+        return found
 
 
 class _Unpickler(DataUnpickler):
@@ -79,6 +95,12 @@ class _Unpickler(DataUnpickler):
             raise ValueError(f"{name} is compressed")
         return self._archive.read(info)
 
+    def find_class(self, module: str, name: str) -> Any:
+        """Classes that a TorchScript file defines become `ScriptModule`."""
+        if f"{module}.".startswith("__torch__."):
+            return ScriptModule
+        return super().find_class(module, name)
+
     def persistent_load(self, pid: Any) -> _Storage:
         tag, kind, key, _, _ = pid
         if tag != "storage" or kind not in STORAGES.values():
@@ -86,17 +108,24 @@ class _Unpickler(DataUnpickler):
         return _Storage(kind, self.member(f"data/{key}"))
 
 
-def load(path: Path | str, harmless: Mapping[tuple[str, str], Any] = MappingProxyType({})) -> Any:
+def load(
+    path: Path | str,
+    harmless: Mapping[tuple[str, str], Any] = MappingProxyType({}),
+    remedy: str = "write it again with torch.save, tensors only",
+) -> Any:
     """What torch.save wrote to a file, tensors as NumPy arrays (bfloat16 as float32).
+
+    A TorchScript module, as torch.jit.save writes it, is read as a `ScriptModule`.
 
     Args:
         harmless: what stands for further (module, name) that the file may name.
+        remedy: what to do about a file that cannot be read.
 
     Raises:
         DataError: when it is damaged, of PyTorch before 1.6, or holds more than tensors, numbers,
             text, lists and dictionaries.
     """
-    with readable(path, "write it again with torch.save, tensors only"):
+    with readable(path, remedy):
         content = Path(path).read_bytes()
         if not content.startswith(b"PK"):
             raise ValueError("not the zip format that torch.save writes since PyTorch 1.6")

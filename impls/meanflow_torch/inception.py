@@ -1,0 +1,161 @@
+"""The features of the Inception network that FID and the Inception score are made of."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from impls.common.errors import NotInstalledError
+from impls.common.inception import (
+    CLEAN,
+    NVIDIA_NAME,
+    SIDE,
+    TORCHSCRIPT,
+    InceptionWeights,
+    check_images,
+    clean_resize,
+)
+from impls.common.inception_layers import tensor_names
+
+from .device import get, put
+from .torchvision_operators import import_torchvision
+
+
+class _Network(NamedTuple):
+    layers: nn.Module  # [n, 3, 299, 299] in -1..1 -> features
+    whole: nn.Module | None  # the TorchScript file's own: it resizes too, and is float32 inside
+    dtype: torch.dtype
+
+
+def load_inception(weights: InceptionWeights) -> Any:
+    """Inception on the device; it computes in the dtype of its tensors.
+
+    Args:
+        weights: as `impls.common.inception.read_inception` reads them.
+
+    Raises:
+        UserError: when a package that it needs is not installed.
+    """
+    dtype = torch.from_numpy(weights.tensors["output.weight"][:1]).dtype
+    load = _from_torchscript if weights.layout == TORCHSCRIPT else _from_state_dict
+    with _cleanfid_installed(), torch.device("cpu"):
+        layers, whole = load(weights)
+    device = torch.get_default_device()
+    layers = layers.eval().to(device, dtype)
+    return _Network(layers, whole if dtype == torch.float32 else None, dtype)
+
+
+def inception_features(model: Any, images: torch.Tensor, mode: str) -> torch.Tensor:
+    """What Inception pools last, of images that are first resized to 299 x 299.
+
+    features = pool(layers((x - 128) / 128)), where x is resized as TensorFlow 1 did in mode
+    `legacy_tensorflow`, and as clean-fid does in mode `clean`
+
+    Args:
+        model: from `load_inception`.
+        images: [n, height, width, 3] in 0..255, uint8 or float.
+        mode: one of `impls.common.inception.MODES`.
+
+    Returns:
+        [n, features] in the model's dtype; there are 2048 features.
+
+    Raises:
+        UserError: for an unknown mode.
+        ValueError: for images of another shape.
+    """
+    check_images(tuple(images.shape), mode)
+    if mode == CLEAN:
+        images = put(clean_resize(get(images)))
+    x = images.permute(0, 3, 1, 2).to(model.dtype).contiguous()
+    with torch.no_grad(), _exact_products():
+        if mode != CLEAN and model.whole is not None:
+            return model.whole(x, return_features=True)
+        if mode != CLEAN:
+            x = _resize(x)
+        return model.layers((x - 128) / 128).flatten(1)
+
+
+def _resize(x: torch.Tensor) -> torch.Tensor:
+    """Bilinear: source = destination * input / output, no half-pixel centres."""
+    rows, columns = (
+        torch.arange(SIDE, dtype=x.dtype) * (2 / SIDE) + (1 / size - 1) for size in x.shape[2:]
+    )
+    grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1)
+    grid = grid.expand(len(x), -1, -1, -1)
+    return F.grid_sample(x, grid, "bilinear", padding_mode="border", align_corners=False)
+
+
+def _from_torchscript(weights: InceptionWeights) -> tuple[nn.Module, nn.Module]:
+    """The file's own network, as clean-fid loads it."""
+    from cleanfid.inception_torchscript import InceptionV3W
+
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        file = Path(folder) / NVIDIA_NAME  # the name that clean-fid wants
+        try:
+            file.symlink_to(weights.path.resolve())
+        except OSError:  # no links on this file system
+            shutil.copyfile(weights.path, file)
+        warnings.filterwarnings("ignore", ".*torch.jit", DeprecationWarning)
+        original = InceptionV3W(folder, download=False)
+    # Not its forward, which is these and a view as 2048 features: a stand-in may have fewer.
+    return original.layers, original.base
+
+
+def _from_state_dict(weights: InceptionWeights) -> tuple[nn.Module, None]:
+    """torchvision's Inception with the blocks of FID in it, as clean-fid has them."""
+    import torchvision
+    from cleanfid import inception_pytorch as blocks
+
+    network = torchvision.models.inception_v3(
+        weights=None, num_classes=len(weights.tensors["output.bias"]), aux_logits=False,
+        init_weights=False,
+    )  # fmt: skip
+    for name, block, *widths in (
+        ("Mixed_5b", blocks.FIDInceptionA, 192, 32),
+        ("Mixed_5c", blocks.FIDInceptionA, 256, 64),
+        ("Mixed_5d", blocks.FIDInceptionA, 288, 64),
+        ("Mixed_6b", blocks.FIDInceptionC, 768, 128),
+        ("Mixed_6c", blocks.FIDInceptionC, 768, 160),
+        ("Mixed_6d", blocks.FIDInceptionC, 768, 160),
+        ("Mixed_6e", blocks.FIDInceptionC, 768, 192),
+        ("Mixed_7b", blocks.FIDInceptionE_1, 1280),
+        ("Mixed_7c", blocks.FIDInceptionE_2, 2048),
+    ):
+        setattr(network, name, block(*widths))
+    names = tensor_names()
+    state = {names[name]: torch.from_numpy(array) for name, array in weights.tensors.items()}
+    for name, module in network.named_modules():
+        if isinstance(module, nn.BatchNorm2d):
+            state[f"{name}.weight"] = torch.ones_like(module.weight)  # it is in the kernels
+    network.load_state_dict(state)
+    network.fc = nn.Identity()
+    return network, None
+
+
+@contextmanager
+def _cleanfid_installed() -> Iterator[None]:
+    """Say what to install when clean-fid, or what it needs, is missing."""
+    try:
+        import_torchvision()
+        yield
+    except ModuleNotFoundError as error:
+        raise NotInstalledError(
+            f"the package {error.name} is not installed, which Inception in PyTorch needs:"
+            ' pip install -c constraints.txt -e ".[fid]"'
+        ) from error
+
+
+@contextmanager
+def _exact_products() -> Iterator[None]:
+    """Float32 convolutions, not TF32, which cuDNN takes by default."""
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        yield
