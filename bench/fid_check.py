@@ -1,0 +1,153 @@
+"""FID of a checkpoint by each framework, stage by stage the same, beside what is published."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.fid_features import make_features, summaries
+from bench.fid_pipeline import Pipeline, Source, as_dtype, inputs
+from impls.common.config import Config
+from impls.common.config_files import load_config
+from impls.common.fid import FrechetScore, InceptionScore, frechet_score
+from impls.common.fid_statistics import Statistics
+from impls.common.runlog import to_uint8
+from results.published import Published, published
+from verify.compare import relative_error
+
+Array = NDArray[Any]
+COMPARED = 4  # samples that go through the stages side by side
+IMAGES_PER_EPOCH = 1_281_167  # of ImageNet's training set
+SAME_EPOCHS = 0.05  # relative difference up to which a run is one of so many epochs
+STAGES = ("samples", "images", "features")
+
+
+class Scored(NamedTuple):
+    """What a framework's samples are worth."""
+
+    fid: FrechetScore
+    inception_score: InceptionScore | None  # None: of too few samples
+    seconds: float  # of this run; a score that was gone on with counts from there
+
+
+class Agreement(NamedTuple):
+    """How far one subject's stage is from another's, with the same input."""
+
+    stage: str
+    error: float  # largest difference over the largest entry, of the worst sample
+    tolerance: float | None  # None: it is printed, and FID decides
+
+
+def score(
+    subjects: Mapping[str, Any],
+    source: Source,
+    statistics: Statistics,
+    num_samples: int,
+    batch_size: int,
+    folder: Path,
+    report: Callable[[str, int], None],
+) -> dict[str, Scored]:
+    """The scores of each framework's samples, made of the same noise and labels.
+
+    Args:
+        subjects: framework -> implementation.
+        folder: where the features go; what is there is not made again.
+        report: is told of a framework and how many samples more are done.
+
+    Raises:
+        UserError: see `make_features`, and when the statistics have other features.
+    """
+    weight, found = source.inception.tensors["output.weight"], {}
+    for name, subject in subjects.items():
+        begin = time.perf_counter()
+        features = make_features(
+            Pipeline(subject, source), folder / name, num_samples, batch_size,
+            lambda count, name=name: report(name, count),
+        )  # fmt: skip
+        groups, inception = summaries(features, weight)
+        seconds = time.perf_counter() - begin
+        found[name] = Scored(frechet_score(groups, statistics), inception, seconds)
+    return found
+
+
+def between(one: Any, other: Any, source: Source) -> tuple[list[Agreement], float]:
+    """How far two implementations are apart, each stage fed with the first one's output.
+
+    Returns:
+        The error of each stage, and the share of the pixels that differ when each goes its own way.
+    """
+    first, second = (_stages(Pipeline(subject, source)) for subject in (one, other))
+    ours = first(None)
+    theirs, alone = second(ours), second(None)
+    errors = [
+        Agreement(stage, float(_error(theirs[stage], ours[stage])), None) for stage in STAGES
+    ]
+    return errors, float((alone["pixels"] != ours["pixels"]).mean())
+
+
+def against_reference(
+    subjects: Mapping[str, Any], reference: Any, source: Source, allow: Callable[[float], float]
+) -> dict[str, list[Agreement]]:
+    """How far each implementation is from the float64 reference, stage by stage.
+
+    Args:
+        allow: the tolerance, from the distance of the reference in float32.
+    """
+    truth = _stages(Pipeline(reference, as_dtype(source, np.float64)))(None)
+    rounded = _stages(Pipeline(reference, as_dtype(source, np.float32)))(truth)
+    allowed = {stage: allow(float(_error(rounded[stage], truth[stage]))) for stage in STAGES}
+    found = {}
+    for name, subject in subjects.items():
+        made = _stages(Pipeline(subject, source))(truth)
+        found[name] = [
+            Agreement(stage, float(_error(made[stage], truth[stage])), allowed[stage])
+            for stage in STAGES
+        ]
+    return found
+
+
+def _stages(pipeline: Pipeline) -> Callable[[Mapping[str, Array] | None], dict[str, Array]]:
+    """A function of the inputs of the stages, its own where there are none, to their outputs."""
+    dtype = pipeline.source.params[next(iter(pipeline.source.params))].dtype
+
+    def run(given: Mapping[str, Array] | None) -> dict[str, Array]:
+        noise, labels = inputs(pipeline.source, range(COMPARED))
+        made = {"samples": pipeline.samples(noise.astype(dtype), labels)}
+        made["images"] = pipeline.images((given or made)["samples"].astype(dtype))
+        made["pixels"] = to_uint8((given or made)["images"])
+        made["features"] = pipeline.features(made["pixels"])
+        return made
+
+    return run
+
+
+def _error(actual: Array, expected: Array) -> float:
+    return max(relative_error(a, b) for a, b in zip(actual, expected, strict=True))
+
+
+def expected_fid(config: Config, step: int, *, official: bool) -> Published | None:
+    """The authors' FID of such a network, trained so long with such guidance, if they tell one.
+
+    Args:
+        step: steps made; 0, of parameters alone, is taken for the end of the run.
+        official: whether it is a checkpoint of the authors' code.
+    """
+    epochs = step * config.training.batch_size / IMAGES_PER_EPOCH
+    rows = published("official_readme")
+    for row in (*published("published_checkpoint"), *rows) if official else rows:
+        preset = load_config(str(row.preset))
+        same = config.network == preset.network and _method(config) == _method(preset)
+        long = row.epochs or 0
+        if same and (abs(epochs / long - 1) < SAME_EPOCHS or (official and not step)):
+            return row
+    return None
+
+
+def _method(config: Config) -> dict[str, Any]:
+    """What the training objective depends on; the form of its JVP changes nothing."""
+    return config.method.model_dump(exclude={"jvp"})
