@@ -225,7 +225,7 @@ def modules_of(*folders: str) -> list[str]:
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for path in paths
         if path.name not in RUNS_WHEN_IMPORTED
-        and relative(path) not in (GOLDEN_WRITER, INCEPTION_WRITER)
+        and relative(path) not in (GOLDEN_WRITER, *STANDIN_WRITERS)
     ]
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -116,11 +117,15 @@ def clean_resize(images: Array) -> NDArray[np.float32]:
     Returns:
         [n, 299, 299, 3] float32.
     """
-    resized = np.empty((len(images), SIDE, SIDE, images.shape[3]), np.float32)
-    for index in np.ndindex(len(images), images.shape[3]):
-        channel = Image.fromarray(images[index[0], :, :, index[1]].astype(np.float32))
-        resized[index[0], :, :, index[1]] = channel.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-    return resized.clip(0, 255)
+
+    def resized(image: Array) -> Array:
+        channels = map(Image.fromarray, np.moveaxis(image, -1, 0))
+        made = (channel.resize((SIDE, SIDE), Image.Resampling.BICUBIC) for channel in channels)
+        return np.stack([np.asarray(channel) for channel in made], -1)
+
+    with ThreadPoolExecutor() as pool:  # Pillow lets other threads run while it resizes
+        found = list(pool.map(resized, images.astype(np.float32)))
+    return np.reshape(found, (len(images), SIDE, SIDE, images.shape[3])).clip(0, 255)
 
 
 def _check_hash(path: Path, sha256: str) -> None:
