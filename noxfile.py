@@ -129,6 +129,18 @@ def bench(session: nox.Session) -> None:
         run("jvp-overhead", *about, "--training.compile=always", *compiled)
 
 
+@nox.session(name="fid-check", default=False)
+def fid_check(session: nox.Session) -> None:
+    """FID of a checkpoint by both frameworks, beside what is published; stand-ins without files.
+
+    `-- --checkpoint DIR --vae DIR --inception FILE --stats FILE` are the files. Scores of files
+    are recorded in results/records.
+    """
+    install(session, "jax", "torch", "fid", "vae")
+    recorded = ("--record", "results/records") if session.posargs else ()
+    session.run("meanflow", "fid-check", *recorded, *session.posargs)
+
+
 @nox.session(default=False)
 def golden(session: nox.Session) -> None:
     """Run the official code of a checkout: `-- --official PATH --golden FOLDER --output FOLDER`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.fid_features import make_features, summaries
-from bench.fid_pipeline import Pipeline, Source, as_dtype, inputs
+from bench.fid_pipeline import Pipeline, Source, in_dtype, inputs
 from impls.common.config import Config
 from impls.common.config_files import load_config
 from impls.common.fid import FrechetScore, InceptionScore, frechet_score
 from impls.common.fid_statistics import Statistics
 from impls.common.runlog import to_uint8
 from results.published import Published, published
-from verify.compare import relative_error
+from verify.compare import row_error
 
 Array = NDArray[Any]
 COMPARED = 4  # samples that go through the stages side by side
@@ -67,7 +68,7 @@ def score(
         begin = time.perf_counter()
         features = make_features(
             Pipeline(subject, source), folder / name, num_samples, batch_size,
-            lambda count, name=name: report(name, count),
+            partial(report, name),
         )  # fmt: skip
         groups, inception = summaries(features, weight)
         seconds = time.perf_counter() - begin
@@ -84,9 +85,7 @@ def between(one: Any, other: Any, source: Source) -> tuple[list[Agreement], floa
     first, second = (_stages(Pipeline(subject, source)) for subject in (one, other))
     ours = first(None)
     theirs, alone = second(ours), second(None)
-    errors = [
-        Agreement(stage, float(_error(theirs[stage], ours[stage])), None) for stage in STAGES
-    ]
+    errors = [Agreement(stage, row_error(theirs[stage], ours[stage]), None) for stage in STAGES]
     return errors, float((alone["pixels"] != ours["pixels"]).mean())
 
 
@@ -98,14 +97,14 @@ def against_reference(
     Args:
         allow: the tolerance, from the distance of the reference in float32.
     """
-    truth = _stages(Pipeline(reference, as_dtype(source, np.float64)))(None)
-    rounded = _stages(Pipeline(reference, as_dtype(source, np.float32)))(truth)
-    allowed = {stage: allow(float(_error(rounded[stage], truth[stage]))) for stage in STAGES}
+    truth = _stages(Pipeline(reference, in_dtype(source, np.float64)))(None)
+    rounded = _stages(Pipeline(reference, in_dtype(source, np.float32)))(truth)
+    allowed = {stage: allow(row_error(rounded[stage], truth[stage])) for stage in STAGES}
     found = {}
     for name, subject in subjects.items():
         made = _stages(Pipeline(subject, source))(truth)
         found[name] = [
-            Agreement(stage, float(_error(made[stage], truth[stage])), allowed[stage])
+            Agreement(stage, row_error(made[stage], truth[stage]), allowed[stage])
             for stage in STAGES
         ]
     return found
@@ -124,10 +123,6 @@ def _stages(pipeline: Pipeline) -> Callable[[Mapping[str, Array] | None], dict[s
         return made
 
     return run
-
-
-def _error(actual: Array, expected: Array) -> float:
-    return max(relative_error(a, b) for a, b in zip(actual, expected, strict=True))
 
 
 def expected_fid(config: Config, step: int, *, official: bool) -> Published | None:

@@ -1,8 +1,8 @@
 """Features of many samples, on disk as they are made, so that what was stopped goes on.
 
-    FRAMEWORK.npy         [num_samples, feature] float32: 400 MB for 50,000 samples
-    FRAMEWORK.json        what they are of, and how many there are so far
-    FRAMEWORK.png         the first samples, to be looked at
+FRAMEWORK.npy         [num_samples, feature] float32: 400 MB for 50,000 samples
+FRAMEWORK.json        what they are of, and how many there are so far
+FRAMEWORK.png         the first samples, to be looked at
 """
 
 from __future__ import annotations
@@ -66,14 +66,15 @@ def make_features(
     """
     about = plan(pipeline.source, num_samples)
     try:
-        done, features = _opened(file, about, pipeline.source.inception.num_features)
+        done, opened = _opened(file, about, pipeline.source.inception.num_features)
+        features: Array = opened
         advance(done)
         for start in range(done, num_samples, batch_size):
             rows = range(start, min(start + batch_size, num_samples))
             features[rows.start : rows.stop], pixels = pipeline.run(rows)
             if start == 0:
                 _picture(pixels, file.with_suffix(".png"))
-            features.flush()
+            opened.flush()
             _note(file, about, rows.stop)
             advance(len(rows))
     except OSError as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
 from impls.common.autoencoder import Autoencoder
@@ -20,6 +19,7 @@ from impls.common.errors import UserError
 from impls.common.inception import InceptionWeights
 from impls.common.runlog import to_uint8
 from impls.common.solver import sampling_times
+from verify.cases import as_dtype
 
 Array = NDArray[Any]
 
@@ -103,15 +103,11 @@ def inputs(source: Source, rows: range) -> tuple[Array, Array]:
     return sampling_noise(config, seed, rows), sampling_labels(config, seed, rows)
 
 
-def as_dtype(source: Source, dtype: Any) -> Source:
+def in_dtype(source: Source, dtype: Any) -> Source:
     """The source with every tensor in a dtype, which is then that of computation."""
-
-    def cast(tensors: dict[str, Array]) -> dict[str, Array]:
-        return {name: array.astype(dtype) for name, array in tensors.items()}
-
-    autoencoder = source.autoencoder
+    vae, inception = source.autoencoder, source.inception
     return source._replace(
-        params=cast(source.params),
-        autoencoder=autoencoder and autoencoder._replace(tensors=cast(autoencoder.tensors)),
-        inception=source.inception._replace(tensors=cast(source.inception.tensors)),
+        params=as_dtype(source.params, dtype),
+        autoencoder=vae and vae._replace(tensors=as_dtype(vae.tensors, dtype)),
+        inception=inception._replace(tensors=as_dtype(inception.tensors, dtype)),
     )

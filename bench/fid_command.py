@@ -1,0 +1,200 @@
+"""`meanflow fid-check`: the scores of files, or of the stand-ins, and what is said of them."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+import reference
+from bench import fid_report, standins
+from bench.fid_check import Scored, against_reference, between, expected_fid, score
+from bench.fid_pipeline import Source, check_source
+from impls.common import checkpoints
+from impls.common.autoencoder import read_autoencoder
+from impls.common.checkpoints import CheckpointError
+from impls.common.config import Config
+from impls.common.config_files import load_config
+from impls.common.errors import UserError
+from impls.common.fid_statistics import load_statistics
+from impls.common.inception import read_inception
+from impls.common.official import find_official, load_official
+from impls.convert import chosen_weights
+from verify.tolerances import rounding_tolerance
+
+
+class Files(NamedTuple):
+    """What a user has on disk."""
+
+    checkpoint: Path
+    vae: Path | None
+    inception: Path
+    statistics: Path
+
+
+class Weights(NamedTuple):
+    """A network to score."""
+
+    config: Config
+    params: dict[str, Any]  # canonical
+    step: int
+    official: bool  # a checkpoint of the authors' code
+    name: str  # which parameters these are
+
+
+def check_files(
+    subjects: Mapping[str, Any],
+    files: Files,
+    config: str,
+    overrides: dict[str, Any],
+    weights: str,
+    mode: str,
+    num_samples: int,
+    num_steps: int | None,
+    seed: int,
+    batch_size: int,
+    output_dir: Path,
+    record: Path | None,
+) -> bool:
+    """Score a checkpoint in every framework, print it beside what is published, and record it.
+
+    Returns:
+        False when a FID differs from the expected one.
+
+    Raises:
+        UserError: for a file that is missing, damaged, or does not fit the others.
+    """
+    console = Console(highlight=False)
+    network = _weights(files.checkpoint, config, overrides, weights)
+    inception = read_inception(files.inception)
+    statistics = load_statistics(files.statistics, inception.num_features)
+    statistics_sha256 = hashlib.sha256(files.statistics.read_bytes()).hexdigest()
+    vae = read_autoencoder(files.vae) if files.vae else None
+    source = Source(network.config, network.params, vae, inception, mode, num_steps, seed)
+    check_source(source)
+    fid_report.print_head(source, num_samples, network.step, network.name, console)
+    if statistics.mode not in (None, mode):
+        raise UserError(
+            f"{files.statistics} was made with mode {statistics.mode} and the samples with {mode}:"
+            " FID of the two means nothing"
+        )
+    _print_between(subjects, source, console)
+    with _progress(console) as progress:
+        scores = _scored(
+            subjects, source, statistics, num_samples, batch_size, output_dir, progress
+        )
+    expected = expected_fid(network.config, network.step, official=network.official)
+    fid_report.print_scores(scores, expected, source, console)
+    fid_report.print_published(console)
+    console.print(f"features and pictures: {output_dir}", soft_wrap=True)
+    if record:
+        about: dict[str, int | float | str] = {
+            "training_step": network.step,
+            "weights": network.name,
+        }
+        devices = {name: subject.device_name() for name, subject in subjects.items()}
+        path = fid_report.write_records(
+            scores, expected, source, (statistics, statistics_sha256), about, devices, record
+        )
+        console.print(f"records appended to {path}", soft_wrap=True)
+    return all(fid_report.verdict(found, expected) != "differs" for found in scores.values())
+
+
+def check_standins(subjects: Mapping[str, Any], record: Path | None) -> bool:
+    """Put the tiny stand-ins through the whole path, and hold each stage to the reference.
+
+    Returns:
+        Whether every framework agrees with NumPy, and with the other, to rounding.
+    """
+    console, source = Console(highlight=False), standins.source()
+    console.print(
+        "No files are given: these are stand-ins, a tiny checkpoint of the authors' code and an"
+        " autoencoder and an Inception with few channels and random weights. Their FID means"
+        " nothing; it must be the same from each framework and from NumPy in float64.\n"
+    )
+    agreements = against_reference(subjects, reference, source, _allow)
+    fid_report.print_stages(agreements, console)
+    _print_between(subjects, source, console)
+    statistics, expected = standins.statistics(), standins.expected()
+    with tempfile.TemporaryDirectory() as folder, _progress(console) as progress:
+        scores = _scored(
+            subjects, source, statistics, standins.NUM_SAMPLES, standins.BATCH_SIZE, Path(folder),
+            progress,
+        )  # fmt: skip
+    allowed = _allow(expected["float32"])
+    agreed = fid_report.print_standins(scores, expected["fid"], allowed, console)
+    if record:
+        sha256 = hashlib.sha256(standins.STATISTICS.read_bytes()).hexdigest()
+        devices = {name: subject.device_name() for name, subject in subjects.items()}
+        path = fid_report.write_records(
+            scores, None, source, (statistics, sha256), {"of": "stand-ins"}, devices, record
+        )
+        console.print(f"records appended to {path}", soft_wrap=True)
+    stages = all(fid_report.passes(found) for row in agreements.values() for found in row)
+    return agreed and stages
+
+
+def _allow(distance: float) -> float:
+    """What float32 may do, from what NumPy does in float32: the rule of verify."""
+    return rounding_tolerance(np.float32, distance)
+
+
+def _weights(path: Path, source: str, overrides: dict[str, Any], which: str) -> Weights:
+    """A checkpoint of ours, or of the authors' code."""
+    try:
+        found = checkpoints.find(path)
+    except CheckpointError:
+        if (path / "about.json").exists() or (path / "checkpoints").exists():
+            raise
+        find_official(path)  # says what a checkpoint is, when there is none
+        config = load_config(source, overrides)
+        state = load_official(path, config)
+        if which not in ("ema", "params"):
+            raise UserError(f"--weights is {which}, expected ema or params") from None
+        params = state.ema_params if which == "ema" else state.params
+        return Weights(config, params, state.step, official=True, name=_name(config, which))
+    params = chosen_weights(found, which)
+    return Weights(
+        found.config, params, found.step, official=False, name=_name(found.config, which)
+    )
+
+
+def _name(config: Config, which: str) -> str:
+    return f"EMA {config.training.ema_val:g}" if which == "ema" else which
+
+
+def _print_between(subjects: Mapping[str, Any], source: Source, console: Console) -> None:
+    if len(subjects) == 2:
+        one, other = subjects.values()
+        errors, differing = between(one, other, source)
+        fid_report.print_stages({"JAX ~ PyTorch": errors}, console, differing)
+
+
+def _scored(
+    subjects: Mapping[str, Any],
+    source: Source,
+    statistics: Any,
+    num_samples: int,
+    batch_size: int,
+    folder: Path,
+    progress: Progress,
+) -> dict[str, Scored]:
+    tasks = {
+        name: progress.add_task(fid_report.NAMES[name], total=num_samples) for name in subjects
+    }
+
+    def report(name: str, count: int) -> None:
+        progress.advance(tasks[name], count)
+
+    return score(subjects, source, statistics, num_samples, batch_size, folder, report)
+
+
+def _progress(console: Console) -> Progress:
+    columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console)

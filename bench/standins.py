@@ -1,0 +1,86 @@
+"""Tiny stand-ins for the files that fid-check takes, in the real formats, and what they score.
+
+The checkpoint is a real one of the authors' code, of a tiny network; autoencoder and Inception have
+the real topology, few channels and random weights. Their FID means nothing, and must be the same
+from every framework. `python -m bench.standins` computes the expected numbers with NumPy.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import reference
+from bench.fid_pipeline import Pipeline, Source, in_dtype
+from impls.common.autoencoder import read_autoencoder
+from impls.common.config_files import from_sizes
+from impls.common.fid_statistics import Statistics, load_statistics, save_statistics
+from impls.common.inception import LEGACY, read_inception
+from impls.common.moments import MomentGroups, merge
+from impls.common.official import load_official
+from reference.frechet import frechet_distance
+from verify.golden import BUNDLED
+
+FILES = Path(__file__).parent.parent / "verify" / "fixtures" / "standins"
+CHECKPOINT, TRAINING = BUNDLED / "checkpoint_5", BUNDLED / "train_5_steps.json"
+STATISTICS, EXPECTED = FILES / "statistics.npz", FILES / "expected.json"
+NUM_SAMPLES = 200  # more than Inception's stand-in has features
+BATCH_SIZE = 20
+
+
+def source(seed: int = 0) -> Source:
+    """The stand-ins, read as the real files are."""
+    about = json.loads(TRAINING.read_text(encoding="utf-8"))
+    config = from_sizes(about["model"], about["method"])
+    return Source(
+        config,
+        load_official(CHECKPOINT, config).ema_params,
+        read_autoencoder(FILES / "vae"),
+        read_inception(FILES / "inception.pt"),
+        LEGACY,
+        None,
+        seed,
+    )
+
+
+def statistics() -> Statistics:
+    """Of other samples of the same network, by NumPy in float64."""
+    return load_statistics(STATISTICS)
+
+
+def expected() -> dict[str, float]:
+    """FID by NumPy in float64, and how far, relative to it, NumPy in float32 is."""
+    found: dict[str, float] = json.loads(EXPECTED.read_text(encoding="utf-8"))
+    return found
+
+
+def _by_numpy(seed: int, dtype: Any) -> Statistics:
+    """Statistics of the reference's samples, computed in a dtype."""
+    pipeline = Pipeline(reference, in_dtype(source(seed), dtype))
+    groups = MomentGroups()
+    for first in range(0, NUM_SAMPLES, BATCH_SIZE):
+        groups.add(pipeline.run(range(first, first + BATCH_SIZE))[0])
+    whole = functools.reduce(merge, groups.groups())
+    about = whole.num_samples, pipeline.source.mode, pipeline.source.inception.sha256
+    return Statistics(whole.mean, whole.covariance, *about)
+
+
+def _write() -> None:
+    """Write the statistics of one seed, and the FID of another seed from them."""
+    real = _by_numpy(1, np.float64)
+    save_statistics(STATISTICS, real)
+    exact, rounded = (
+        frechet_distance(made.mean, made.covariance, real.mean, real.covariance)
+        for made in (_by_numpy(0, np.float64), _by_numpy(0, np.float32))
+    )
+    found = {"fid": exact, "float32": abs(rounded / exact - 1)}
+    EXPECTED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    _write()
+    print(f"wrote {STATISTICS.name} and {EXPECTED.name}")  # noqa: T201
