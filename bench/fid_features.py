@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.fid_pipeline import Pipeline, Source
+from bench.fid_pipeline import Pipeline, Source, num_calls
 from impls.common.autoencoder import fingerprint
 from impls.common.config_files import config_hash
 from impls.common.data.shards import write_whole
@@ -36,7 +36,7 @@ def plan(source: Source, num_samples: int) -> dict[str, int | float | str]:
     autoencoder = source.autoencoder
     return {
         "num_samples": num_samples,
-        "num_steps": source.num_steps or "as configured",
+        "num_steps": num_calls(source),
         "sampling_seed": source.seed,
         "labels": "uniformly random",
         "uint8": "clip(127.5 x + 128, 0, 255), truncated",

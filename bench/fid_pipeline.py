@@ -97,6 +97,11 @@ class Pipeline:
         return found
 
 
+def num_calls(source: Source) -> int:
+    """Calls of the network for each sample."""
+    return len(sampling_times(source.config, source.num_steps)) - 1
+
+
 def inputs(source: Source, rows: range) -> tuple[Array, Array]:
     """Noise, and uniformly random labels, of samples by number: the same for every framework."""
     config, seed = source.config, source.seed

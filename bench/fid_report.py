@@ -12,7 +12,7 @@ from rich.table import Table
 
 from bench.fid_check import Agreement, Scored
 from bench.fid_features import plan
-from bench.fid_pipeline import Source
+from bench.fid_pipeline import Source, num_calls
 from impls.common.config_files import load_config
 from impls.common.fid_statistics import Statistics
 from results.environment import environment, num_threads
@@ -47,10 +47,10 @@ def print_stages(
 
 
 def print_scores(
-    scores: Mapping[str, Scored], expected: Published | None, source: Source, console: Console
+    scores: Mapping[str, Scored], expected: Published | None, console: Console
 ) -> None:
-    """FID of each framework beside what is expected, with the verdict, and the published table."""
-    table = _table("FID in one step" if (source.num_steps or 1) == 1 else "FID", "expected")
+    """FID of each framework beside what is expected, with the verdict and its rule."""
+    table = _table("FID", "expected")
     for title in ("measured (95 %)", "verdict"):
         table.add_column(title, justify="right")
     value = f"{expected.value:g}" if expected else "none known"
@@ -178,8 +178,8 @@ def write_records(
 
 def print_head(source: Source, num_samples: int, step: int, weights: str, console: Console) -> None:
     """What is scored, and by which protocol."""
-    size, steps = source.config.model.cls, source.num_steps
-    calls = f"{steps} steps" if steps and steps > 1 else "one step" if steps else "as configured"
+    size, steps = source.config.model.cls, num_calls(source)
+    calls = f"{steps} steps" if steps > 1 else "one step"
     console.print(
         f"{size} at step {step:,}, {weights}\n{num_samples:,} samples ({calls}), uniformly random"
         f" labels, seed {source.seed}, {source.mode}"

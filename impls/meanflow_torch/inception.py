@@ -45,7 +45,7 @@ def load_inception(weights: InceptionWeights) -> Any:
     Raises:
         UserError: when a package that it needs is not installed.
     """
-    dtype = torch.from_numpy(weights.tensors["output.weight"][:1]).dtype
+    dtype = getattr(torch, weights.tensors["output.weight"].dtype.name)
     load = _from_torchscript if weights.layout == TORCHSCRIPT else _from_state_dict
     with _cleanfid_installed(), torch.device("cpu"):
         layers, whole = load(weights)
