@@ -98,7 +98,7 @@ def print_published(console: Console) -> None:
         method = load_config(str(preset)).method
         guidance = (
             "no guidance"
-            if method.omega == 1 and method.kappa == 0
+            if method.guidance_eq == "none"
             else f"omega {method.omega:g}, kappa {method.kappa:g}"
         )
         values = (f"{row.value:.2f}" for row in rows if row.preset == preset)

@@ -130,7 +130,9 @@ def check_scored(config: Config) -> None:
     """Raise UserError for a data set that there is no score for."""
     if config.dataset.name != "digits":
         name = config.dataset.name
-        raise UserError(f"there is no score for {name} yet, expected a checkpoint of digits")
+        raise UserError(
+            f"this scores digits, and the checkpoint is of {name}: meanflow fid-check scores images"
+        )
 
 
 def score_records(

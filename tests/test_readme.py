@@ -28,7 +28,10 @@ NAME = r"(?:[\w.*-]+/)*[\w*-]+\.(?:py|yml|json)\b|\b\w+/(?=\s|$)"  # of a file o
 def commands() -> list[list[str]]:
     """Every command of the README, in blocks of a shell, indented blocks and inline code."""
     lines = [
-        line for kind, text in FENCES if kind in ("bash", "console") for line in text.split("\n")
+        line
+        for kind, text in FENCES
+        if kind in ("bash", "console")
+        for line in text.replace("\\\n", " ").split("\n")
     ]
     lines += re.findall(r"^    (.*)", PROSE, re.MULTILINE)
     lines += re.findall(r"`((?:nox|meanflow) [^`]*)`", PROSE)
