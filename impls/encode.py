@@ -138,7 +138,7 @@ def _source(images: Path, image_size: int) -> tuple[ImageFolder, NDArray[np.int3
     classes = class_names(folder, f"give --imagenet {LAYOUT}")
     paths, labels = image_files(folder, classes)
     config = DatasetConfig(name="folder", image_size=image_size, image_channels=3, flip=False)
-    names = (os.path.relpath(path, folder) for path in paths)
+    names = (path.removeprefix(str(folder)) for path in paths)
     return ImageFolder(paths, labels, config), labels, {"names": digest(names)}
 
 
@@ -192,9 +192,10 @@ def _encode_shard(
     while done < num_images:
         batch = next(batches)
         rows = slice(done, done + len(batch))
-        stored[rows] = encoder(batch)
-        if mirrored is not None:
-            mirrored[rows] = encoder(batch[:, :, ::-1])
+        with np.errstate(over="ignore"):  # of --half, which is found below
+            stored[rows] = encoder(batch)
+            if mirrored is not None:
+                mirrored[rows] = encoder(batch[:, :, ::-1])
         done += len(batch)
         advance(len(batch))
     for array in (stored, mirrored):
