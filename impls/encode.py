@@ -92,11 +92,12 @@ def encode_folder(
     )
     mine = range(process, len(starts), num_processes)
     about |= {"vae": fingerprint(autoencoder), "framework": framework, "image_size": image_size}
-    begin(output, about | layout._asdict(), mine)
     missing = [number for number in mine if not array_path(output, "labels", number).exists()]
     rows = [range(starts[n], starts[n] + layout.counts[n]) for n in missing]
-    if missing:
-        encoder = _Encoder(framework, autoencoder, batch_size)
+    # Before anything is written, so that a package that is not installed leaves nothing behind.
+    encoder = _Encoder(framework, autoencoder, batch_size) if missing else None
+    begin(output, about | layout._asdict(), mine)
+    if encoder:
         total = sum(layout.counts[number] for number in mine)
         columns = (*Progress.get_default_columns(), MofNCompleteColumn())
         with (
