@@ -26,6 +26,7 @@ from impls.common.data import Rows, batches, shards, source
 from impls.common.data.folder import centre_crop
 from impls.common.draws import Stream
 from impls.common.errors import UserError
+from impls.common.records import Batch
 from impls.encode import Encoded, encode_folder
 from tests.conftest import FRAMEWORKS
 from verify.fixtures.standin_vae import SIZES, STANDIN, random_autoencoder
@@ -465,3 +466,24 @@ def test_batches_of_encoded_latents_are_the_same_after_a_restart(
     rest = list(islice(batches(settings, source(settings), start=3), 3))
     for one, other in zip(whole[3:], rest, strict=True):
         assert one.images.tobytes() == other.images.tobytes()
+
+
+def test_images_are_decoded_while_others_are_encoded() -> None:
+    class Slow:
+        started: list[int] = []
+
+        def batch(self, indices: np.ndarray, rows: None) -> Batch:
+            self.started.append(int(indices[0]))
+            return Batch(np.full((1, 1, 1, 1), indices[0]), indices)
+
+    made = encode._decoded(Slow(), [range(5), range(5, 15)], 3)  # type: ignore[arg-type]
+    first = next(made)
+    deadline = time.monotonic() + 10
+    ahead = [*range(5), *range(5, 11)]  # three batches more: of 2, 3 and 3
+    while len(Slow.started) < len(ahead) and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert sorted(Slow.started) == ahead
+    batches = [first, *made]
+    assert [batch.ravel().tolist() for batch in batches] == [
+        [0, 1, 2], [3, 4], [5, 6, 7], [8, 9, 10], [11, 12, 13], [14]
+    ]  # fmt: skip
