@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,7 +58,8 @@ def encode_folder(
     Images are cropped as ADM crops ImageNet, and numbered as torchvision's ImageFolder does.
     Process i of P writes the shards i, i + P, i + 2P, …; the one that finishes last writes the
     index. What was stopped goes on after its last whole shard, to the same bits, since every batch
-    is filled up to the same size.
+    is filled up to the same size. Images are told apart by their names alone, so after changing
+    what is in them, encode into another folder.
 
     Args:
         images: folder with a folder for each class in it or in its folder train.
@@ -92,28 +93,24 @@ def encode_folder(
     )
     mine = range(process, len(starts), num_processes)
     about |= {"vae": fingerprint(autoencoder), "framework": framework, "image_size": image_size}
-    begin(output, about | layout._asdict(), mine)
     missing = [number for number in mine if not array_path(output, "labels", number).exists()]
     rows = [range(starts[n], starts[n] + layout.counts[n]) for n in missing]
-    if missing:
-        encoder = _Encoder(framework, autoencoder, batch_size)
-        total = sum(layout.counts[number] for number in mine)
-        columns = (*Progress.get_default_columns(), MofNCompleteColumn())
-        with (
-            Progress(*columns) as progress,
-            closing(_decoded(examples, rows, batch_size)) as batches,
-        ):
-            task = progress.add_task("encoding", total=total)
-            progress.advance(task, total - sum(map(len, rows)))
-            advance = partial(progress.advance, task)
-            for number, shard in zip(missing, rows, strict=True):
-                arrays = _encode_shard(encoder, batches, len(shard), layout, advance)
-                write_shard(output, number, *arrays, labels[shard.start : shard.stop])
+    # Before anything is written, so that a package that is not installed leaves nothing behind.
+    encoder = _Encoder(framework, autoencoder, batch_size) if missing else None
+    begin(output, about | layout._asdict(), mine)
+    num_images = sum(layout.counts[number] for number in mine)
+    if encoder:
+        with _counting(num_images, num_images - sum(map(len, rows))) as advance:
+            batches = _decoded(examples, rows, batch_size)
+            with closing(batches):
+                for number, shard in zip(missing, rows, strict=True):
+                    arrays = _encode_shard(encoder, batches, len(shard), layout, advance)
+                    write_shard(output, number, *arrays, labels[shard.start : shard.stop])
     is_whole = all(array_path(output, "labels", n).exists() for n in range(len(starts)))
     if is_whole:
         with writable(output):
             shards.write_index(output, layout)
-    return Encoded(layout, sum(layout.counts[n] for n in mine), len(mine), is_whole)
+    return Encoded(layout, num_images, len(mine), is_whole)
 
 
 class _Encoder:
@@ -132,13 +129,21 @@ class _Encoder:
         return np.concatenate([mean, std], axis=-1)[: len(images)]
 
 
+@contextmanager
+def _counting(num_images: int, done: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar that counts images."""
+    with Progress(*Progress.get_default_columns(), MofNCompleteColumn()) as progress:
+        task = progress.add_task("encoding", total=num_images, completed=done)
+        yield partial(progress.advance, task)
+
+
 def _source(images: Path, image_size: int) -> tuple[ImageFolder, NDArray[np.int32], dict[str, Any]]:
     """The images, their labels, and what says in the plan which they are."""
     folder = training_folder(images)
     classes = class_names(folder, f"give --imagenet {LAYOUT}")
     paths, labels = image_files(folder, classes)
     config = DatasetConfig(name="folder", image_size=image_size, image_channels=3, flip=False)
-    names = (os.path.relpath(path, folder) for path in paths)
+    names = (path.removeprefix(str(folder)) for path in paths)
     return ImageFolder(paths, labels, config), labels, {"names": digest(names)}
 
 
@@ -183,7 +188,11 @@ def _decoded(
 
 
 def _encode_shard(
-    encoder: _Encoder, batches: Iterator[Images], num_images: int, layout: Layout, advance: Any
+    encoder: _Encoder,
+    batches: Iterator[Images],
+    num_images: int,
+    layout: Layout,
+    advance: Callable[[int], None],
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Moments of the images of one shard and, where the layout has them, of the mirrored ones."""
     stored = np.empty((num_images, *layout.shape), layout.dtype)
@@ -192,9 +201,10 @@ def _encode_shard(
     while done < num_images:
         batch = next(batches)
         rows = slice(done, done + len(batch))
-        stored[rows] = encoder(batch)
-        if mirrored is not None:
-            mirrored[rows] = encoder(batch[:, :, ::-1])
+        with np.errstate(over="ignore"):  # of --half, which is found below
+            stored[rows] = encoder(batch)
+            if mirrored is not None:
+                mirrored[rows] = encoder(batch[:, :, ::-1])
         done += len(batch)
         advance(len(batch))
     for array in (stored, mirrored):

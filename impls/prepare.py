@@ -93,16 +93,27 @@ def begin(output: Path, about: dict[str, Any], numbers: Container[int]) -> None:
     path = output / shards.PLAN
     with writable(output):
         output.mkdir(parents=True, exist_ok=True)
-        if not path.exists() and not any(output.glob("*.npy")):
+        if not path.exists() and not any(output.glob("[!.]*.npy")):
             shards.write_new(path, plan)
-        if not path.exists() or path.read_bytes() != plan:
+        begun = path.read_bytes() if path.exists() else b""
+        if begun != plan:
             raise PrepareError(
-                f"{output} holds a packing of other files, or with other options: give another"
-                " folder, or remove this one"
+                f"{output} holds a packing of other files, or with other options"
+                f"{_other(begun, about)}: give another folder, or remove this one"
             )
         for abandoned in output.glob(f"{shards.PARTIAL}*.npy"):
             if int(abandoned.stem.rpartition("-")[2]) in numbers:
                 abandoned.unlink(missing_ok=True)
+
+
+def _other(begun: bytes, about: dict[str, Any]) -> str:
+    """In brackets what a plan has otherwise, where that can be read."""
+    try:
+        plan, new = json.loads(begun), json.loads(json.dumps(about))
+        names = [name for name in new if plan.get(name) != new[name]]
+    except (ValueError, AttributeError):
+        return ""
+    return f" (another {', '.join(names)})" if names else ""
 
 
 def _pack_shard(

@@ -12,6 +12,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
+from verify.fixtures.standin_vae import STANDIN
 
 ROOT = Path(__file__).parent.parent
 JAX, TORCH = ("jax", "jaxlib", "flax", "optax", "orbax"), ("torch",)
@@ -75,6 +78,41 @@ def test_with_neither_there_is_nothing_to_check() -> None:
     assert "impls.meanflow_jax needs the package jax" in line
     assert "impls.meanflow_torch needs the package torch" in line
     assert "pip install" in line
+
+
+DIFFUSERS = "the package diffusers is not installed, which the autoencoder in PyTorch needs: pip"
+
+
+def test_the_autoencoder_in_pytorch_is_not_checked_without_diffusers(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    path = tmp_path / "outcomes.json"
+    command = ("verify", "impls.meanflow_torch", "--check", "autoencoder", "--json", str(path))
+    done = meanflow(("diffusers",), *command)
+    assert (done.returncode, done.stderr) == (0, "")
+    outcomes = json.loads(path.read_text())["outcomes"]
+    assert len(outcomes) == 4
+    assert {outcome["status"] for outcome in outcomes} == {"n/a"}
+    assert all(outcome["detail"].startswith(DIFFUSERS) for outcome in outcomes)
+
+
+@pytest.mark.parametrize(("framework", "status"), [("torch", 2), ("jax", 0)])
+def test_only_pytorch_needs_diffusers_to_prepare_latents(
+    tmp_path: Path, framework: str, status: int
+) -> None:
+    pytest.importorskip(framework)
+    (tmp_path / "images" / "one").mkdir(parents=True)
+    Image.new("RGB", (9, 9)).save(tmp_path / "images" / "one" / "0.png")
+    given = {"imagenet": tmp_path / "images", "vae": STANDIN, "output": tmp_path / "out"}
+    options = [word for key, path in given.items() for word in (f"--{key}", str(path))]
+    options += ["--image-size", "8", "--framework", framework, "--device", "cpu"]
+    done = meanflow(("diffusers",), "prepare", "latents", *options)
+    assert done.returncode == status
+    if status:
+        [line] = done.stderr.splitlines()
+        assert line.startswith(f"meanflow: {DIFFUSERS}")
+        assert line.endswith('-e ".[vae]"')
+    assert (tmp_path / "out" / "index.json").exists() == (not status)
+    assert (tmp_path / "out").exists() == (not status)
 
 
 @pytest.mark.parametrize(

@@ -106,12 +106,13 @@ def test_every_nox_session_exists(command: list[str]) -> None:
 def test_every_meanflow_option_exists(command: list[str]) -> None:
     subcommand, *rest = command
     assert re.search(rf"\b{subcommand}\b", help_of())
+    actions = rest[:1] if subcommand == "prepare" else []
     for option in options(rest):
         if "." in option:  # a key of the configuration
             key, value = option.removeprefix("--").split("=")
             load_config("digits", {key.replace("-", "_"): value})
         else:
-            assert has_option(help_of(subcommand), option), option
+            assert has_option(help_of(subcommand, *actions), option), option
 
 
 @pytest.mark.parametrize("command", of("meanflow"), ids=" ".join)

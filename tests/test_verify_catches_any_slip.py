@@ -93,6 +93,7 @@ FILES = {
         "",
     ),
     "sample.py": ("uneven_steps_match", "sampling", ""),
+    "autoencoder.py": ("encoder_matches decoder_matches", "autoencoder", ""),
     "checkpoint.py": ("exported_state_is_the_state", "checkpoint", "checkpoint"),
     "draws.py": ("device_draws_are_float32_records", "draws", ""),
 }

@@ -113,7 +113,8 @@ def read_autoencoder(folder: Path) -> Autoencoder:
     tensors = _renamed(_read_tensors(folder / WEIGHTS))
     _check_tensors(folder / WEIGHTS, config, tensors)
     return Autoencoder(
-        config, {name: tensors[name].astype(np.float32) for name in tensor_shapes(config)}
+        config,
+        {name: tensors[name].astype(np.float32, copy=False) for name in tensor_shapes(config)},
     )
 
 

@@ -24,6 +24,7 @@ UNIT = "the tangents of t and h are one"
 SQUARE_IMAGES = "height and width are the same"
 GENERAL = "kappa is below 1, and at kappa = 0 the general formula says the same"
 EXPORTED = "the numbers are the same; only what they remember of the graph differs"
+READ = "names and shapes were checked when the file was read"
 STRIDE = "the stride of a convolution that is never called"
 OWN_START = (
     "the law of a module by itself: the protocol's parameters come from impls.common.weights"
@@ -268,6 +269,23 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
     ],
     ("jax", "sample.py"): [],
     ("torch", "sample.py"): [],
+    ("jax", "autoencoder.py"): [
+        {
+            EITHER_ORDER: ("_attention: k.swapaxes(-1, -2) -> k.swapaxes(-2, -1)",),
+            SUM: (
+                "_group_norm: (1, 2, 4) -> (2, 1, 4)",
+                "_group_norm: (1, 2, 4) -> (1, 4, 2)",
+                "_group_norm: (1, 2, 4) -> (2, 1, 4) (2)",
+                "_group_norm: (1, 2, 4) -> (1, 4, 2) (2)",
+            ),
+        }
+    ],
+    ("torch", "autoencoder.py"): [
+        {
+            READ: ("load_autoencoder: True -> False",),
+            EXPORTED: ("load_autoencoder: False -> True",),
+        }
+    ],
 }
 EQUIVALENT: dict[tuple[str, str], dict[str, str]] = {
     key: {slip: why for part in parts for why, found in part.items() for slip in found}

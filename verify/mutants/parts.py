@@ -25,10 +25,6 @@ def _network(name: str, old: str, new: str, caught_by: str) -> Mutant:
     return _in("network.py", "reference", name, old, new, caught_by)
 
 
-def _autoencoder(name: str, old: str, new: str, caught_by: str) -> Mutant:
-    return _in("autoencoder.py", "reference", name, old, new, caught_by)
-
-
 def _torch_network(name: str, old: str, new: str, caught_by: str) -> Mutant:
     return _in("network.py", "impls/meanflow_torch", name, old, new, caught_by)
 
@@ -245,65 +241,4 @@ PUBLISHED = (
     ),
 )
 
-AUTOENCODER = (
-    _autoencoder(
-        "downsampling is padded above and to the left",
-        "((0, 0), (0, 1), (0, 1), (0, 0))",
-        "((0, 0), (1, 0), (1, 0), (0, 0))",
-        "encoder_matches",
-    ),
-    _autoencoder(
-        "the log-variance is not clipped",
-        "np.exp(0.5 * np.clip(log_variance, *LOG_VARIANCE_LIMITS))",
-        "np.exp(0.5 * log_variance)",
-        "encoder_matches",
-    ),
-    _autoencoder(
-        "the deviation is the variance",
-        "np.exp(0.5 * np.clip",
-        "np.exp(np.clip",
-        "encoder_matches",
-    ),
-    _autoencoder(
-        "the decoder has as many residual blocks as the encoder",
-        "range(config.layers_per_block + 1)",
-        "range(config.layers_per_block)",
-        "decoder_matches",
-    ),
-    _autoencoder(
-        "an image is enlarged by repeating it beside itself",
-        "x.repeat(2, axis=1).repeat(2, axis=2)",
-        "np.tile(x, (1, 2, 2, 1))",
-        "decoder_matches",
-    ),
-    _autoencoder(
-        "attention in the autoencoder is not scaled",
-        " * float(channels**-0.5)",
-        "",
-        "encoder_matches decoder_matches",
-    ),
-    _autoencoder(
-        "GroupNorm has PyTorch's default epsilon",
-        "GROUP_NORM_EPS = 1e-6",
-        "GROUP_NORM_EPS = 1e-5",
-        "encoder_matches decoder_matches",
-    ),
-    _in(
-        "autoencoder.py",
-        "impls/meanflow_jax",
-        "convolution kernels are turned on their side",
-        "array.transpose(2, 3, 1, 0)",
-        "array.transpose(3, 2, 1, 0)",
-        "encoder_matches decoder_matches",
-    ),
-    _in(
-        "autoencoder.py",
-        "impls/meanflow_torch",
-        "an image is turned on its side",
-        "images.movedim(-1, 1)",
-        "images.transpose(-1, 1)",
-        "encoder_matches decoder_matches",
-    ),
-)
-
-PARTS = (*DRAWS, *WEIGHTS, *NETWORK, *SAMPLER, *PUBLISHED, *AUTOENCODER)
+PARTS = (*DRAWS, *WEIGHTS, *NETWORK, *SAMPLER, *PUBLISHED)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -133,7 +134,8 @@ def write_new(path: Path, content: bytes) -> None:
 
 @contextmanager
 def _partial(path: Path, parts: Sequence[bytes | memoryview]) -> Iterator[Path]:
-    partial = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
+    # Of one process alone, also where several machines write to one folder.
+    partial = path.with_name(f"{PARTIAL}{platform.node()}-{os.getpid()}-{path.name}")
     try:
         with partial.open("wb") as file:
             for part in parts:
