@@ -87,7 +87,7 @@ def read_inception(path: Path | str) -> InceptionWeights:
     else:
         layout, tensors = STATE_DICT, _from_torchvision(path, held)
     _check(path, tensors)
-    chosen = {name: np.ascontiguousarray(tensors[name], np.float32) for name in tensor_names()}
+    chosen = {name: np.array(tensors[name], np.float32) for name in tensor_names()}
     return InceptionWeights(path, sha256, layout, chosen)
 
 
