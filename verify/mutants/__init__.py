@@ -4,6 +4,7 @@
 cover every check. `slips` makes every small slip of a text, by rule.
 """
 
+from .features import FEATURES
 from .method import METHOD
 from .parts import PARTS
 from .plant import Mutant, altered, planted
@@ -11,6 +12,6 @@ from .runs import RUNS
 from .slips import Slip, slips
 from .training import TRAINING
 
-MUTANTS = (*METHOD, *PARTS, *TRAINING, *RUNS)
+MUTANTS = (*METHOD, *PARTS, *TRAINING, *RUNS, *FEATURES)
 
 __all__ = ["MUTANTS", "Mutant", "Slip", "altered", "planted", "slips"]
