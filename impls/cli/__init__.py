@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from impls.cli import conversion, evaluation, measuring, training, verify  # noqa: F401  they register
+from impls.cli import statistics as _statistics  # noqa: F401  as those
 from impls.cli.options import app, spell_out_keys
 from impls.common.errors import UserError
 

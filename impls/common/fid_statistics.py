@@ -71,11 +71,11 @@ def load_statistics(path: Path, num_features: int | None = None) -> Statistics:
     if not path.is_file():
         raise StatisticsError(f"there is no file of statistics {path}: {REMEDY}")
     try:
-        with readable(path, REMEDY):
-            with path.open("rb") as file:
-                if file.read(512).lstrip().startswith(b"<"):
-                    raise ValueError("it is a web page")
-            with np.load(path, allow_pickle=False) as held:
+        with readable(path, REMEDY), path.open("rb") as file:
+            if file.read(512).lstrip().startswith(b"<"):
+                raise ValueError("it is a web page")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as held:
                 arrays = {name: held[name] for name in _wanted(held.files)}
     except DataError as error:
         raise StatisticsError(str(error)) from error

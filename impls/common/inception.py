@@ -91,16 +91,25 @@ def read_inception(path: Path | str) -> InceptionWeights:
     return InceptionWeights(path, sha256, layout, chosen)
 
 
-def check_images(shape: tuple[int, ...], mode: str) -> None:
-    """Refuse images that are not [n, height, width, 3], and an unknown mode.
+def check_mode(mode: str) -> None:
+    """Refuse a mode that is none of MODES.
 
     Raises:
-        UserError: for the mode, naming those there are.
-        ValueError: for the shape.
+        UserError: naming those there are.
     """
     if mode not in MODES:
         known = " or ".join(MODES)
         raise UserError(f"the mode is {mode}, expected {known}{did_you_mean(mode, MODES)}")
+
+
+def check_images(shape: tuple[int, ...], mode: str) -> None:
+    """Refuse images that are not [n, height, width, 3], and an unknown mode.
+
+    Raises:
+        UserError: for the mode.
+        ValueError: for the shape.
+    """
+    check_mode(mode)
     if len(shape) != 4 or shape[3] != 3:
         raise ValueError(f"images have shape {shape}, expected [n, height, width, 3]")
 
