@@ -98,7 +98,8 @@ def test_every_nox_session_exists(command: list[str]) -> None:
         "tests": (ROOT / "tests" / "conftest.py").read_text(),
     }
     for option in options(passed):
-        text = source[own[1]] if own[1] in source else help_of("verify")
+        command_of = "fid-check" if own[1] == "fid-check" else "verify"
+        text = source[own[1]] if own[1] in source else help_of(command_of)
         assert has_option(text, option), option
 
 

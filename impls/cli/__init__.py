@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from impls.cli import conversion, evaluation, measuring, scoring, training, verify  # noqa: F401  they register
+from impls.cli import conversion, evaluation, measuring, scoring, statistics, training, verify  # noqa: F401
 from impls.cli.options import app, spell_out_keys
 from impls.common.errors import UserError
 

@@ -87,20 +87,29 @@ def read_inception(path: Path | str) -> InceptionWeights:
     else:
         layout, tensors = STATE_DICT, _from_torchvision(path, held)
     _check(path, tensors)
-    chosen = {name: np.ascontiguousarray(tensors[name], np.float32) for name in tensor_names()}
+    chosen = {name: np.array(tensors[name], np.float32) for name in tensor_names()}
     return InceptionWeights(path, sha256, layout, chosen)
+
+
+def check_mode(mode: str) -> None:
+    """Refuse a mode that is none of MODES.
+
+    Raises:
+        UserError: naming those there are.
+    """
+    if mode not in MODES:
+        known = " or ".join(MODES)
+        raise UserError(f"the mode is {mode}, expected {known}{did_you_mean(mode, MODES)}")
 
 
 def check_images(shape: tuple[int, ...], mode: str) -> None:
     """Refuse images that are not [n, height, width, 3], and an unknown mode.
 
     Raises:
-        UserError: for the mode, naming those there are.
+        UserError: for the mode.
         ValueError: for the shape.
     """
-    if mode not in MODES:
-        known = " or ".join(MODES)
-        raise UserError(f"the mode is {mode}, expected {known}{did_you_mean(mode, MODES)}")
+    check_mode(mode)
     if len(shape) != 4 or shape[3] != 3:
         raise ValueError(f"images have shape {shape}, expected [n, height, width, 3]")
 

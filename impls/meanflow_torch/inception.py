@@ -45,7 +45,7 @@ def load_inception(weights: InceptionWeights) -> Any:
     Raises:
         UserError: when a package that it needs is not installed.
     """
-    dtype = getattr(torch, weights.tensors["output.weight"].dtype.name)
+    dtype = put(weights.tensors["output.bias"]).dtype
     load = _from_torchscript if weights.layout == TORCHSCRIPT else _from_state_dict
     with _cleanfid_installed(), torch.device("cpu"):
         layers, whole = load(weights)
@@ -132,7 +132,7 @@ def _from_state_dict(weights: InceptionWeights) -> tuple[nn.Module, None]:
     ):
         setattr(network, name, block(*widths))
     names = tensor_names()
-    state = {names[name]: torch.from_numpy(array) for name, array in weights.tensors.items()}
+    state = {names[name]: torch.tensor(array) for name, array in weights.tensors.items()}
     for name, module in network.named_modules():
         if isinstance(module, nn.BatchNorm2d):
             state[f"{name}.weight"] = torch.ones_like(module.weight)  # it is in the kernels

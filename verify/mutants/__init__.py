@@ -5,6 +5,7 @@ cover every check. `slips` makes every small slip of a text, by rule.
 """
 
 from .autoencoder import AUTOENCODER
+from .features import FEATURES
 from .method import METHOD
 from .parts import PARTS
 from .plant import Mutant, altered, planted
@@ -12,6 +13,6 @@ from .runs import RUNS
 from .slips import Slip, slips
 from .training import TRAINING
 
-MUTANTS = (*METHOD, *PARTS, *AUTOENCODER, *TRAINING, *RUNS)
+MUTANTS = (*METHOD, *PARTS, *AUTOENCODER, *FEATURES, *TRAINING, *RUNS)
 
 __all__ = ["MUTANTS", "Mutant", "Slip", "altered", "planted", "slips"]

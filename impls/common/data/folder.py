@@ -65,7 +65,7 @@ def image_files(folder: Path, classes: list[str]) -> tuple[list[str], NDArray[np
     """
     paths, labels = [], []
     for label, name in enumerate(classes):
-        found = _images(folder / name)
+        found = list_images(folder / name)
         if not found:
             raise DataError(
                 f"{folder / name} holds no images ({', '.join(ENDINGS)}): remove it or fill it"
@@ -75,7 +75,7 @@ def image_files(folder: Path, classes: list[str]) -> tuple[list[str], NDArray[np
     return paths, np.array(labels, np.int32)
 
 
-def _images(folder: Path) -> list[str]:
+def list_images(folder: Path) -> list[str]:
     """Paths of the images anywhere below a folder."""
     found = []
     for parent, _, names in sorted(os.walk(folder, followlinks=True)):
@@ -96,18 +96,23 @@ class ImageFolder(Examples):
 
     def batch(self, indices: Indices, rows: Rows | None) -> Batch:
         """Decoded and cropped, then mirrored: the official order."""
-        images = LEVELS[np.stack([self._pixels(self._paths[index]) for index in indices])]
+        size, _, channels = self.shape
+        pixels = [read_image(self._paths[index], size, channels) for index in indices]
+        images = LEVELS[np.stack(pixels)]
         if rows is not None and self._flip:
             mirror(images, rows.mirrored())
         return Batch(images, self._labels[indices])
 
-    def _pixels(self, path: str) -> NDArray[np.uint8]:
-        with (
-            readable(path, "replace the file or remove it"),
-            Image.open(path) as image,
-        ):
-            pixels = centre_crop(image.convert(MODES[self.shape[2]]), self.shape[0])
-        return pixels.reshape(self.shape)
+
+def read_image(path: str, size: int, channels: int) -> NDArray[np.uint8]:
+    """An image from disk, cropped as ADM crops: [size, size, channels], 3 (colour) or 1 (grey).
+
+    Raises:
+        DataError: when it is damaged.
+    """
+    with readable(path, "replace the file or remove it"), Image.open(path) as image:
+        pixels = centre_crop(image.convert(MODES[channels]), size)
+    return pixels.reshape(size, size, channels)
 
 
 def centre_crop(image: Image.Image, size: int) -> NDArray[np.uint8]:
