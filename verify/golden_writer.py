@@ -39,7 +39,6 @@ from official_run import (
     train,
 )
 
-
 JAX_VERSION = "0.4.27"
 TOLERANCE = 1e-5  # on max|a - b| / max|b|; seven recomputed cases were bit-equal
 # Wider, as Adam divides rounding by nearly zero gradients (that of a key bias is rounding alone):

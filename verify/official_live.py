@@ -64,8 +64,11 @@ def run_official(
         provenance = json.loads((folders[0] / "provenance.json").read_text())
     cases = tuple(case for part in parts for case in part.cases)
     trainings = tuple(training for part in parts for training in part.trainings)
-    about = {"official_settings": num_settings, "official_seed": seed}
-    about |= {"official_commit": provenance["commit"] or "unknown"}
+    about: dict[str, int | float | str] = {
+        "official_settings": num_settings,
+        "official_seed": seed,
+        "official_commit": provenance["commit"] or "unknown",
+    }
     return Problems(cases, trainings, (_note(checkout, provenance, about),), about)
 
 
@@ -83,16 +86,11 @@ def _write(checkout: Path, seed: int, folder: Path, settings: Settings) -> None:
 
 
 def _read(folder: Path, ending: str) -> Problems:
-    """One network's cases and training, under names that tell them from those of the others."""
+    """One network's cases and training, which takes the name of the setting it was made with."""
     found = stored(folder / ending)
-    kind = f" in {ending}" if ending else ""
-    return Problems(
-        tuple(replace(case, name=case.name + kind) for case in found.cases),
-        tuple(
-            replace(training, name=f"{found.cases[0].name} {training.name}{kind}")
-            for training in found.trainings
-        ),
-    )
+    first = found.cases[0].name
+    named = (replace(steps, name=f"{first} {steps.name}") for steps in found.trainings)
+    return Problems(found.cases, tuple(named))
 
 
 def _environment() -> dict[str, str]:
@@ -127,6 +125,7 @@ def _note(checkout: Path, provenance: Mapping[str, Any], about: Mapping[str, Any
     shims = ", ".join(provenance["shims"]) or "nothing"
     return (
         f"official: the authors' code of {checkout} ({commit or 'git knows no commit'}) ran on"
-        f" {versions}; put in place from outside: {shims};"
-        f" {about['official_settings']} random settings, seed {about['official_seed']}"
+        f" {versions}, as it stands against 32 bit and in float64 against 64 bit; put in place from"
+        f" outside: {shims}; {about['official_settings']} random settings,"
+        f" seed {about['official_seed']}"
     )
