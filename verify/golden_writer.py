@@ -33,8 +33,8 @@ from official_run import (
     Arrays,
     as_named,
     as_tree,
+    draws_of,
     evaluate,
-    make_draws,
     official_model,
     train,
 )
@@ -112,15 +112,16 @@ def recompute(golden: Path, output: Path) -> bool:
     return all(agreements)
 
 
-def make_inputs(rng: np.random.Generator, case: Arrays, batch: int, times: Arrays) -> Arrays:
+def make_inputs(rng: np.random.Generator, case: Arrays, own: Arrays) -> Arrays:
     """Images (normal), labels, sample_noise and sample times of a new case."""
-    model = case["model"]
+    model, batch = case["model"], own["batch"]
     shape = (model["input_size"], model["input_size"], model["in_channels"])
+    times = {f"sample_{k}_times": np.array(v, np.float32) for k, v in own["sampling"].items()}
     return {
         "x": rng.standard_normal((batch, *shape), np.float32),
         "y": rng.integers(model["num_classes"], size=batch, dtype=np.int32),
         "sample_noise": rng.standard_normal((min(batch, 4), *shape), np.float32),
-        **{f"sample_{k}_times": np.array(v, np.float32) for k, v in times.items()},
+        **times,
     }
 
 
@@ -154,61 +155,78 @@ def make(
 ) -> None:
     """Write a new golden folder for the given cases; train on the first one's settings.
 
-    The folder `wide` gets the same in float64.
+    The folder `wide` gets the same problems, computed in float64.
     """
-    params = make_params(cases, seed)
-    tree, rng = as_tree(params), np.random.default_rng([seed, 1])
-    batches = {name: case.pop("batch", 8) for name, case in cases.items()}
-    times = {name: case.pop("sampling", SAMPLE_TIMES) for name, case in cases.items()}
-    trainings = [TRAINING | case.pop("training", {}) for case in cases.values()]
-
-    def drawn_inputs(name: str, draw_seed: int) -> Arrays:
-        model = official_model(name, cases[name])
-        inputs = make_inputs(rng, cases[name], batches[name], times[name])
-        key = jax.random.fold_in(jax.random.key(seed), draw_seed)
-        return {**inputs, **make_draws(model, tree, inputs["x"], inputs["y"], key)}
-
-    inputs = [drawn_inputs(name, i) for i, name in enumerate(cases)]
-    first, steps = next(iter(cases)), []
-    for i in range(num_steps):
-        drawn = drawn_inputs(first, len(cases) + i)
-        draws = {name: drawn[name] for name in DRAW_NAMES}
-        steps.append({"latents": drawn["x"], "y": drawn["y"], **draws})
-    compute(cases, output, params, inputs, trainings[0], steps, all_gradients)
+    params, rng = make_params(cases, seed), np.random.default_rng([seed, 1])
+    own = {name: split_case(case) for name, case in cases.items()}
+    keys = [jax.random.fold_in(jax.random.key(seed), i) for i in range(len(cases) + num_steps)]
+    write_shared(output, cases, params)
+    arrays = {}
+    for name, key in zip(cases, keys[: len(cases)], strict=True):
+        inputs = make_inputs(rng, cases[name], own[name])
+        arrays[name] = evaluate(official_model(name, cases[name]), params, inputs, key)
+    write_cases(output, arrays, all_gradients)
+    first = next(iter(cases))
+    settings = {**cases[first], "training": own[first]["training"]}
+    steps, draws = [], draws_of(official_model(first, settings))
+    for key in keys[len(cases) :]:
+        inputs = make_inputs(rng, settings, own[first])
+        drawn = draws(as_tree(params), inputs["x"], inputs["y"], key)
+        steps.append({"latents": inputs["x"], "y": inputs["y"], **drawn})
+    write_steps(output, first, settings, params, steps)
     if wide:
         with widened():
-            problem = as_float64((params, inputs, trainings[0], steps))
-            compute(cases, wide, *problem, all_gradients)
+            params, steps, arrays = as_float64((params, steps, arrays))
+            write_shared(wide, cases, params)
+            for name, case in cases.items():
+                inputs = {k: v for k, v in arrays[name].items() if is_input(k)}
+                arrays[name] = evaluate(official_model(name, case), params, inputs)
+            write_cases(wide, arrays, all_gradients)
+            # Adam has its official eps here: a gradient that is rounding alone lies far below it.
+            training = settings["training"] | {"adam_eps": TRAINING["adam_eps"]}
+            write_steps(wide, first, settings | {"training": training}, params, steps)
 
 
-def compute(
-    cases: Arrays,
-    output: Path,
-    params: Arrays,
-    inputs: list[Arrays],
-    training: Arrays,
-    steps: list[Arrays],
-    all_gradients: bool,
-) -> None:
-    """Evaluate every case, train on the first one's settings, and write a golden folder."""
-    write_shared(output, cases, params)
-    for i, ((name, case), given) in enumerate(zip(cases.items(), inputs, strict=True)):
-        arrays = evaluate(official_model(name, case), params, given)
-        if i > 0 and not all_gradients:
-            arrays = {k: v for k, v in arrays.items() if not k.startswith("grad/")}
-        np.savez(output / f"case_{name}.npz", **arrays)
-        print(f"{name}: written")
-    if steps:
-        name, case = next(iter(cases.items()))
-        arrays = train(official_model(name, case), params, training, steps)
-        write_training(output, {**case, "training": training}, arrays, len(steps))
-        print(f"train_{len(steps)}_steps: written")
+def split_case(case: Arrays) -> Arrays:
+    """Take out of a case what is no setting of the objective."""
+    return {
+        "batch": case.pop("batch", 8),
+        "sampling": case.pop("sampling", SAMPLE_TIMES),
+        "training": TRAINING | case.pop("training", {}),
+    }
+
+
+def is_input(name: str) -> bool:
+    """Whether an array of a case goes into the authors' code rather than coming out of it."""
+    return name in {"x", "y", *DRAW_NAMES, "sample_noise"} or name.endswith("_times")
 
 
 def as_float64(tree: Any) -> Any:
-    """Every float32 array of a tree as float64."""
-    wide = lambda a: a.astype(np.float64) if getattr(a, "dtype", None) == np.float32 else a  # noqa: E731
-    return jax.tree_util.tree_map(wide, tree)
+    """Every float32 array of a tree as float64 NumPy array."""
+
+    def widen(array: Any) -> Any:
+        return np.asarray(array, np.float64) if array.dtype == np.float32 else np.asarray(array)
+
+    return jax.tree_util.tree_map(widen, tree)
+
+
+def write_cases(output: Path, arrays: Arrays, all_gradients: bool) -> None:
+    """A file for each case; those after the first one perhaps without their gradients."""
+    for i, (name, found) in enumerate(arrays.items()):
+        left_out: tuple[str, ...] = () if all_gradients or i == 0 else ("grad/",)
+        kept = {key: a for key, a in found.items() if not key.startswith(left_out)}
+        np.savez(output / f"case_{name}.npz", **kept)
+        print(f"{name}: written")
+
+
+def write_steps(
+    output: Path, name: str, settings: Arrays, params: Arrays, steps: list[Arrays]
+) -> None:
+    """Train over the steps, if there are any, and write what comes of it."""
+    if steps:
+        arrays = train(official_model(name, settings), params, settings["training"], steps)
+        write_training(output, settings, arrays, len(steps))
+        print(f"train_{len(steps)}_steps: written")
 
 
 def read_json(path: Path) -> Any:

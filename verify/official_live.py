@@ -23,7 +23,7 @@ from typing import Any
 from impls.common.errors import UserError
 from verify.golden import Problems, stored
 from verify.official_checkout import CheckoutError, refuse_others
-from verify.official_settings import NUM_STEPS, Settings, random_settings
+from verify.official_settings import NUM_STEPS, Settings, random_settings, writer_seed
 
 WRITER = Path(__file__).parent / "golden_writer.py"
 WIDE = "float64"  # folder, beside the files in float32, of the same in float64
@@ -48,7 +48,7 @@ def run_official(
         refuse_others(checkout)
     except CheckoutError as error:
         raise UserError(f"--official: {error}") from error
-    missing = [name for name in ("jax", "flax", "optax") if find_spec(name) is None]
+    missing = [name for name in ("jax", "flax", "optax") if not _is_installed(name)]
     if missing:
         raise UserError(
             f"--official runs the authors' JAX code, which needs the package {missing[0]}:"
@@ -59,7 +59,8 @@ def run_official(
     with tempfile.TemporaryDirectory(prefix="meanflow-official-") as scratch:
         folders = [Path(scratch) / f"network_{i}" for i in range(len(networks))]
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-            list(pool.map(partial(_write, checkout, seed), folders, networks))
+            seeds = [writer_seed(seed, i) for i in range(len(networks))]
+            list(pool.map(partial(_write, checkout), seeds, folders, networks))
         parts = [_read(folder, ending) for folder in folders for ending in ("", WIDE)]
         provenance = json.loads((folders[0] / "provenance.json").read_text())
     cases = tuple(case for part in parts for case in part.cases)
@@ -70,6 +71,13 @@ def run_official(
         "official_commit": provenance["commit"] or "unknown",
     }
     return Problems(cases, trainings, (_note(checkout, provenance, about),), about)
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _write(checkout: Path, seed: int, folder: Path, settings: Settings) -> None:

@@ -81,16 +81,15 @@ def forward(model: Any, params: Any, x: Any, y: Any, key: Any) -> Any:
     return model.apply({"params": params}, x, y, method="forward", rngs={"gen": key})
 
 
-def make_draws(model: Any, params: Any, x: Any, y: Any, key: Any) -> Arrays:
-    """The draws the authors' objective makes by itself under one key."""
+def draws_of(model: Any) -> Any:
+    """A function of params, x, y and a key: the draws the authors' objective makes by itself."""
 
     def drawn(params: Any, x: Any, y: Any, key: Any) -> Arrays:
         with observed_forward(model.noise_dist) as record:
             forward(model, params, x, y, key)
         return {name: record[name] for name in DRAW_NAMES}
 
-    # Compiled, as only the draws are then computed.
-    return {name: np.asarray(a) for name, a in jax.jit(drawn)(params, x, y, key).items()}
+    return jax.jit(drawn)  # which computes nothing but the draws
 
 
 def sample(model: Any, params: Any, noise: Any, labels: Any, times: Any) -> Any:
@@ -114,14 +113,17 @@ def sample(model: Any, params: Any, noise: Any, labels: Any, times: Any) -> Any:
     return jax.jit(generated)(params, jnp.asarray(noise), jnp.asarray(labels))
 
 
-def evaluate(model: Any, named_params: Arrays, inputs: Arrays) -> Arrays:
-    """Every array of one golden case from x, y, the draws, sample_noise and sample times."""
-    params, key = as_tree(named_params), jax.random.key(0)
-    x, y, draws = inputs["x"], inputs["y"], {name: inputs[name] for name in DRAW_NAMES}
+def evaluate(model: Any, named_params: Arrays, inputs: Arrays, key: Any = None) -> Arrays:
+    """Every array of one golden case from x, y, the draws, sample_noise and sample times.
 
-    def objective(params: Any, x: Any, y: Any, draws: Arrays) -> Any:
+    Without draws the objective makes its own under the key.
+    """
+    params, x, y = as_tree(named_params), inputs["x"], inputs["y"]
+    draws = {name: inputs[name] for name in DRAW_NAMES} if key is None else None
+
+    def objective(params: Any, x: Any, y: Any, draws: Arrays | None) -> Any:
         with observed_forward(model.noise_dist, draws) as record:
-            loss, losses = forward(model, params, x, y, key)
+            loss, losses = forward(model, params, x, y, jax.random.key(0) if key is None else key)
         return loss, (record, losses)
 
     differentiated = jax.jit(jax.value_and_grad(objective, has_aux=True))

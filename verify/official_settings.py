@@ -18,7 +18,7 @@ Generator = Any  # of impls.common.draws
 Settings = dict[str, Any]
 Draw = Callable[[Generator], Any]
 
-PER_NETWORK = 7  # settings that share a network's sizes and parameters
+PER_NETWORK = 10  # settings that share a network's sizes and parameters
 NUM_STEPS = 3  # of each training
 MAX_ROWS = 9
 
@@ -53,7 +53,7 @@ KINDS: dict[str, Sequence[Draw]] = {
     "data_proportion": [_one_of(0.0), _one_of(1.0), _one_of(0.75), _between(0, 1), _one_of(None)],
     "class_dropout_prob": [_one_of(0.0), _one_of(1.0), _one_of(0.1), _between(0.2, 0.9)],
     "window": [_one_of((0.0, 1.0)), _window],
-    "omega": [_one_of(1.0), _between(0, 1), _between(1, 4)],
+    "omega": [_one_of(1.0), _one_of(0.0), _between(0, 1), _between(1, 4)],
     "norm_p": [_one_of(0.0), _one_of(1.0), _one_of(0.5), _between(0, 2)],
     "norm_eps": [_one_of(0.01), _log_between(1e-3, 1)],
     "P_mean": [_one_of(-0.4), _between(-2, 1)],
@@ -96,6 +96,11 @@ def random_settings(num_settings: int, seed: int) -> list[dict[str, Settings]]:
     return networks
 
 
+def writer_seed(seed: int, network: int) -> int:
+    """31 bits for each network, which its parameters, inputs and draws follow from."""
+    return int(generator(seed, Stream.CHECK, name_index("writer"), network).integers(2**31))
+
+
 def _network(rng: Generator) -> Settings:
     """Sizes of a small network: their patch embedding takes up to six channels."""
     # From one patch to 16, and never an image of a few numbers: rounding must have a size.
@@ -106,7 +111,7 @@ def _network(rng: Generator) -> Settings:
         "patch_size": patch,
         "in_channels": int(rng.integers(1, 7)),
         "hidden_size": heads * _one_of(8, 12)(rng),
-        "depth": int(rng.integers(1, 4)),
+        "depth": int(rng.integers(1, 3)),
         "num_heads": heads,
         "mlp_ratio": _one_of(1.0, 2.7, 4.0)(rng),
         "num_classes": int(rng.integers(1, 13)),
@@ -123,10 +128,10 @@ def _method(kind: Settings, batch: int, rng: Generator) -> Settings:
 
 
 def _training(rng: Generator) -> Settings:
-    """Adam and its average. An adam_eps of 1e-8 is left to the stored training steps.
+    """Adam and its average.
 
-    There an entry whose gradient is rounding alone moves by a whole step, in a random direction:
-    little could be compared.
+    With the official adam_eps of 1e-8 an entry whose gradient is rounding alone would move by whole
+    steps in float32, at random, and little could be compared: that one is for float64.
     """
     return {
         "learning_rate": _log_between(1e-4, 1e-2)(rng),
