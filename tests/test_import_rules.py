@@ -19,14 +19,15 @@ JAX = ("jax", "jaxlib", "flax", "optax", "orbax", "chex")
 TORCH = ("torch", "torchvision", "safetensors.torch", "diffusers", "cleanfid")
 TESTS = ("tests", "conftest")
 
-# It runs in the environment of the official code, and draws new golden inputs there.
-GOLDEN_WRITER = "verify/golden_writer.py"
 # It writes the stand-in of a TorchScript file, which takes PyTorch; nothing else imports it.
 STANDIN_WRITERS = ("verify/fixtures/inception_module.py",)
+# They run in the environment of the official code; the one draws new golden inputs there, the other
+# watches what the official code draws.
+GOLDEN_WRITER = ("verify/golden_writer.py", "verify/official_run.py")
 DEVICE_DRAWS = ("impls/meanflow_jax/draws.py", "impls/meanflow_torch/draws.py")
 # The authors' step draws for itself, from a key.
 OFFICIAL_STEP = "bench/official.py"
-MAKES_RANDOM_NUMBERS = ("impls/common/draws.py", *DEVICE_DRAWS, GOLDEN_WRITER, OFFICIAL_STEP)
+MAKES_RANDOM_NUMBERS = ("impls/common/draws.py", *DEVICE_DRAWS, *GOLDEN_WRITER, OFFICIAL_STEP)
 # The default subjects of the command line, those whose copies mutants are planted in, and those
 # whose records tables show under a shorter name.
 NAMES_SUBJECTS = ("impls/cli/verify.py", "verify/mutants/plant.py", "results/tables.py")
@@ -225,7 +226,7 @@ def modules_of(*folders: str) -> list[str]:
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for path in paths
         if path.name not in RUNS_WHEN_IMPORTED
-        and relative(path) not in (GOLDEN_WRITER, *STANDIN_WRITERS)
+        and relative(path) not in (*GOLDEN_WRITER, *STANDIN_WRITERS)
     ]
 
 

@@ -50,6 +50,11 @@ class GoldenCase(Case):
     official_names: dict[str, str]  # official parameter name -> canonical name
 
     @property
+    def dtype(self) -> Any:
+        """The precision that the official code ran in."""
+        return self.arrays["jvp_u"].dtype
+
+    @property
     def samplers(self) -> list[str]:
         """Names of the stored samples, each with its `_times`."""
         return [
@@ -69,6 +74,11 @@ class GoldenTraining:
     steps: tuple[tuple[Batch, Draws], ...]
     losses: Array  # [step] float32
     final: dict[str, dict[str, Array]]  # "params" and "ema" -> canonical name -> array
+
+    @property
+    def dtype(self) -> Any:
+        """The precision that the official code ran in."""
+        return self.losses.dtype
 
 
 @dataclass(frozen=True)

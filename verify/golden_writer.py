@@ -9,8 +9,7 @@ what verify/official_checkout.py puts in place.
 With --golden, every array of an existing folder is computed again from the inputs, draws and
 parameters stored in it, and compared: exit 1 when one differs by more than TOLERANCE, or
 TRAINING_TOLERANCE after training steps.
-With --cases, new inputs, draws and parameters are made for the sizes and settings in CASES.json;
-of several such files each gets a folder of its own within FOLDER.
+With --cases, new inputs, draws and parameters are made for the sizes and settings in CASES.json.
 
 It runs in an environment of its own (verify/golden_requirements.txt), without this project.
 """
@@ -18,26 +17,27 @@ It runs in an environment of its own (verify/golden_requirements.txt), without t
 from __future__ import annotations
 
 import argparse
-import contextlib
-import importlib
 import json
 import sys
-import types
-from collections.abc import Iterator
 from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from official_checkout import CheckoutError, commit_of, official_code
-
-Arrays = dict[str, Any]
-traverse_util: Any = importlib.import_module("flax.traverse_util")  # has no types
+from official_checkout import CheckoutError, commit_of, official_code, widened
+from official_run import (
+    DRAW_NAMES,
+    Arrays,
+    as_named,
+    as_tree,
+    draws_of,
+    evaluate,
+    official_model,
+    train,
+)
 
 JAX_VERSION = "0.4.27"
 TOLERANCE = 1e-5  # on max|a - b| / max|b|; seven recomputed cases were bit-equal
@@ -46,7 +46,6 @@ TOLERANCE = 1e-5  # on max|a - b| / max|b|; seven recomputed cases were bit-equa
 # compiled in different ways differ by 3e-5. Measured mistakes: beta2 0.999 for 0.95 makes 1e-3,
 # an EMA of the parameters before the update 5e-3.
 TRAINING_TOLERANCE = 1e-4
-DRAW_NAMES = ("draw_t_raw", "draw_r_raw", "draw_e", "draw_drop_uniform")  # order of use
 SAMPLE_TIMES = {"s1": (1.0, 0.0), "s2": (1.0, 0.5, 0.0), "s4": (1.0, 0.8, 0.55, 0.2, 0.0)}
 INPUT_NAMES = ("x", "y", *DRAW_NAMES, "sample_noise", *(f"sample_{k}_times" for k in SAMPLE_TIMES))
 # fmt: off
@@ -61,180 +60,6 @@ TRAINING = {"learning_rate": 1e-3, "adam_b1": 0.9, "adam_b2": 0.95, "adam_eps": 
 
 class UsageError(Exception):
     """Something the user can put right, said in one sentence."""
-
-
-def official_model(name: str, case: Arrays) -> Any:
-    """The authors' MeanFlow module at the sizes and settings of one case.
-
-    MeanFlow looks its network up by name in models_dit and passes it no sizes, so their DiT class
-    with the sizes filled in is registered there under a name of its own.
-    """
-    dit = importlib.import_module("models.models_dit")
-    setattr(dit, f"DiT_golden_{name}", partial(dit.DiT, **case["model"]))
-    return importlib.import_module("meanflow").MeanFlow(
-        model_str=f"DiT_golden_{name}",
-        model_config={},
-        num_classes=case["model"]["num_classes"],
-        **case["method"],
-    )
-
-
-@contextlib.contextmanager
-def observed_forward(noise_dist: str, given: Arrays | None = None) -> Iterator[Arrays]:
-    """Watch one pass through the authors' objective, and replace its draws by given ones.
-
-    Yields a dictionary that fills with the four draws and with inputs, tangent and results of the
-    JVP. Only the name `jax` inside their meanflow.py is changed: flax calls jax.random too, to
-    compare the shapes of parameters with those of fresh ones.
-    """
-    raw = "uniform" if noise_dist == "uniform" else "normal"
-    awaited = list(zip(DRAW_NAMES, (raw, raw, "normal", "uniform"), strict=True))
-    record: Arrays = {}
-
-    def draw(called: str, key: Any, shape: Any, dtype: Any = jnp.float32) -> Any:
-        assert awaited, f"forward made a fifth draw, jax.random.{called}"
-        name, expected = awaited.pop(0)
-        assert called == expected, f"{name} came from {called}, expected {expected}"
-        own = getattr(jax.random, called)(key, shape, dtype)
-        record[name] = own if given is None else jnp.asarray(given[name])
-        assert record[name].shape == own.shape, f"{name} should have shape {own.shape}"
-        return record[name]
-
-    def jvp(function: Any, primals: Any, tangents: Any) -> Any:
-        u, du_dt = jax.jvp(function, primals, tangents)
-        record.update(zip(("jvp_z", "jvp_t", "jvp_r"), primals, strict=True))
-        record.update(jvp_tangent=tangents[0], jvp_u=u, jvp_du_dt=du_dt)
-        return u, du_dt
-
-    draws = {name: partial(draw, name) for name in ("normal", "uniform")}
-    watched = types.SimpleNamespace(**{**vars(jax), "jvp": jvp})
-    watched.random = types.SimpleNamespace(**{**vars(jax.random), **draws})
-    with mock.patch.object(importlib.import_module("meanflow"), "jax", watched):
-        yield record
-    assert not awaited, f"forward never drew {awaited}"
-
-
-def forward(model: Any, params: Any, x: Any, y: Any, key: Any) -> Any:
-    """Loss and monitored losses of the authors' objective: (loss, {loss, v_loss})."""
-    return model.apply({"params": params}, x, y, method="forward", rngs={"gen": key})
-
-
-def make_draws(model: Any, params: Any, x: Any, y: Any, key: Any) -> Arrays:
-    """The draws the authors' objective makes by itself under one key."""
-
-    def drawn(params: Any, x: Any, y: Any, key: Any) -> Arrays:
-        with observed_forward(model.noise_dist) as record:
-            forward(model, params, x, y, key)
-        return {name: record[name] for name in DRAW_NAMES}
-
-    # Compiled, as only the draws are then computed.
-    return {name: np.asarray(a) for name, a in jax.jit(drawn)(params, x, y, key).items()}
-
-
-def sample(model: Any, params: Any, noise: Any, labels: Any, times: Any) -> Any:
-    """Samples by the authors' `generate`, which is given the noise and labels that it would draw."""
-    module = importlib.import_module("meanflow")
-    rows, size, _, channels = noise.shape
-    sizes = {"num_classes": model.num_classes, "image_size": size, "image_channels": channels}
-    config = types.SimpleNamespace(
-        sampling=types.SimpleNamespace(num_steps=len(times) - 1),
-        dataset=types.SimpleNamespace(**sizes),
-    )
-    timed = model.clone(sampling_timesteps=jnp.asarray(times))
-
-    def generated(params: Any, noise: Any, labels: Any) -> Any:
-        given = {"normal": lambda *_, **__: noise, "randint": lambda *_: labels}
-        watched = types.SimpleNamespace(**vars(jax))
-        watched.random = types.SimpleNamespace(**{**vars(jax.random), **given})
-        with mock.patch.object(module, "jax", watched):
-            return module.generate({"params": params}, timed, jax.random.key(0), rows, config)
-
-    return jax.jit(generated)(params, jnp.asarray(noise), jnp.asarray(labels))
-
-
-def evaluate(model: Any, named_params: Arrays, inputs: Arrays) -> Arrays:
-    """Every array of one golden case from x, y, the draws, sample_noise and sample times."""
-    params, key = as_tree(named_params), jax.random.key(0)
-    x, y, draws = inputs["x"], inputs["y"], {name: inputs[name] for name in DRAW_NAMES}
-
-    def objective(params: Any, x: Any, y: Any, draws: Arrays) -> Any:
-        with observed_forward(model.noise_dist, draws) as record:
-            loss, losses = forward(model, params, x, y, key)
-        return loss, (record, losses)
-
-    differentiated = jax.jit(jax.value_and_grad(objective, has_aux=True))
-    (loss, (record, losses)), tree = differentiated(params, x, y, draws)
-    outputs = {**inputs, **record, "loss": loss, "v_loss": losses["v_loss"]}
-    gradients = {name: np.asarray(value) for name, value in sorted(as_named(tree).items())}
-    outputs["grad_names"] = np.array(list(gradients))
-    outputs["grad_norms"] = np.array(
-        [np.linalg.norm(value.astype(np.float64)) for value in gradients.values()]
-    )
-    outputs.update({f"grad/{name}": value for name, value in gradients.items()})
-    noise = inputs["sample_noise"]
-    for name in [name.removesuffix("_times") for name in inputs if name.endswith("_times")]:
-        outputs[name] = sample(model, params, noise, y[: len(noise)], inputs[f"{name}_times"])
-    return {name: np.asarray(value) for name, value in outputs.items()}
-
-
-def train(model: Any, named_params: Arrays, training: Arrays, steps: list[Arrays]) -> Arrays:
-    """Losses, final parameters and EMA of the authors' train step over the given steps.
-
-    Composed here: optimizer and TrainState, as in their create_train_state but starting at the
-    given parameters, the EMA as a copy of them; a latent manager that hands the latents through
-    instead of sampling them. Theirs as it stands: train_step_with_vae under pmap on one device
-    (gradient at the old parameters, Adam, then the EMA of the new ones) and ema_schedules.
-    """
-    module, params = importlib.import_module("train"), as_tree(named_params)
-    state = module.TrainState.create(
-        apply_fn=partial(model.apply, method="forward"),
-        params=params,
-        ema_params=params,
-        tx=optax.adamw(
-            training["learning_rate"],
-            b1=training["adam_b1"],
-            b2=training["adam_b2"],
-            eps=training["adam_eps"],
-            weight_decay=training["weight_decay"],
-        ),
-    )
-    schedule = {"ema_type": "const", "ema_val": training["ema_decay"]}
-    settings: Arrays = {
-        "rng_init": jax.random.key(0),
-        "config": None,
-        "lr": training["learning_rate"],
-        "ema_fn": module.ema_schedules(types.SimpleNamespace(training=schedule)),
-        "latent_mnger": types.SimpleNamespace(cached_encode=lambda latents, rng: latents),  # noqa: ARG005
-    }
-
-    def device_step(state: Any, batch: Arrays, draws: Arrays) -> Any:
-        with observed_forward(model.noise_dist, draws):
-            return module.train_step_with_vae(state, batch, **settings)
-
-    one_device = jax.pmap(device_step, in_axes=(None, 0, 0), axis_name="batch")
-    arrays: Arrays = {}
-    for i, step in enumerate(steps):
-        batch = {"image": step["latents"][None], "label": step["y"][None]}
-        draws = {name: step[name][None] for name in DRAW_NAMES}
-        replicas, metrics = one_device(state, batch, draws)
-        state = jax.tree_util.tree_map(lambda a: a[0], replicas)
-        arrays.update({f"step{i}/{name}": value for name, value in step.items()})
-        arrays[f"step{i}/loss"] = metrics["loss"].ravel()[0]
-    for kind, tree in (("params", state.params), ("ema", state.ema_params)):
-        arrays.update({f"{kind}/{name}": value for name, value in as_named(tree).items()})
-    return {name: np.asarray(value) for name, value in arrays.items()}
-
-
-def as_tree(named: Arrays) -> Any:
-    """Nested parameters from parameters by official name."""
-    tree = traverse_util.unflatten_dict(dict(named), sep="/")
-    return jax.tree_util.tree_map(jnp.asarray, tree)
-
-
-def as_named(tree: Any) -> Arrays:
-    """Parameters by official name from nested parameters."""
-    named: Arrays = traverse_util.flatten_dict(tree, sep="/")
-    return named
 
 
 def difference(got: Any, stored: Any) -> float:
@@ -287,15 +112,16 @@ def recompute(golden: Path, output: Path) -> bool:
     return all(agreements)
 
 
-def make_inputs(rng: np.random.Generator, case: Arrays, batch: int, times: Arrays) -> Arrays:
+def make_inputs(rng: np.random.Generator, case: Arrays, own: Arrays) -> Arrays:
     """Images (normal), labels, sample_noise and sample times of a new case."""
-    model = case["model"]
+    model, batch = case["model"], own["batch"]
     shape = (model["input_size"], model["input_size"], model["in_channels"])
+    times = {f"sample_{k}_times": np.array(v, np.float32) for k, v in own["sampling"].items()}
     return {
         "x": rng.standard_normal((batch, *shape), np.float32),
         "y": rng.integers(model["num_classes"], size=batch, dtype=np.int32),
         "sample_noise": rng.standard_normal((min(batch, 4), *shape), np.float32),
-        **{f"sample_{k}_times": np.array(v, np.float32) for k, v in times.items()},
+        **times,
     }
 
 
@@ -324,37 +150,83 @@ def make_params(cases: Arrays, seed: int) -> Arrays:
     }
 
 
-def make(cases: Arrays, output: Path, seed: int, num_steps: int, all_gradients: bool) -> None:
-    """Write a new golden folder for the given cases; train on the first one's settings."""
-    params = make_params(cases, seed)
-    tree, rng = as_tree(params), np.random.default_rng([seed, 1])
-    batches = {name: case.pop("batch", 8) for name, case in cases.items()}
-    times = {name: case.pop("sampling", SAMPLE_TIMES) for name, case in cases.items()}
-    trainings = {name: TRAINING | case.pop("training", {}) for name, case in cases.items()}
+def make(
+    cases: Arrays, output: Path, seed: int, num_steps: int, all_gradients: bool, wide: Path | None
+) -> None:
+    """Write a new golden folder for the given cases; train on the first one's settings.
+
+    The folder `wide` gets the same problems, computed in float64.
+    """
+    params, rng = make_params(cases, seed), np.random.default_rng([seed, 1])
+    own = {name: split_case(case) for name, case in cases.items()}
+    keys = [jax.random.fold_in(jax.random.key(seed), i) for i in range(len(cases) + num_steps)]
     write_shared(output, cases, params)
+    arrays = {}
+    for name, key in zip(cases, keys[: len(cases)], strict=True):
+        inputs = make_inputs(rng, cases[name], own[name])
+        arrays[name] = evaluate(official_model(name, cases[name]), params, inputs, key)
+    write_cases(output, arrays, all_gradients)
+    first = next(iter(cases))
+    settings = {**cases[first], "training": own[first]["training"]}
+    steps, draws = [], draws_of(official_model(first, settings))
+    for key in keys[len(cases) :]:
+        inputs = make_inputs(rng, settings, own[first])
+        drawn = draws(as_tree(params), inputs["x"], inputs["y"], key)
+        steps.append({"latents": inputs["x"], "y": inputs["y"], **drawn})
+    write_steps(output, first, settings, params, steps)
+    if wide:
+        with widened():
+            params, steps, arrays = as_float64((params, steps, arrays))
+            write_shared(wide, cases, params)
+            for name, case in cases.items():
+                inputs = {k: v for k, v in arrays[name].items() if is_input(k)}
+                arrays[name] = evaluate(official_model(name, case), params, inputs)
+            write_cases(wide, arrays, all_gradients)
+            # Adam has its official eps here: a gradient that is rounding alone lies far below it.
+            training = settings["training"] | {"adam_eps": TRAINING["adam_eps"]}
+            write_steps(wide, first, settings | {"training": training}, params, steps)
 
-    def drawn_inputs(name: str, draw_seed: int) -> Arrays:
-        model = official_model(name, cases[name])
-        inputs = make_inputs(rng, cases[name], batches[name], times[name])
-        key = jax.random.fold_in(jax.random.key(seed), draw_seed)
-        return {**inputs, **make_draws(model, tree, inputs["x"], inputs["y"], key)}
 
-    for i, (name, case) in enumerate(cases.items()):
-        arrays = evaluate(official_model(name, case), params, drawn_inputs(name, i))
-        if i > 0 and not all_gradients:
-            arrays = {k: v for k, v in arrays.items() if not k.startswith("grad/")}
-        np.savez(output / f"case_{name}.npz", **arrays)
+def split_case(case: Arrays) -> Arrays:
+    """Take out of a case what is no setting of the objective."""
+    return {
+        "batch": case.pop("batch", 8),
+        "sampling": case.pop("sampling", SAMPLE_TIMES),
+        "training": TRAINING | case.pop("training", {}),
+    }
+
+
+def is_input(name: str) -> bool:
+    """Whether an array of a case goes into the authors' code rather than coming out of it."""
+    return name in {"x", "y", *DRAW_NAMES, "sample_noise"} or name.endswith("_times")
+
+
+def as_float64(tree: Any) -> Any:
+    """Every float32 array of a tree as float64 NumPy array."""
+
+    def widen(array: Any) -> Any:
+        return np.asarray(array, np.float64) if array.dtype == np.float32 else np.asarray(array)
+
+    return jax.tree_util.tree_map(widen, tree)
+
+
+def write_cases(output: Path, arrays: Arrays, all_gradients: bool) -> None:
+    """A file for each case; those after the first one perhaps without their gradients."""
+    for i, (name, found) in enumerate(arrays.items()):
+        left_out: tuple[str, ...] = () if all_gradients or i == 0 else ("grad/",)
+        kept = {key: a for key, a in found.items() if not key.startswith(left_out)}
+        np.savez(output / f"case_{name}.npz", **kept)
         print(f"{name}: written")
-    if num_steps > 0:
-        first, steps = next(iter(cases)), []
-        for i in range(num_steps):
-            inputs = drawn_inputs(first, len(cases) + i)
-            draws = {name: inputs[name] for name in DRAW_NAMES}
-            steps.append({"latents": inputs["x"], "y": inputs["y"], **draws})
-        training = trainings[first]
-        arrays = train(official_model(first, cases[first]), params, training, steps)
-        write_training(output, {**cases[first], "training": training}, arrays, num_steps)
-        print(f"train_{num_steps}_steps: written")
+
+
+def write_steps(
+    output: Path, name: str, settings: Arrays, params: Arrays, steps: list[Arrays]
+) -> None:
+    """Train over the steps, if there are any, and write what comes of it."""
+    if steps:
+        arrays = train(official_model(name, settings), params, settings["training"], steps)
+        write_training(output, settings, arrays, len(steps))
+        print(f"train_{len(steps)}_steps: written")
 
 
 def read_json(path: Path) -> Any:
@@ -429,14 +301,13 @@ def main() -> int:
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--golden", type=Path, help="golden folder to compute again and compare")
-    source.add_argument(
-        "--cases", type=Path, nargs="+", help="JSON files of new cases, as cases.json"
-    )
+    source.add_argument("--cases", type=Path, help="JSON file of new cases, as cases.json")
     parser.add_argument("--seed", type=int, default=0, help="of new cases")
     parser.add_argument(
         "--train", type=int, default=0, metavar="K", help="also K training steps on the first case"
     )
     parser.add_argument("--all-gradients", action="store_true", help="not only the first case's")
+    parser.add_argument("--float64", type=Path, help="folder to write the same to in float64")
     args = parser.parse_args()
     jax_config: Any = jax.config
     jax_config.update("jax_platforms", "cpu")
@@ -446,9 +317,8 @@ def main() -> int:
         with official_code(args.official) as (_, shims):
             if args.golden:
                 return 0 if recompute(args.golden, args.output) else 1
-            for path in args.cases:
-                output = args.output / path.stem if len(args.cases) > 1 else args.output
-                make(read_cases(path), output, args.seed, args.train, args.all_gradients)
+            cases = read_cases(args.cases)
+            make(cases, args.output, args.seed, args.train, args.all_gradients, args.float64)
             write_provenance(args.output, args.official, [shim.name for shim in shims])
     except (UsageError, CheckoutError) as error:
         print(error, file=sys.stderr)

@@ -1,8 +1,8 @@
 """The authors' code of a checkout, importable from outside: all that is put in place, and why.
 
-Their files are neither changed nor copied. Today's JAX lacks names that they use, and their train.py
-imports libraries that a training step does not call; both are put in place for as long as the
-context of `official_code` lasts. Under the versions that they were made for no name is missing.
+Their files are neither changed nor copied. Today's JAX lacks names that they use, and their
+train.py imports libraries that a training step does not call; both are put in place for as long as
+the context of `official_code` lasts. Under the versions they were made for no name is missing.
 
 It runs in two environments: this project's, and that of golden_writer.py, which lacks the project.
 So it imports the standard library, and JAX when it is called.
@@ -139,6 +139,29 @@ def official_code(checkout: Path) -> Iterator[tuple[ModuleType, tuple[Shim, ...]
         for shim in needed:
             stack.enter_context(shim.place(jax))
         yield train, needed
+
+
+@contextlib.contextmanager
+def widened() -> Iterator[None]:
+    """Their code in float64, inside `official_code`: `float32`, where theirs says it, means that.
+
+    They name the dtype in three places: that of draws and images, that in which a time is
+    multiplied by its frequencies, and that of the position embedding.
+    """
+    jax = importlib.import_module("jax")
+    names = SimpleNamespace(**{**vars(jax.numpy), "float32": jax.numpy.float64})
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", True)
+    try:
+        with (
+            mock.patch.object(importlib.import_module("models.models_dit"), "jnp", names),
+            mock.patch.object(
+                importlib.import_module("meanflow").MeanFlow, "dtype", jax.numpy.float64
+            ),
+        ):
+            yield
+    finally:
+        jax.config.update("jax_enable_x64", before)
 
 
 @contextlib.contextmanager

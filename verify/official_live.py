@@ -13,17 +13,20 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from impls.common.errors import UserError
-from verify.golden import Problems, load_golden, load_trainings
+from verify.golden import Problems, stored
 from verify.official_checkout import CheckoutError, refuse_others
-from verify.official_settings import NUM_STEPS, random_settings
+from verify.official_settings import NUM_STEPS, Settings, random_settings, writer_seed
 
 WRITER = Path(__file__).parent / "golden_writer.py"
+WIDE = "float64"  # folder, beside the files in float32, of the same in float64
 
 
 def run_official(
@@ -45,7 +48,7 @@ def run_official(
         refuse_others(checkout)
     except CheckoutError as error:
         raise UserError(f"--official: {error}") from error
-    missing = [name for name in ("jax", "flax", "optax") if find_spec(name) is None]
+    missing = [name for name in ("jax", "flax", "optax") if not _is_installed(name)]
     if missing:
         raise UserError(
             f"--official runs the authors' JAX code, which needs the package {missing[0]}:"
@@ -54,34 +57,48 @@ def run_official(
     networks = random_settings(num_settings, seed)
     progress(f"official: {num_settings} settings by the code of {checkout}")
     with tempfile.TemporaryDirectory(prefix="meanflow-official-") as scratch:
-        output = Path(scratch)
-        files = [output / f"network_{i}.json" for i in range(len(networks))]
-        for file, settings in zip(files, networks, strict=True):
-            file.write_text(json.dumps(settings))
-        _write(checkout, files, output, seed)
-        # A golden folder for each network; with one network the folder is the output itself.
-        folders = [output / f.stem for f in files] if len(files) > 1 else [output]
-        cases = tuple(case for folder in folders for case in load_golden(folder))
-        trainings = tuple(
-            # Every folder has a file of this name: errors are told apart by it.
-            replace(training, name=f"{next(iter(settings))} {training.name}")
-            for folder, settings in zip(folders, networks, strict=True)
-            for training in load_trainings(folder)
-        )
-        provenance = json.loads((output / "provenance.json").read_text())
-    about = {"official_settings": num_settings, "official_seed": seed}
-    about |= {"official_commit": provenance["commit"] or "unknown"}
+        folders = [Path(scratch) / f"network_{i}" for i in range(len(networks))]
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            seeds = [writer_seed(seed, i) for i in range(len(networks))]
+            list(pool.map(partial(_write, checkout), seeds, folders, networks))
+        parts = [_read(folder, ending) for folder in folders for ending in ("", WIDE)]
+        provenance = json.loads((folders[0] / "provenance.json").read_text())
+    cases = tuple(case for part in parts for case in part.cases)
+    trainings = tuple(training for part in parts for training in part.trainings)
+    about: dict[str, int | float | str] = {
+        "official_settings": num_settings,
+        "official_seed": seed,
+        "official_commit": provenance["commit"] or "unknown",
+    }
     return Problems(cases, trainings, (_note(checkout, provenance, about),), about)
 
 
-def _write(checkout: Path, files: list[Path], output: Path, seed: int) -> None:
+def _is_installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _write(checkout: Path, seed: int, folder: Path, settings: Settings) -> None:
     """Run golden_writer.py on the checkout; raise UserError with what it said, if it fails."""
-    command = [sys.executable, str(WRITER), "--official", str(checkout), "--output", str(output)]
-    command += ["--cases", *map(str, files), "--seed", str(seed)]
-    command += ["--train", str(NUM_STEPS), "--all-gradients"]
+    folder.mkdir()
+    cases = folder / "settings.json"
+    cases.write_text(json.dumps(settings))
+    command = [sys.executable, str(WRITER), "--official", str(checkout), "--output", str(folder)]
+    command += ["--cases", str(cases), "--seed", str(seed), "--train", str(NUM_STEPS)]
+    command += ["--all-gradients", "--float64", str(folder / WIDE)]
     done = subprocess.run(command, capture_output=True, text=True, env=_environment(), check=False)
     if done.returncode:
         raise UserError(f"the code of {checkout} fails{_complaint(done.stderr, checkout)}")
+
+
+def _read(folder: Path, ending: str) -> Problems:
+    """One network's cases and training, which takes the name of the setting it was made with."""
+    found = stored(folder / ending)
+    first = found.cases[0].name
+    named = (replace(steps, name=f"{first} {steps.name}") for steps in found.trainings)
+    return Problems(found.cases, tuple(named))
 
 
 def _environment() -> dict[str, str]:
@@ -116,6 +133,7 @@ def _note(checkout: Path, provenance: Mapping[str, Any], about: Mapping[str, Any
     shims = ", ".join(provenance["shims"]) or "nothing"
     return (
         f"official: the authors' code of {checkout} ({commit or 'git knows no commit'}) ran on"
-        f" {versions}; put in place from outside: {shims};"
-        f" {about['official_settings']} random settings, seed {about['official_seed']}"
+        f" {versions}, as it stands against 32 bit and in float64 against 64 bit; put in place from"
+        f" outside: {shims}; {about['official_settings']} random settings,"
+        f" seed {about['official_seed']}"
     )

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from verify.golden import GoldenCase, GoldenTraining
 from verify.probe import Probe
 from verify.registry import DTYPES, FAMILIES, Check, NotApplicable, all_checks
 
+Stored = TypeVar("Stored", GoldenCase, GoldenTraining)
 PASS, FAIL, NOT_APPLICABLE = "pass", "fail", "n/a"
 
 
@@ -95,7 +96,10 @@ def run(
     """
     report = Report()
     probes = [
-        (name, Probe(module, dtype, cases(), golden, trainings))
+        (
+            name,
+            Probe(module, dtype, cases(), _stored_as(dtype, golden), _stored_as(dtype, trainings)),
+        )
         for name, module in subjects
         for dtype in dtypes
     ]
@@ -113,6 +117,11 @@ def run(
         spent = time.perf_counter() - start
         report.seconds[check.family] = report.seconds.get(check.family, 0.0) + spent
     return report
+
+
+def _stored_as(dtype: Any, problems: tuple[Stored, ...]) -> tuple[Stored, ...]:
+    """Problems whose official numbers were computed in this dtype; all where none were."""
+    return tuple(problem for problem in problems if problem.dtype == dtype) or problems
 
 
 def _outcome(check: Check, name: str, probes: tuple[Probe, ...]) -> Outcome:
