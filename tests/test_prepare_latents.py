@@ -469,20 +469,20 @@ def test_batches_of_encoded_latents_are_the_same_after_a_restart(
 
 
 def test_images_are_decoded_while_others_are_encoded() -> None:
-    class Slow:
-        started: list[int] = []
+    started: list[int] = []
 
+    class Noting:
         def batch(self, indices: np.ndarray, rows: None) -> Batch:
-            self.started.append(int(indices[0]))
+            started.append(int(indices[0]))
             return Batch(np.full((1, 1, 1, 1), indices[0]), indices)
 
-    made = encode._decoded(Slow(), [range(5), range(5, 15)], 3)  # type: ignore[arg-type]
+    made = encode._decoded(Noting(), [range(5), range(5, 15)], 3)  # type: ignore[arg-type]
     first = next(made)
     deadline = time.monotonic() + 10
     ahead = [*range(5), *range(5, 11)]  # three batches more: of 2, 3 and 3
-    while len(Slow.started) < len(ahead) and time.monotonic() < deadline:
+    while len(started) < len(ahead) and time.monotonic() < deadline:
         time.sleep(0.001)
-    assert sorted(Slow.started) == ahead
+    assert sorted(started) == ahead
     batches = [first, *made]
     assert [batch.ravel().tolist() for batch in batches] == [
         [0, 1, 2], [3, 4], [5, 6, 7], [8, 9, 10], [11, 12, 13], [14]

@@ -272,12 +272,8 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
     ("jax", "autoencoder.py"): [
         {
             EITHER_ORDER: ("_attention: k.swapaxes(-1, -2) -> k.swapaxes(-2, -1)",),
-            SUM: (
-                "_group_norm: (1, 2, 4) -> (2, 1, 4)",
-                "_group_norm: (1, 2, 4) -> (1, 4, 2)",
-                "_group_norm: (1, 2, 4) -> (2, 1, 4) (2)",
-                "_group_norm: (1, 2, 4) -> (1, 4, 2) (2)",
-            ),
+            SUM: ("_group_mean: (1, 2) -> (2, 1)",),
+            LAST_OF_TWO: ("_group_mean: -1 -> 1 (3)",),
         }
     ],
     ("torch", "autoencoder.py"): [
