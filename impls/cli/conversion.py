@@ -122,9 +122,10 @@ def latents(
 ) -> int:
     """Encode a folder of images, such as ImageNet, to latents, in shards ready for training.
 
-    Several processes share the work when each is started with its own --process; the index, which
-    makes the shards a data set, is written by the one that finishes last. Started again, a process
-    goes on after its last whole shard.
+    Several processes share the work when each is started with its own --process, on one machine or
+    many; each uses one device (CUDA_VISIBLE_DEVICES chooses a GPU). The index, which makes the
+    shards a data set, is written by the one that finishes last. Started again, a process goes on
+    after its last whole shard.
 
     Args:
         imagenet: folder with a folder of images for each class, in it or in its folder train.
