@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 import reference
-from bench import standins
-from bench.fid_check import against_reference, expected_fid
-from bench.fid_features import make_features
-from bench.fid_pipeline import Pipeline
+from bench.fid import standins
+from bench.fid.check import against_reference, expected_fid
+from bench.fid.features import make_features
+from bench.fid.pipeline import Pipeline
 from impls.cli import main
 from impls.common.config_files import load_config
 from impls.convert import implementation

@@ -65,7 +65,7 @@ def fid_check(
     check_count("--batch-size", batch_size)
     check_writable(None, record)
 
-    from bench.fid_command import Files, check_files, check_standins
+    from bench.fid.command import Files, check_files, check_standins
     from impls.convert import implementation
 
     subjects: dict[str, Any] = {name: implementation(name) for name in dict.fromkeys(framework)}

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.fid_pipeline import Pipeline, Source, num_calls
+from bench.fid.pipeline import Pipeline, Source, num_calls
 from impls.common.autoencoder import fingerprint
 from impls.common.config_files import config_hash
 from impls.common.data.shards import write_whole

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.fid_features import make_features, summaries
-from bench.fid_pipeline import Pipeline, Source, in_dtype, inputs
+from bench.fid.features import make_features, summaries
+from bench.fid.pipeline import Pipeline, Source, in_dtype, inputs
 from impls.common.config import Config
 from impls.common.config_files import load_config
 from impls.common.fid import FrechetScore, InceptionScore, frechet_score

@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 import reference
-from bench import fid_report, standins
-from bench.fid_check import Scored, against_reference, between, expected_fid, score
-from bench.fid_pipeline import Source, check_source, num_calls
+from bench.fid import report as reports
+from bench.fid import standins
+from bench.fid.check import Scored, against_reference, between, expected_fid, score
+from bench.fid.pipeline import Source, check_source, num_calls
 from impls.common import checkpoints
 from impls.common.autoencoder import read_autoencoder
 from impls.common.checkpoints import CheckpointError
@@ -78,7 +79,7 @@ def check_files(
     vae = read_autoencoder(files.vae) if files.vae else None
     source = Source(network.config, network.params, vae, inception, mode, num_steps, seed)
     check_source(source)
-    fid_report.print_head(source, num_samples, network.step, network.name, console)
+    reports.print_head(source, num_samples, network.step, network.name, console)
     if statistics.mode not in (None, mode):
         raise UserError(
             f"{files.statistics} was made with mode {statistics.mode} and the samples with {mode}:"
@@ -95,8 +96,8 @@ def check_files(
         if comparable
         else None
     )
-    fid_report.print_scores(scores, expected, console)
-    fid_report.print_published(console)
+    reports.print_scores(scores, expected, console)
+    reports.print_published(console)
     console.print(f"features and pictures: {output_dir}", soft_wrap=True)
     if record:
         about: dict[str, int | float | str] = {
@@ -104,11 +105,11 @@ def check_files(
             "weights": network.name,
         }
         devices = {name: subject.device_name() for name, subject in subjects.items()}
-        path = fid_report.write_records(
+        path = reports.write_records(
             scores, expected, source, (statistics, statistics_sha256), about, devices, record
         )
         console.print(f"records appended to {path}", soft_wrap=True)
-    return all(fid_report.verdict(found, expected) != "differs" for found in scores.values())
+    return all(reports.verdict(found, expected) != "differs" for found in scores.values())
 
 
 def check_standins(subjects: Mapping[str, Any], record: Path | None) -> bool:
@@ -124,7 +125,7 @@ def check_standins(subjects: Mapping[str, Any], record: Path | None) -> bool:
         " nothing; it must be the same from each framework and from NumPy in float64.\n"
     )
     agreements = against_reference(subjects, reference, source, _allow)
-    fid_report.print_stages(agreements, console)
+    reports.print_stages(agreements, console)
     _print_between(subjects, source, console)
     statistics, expected = standins.statistics(), standins.expected()
     with tempfile.TemporaryDirectory() as folder, _progress(console) as progress:
@@ -133,15 +134,15 @@ def check_standins(subjects: Mapping[str, Any], record: Path | None) -> bool:
             progress,
         )  # fmt: skip
     allowed = _allow(expected["float32"])
-    agreed = fid_report.print_standins(scores, expected["fid"], allowed, console)
+    agreed = reports.print_standins(scores, expected["fid"], allowed, console)
     if record:
         sha256 = hashlib.sha256(standins.STATISTICS.read_bytes()).hexdigest()
         devices = {name: subject.device_name() for name, subject in subjects.items()}
-        path = fid_report.write_records(
+        path = reports.write_records(
             scores, None, source, (statistics, sha256), {"of": "stand-ins"}, devices, record
         )
         console.print(f"records appended to {path}", soft_wrap=True)
-    stages = all(fid_report.passes(found) for row in agreements.values() for found in row)
+    stages = all(reports.passes(found) for row in agreements.values() for found in row)
     return agreed and stages
 
 
@@ -178,7 +179,7 @@ def _print_between(subjects: Mapping[str, Any], source: Source, console: Console
     if len(subjects) == 2:
         one, other = subjects.values()
         errors, differing = between(one, other, source)
-        fid_report.print_stages({"JAX ~ PyTorch": errors}, console, differing)
+        reports.print_stages({"JAX ~ PyTorch": errors}, console, differing)
 
 
 def _scored(
@@ -190,9 +191,7 @@ def _scored(
     folder: Path,
     progress: Progress,
 ) -> dict[str, Scored]:
-    tasks = {
-        name: progress.add_task(fid_report.NAMES[name], total=num_samples) for name in subjects
-    }
+    tasks = {name: progress.add_task(reports.NAMES[name], total=num_samples) for name in subjects}
 
     def report(name: str, count: int) -> None:
         progress.advance(tasks[name], count)

@@ -10,9 +10,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench.fid_check import Agreement, Scored
-from bench.fid_features import plan
-from bench.fid_pipeline import Source, num_calls
+from bench.fid.check import Agreement, Scored
+from bench.fid.features import plan
+from bench.fid.pipeline import Source, num_calls
 from impls.common.config_files import load_config
 from impls.common.fid_statistics import Statistics
 from results.environment import environment, num_threads

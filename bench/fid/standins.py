@@ -2,7 +2,7 @@
 
 The checkpoint is a real one of the authors' code, of a tiny network; autoencoder and Inception have
 the real topology, few channels and random weights. Their FID means nothing, and must be the same
-from every framework. `python -m bench.standins` computes the expected numbers with NumPy.
+from every framework. `python -m bench.fid.standins` computes the expected numbers with NumPy.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import reference
-from bench.fid_pipeline import Pipeline, Source, in_dtype
+from bench.fid.pipeline import Pipeline, Source, in_dtype
 from impls.common.autoencoder import read_autoencoder
 from impls.common.config_files import from_sizes
 from impls.common.fid_statistics import Statistics, load_statistics, save_statistics
@@ -25,7 +25,7 @@ from impls.common.official import load_official
 from reference.frechet import frechet_distance
 from verify.golden import BUNDLED
 
-FILES = Path(__file__).parent.parent / "verify" / "fixtures" / "standins"
+FILES = Path(__file__).parents[2] / "verify" / "fixtures" / "standins"
 CHECKPOINT, TRAINING = BUNDLED / "checkpoint_5", BUNDLED / "train_5_steps.json"
 STATISTICS, EXPECTED = FILES / "statistics.npz", FILES / "expected.json"
 NUM_SAMPLES = 200  # more than Inception's stand-in has features

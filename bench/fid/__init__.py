@@ -1,0 +1,1 @@
+"""FID of a checkpoint by both frameworks, beside what is published for it."""
