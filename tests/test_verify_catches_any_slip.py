@@ -93,6 +93,7 @@ FILES = {
         "",
     ),
     "sample.py": ("uneven_steps_match", "sampling", ""),
+    "inception.py": ("legacy_inception_features_match", "inception", "inception"),
     "checkpoint.py": ("exported_state_is_the_state", "checkpoint", "checkpoint"),
     "draws.py": ("device_draws_are_float32_records", "draws", ""),
 }

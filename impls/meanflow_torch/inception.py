@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from impls.common.errors import NotInstalledError
 from impls.common.inception import (
     CLEAN,
+    LEGACY,
     NVIDIA_NAME,
     SIDE,
     TORCHSCRIPT,
@@ -46,14 +47,13 @@ def load_inception(weights: InceptionWeights) -> Any:
         UserError: when a package that it needs is not installed.
     """
     dtype = put(weights.tensors["output.bias"]).dtype
+    load = _from_torchscript if weights.layout == TORCHSCRIPT else torchvision_inception
     with _cleanfid_installed(), torch.device("cpu"):
-        if weights.layout == TORCHSCRIPT:
-            original = _from_torchscript(weights)
-            layers, whole = original.layers, original.base
-        else:
-            layers, whole = torchvision_inception(weights), None
-    layers = layers.eval().to(torch.get_default_device(), dtype)
-    return _Network(layers, whole if dtype == torch.float32 else None, dtype)
+        network = load(weights)
+    network = network.eval().to(torch.get_default_device(), dtype)
+    if weights.layout == TORCHSCRIPT:
+        return _Network(network.layers, network.base if dtype == torch.float32 else None, dtype)
+    return _Network(network, None, dtype)
 
 
 def inception_features(model: Any, images: torch.Tensor, mode: str) -> torch.Tensor:
@@ -79,9 +79,9 @@ def inception_features(model: Any, images: torch.Tensor, mode: str) -> torch.Ten
         images = put(clean_resize(get(images)))
     x = images.permute(0, 3, 1, 2).to(model.dtype).contiguous()
     with torch.no_grad(), _exact_products():
-        if mode != CLEAN and model.whole is not None:
+        if mode == LEGACY and model.whole is not None:
             return model.whole(x, return_features=True)
-        if mode != CLEAN:
+        if mode == LEGACY:
             x = _resize(x)
         return model.layers((x - 128) / 128).flatten(1)
 
