@@ -251,11 +251,13 @@ def test_features_of_the_file_of_pytorch_fid_are_those_of_its_network(
     assert error(features(subject, weights, images, LEGACY), expected) < ROUNDING
 
 
+@pytest.mark.parametrize("zipped", [True, False])  # before PyTorch 1.6 files were no archives
 def test_both_files_of_the_same_network_are_read_as_the_same(
-    tmp_path: Path, standin: InceptionWeights
+    tmp_path: Path, standin: InceptionWeights, zipped: bool
 ) -> None:
     state = {theirs: standin.tensors[ours] for ours, theirs in tensor_names().items()}
-    torch.save({name: torch.from_numpy(array) for name, array in state.items()}, tmp_path / "x.pth")
+    state = {name: torch.from_numpy(array) for name, array in state.items()}
+    torch.save(state, tmp_path / "x.pth", _use_new_zipfile_serialization=zipped)
     found = read_inception(tmp_path / "x.pth")
     cleanfid("features")
     with pytest.raises(UserError, match=r"x\.pth holds an Inception of other widths"):
