@@ -64,6 +64,20 @@ def test_tensors_that_share_their_storage_are_both_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(both[0][2:4], both[1])
 
 
+@pytest.mark.parametrize("name", ["float64", "float32", "bfloat16", "int64", "uint8", "bool"])
+def test_files_of_before_the_zip_format_are_read_as_well(tmp_path: Path, name: str) -> None:
+    whole = (torch.arange(24).reshape(2, 3, 4) / 7).to(getattr(torch, name))
+    value = {"a": [whole, whole.transpose(0, 2)[1:]], "b": torch.from_numpy(IMAGE), "c": 0.5}
+    expected = torch_files.load(saved(tmp_path, value))
+    found = torch_files.load(saved(tmp_path, value, _use_new_zipfile_serialization=False))
+    assert (tmp_path / "x.pt").read_bytes()[:2] != b"PK"
+    assert found["c"] == 0.5
+    for one, other in zip([*found["a"], found["b"]], [*expected["a"], expected["b"]], strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+    assert found["b"].tobytes() == IMAGE.tobytes()
+
+
 def rewritten(path: Path, name: str, content: bytes, **options: Any) -> Path:
     """The same archive with other content in one of its files."""
     with zipfile.ZipFile(path) as archive:
@@ -91,8 +105,28 @@ def harmful(tmp_path: Path) -> Path:
     return saved(tmp_path, {"image": Harmful()})
 
 
-def of_old_torch(tmp_path: Path) -> Path:
-    return saved(tmp_path, torch.ones(3), _use_new_zipfile_serialization=False)
+OLD = {"_use_new_zipfile_serialization": False}
+
+
+def shortened_old_file(tmp_path: Path) -> Path:
+    path = saved(tmp_path, torch.ones(300), **OLD)
+    path.write_bytes(path.read_bytes()[:-200])
+    return path
+
+
+def old_file_cut_in_its_pickle(tmp_path: Path) -> Path:
+    path = saved(tmp_path, torch.ones(300), **OLD)
+    path.write_bytes(path.read_bytes()[:150])
+    return path
+
+
+def harmful_old_file(tmp_path: Path) -> Path:
+    return saved(tmp_path, {"image": Harmful()}, **OLD)
+
+
+def no_torch(tmp_path: Path) -> Path:
+    (tmp_path / "x.pt").write_bytes(b"no tensors")
+    return tmp_path / "x.pt"
 
 
 def a_module(tmp_path: Path) -> Path:
@@ -152,7 +186,10 @@ def missing(tmp_path: Path) -> Path:
     [
         (harmful, "it names posix.mkdir, which is no data"),
         (a_module, "it names torch.nn.modules.linear.Linear, which is no data"),
-        (of_old_torch, "not the zip format that torch.save writes since PyTorch 1.6"),
+        (no_torch, "not the zip format that torch.save writes, nor that of old releases"),
+        (shortened_old_file, "cannot be read (ValueError: strides is incompatible"),
+        (old_file_cut_in_its_pickle, "cannot be read ("),
+        (harmful_old_file, "it names posix.mkdir, which is no data"),
         (empty, "not the zip format"),
         (truncated, "BadZipFile"),
         (flipped_bit, "Bad CRC-32"),

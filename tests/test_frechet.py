@@ -260,6 +260,20 @@ def test_interval_covers_as_often_as_it_says() -> None:
     assert 0.9 <= moved <= 0.985
 
 
+@pytest.mark.parametrize(("count", "least"), [(24, 0.99), (64, 0.95), (200, 0.93)])
+def test_interval_of_few_samples_is_too_wide_rather_than_too_narrow(
+    count: int, least: float
+) -> None:
+    """32 features: from fewer samples than features, whose covariance has not full rank, on."""
+    reference, mean, root, _ = problem(32)
+    scores = [
+        score_of(normal(count, 32, key=2000 + trial) @ root + mean, reference)
+        for trial in range(100)
+    ]
+    expected = np.mean([score.value for score in scores])
+    assert np.mean([score.low <= expected <= score.high for score in scores]) >= least
+
+
 def test_score_of_another_number_of_features_is_refused() -> None:
     with pytest.raises(UserError, match="have 5 features and the samples 4: make both"):
         score_of(normal(100, 4), problem(5)[0])

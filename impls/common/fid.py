@@ -80,7 +80,9 @@ def frechet_score(groups: Sequence[Moments], reference: Statistics) -> FrechetSc
 
     FID is biased upward by about c / n, so percentiles of a bootstrap, which adds the bias once
     more, would lie above it: the interval is value ± t standard_error instead, with Student's t of
-    G - 1 degrees. What the reference statistics were made of does not enter.
+    G - 1 degrees. What the reference statistics were made of does not enter. With fewer samples
+    than about three times the features the interval is too wide, and with fewer than features the
+    bias means nothing.
 
     Args:
         groups: moments of the groups, of about equal size, from `MomentGroups`.

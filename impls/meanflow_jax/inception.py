@@ -77,24 +77,22 @@ def _stretch(x: jax.Array, axis: int) -> jax.Array:
 def _layers(tensors: dict[str, jax.Array], x: jax.Array) -> jax.Array:
     """[n, 299, 299, 3] in 0..255 -> [n, features]."""
 
-    def conv(block: str, name: str, *args: Any, **options: Any) -> jax.Array:
-        return _conv(tensors, f"layers.{block}{name}", *args, **options)
+    def within(block: str) -> _Conv:
+        return partial(_conv, tensors, f"layers.{block}")
 
-    x = conv("", "conv", (x - 128) / 128, 2, "VALID")  # 149 x 149
-    x = conv("", "conv_1", x, 1, "VALID")
-    x = conv("", "conv_2", x)
-    x = _max_pool(x)  # 73 x 73
-    x = conv("", "conv_3", x)
-    x = conv("", "conv_4", x, 1, "VALID")
-    x = _max_pool(x)  # 35 x 35
-    for name in ("mixed.", "mixed_1.", "mixed_2."):
-        x = _block_a(partial(conv, name), x)
-    x = _block_b(partial(conv, "mixed_3."), x)  # 17 x 17
-    for name in ("mixed_4.", "mixed_5.", "mixed_6.", "mixed_7."):
-        x = _block_c(partial(conv, name), x)
-    x = _block_d(partial(conv, "mixed_8."), x)  # 8 x 8
-    x = _block_e(partial(conv, "mixed_9."), x, _average_pool(x))
-    x = _block_e(partial(conv, "mixed_10."), x, _max_pool(x, 1, "SAME"))
+    stem = within("")
+    x = stem("conv", (x - 128) / 128, 2, "VALID")  # 149 x 149
+    x = stem("conv_1", x, 1, "VALID")
+    x = _max_pool(stem("conv_2", x))  # 73 x 73
+    x = _max_pool(stem("conv_4", stem("conv_3", x), 1, "VALID"))  # 35 x 35
+    for block in ("mixed.", "mixed_1.", "mixed_2."):
+        x = _block_a(within(block), x)
+    x = _block_b(within("mixed_3."), x)  # 17 x 17
+    for block in ("mixed_4.", "mixed_5.", "mixed_6.", "mixed_7."):
+        x = _block_c(within(block), x)
+    x = _block_d(within("mixed_8."), x)  # 8 x 8
+    x = _block_e(within("mixed_9."), x, _average_pool(x))
+    x = _block_e(within("mixed_10."), x, _max_pool(x, 1, "SAME"))
     return x.mean((1, 2))
 
 
@@ -146,15 +144,21 @@ def _block_e(conv: _Conv, x: jax.Array, pooled: jax.Array) -> jax.Array:
 
 
 def _conv(
-    tensors: dict[str, jax.Array], name: str, x: jax.Array, stride: int = 1, padding: str = "SAME"
+    tensors: dict[str, jax.Array],
+    block: str,
+    name: str,
+    x: jax.Array,
+    stride: int = 1,
+    padding: str = "SAME",
 ) -> jax.Array:
     """relu((weight * x - mean) / sqrt(var + epsilon) + beta), * a convolution without bias."""
+    weight = tensors[f"{block}{name}.weight"]
     mean, var, beta = (
-        tensors[f"{name}.{part}"].reshape(1, 1, 1, -1) for part in ("mean", "var", "beta")
+        tensors[f"{block}{name}.{part}"].reshape(1, 1, 1, -1) for part in ("mean", "var", "beta")
     )
     y = lax.conv_general_dilated(
         x,
-        tensors[f"{name}.weight"],
+        weight,
         (stride, stride),
         padding,
         dimension_numbers=("NHWC", "OIHW", "NHWC"),

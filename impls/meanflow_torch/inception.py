@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from impls.common.errors import NotInstalledError
 from impls.common.inception import (
     CLEAN,
+    LEGACY,
     NVIDIA_NAME,
     SIDE,
     TORCHSCRIPT,
@@ -24,9 +25,9 @@ from impls.common.inception import (
     check_images,
     clean_resize,
 )
-from impls.common.inception_layers import tensor_names
 
 from .device import get, put
+from .torchvision_inception import torchvision_inception
 from .torchvision_operators import import_torchvision
 
 
@@ -46,12 +47,13 @@ def load_inception(weights: InceptionWeights) -> Any:
         UserError: when a package that it needs is not installed.
     """
     dtype = put(weights.tensors["output.bias"]).dtype
-    load = _from_torchscript if weights.layout == TORCHSCRIPT else _from_state_dict
+    load = _from_torchscript if weights.layout == TORCHSCRIPT else torchvision_inception
     with _cleanfid_installed(), torch.device("cpu"):
-        layers, whole = load(weights)
-    device = torch.get_default_device()
-    layers = layers.eval().to(device, dtype)
-    return _Network(layers, whole if dtype == torch.float32 else None, dtype)
+        network = load(weights)
+    network = network.eval().to(torch.get_default_device(), dtype)
+    if weights.layout == TORCHSCRIPT:
+        return _Network(network.layers, network.base if dtype == torch.float32 else None, dtype)
+    return _Network(network, None, dtype)
 
 
 def inception_features(model: Any, images: torch.Tensor, mode: str) -> torch.Tensor:
@@ -77,9 +79,9 @@ def inception_features(model: Any, images: torch.Tensor, mode: str) -> torch.Ten
         images = put(clean_resize(get(images)))
     x = images.permute(0, 3, 1, 2).to(model.dtype).contiguous()
     with torch.no_grad(), _exact_products():
-        if mode != CLEAN and model.whole is not None:
+        if mode == LEGACY and model.whole is not None:
             return model.whole(x, return_features=True)
-        if mode != CLEAN:
+        if mode == LEGACY:
             x = _resize(x)
         return model.layers((x - 128) / 128).flatten(1)
 
@@ -87,15 +89,19 @@ def inception_features(model: Any, images: torch.Tensor, mode: str) -> torch.Ten
 def _resize(x: torch.Tensor) -> torch.Tensor:
     """Bilinear: source = destination * input / output, no half-pixel centres."""
     rows, columns = (
-        torch.arange(SIDE, dtype=x.dtype) * (2 / SIDE) + (1 / size - 1) for size in x.shape[2:]
+        torch.arange(SIDE, dtype=x.dtype, device=x.device) * (2 / SIDE) + (1 / size - 1)
+        for size in x.shape[2:]
     )
     grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1)
     grid = grid.expand(len(x), -1, -1, -1)
     return F.grid_sample(x, grid, "bilinear", padding_mode="border", align_corners=False)
 
 
-def _from_torchscript(weights: InceptionWeights) -> tuple[nn.Module, nn.Module]:
-    """The file's own network, as clean-fid loads it."""
+def _from_torchscript(weights: InceptionWeights) -> Any:
+    """The file's own network, as clean-fid loads it: its `base`, and the `layers` of that.
+
+    Its forward is not called, which is these and a view as 2048 features: a stand-in has fewer.
+    """
     from cleanfid.inception_torchscript import InceptionV3W
 
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
@@ -105,40 +111,7 @@ def _from_torchscript(weights: InceptionWeights) -> tuple[nn.Module, nn.Module]:
         except OSError:  # no links on this file system
             shutil.copyfile(weights.path, file)
         warnings.filterwarnings("ignore", ".*torch.jit", DeprecationWarning)
-        original = InceptionV3W(folder, download=False)
-    # Not its forward, which is these and a view as 2048 features: a stand-in may have fewer.
-    return original.layers, original.base
-
-
-def _from_state_dict(weights: InceptionWeights) -> tuple[nn.Module, None]:
-    """torchvision's Inception with the blocks of FID in it, as clean-fid has them."""
-    import torchvision
-    from cleanfid import inception_pytorch as blocks
-
-    network = torchvision.models.inception_v3(
-        weights=None, num_classes=len(weights.tensors["output.bias"]), aux_logits=False,
-        init_weights=False,
-    )  # fmt: skip
-    for name, block, *widths in (
-        ("Mixed_5b", blocks.FIDInceptionA, 192, 32),
-        ("Mixed_5c", blocks.FIDInceptionA, 256, 64),
-        ("Mixed_5d", blocks.FIDInceptionA, 288, 64),
-        ("Mixed_6b", blocks.FIDInceptionC, 768, 128),
-        ("Mixed_6c", blocks.FIDInceptionC, 768, 160),
-        ("Mixed_6d", blocks.FIDInceptionC, 768, 160),
-        ("Mixed_6e", blocks.FIDInceptionC, 768, 192),
-        ("Mixed_7b", blocks.FIDInceptionE_1, 1280),
-        ("Mixed_7c", blocks.FIDInceptionE_2, 2048),
-    ):
-        setattr(network, name, block(*widths))
-    names = tensor_names()
-    state = {names[name]: torch.tensor(array) for name, array in weights.tensors.items()}
-    for name, module in network.named_modules():
-        if isinstance(module, nn.BatchNorm2d):
-            state[f"{name}.weight"] = torch.ones_like(module.weight)  # it is in the kernels
-    network.load_state_dict(state)
-    network.fc = nn.Identity()
-    return network, None
+        return InceptionV3W(folder, download=False)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ A slip is written as `str(slip)` of `verify.mutants.slips`.
 
 from __future__ import annotations
 
+from .equivalent_features import FEATURES
 from .equivalent_training import LAST_OF_TWO, SAME_LENGTH, TRAINING, Reasons
 
 LAST_BUT_ONE = "the last axis but one of four is axis 2"
@@ -285,5 +286,5 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
 }
 EQUIVALENT: dict[tuple[str, str], dict[str, str]] = {
     key: {slip: why for part in parts for why, found in part.items() for slip in found}
-    for key, parts in (TABLE | TRAINING).items()
+    for key, parts in (TABLE | TRAINING | FEATURES).items()
 }

@@ -54,8 +54,8 @@ FEATURES = (
     ),
     _jax(
         "levels are divided by 127.5",
-        'conv("", "conv", (x - 128) / 128, 2, "VALID")',
-        'conv("", "conv", (x - 127.5) / 127.5, 2, "VALID")',
+        'stem("conv", (x - 128) / 128, 2, "VALID")',
+        'stem("conv", (x - 127.5) / 127.5, 2, "VALID")',
         BOTH,
     ),
     _jax(

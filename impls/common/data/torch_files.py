@@ -2,7 +2,8 @@
 
 A file is a zip archive: `data.pkl`, a pickle in which each tensor names its storage, and one file
 of bare numbers for each storage. Only the names below are understood, so a file can run no code.
-A TorchScript module's code lies beside them, and is not read.
+A TorchScript module's code lies beside them, and is not read. Before PyTorch 1.6 the same pickle
+stood between others in a plain file, with the storages after it; that is read too.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from numpy.typing import NDArray
 
 from impls.common.data.reading import DataUnpickler, readable
 
+OLD_MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, 2)  # how files began before PyTorch 1.6
+OLD_VERSION = 1001
 BFLOAT16 = "bfloat16"  # which NumPy lacks: read as the upper half of float32
 STORAGES = {
     "DoubleStorage": "<f8",
@@ -34,6 +37,8 @@ STORAGES = {
     "ByteStorage": "u1",
     "BoolStorage": "?",
 }
+
+Harmless = Mapping[tuple[str, str], Any]  # (module, name) -> what stands for it
 
 
 class _Storage(NamedTuple):
@@ -56,8 +61,10 @@ def _tensor(
 
 NAMED: dict[tuple[str, str], Any] = {
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    ("torch._utils", "_rebuild_tensor"): _tensor,
     ("collections", "OrderedDict"): OrderedDict,
-    ("torch.jit._pickle", "build_intlist"): list,
+    ("torch.jit._pickle", "restore_type_tag"): lambda value, _: value,
+    **{("torch.jit._pickle", f"build_{kind}list"): list for kind in ("int", "double", "bool")},
     **{("torch", name): kind for name, kind in STORAGES.items()},
 }
 
@@ -77,9 +84,29 @@ class ScriptModule:
 
 
 class _Unpickler(DataUnpickler):
+    """Reads a pickle of tensors, asking for each storage where it is named."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Classes that a TorchScript file defines become `ScriptModule`."""
+        if f"{module}.".startswith("__torch__."):
+            return ScriptModule
+        return super().find_class(module, name)
+
+    def persistent_load(self, pid: Any) -> _Storage:
+        tag, kind, key, _, size, *view = pid
+        if tag != "storage" or kind not in STORAGES.values() or any(view):
+            raise pickle.UnpicklingError("it refers to something that is no storage")
+        return _Storage(kind, self.content(kind, key, size))
+
+    def content(self, kind: str, key: str, size: int) -> bytes:
+        """The numbers of a storage."""
+        raise NotImplementedError
+
+
+class _ArchiveUnpickler(_Unpickler):
     """Reads data.pkl, fetching storages from the archive that it lies in."""
 
-    def __init__(self, archive: zipfile.ZipFile, harmless: Mapping[tuple[str, str], Any]) -> None:
+    def __init__(self, archive: zipfile.ZipFile, harmless: Harmless) -> None:
         names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
         if len(names) != 1:
             raise ValueError("a zip file, but without data.pkl")
@@ -95,22 +122,57 @@ class _Unpickler(DataUnpickler):
             raise ValueError(f"{name} is compressed")
         return self._archive.read(info)
 
-    def find_class(self, module: str, name: str) -> Any:
-        """Classes that a TorchScript file defines become `ScriptModule`."""
-        if f"{module}.".startswith("__torch__."):
-            return ScriptModule
-        return super().find_class(module, name)
+    def content(self, kind: str, key: str, size: int) -> bytes:  # noqa: ARG002
+        return self.member(f"data/{key}")
 
-    def persistent_load(self, pid: Any) -> _Storage:
-        tag, kind, key, _, _ = pid
-        if tag != "storage" or kind not in STORAGES.values():
-            raise pickle.UnpicklingError("it refers to something that is no storage")
-        return _Storage(kind, self.member(f"data/{key}"))
+
+class _OldUnpickler(_Unpickler):
+    """Reads the pickle of a file from before PyTorch 1.6."""
+
+    def __init__(
+        self, file: io.BytesIO, harmless: Harmless, storages: dict[str, bytes] | None = None
+    ) -> None:
+        """Without storages it finds out what they are, and tensors hold zeros."""
+        super().__init__(file, {**NAMED, **harmless})
+        self.kinds: dict[str, str] = {}
+        self._storages, self._most = storages, len(file.getbuffer())
+
+    def content(self, kind: str, key: str, size: int) -> bytes:
+        self.kinds[key] = kind
+        if self._storages is not None:
+            return self._storages[key]
+        if not 0 <= size * _itemsize(kind) <= self._most:
+            raise ValueError("it is shorter than the tensors in it")
+        return bytes(size * _itemsize(kind))
+
+
+def _load_old(content: bytes, harmless: Harmless) -> Any:
+    """Number, version, machine, value, names of storages: five pickles, then the storages.
+
+    What a storage holds comes after the value that is made of it, which is therefore read twice.
+    """
+    file = io.BytesIO(content[len(OLD_MAGIC) :])
+    version, machine = (DataUnpickler(file, {}).load() for _ in range(2))
+    if version != OLD_VERSION or not machine["little_endian"]:
+        raise ValueError("its format is of another version, or of a big-endian machine")
+    start = file.tell()
+    first = _OldUnpickler(file, harmless)
+    first.load()
+    storages = {}
+    for key in DataUnpickler(file, {}).load():
+        size = int.from_bytes(file.read(8), "little") * _itemsize(first.kinds[key])
+        storages[key] = file.read(size)
+    file.seek(start)
+    return _OldUnpickler(file, harmless, storages).load()
+
+
+def _itemsize(kind: str) -> int:
+    return 2 if kind == BFLOAT16 else np.dtype(kind).itemsize
 
 
 def load(
     path: Path | str,
-    harmless: Mapping[tuple[str, str], Any] = MappingProxyType({}),
+    harmless: Harmless = MappingProxyType({}),
     remedy: str = "write it again with torch.save, tensors only",
 ) -> Any:
     """What torch.save wrote to a file, tensors as NumPy arrays (bfloat16 as float32).
@@ -122,12 +184,14 @@ def load(
         remedy: what to do about a file that cannot be read.
 
     Raises:
-        DataError: when it is damaged, of PyTorch before 1.6, or holds more than tensors, numbers,
-            text, lists and dictionaries.
+        DataError: when it is damaged, or holds more than tensors, numbers, text, lists and
+            dictionaries.
     """
     with readable(path, remedy):
         content = Path(path).read_bytes()
+        if content.startswith(OLD_MAGIC):
+            return _load_old(content, harmless)
         if not content.startswith(b"PK"):
-            raise ValueError("not the zip format that torch.save writes since PyTorch 1.6")
+            raise ValueError("not the zip format that torch.save writes, nor that of old releases")
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return _Unpickler(archive, harmless).load()
+            return _ArchiveUnpickler(archive, harmless).load()
