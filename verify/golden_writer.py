@@ -182,9 +182,7 @@ def make(
                 inputs = {k: v for k, v in arrays[name].items() if is_input(k)}
                 arrays[name] = evaluate(official_model(name, case), params, inputs)
             write_cases(wide, arrays, all_gradients)
-            # Adam has its official eps here: a gradient that is rounding alone lies far below it.
-            training = settings["training"] | {"adam_eps": TRAINING["adam_eps"]}
-            write_steps(wide, first, settings | {"training": training}, params, steps)
+            write_steps(wide, first, settings, params, steps)
 
 
 def split_case(case: Arrays) -> Arrays:
