@@ -130,8 +130,9 @@ def _method(kind: Settings, batch: int, rng: Generator) -> Settings:
 def _training(rng: Generator) -> Settings:
     """Adam and its average.
 
-    With the official adam_eps of 1e-8 an entry whose gradient is rounding alone would move by whole
-    steps in float32, at random, and little could be compared: that one is for float64.
+    With the official adam_eps of 1e-8 an entry whose gradient is rounding alone (that of a key's
+    bias; of every query and key where there is one token) would move by rounding, magnified, and
+    little could be compared: the stored training steps have that one.
     """
     return {
         "learning_rate": _log_between(1e-4, 1e-2)(rng),
