@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from impls.common.inception import InceptionWeights
+from impls.common.fid.inception import InceptionWeights
 
 Extractor = Callable[[NDArray[Any]], NDArray[Any]]
 
@@ -22,7 +22,7 @@ def extractor(
 
     Args:
         implementation: a module of the protocol.
-        mode: one of `impls.common.inception.MODES`.
+        mode: one of `impls.common.fid.inception.MODES`.
         batch_size: images that are on the device at a time.
 
     Raises:

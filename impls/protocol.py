@@ -15,7 +15,7 @@ import numpy as np
 
 from impls.common.autoencoder import Autoencoder
 from impls.common.config import Config
-from impls.common.inception import InceptionWeights
+from impls.common.fid.inception import InceptionWeights
 from impls.common.records import Array, Batch, CanonicalState, Cost, Draws, Loss
 
 Canonical = dict[str, np.ndarray[Any, Any]]  # canonical name -> array: see impls.common.weights

@@ -19,9 +19,9 @@ from impls.common.data.examples import DataError
 from impls.common.data.folder import ENDINGS, list_images, read_image
 from impls.common.data.reading import readable
 from impls.common.data.shards import write_whole
-from impls.common.fid_statistics import Statistics, StatisticsError, save_statistics
-from impls.common.inception import InceptionWeights, check_mode
-from impls.common.moments import Moments, merge, moments
+from impls.common.fid.inception import InceptionWeights, check_mode
+from impls.common.fid.moments import Moments, merge, moments
+from impls.common.fid.statistics import Statistics, StatisticsError, save_statistics
 from impls.features import Extractor, extractor
 
 BLOCK = 2048  # images between two times that what was found is saved

@@ -262,7 +262,7 @@ def test_a_pointer_of_git_lfs_is_called_so(tmp_path: Path, name: str) -> None:
     path = copied(tmp_path / "a") / name
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:a1\nsize 334643276\n")
     message = refused(tmp_path / "a")
-    assert message.startswith(f"{path} is a Git LFS pointer, not the file itself: run git lfs pull")
+    assert message.startswith(f"{path} is a Git LFS pointer, not the file, which git lfs pull")
 
 
 @pytest.mark.parametrize("size", [0, 7, 1000, -1])

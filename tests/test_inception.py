@@ -19,8 +19,7 @@ import reference
 from impls.common import draws
 from impls.common.draws import Stream
 from impls.common.errors import NotInstalledError, UserError
-from impls.common.fid import inception_score, score_sums
-from impls.common.inception import (
+from impls.common.fid.inception import (
     CLEAN,
     LEGACY,
     MODES,
@@ -29,7 +28,8 @@ from impls.common.inception import (
     clean_resize,
     read_inception,
 )
-from impls.common.inception_layers import tensor_names
+from impls.common.fid.layers import tensor_names
+from impls.common.fid.scores import inception_score, score_sums
 from verify.checks.inception import STANDIN
 
 torch: Any = pytest.importorskip("torch")
@@ -304,14 +304,14 @@ def test_missing_file_is_said_with_where_to_get_it(tmp_path: Path) -> None:
 
 def test_web_page_is_said(tmp_path: Path) -> None:
     (tmp_path / "x.pt").write_text("\n<!DOCTYPE html><html>sign in</html>")
-    assert "is a web page, not Inception's weights: get" in refusal(tmp_path / "x.pt")
+    assert "is a web page, not the file itself: get" in refusal(tmp_path / "x.pt")
 
 
 @pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.999])
 def test_truncated_file_is_said(tmp_path: Path, share: float) -> None:
     content = STANDIN.read_bytes()
     (tmp_path / "x.pt").write_bytes(content[: int(share * len(content))])
-    assert "cannot be read" in refusal(tmp_path / "x.pt")
+    assert ("cannot be read" if share else "is empty") in refusal(tmp_path / "x.pt")
 
 
 def test_damaged_file_is_said(tmp_path: Path) -> None:

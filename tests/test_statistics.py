@@ -18,8 +18,8 @@ from impls.common import draws
 from impls.common.data.folder import centre_crop
 from impls.common.draws import Stream
 from impls.common.errors import UserError
-from impls.common.fid_statistics import Statistics, load_statistics, save_statistics
-from impls.common.inception import CLEAN, LEGACY, InceptionWeights, read_inception
+from impls.common.fid.inception import CLEAN, LEGACY, InceptionWeights, read_inception
+from impls.common.fid.statistics import Statistics, load_statistics, save_statistics
 from impls.features import extractor
 from impls.statistics import folder_statistics
 from reference import frechet
@@ -112,8 +112,8 @@ SKEWED = COVARIANCE + np.triu(np.ones((5, 5)), 1)
     ("content", "said"),
     [
         (npz(mu=MEAN, sigma=COVARIANCE)[:-300], "cannot be read (BadZipFile"),
-        (b"  <html>", "it is a web page"),
-        (b"", "cannot be read"),
+        (b"  <html>", "is a web page"),
+        (b"", "is empty"),
         (b"something else", "cannot be read"),
         (npz(mu=MEAN), "holds neither ref_mu and ref_sigma nor mu and sigma"),
         (npz(mu=MEAN, ref_sigma=COVARIANCE), "holds neither"),

@@ -15,8 +15,8 @@ from bench.fid.features import make_features, summaries
 from bench.fid.pipeline import Pipeline, Source, in_dtype, inputs
 from impls.common.config import Config
 from impls.common.config_files import load_config
-from impls.common.fid import FrechetScore, InceptionScore, frechet_score
-from impls.common.fid_statistics import Statistics
+from impls.common.fid.scores import FrechetScore, InceptionScore, frechet_score
+from impls.common.fid.statistics import Statistics
 from impls.common.runlog import to_uint8
 from results.published import Published, published
 from verify.compare import row_error

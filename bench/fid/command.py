@@ -23,8 +23,8 @@ from impls.common.checkpoints import CheckpointError
 from impls.common.config import Config
 from impls.common.config_files import load_config
 from impls.common.errors import UserError
-from impls.common.fid_statistics import load_statistics
-from impls.common.inception import LEGACY, read_inception
+from impls.common.fid.inception import LEGACY, read_inception
+from impls.common.fid.statistics import load_statistics
 from impls.common.official import find_official, load_official
 from impls.convert import chosen_weights
 from verify.tolerances import rounding_tolerance

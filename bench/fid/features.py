@@ -22,8 +22,8 @@ from impls.common.autoencoder import fingerprint
 from impls.common.config_files import config_hash
 from impls.common.data.shards import write_whole
 from impls.common.errors import UserError
-from impls.common.fid import InceptionScore, ScoreSums, add_sums, inception_score, score_sums
-from impls.common.moments import MomentGroups, Moments
+from impls.common.fid.moments import MomentGroups, Moments
+from impls.common.fid.scores import InceptionScore, ScoreSums, add_sums, inception_score, score_sums
 
 Array = NDArray[Any]
 SHOWN = 16  # samples in the picture

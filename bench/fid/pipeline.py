@@ -16,7 +16,7 @@ from impls.common.config import Config
 from impls.common.data.latents import SCALE
 from impls.common.draws import sampling_labels, sampling_noise
 from impls.common.errors import UserError
-from impls.common.inception import InceptionWeights
+from impls.common.fid.inception import InceptionWeights
 from impls.common.runlog import to_uint8
 from impls.common.solver import sampling_times
 from verify.cases import as_dtype
@@ -31,7 +31,7 @@ class Source(NamedTuple):
     params: dict[str, Array]  # canonical
     autoencoder: Autoencoder | None  # None: samples are pictures
     inception: InceptionWeights
-    mode: str  # of resizing, one of impls.common.inception.MODES
+    mode: str  # of resizing, one of impls.common.fid.inception.MODES
     num_steps: int | None  # network calls; as configured when None
     seed: int  # of noise and labels
 

@@ -14,7 +14,7 @@ from bench.fid.check import Agreement, Scored
 from bench.fid.features import plan
 from bench.fid.pipeline import Source, num_calls
 from impls.common.config_files import load_config
-from impls.common.fid_statistics import Statistics
+from impls.common.fid.statistics import Statistics
 from results.environment import environment, num_threads
 from results.published import Published, published
 from results.schema import Record, append

@@ -37,7 +37,7 @@ def statistics(
         num_processes: started with the same options, each with its own --process, share the work.
         process: number of this process, from 0.
     """
-    from impls.common.inception import read_inception
+    from impls.common.fid.inception import read_inception
     from impls.convert import implementation
     from impls.statistics import folder_statistics
 

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from impls.common.data.latents import SCALE
+from impls.common.downloads import not_the_file
 from impls.common.errors import UserError
 
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
@@ -222,14 +223,8 @@ def _bytes(path: Path, count: int = -1) -> bytes:
     except OSError as error:
         reason = error.strerror or str(error)
         raise AutoencoderError(f"{path} cannot be read ({reason}): {_remedy(path.name)}") from error
-    start = read[:256].lstrip().lower()
-    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise AutoencoderError(f"{path} is a web page, not the file itself: {_remedy(path.name)}")
-    if start.startswith(b"version https://git-lfs"):
-        raise AutoencoderError(
-            f"{path} is a Git LFS pointer, not the file itself: run git lfs pull where it was"
-            f" cloned, or {_remedy(path.name)}"
-        )
+    if read and (what := not_the_file(path)):
+        raise AutoencoderError(f"{path} is {what}: {_remedy(path.name)}")
     return read
 
 

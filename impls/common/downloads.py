@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+PAGE = "a web page, not the file itself"
 BEGINNINGS = {
-    b"<!doctype html": "a web page, saved in place of the file",
-    b"<html": "a web page, saved in place of the file",
-    b"<?xml": "an XML page, saved in place of the file",
-    b"version https://git-lfs": "a Git LFS pointer: fetch the file itself with git lfs pull",
+    b"<!doctype html": PAGE,
+    b"<html": PAGE,
+    b"<?xml": PAGE,
+    b"version https://git-lfs": "a Git LFS pointer, not the file, which git lfs pull fetches",
 }
 LONGEST = max(map(len, BEGINNINGS))
 

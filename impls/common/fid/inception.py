@@ -21,8 +21,9 @@ from PIL import Image
 
 from impls.common.data.examples import DataError
 from impls.common.data.torch_files import ScriptModule, load
+from impls.common.downloads import not_the_file
 from impls.common.errors import UserError, did_you_mean
-from impls.common.inception_layers import PARTS, tensor_names, topology
+from impls.common.fid.layers import PARTS, tensor_names, topology
 
 Array = NDArray[Any]
 LEGACY, CLEAN = MODES = ("legacy_tensorflow", "clean")
@@ -74,8 +75,8 @@ def read_inception(path: Path | str) -> InceptionWeights:
         content = path.read_bytes()
     except OSError as error:
         raise InceptionError(f"{path} cannot be read: {error.strerror or error}") from error
-    if content[:512].lstrip().startswith(b"<"):
-        raise InceptionError(f"{path} is a web page, not Inception's weights: get {SOURCES}")
+    if what := not_the_file(path):
+        raise InceptionError(f"{path} is {what}: get {SOURCES}")
     sha256 = hashlib.sha256(content).hexdigest()
     try:
         held = load(path, remedy=f"get {SOURCES}")

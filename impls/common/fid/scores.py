@@ -11,18 +11,12 @@ from numpy.typing import NDArray
 from scipy.special import entr, log_softmax, stdtrit
 
 from impls.common.errors import UserError
-from impls.common.fid_statistics import Statistics
-from impls.common.moments import Moments, merge, without
+from impls.common.fid.moments import Moments, merge, without
+from impls.common.fid.statistics import Statistics
 from reference.frechet import frechet_distance
 
 Array = NDArray[Any]
 NUM_SPLITS = 10  # of the Inception score, everywhere it is published
-
-# Standard deviation of FID over trainings that differ in their seed alone, as a share of FID, and
-# the difference below which two trainings cannot be told apart by it: "The FID Lottery"
-# (arXiv 2606.20536), several hundred SiT networks, read in a transcription.
-SEED_SPREAD = (0.01, 0.02)
-INCONCLUSIVE = 0.013
 
 
 class FrechetScore(NamedTuple):
@@ -34,11 +28,6 @@ class FrechetScore(NamedTuple):
     standard_error: float  # the interval's: of the samples alone, not of another training
     bias: float  # how much higher value is than it would be with infinitely many samples, about
     num_samples: int
-
-    @property
-    def seed_spread(self) -> tuple[float, float]:
-        """Standard deviation to expect over trainings with other seeds: least and most."""
-        return self.value * SEED_SPREAD[0], self.value * SEED_SPREAD[1]
 
 
 class InceptionScore(NamedTuple):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from impls.common.data.examples import DataError
 from impls.common.data.reading import readable
 from impls.common.data.shards import write_whole
+from impls.common.downloads import not_the_file
 from impls.common.errors import UserError
 
 Array = NDArray[Any]
@@ -70,13 +71,15 @@ def load_statistics(path: Path, num_features: int | None = None) -> Statistics:
     """
     if not path.is_file():
         raise StatisticsError(f"there is no file of statistics {path}: {REMEDY}")
+    if what := not_the_file(path):
+        raise StatisticsError(f"{path} is {what}: {REMEDY}")
     try:
-        with readable(path, REMEDY), path.open("rb") as file:
-            if file.read(512).lstrip().startswith(b"<"):
-                raise ValueError("it is a web page")
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as held:
-                arrays = {name: held[name] for name in _wanted(held.files)}
+        with (
+            readable(path, REMEDY),
+            path.open("rb") as file,  # NumPy would leave a damaged one open
+            np.load(file, allow_pickle=False) as held,
+        ):
+            arrays = {name: held[name] for name in _wanted(held.files)}
     except DataError as error:
         raise StatisticsError(str(error)) from error
     pair = next((pair for pair in NAMES if set(pair) <= arrays.keys()), None)

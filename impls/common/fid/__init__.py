@@ -1,0 +1,1 @@
+"""FID and the Inception score: Inception's file, moments of features, scores with intervals."""
