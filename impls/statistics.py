@@ -26,6 +26,7 @@ from impls.features import Extractor, extractor
 
 BLOCK = 2048  # images between two times that what was found is saved
 READERS = 8  # threads that decode images
+NOTHING = Moments(0, np.zeros(0), np.zeros((0, 0)))
 
 
 class _Part(NamedTuple):
@@ -78,13 +79,7 @@ def folder_statistics(
             f"{folder} holds {len(paths)} images ({', '.join(ENDINGS)}), expected 2 or more: give"
             " a folder with images anywhere below it"
         )
-    names = "\n".join(path.removeprefix(str(folder)) for path in paths)
-    plan = {
-        "images": hashlib.sha256(names.encode()).hexdigest(),
-        "inception": weights.sha256,
-        "mode": mode,
-        "image_size": image_size,
-    }
+    plan = _plan(folder, paths, weights, mode, image_size)
     parts = Path(f"{output}.parts")
     files = [parts / f"{number}-of-{num_processes}.npz" for number in range(num_processes)]
     own = paths[process::num_processes]
@@ -92,17 +87,37 @@ def folder_statistics(
     if begun is None or begun.num_done < len(own):
         features = extractor(implementation, weights, mode, batch_size)
         _collect(features, own, image_size, batch_size, begun, files[process], plan)
-    done = [_read(file, plan) for file in files]
-    expected = [len(paths[number::num_processes]) for number in range(num_processes)]
-    if [part.num_done if part else 0 for part in done] != expected:
+    whole = _merged([_read(file, plan) for file in files], len(paths))
+    if whole is None:
         return None
-    whole = Moments(0, np.zeros(0), np.zeros((0, 0)))
-    for part in done:
-        whole = merge(whole, part.found) if part else whole
     statistics = Statistics(whole.mean, whole.covariance, len(paths), mode, weights.sha256)
     save_statistics(output, statistics)
     shutil.rmtree(parts, ignore_errors=True)
     return statistics
+
+
+def _plan(
+    folder: Path, paths: list[str], weights: InceptionWeights, mode: str, image_size: int
+) -> dict[str, Any]:
+    """What must be the same for a run to go on, and for the parts of several to be merged."""
+    names = "\n".join(path.removeprefix(str(folder)) for path in paths)
+    return {
+        "images": hashlib.sha256(names.encode()).hexdigest(),
+        "inception": weights.sha256,
+        "mode": mode,
+        "image_size": image_size,
+    }
+
+
+def _merged(parts: list[_Part | None], num_images: int) -> Moments | None:
+    """Of all processes, or None while one has images left."""
+    whole = NOTHING
+    for process, part in enumerate(parts):
+        expected = len(range(process, num_images, len(parts)))
+        if expected != (part.num_done if part else 0):
+            return None
+        whole = merge(whole, part.found) if part else whole
+    return whole
 
 
 def _collect(
@@ -115,7 +130,7 @@ def _collect(
     plan: dict[str, Any],
 ) -> None:
     """Go through the images that are left, saving what was found block by block."""
-    start, found = begun or _Part(0, Moments(0, np.zeros(0), np.zeros((0, 0))))
+    start, found = begun or _Part(0, NOTHING)
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
     with Progress(*columns) as progress, ThreadPoolExecutor(READERS) as pool:
         task = progress.add_task("features", total=len(paths), completed=start)

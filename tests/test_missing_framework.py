@@ -126,3 +126,19 @@ def test_only_pytorch_needs_diffusers_to_prepare_latents(
 def test_what_needs_no_framework_works_with_neither(arguments: list[str]) -> None:
     done = meanflow(JAX + TORCH, *arguments)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("absent", ["cleanfid", "torchvision"])
+def test_without_clean_fid_the_features_of_torch_are_not_applicable(
+    absent: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch")
+    path = tmp_path / "outcomes.json"
+    checks = ("--check", "inception", "--check", "one_step_matches")
+    done = meanflow((absent,), "verify", "impls.meanflow_torch", *checks, "--json", str(path))
+    assert (done.returncode, done.stderr) == (0, "")
+    outcomes = json.loads(path.read_text())["outcomes"]
+    features = [o for o in outcomes if o["family"] == "inception"]
+    assert {o["status"] for o in features} == {"n/a"}
+    assert all(f"the package {absent} is not installed" in o["detail"] for o in features)
+    assert {o["status"] for o in outcomes if o["family"] == "sampling"} == {"pass"}
