@@ -136,14 +136,14 @@ def test_files_are_scored_recorded_and_gone_on_with(
     assert first.interval[0] < (first.value or 0) < first.interval[1]
     assert (tmp_path / "features" / "torch.png").is_file()
     notes = tmp_path / "features" / "torch.json"
-    notes.write_text(notes.read_text().replace('"done": 120', '"done": 40'))
+    notes.write_text(notes.read_text().replace('"done": 120', '"done": 50'))
     array = np.load(tmp_path / "features" / "torch.npy", mmap_mode="r+")
     before = array.copy()
-    array[40:] = 0
+    array[50:] = 0
     array.flush()
     assert run(*files(config), *options) == 0
     after = np.load(tmp_path / "features" / "torch.npy")
-    assert np.abs(after - before).max() <= 1e-6 * np.abs(before).max()
+    assert np.array_equal(after, before)  # it goes on in the same batches
     assert run(*files(config), *options, "--seed=1") == 2
     assert "sampling_seed differs" in capsys.readouterr().err
 
@@ -166,7 +166,8 @@ def test_samples_do_not_depend_on_how_many_are_made_at_once(tmp_path: Path) -> N
     pipeline = Pipeline(implementation("torch"), standins.source())
     one = make_features(pipeline, tmp_path / "one", 12, 12, lambda _: None)
     many = make_features(pipeline, tmp_path / "many", 12, 5, lambda _: None)
-    assert np.abs(np.asarray(one) - np.asarray(many)).max() <= 1e-5 * np.abs(one).max()
+    # Rounding may turn a pixel in a hundred thousand to the next level.
+    assert np.abs(np.asarray(one) - np.asarray(many)).max() <= 1e-3 * np.abs(one).max()
 
 
 def _html(folder: Path) -> Path:
