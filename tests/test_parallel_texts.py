@@ -29,6 +29,7 @@ FILES_ONLY_IN_TORCH = {
 }
 # (file, name) -> why only the PyTorch text has it
 ONLY_IN_TORCH = {
+    ("device.py", "exact_products"): "in JAX each product takes its precision",
     ("network.py", "LabelEmbedder"): "flax has nn.Embed, under the same canonical name",
     ("network.py", "LabelEmbedder.forward"): "as its class",
     ("network.py", "structure"): "a torch module is made before it is called",

@@ -11,7 +11,7 @@ import torch
 from impls.common.autoencoder import Autoencoder, AutoencoderConfig, check_images, check_latents
 from impls.common.errors import NotInstalledError
 
-from .device import put
+from .device import exact_products, put
 from .torchvision_operators import import_torchvision
 
 
@@ -60,7 +60,8 @@ def encode(model: Any, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor
         ValueError: for images of another shape.
     """
     check_images(model.config, images)
-    posterior = model.network.encode(_channels_first(images)).latent_dist
+    with exact_products():
+        posterior = model.network.encode(_channels_first(images)).latent_dist
     return posterior.mean.movedim(1, -1), posterior.std.movedim(1, -1)
 
 
@@ -81,7 +82,8 @@ def decode(model: Any, latents: torch.Tensor) -> torch.Tensor:
         ValueError: for latents of another shape.
     """
     check_latents(model.config, latents)
-    return model.network.decode(_channels_first(latents)).sample.movedim(1, -1)
+    with exact_products():
+        return model.network.decode(_channels_first(latents)).sample.movedim(1, -1)
 
 
 def _channels_first(images: torch.Tensor) -> torch.Tensor:

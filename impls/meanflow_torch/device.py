@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -71,6 +73,13 @@ def export_params(config: Config, params: Any) -> dict[str, np.ndarray]:
 def init_params(config: Config, seed: int) -> Any:
     """Parameters before training, the same numbers in both: see `impls.common.weights`."""
     return load_params(config, weights.initial_parameters(config.network, seed))
+
+
+@contextmanager
+def exact_products() -> Iterator[None]:
+    """Convolutions in float32, not in TF32, which cuDNN takes by default."""
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        yield
 
 
 def _get(leaf: Any) -> np.ndarray:

@@ -26,7 +26,7 @@ from impls.common.fid.inception import (
     clean_resize,
 )
 
-from .device import get, put
+from .device import exact_products, get, put
 from .torchvision_inception import torchvision_inception
 from .torchvision_operators import import_torchvision
 
@@ -78,7 +78,7 @@ def inception_features(model: Any, images: torch.Tensor, mode: str) -> torch.Ten
     if mode == CLEAN:
         images = put(clean_resize(get(images)))
     x = images.permute(0, 3, 1, 2).to(model.dtype).contiguous()
-    with torch.no_grad(), _exact_products():
+    with torch.no_grad(), exact_products():
         if mode == LEGACY and model.whole is not None:
             return model.whole(x, return_features=True)
         if mode == LEGACY:
@@ -125,10 +125,3 @@ def _cleanfid_installed() -> Iterator[None]:
             f"the package {error.name} is not installed, which Inception in PyTorch needs:"
             ' pip install -c constraints.txt -e ".[fid]"'
         ) from error
-
-
-@contextmanager
-def _exact_products() -> Iterator[None]:
-    """Float32 convolutions, not TF32, which cuDNN takes by default."""
-    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-        yield
