@@ -11,7 +11,6 @@ OTHER_FILE = (
 SAME_RESIZE = "the text's own resize is that of the file"
 NO_LINKS = "only where the file system has no links"
 THERE = "the file that it would get is there"
-ON_A_GPU = "only cuDNN reads it"
 
 FEATURES: dict[tuple[str, str], list[Reasons]] = {
     ("jax", "inception.py"): [
@@ -36,11 +35,6 @@ FEATURES: dict[tuple[str, str], list[Reasons]] = {
                 ),
             ),
             THERE: ("_from_torchscript: False -> True",),
-            ON_A_GPU: (
-                "_exact_products: True -> False",
-                "_exact_products: True -> False (2)",
-                "_exact_products: False -> True",
-            ),
         },
     ],
 }
