@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from results.schema import RECORDS, Record, read
+from results.reading import read
+from results.schema import RECORDS, Record
 
 ROOT = Path(__file__).parent.parent
 TABLES = Path(__file__).parent / "tables"

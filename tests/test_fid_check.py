@@ -20,7 +20,7 @@ from impls.cli import main
 from impls.common.config_files import load_config
 from impls.convert import implementation
 from results.published import published
-from results.schema import read
+from results.reading import read
 from results.verdict import fid_verdict
 
 pytest.importorskip("jax")

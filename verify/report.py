@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from results.environment import environment
-from results.schema import Record, append
+from results.schema import Record, append, record_file
 from verify.runner import FAIL, NOT_APPLICABLE, PASS, Outcome, Report
 
 FORMAT = 1
@@ -176,7 +176,7 @@ def write_records(report: Report, folder: Path) -> Path:
                 **where,
             )
         )
-    path = folder / f"verify-{now:%Y-%m-%d}.jsonl"
+    path = record_file(folder, "verify", now.isoformat())
     append(records, path)
     return path
 

@@ -17,7 +17,7 @@ from impls.common.config_files import load_config
 from impls.common.fid.statistics import Statistics
 from results.environment import environment, num_threads
 from results.published import Published, published
-from results.schema import Record, append
+from results.schema import Record, append, record_file
 from results.verdict import PUBLISHED_SAMPLES, RULE, fid_verdict
 
 NAMES = {"jax": "JAX", "torch": "PyTorch"}
@@ -171,7 +171,7 @@ def write_records(
                 Record(what="fid/inception_score", value=mean, unit="1",
                        **{**common, "settings": settings})
             )  # fmt: skip
-    path = folder / f"fid-{now:%Y-%m-%d}.jsonl"
+    path = record_file(folder, "fid", now.isoformat())
     append(records, path)
     return path
 
