@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from results.published import one_seed
+from results.published import Published, one_seed
 
 Verdict = Literal["agrees", "differs", "inconclusive"]
 PUBLISHED_SAMPLES = 50_000  # of every published FID; FID falls as the number of samples grows
@@ -17,6 +17,11 @@ RULE = (
     " resolves; differs: the whole interval lies outside; inconclusive: anything else, and any FID"
     " of other than 50,000 samples"
 )
+
+
+def rounding(expected: Published) -> float:
+    """Half a unit of the last digit of a published FID: 0.005 for 18.70, 0.05 for 11.4."""
+    return 0.5 * 10.0**-expected.places
 
 
 def fid_verdict(
