@@ -18,6 +18,7 @@ from results.schema import Record, append, record_file
 
 SCORED = ("imgnet_latent", "cifar10")  # data sets that FIDs are published of
 UNKNOWN = "unknown"
+WEIGHTS = {"none": "params", UNKNOWN: UNKNOWN}  # ema -> which parameters were scored
 
 
 class ExternalError(UserError):
@@ -72,7 +73,7 @@ class External(BaseModel):
     epochs: int = Field(gt=0, description="that it was trained for", examples=[240])
     framework: Text = _asked("that trained it: jax, torch, …", "torch")
     hardware: Text = _asked("that trained it", "8 x H100")
-    commit: Text = _asked("of the code that trained it", "0123abc", UNKNOWN)
+    commit: Text = _asked("of the code that trained it, in quotes", '"0123abc"', UNKNOWN)
     value: float = Field(
         gt=0, allow_inf_nan=False, description="the FID", examples=[11.42]
     )  # fmt: skip
@@ -81,7 +82,9 @@ class External(BaseModel):
     )
     num_samples: int = Field(gt=0, description="published FIDs are of 50000", examples=[50000])
     num_steps: int = Field(gt=0, description="network calls for each sample", examples=[1])
-    ema: float | None = _asked("decay of the averaged parameters; null for none", 0.9999)
+    ema: float | Literal["none", "unknown"] = _asked(
+        "decay of the averaged parameters, or none, or unknown", 0.9999
+    )
     protocol: Protocol = Field(description="how it was measured; unknown is an answer")
     notes: str = _asked("whatever else a reader should know", "one training seed", "")
 
@@ -122,12 +125,16 @@ def load(path: Path) -> External:
         ConfigError: for a file that is no YAML, or changes that the preset does not take.
     """
     content = read_yaml(path)
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise ExternalError(
-            f"{path} holds no keys, expected those that meanflow results template prints"
+            f"{path} is no mapping of names to values, expected the keys that meanflow results"
+            " template prints"
         )
     try:
-        found = External.model_validate(content, strict=True)
+        # A key that may be left out may be left empty.
+        optional = {k for k, field in External.model_fields.items() if not field.is_required()}
+        given = {k: v for k, v in content.items() if v is not None or k not in optional}
+        found = External.model_validate(given, strict=True)
     except ValidationError as error:
         raise ExternalError(_explain(path, error.errors()[0])) from None
     names = preset_names()
@@ -152,7 +159,7 @@ def as_record(found: External) -> Record:
         "num_steps": found.num_steps,
         "num_samples": found.num_samples,
         "framework": found.framework,
-        "weights": "params" if found.ema is None else f"EMA {found.ema:g}",
+        "weights": f"EMA {found.ema:g}" if isinstance(found.ema, float) else WEIGHTS[found.ema],
         "url": found.url,
     }
     if found.changes:

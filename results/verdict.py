@@ -11,6 +11,8 @@ from typing import Literal
 from results.published import Published, one_seed
 
 Verdict = Literal["agrees", "differs", "inconclusive"]
+IMAGES_PER_EPOCH = 1_281_167  # of ImageNet's training set
+SAME_EPOCHS = 0.05  # relative difference up to which a run is one of so many epochs
 PUBLISHED_SAMPLES = 50_000  # of every published FID; FID falls as the number of samples grows
 RULE = (
     "agrees: the whole 95 % interval lies within 1.3 % of the expected FID, which is what one seed"

@@ -19,12 +19,11 @@ from impls.common.fid.scores import FrechetScore, InceptionScore, frechet_score
 from impls.common.fid.statistics import Statistics
 from impls.common.runlog import to_uint8
 from results.published import Published, published
+from results.verdict import IMAGES_PER_EPOCH, SAME_EPOCHS
 from verify.compare import row_error
 
 Array = NDArray[Any]
 COMPARED = 4  # samples that go through the stages side by side
-IMAGES_PER_EPOCH = 1_281_167  # of ImageNet's training set
-SAME_EPOCHS = 0.05  # relative difference up to which a run is one of so many epochs
 STAGES = ("samples", "images", "features")
 
 
