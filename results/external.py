@@ -47,9 +47,9 @@ class Protocol(BaseModel):
         "to Inception's size: legacy_tensorflow, clean or unknown", "legacy_tensorflow"
     )
     reference: Text = _asked(
-        "statistics it is measured from", "imagenet_256_fid_stats.npz of the official code"
+        "the statistics it is measured from", "imagenet_256_fid_stats.npz of the official code"
     )
-    vae: Text = _asked("that decodes latents; none of pixels", "stabilityai/sd-vae-ft-mse")
+    vae: Text = _asked("what decodes latents; none of pixels", "stabilityai/sd-vae-ft-mse")
 
 
 class External(BaseModel):
@@ -58,34 +58,37 @@ class External(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     who: str = Field(
-        pattern=r"^[\w.@/-]+$", description="measured it: a name without spaces",
+        pattern=r"^[\w.@/-]+$", description="a name without spaces, of who measured it",
         examples=["someone/meanflow-port"],
     )  # fmt: skip
     url: str = Field(
-        pattern=r"^https?://\S+$", description="where it can be read: a log, a README, a paper",
+        pattern=r"^https?://\S+$",
+        description="an address where it can be read: a log, a README, a paper",
         examples=["https://example.org/runs/mf_b4"],
     )  # fmt: skip
-    date: str = _asked("of the measurement", "2026-01-31")
-    preset: Text = _asked("the configuration; meanflow config NAME shows one", "mf_b4")
+    date: str = _asked("the day of the measurement", "2026-01-31")
+    preset: Text = _asked("a configuration, which meanflow config NAME shows", "mf_b4")
     changes: dict[str, int | float | str | bool] = _asked(
-        "keys in which the run differs from it", "{training.batch_size: 1024}", {}
+        "keys in which the run differs from the preset", "{training.batch_size: 1024}", {}
     )
-    epochs: int = Field(gt=0, description="that it was trained for", examples=[240])
-    framework: Text = _asked("that trained it: jax, torch, …", "torch")
-    hardware: Text = _asked("that trained it", "8 x H100")
-    commit: Text = _asked("of the code that trained it, in quotes", '"0123abc"', UNKNOWN)
+    epochs: int = Field(gt=0, description="how many epochs it was trained", examples=[240])
+    framework: Text = _asked("what trained it: jax, torch, …", "torch")
+    hardware: Text = _asked("what it was trained on", "8 x H100")
+    commit: Text = _asked("the commit of the code that trained it, in quotes", '"0123abc"', UNKNOWN)
     value: float = Field(
         gt=0, allow_inf_nan=False, description="the FID", examples=[11.42]
     )  # fmt: skip
     interval: tuple[float, float] | None = _asked(
-        "95 %; without one nothing is said to agree", "[11.31, 11.53]", None
+        "its 95 % interval, without which nothing is said to agree", "[11.31, 11.53]", None
     )
-    num_samples: int = Field(gt=0, description="published FIDs are of 50000", examples=[50000])
+    num_samples: int = Field(
+        gt=0, description="how many samples; published FIDs are of 50000", examples=[50000]
+    )
     num_steps: int = Field(gt=0, description="network calls for each sample", examples=[1])
     ema: float | Literal["none", "unknown"] = _asked(
-        "decay of the averaged parameters, or none, or unknown", 0.9999
+        "the decay of the averaged parameters, or none, or unknown", 0.9999
     )
-    protocol: Protocol = Field(description="how it was measured; unknown is an answer")
+    protocol: Protocol = Field(description="how it was measured; unknown is an answer too")
     notes: str = _asked("whatever else a reader should know", "one training seed", "")
 
     @field_validator("date", mode="before")

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from impls.common.errors import UserError
-from results.reading import parse, plain_content
-from results.schema import FORMAT, Record, line
+from results.reading import parse, plain_content, validated
+from results.schema import FORMAT, line
 
 
 def carried_over(text: bytes, place: str) -> str:
@@ -25,7 +25,7 @@ def carried_over(text: bytes, place: str) -> str:
     if content.get("format") != 1:
         parse(text, place)
         return text.decode()
-    record = Record.model_validate(content | {"format": FORMAT})
+    record = validated(content | {"format": FORMAT}, place)
     made = line(record)
     kept = parse(made.encode(), place).model_dump(mode="json")
     changed = [name for name, value in content.items() if name != "format" and kept[name] != value]

@@ -64,10 +64,7 @@ def parse(text: bytes, place: str) -> Record:
     """
     content = plain_content(text, place)
     _check_format(content, place)
-    try:
-        record = Record.model_validate(content, strict=True)
-    except ValidationError as error:
-        raise RecordError(f"{place}: {_explain(error.errors()[0], content)}") from None
+    record = validated(content, place)
     expected = digest(content)
     if not record.digest:
         raise RecordError(f"{place} has no digest, which `append` writes: {TAKE_BACK}")
@@ -77,6 +74,18 @@ def parse(text: bytes, place: str) -> Record:
             f" what it says {expected}): {TAKE_BACK}"
         )
     return record
+
+
+def validated(content: dict[str, Any], place: str) -> Record:
+    """The record of a JSON object of this format, whatever its digest.
+
+    Raises:
+        RecordError: for a field that is missing, unknown or of another type.
+    """
+    try:
+        return Record.model_validate(content, strict=True)
+    except ValidationError as error:
+        raise RecordError(f"{place}: {_explain(error.errors()[0], content)}") from None
 
 
 def plain_content(text: bytes, place: str) -> dict[str, Any]:
@@ -137,12 +146,14 @@ def _check_format(content: dict[str, Any], place: str) -> None:
 def _explain(error: ErrorDetails, content: dict[str, Any]) -> str:
     """One pydantic error as a sentence: the field, what was got and expected."""
     field, kind = str(error["loc"][0]), error["type"]
-    if kind == "missing":
+    if kind == "missing" and len(error["loc"]) == 1:
         return f"the field {field} is missing, which every record has: {TAKE_BACK}"
     if kind == "extra_forbidden":
         return f"{field} is no field of a record{nearest(field, Record.model_fields)}"
     if kind == "string_pattern_mismatch":
         expected = "a kind and a quantity, such as bench/step_seconds"
+    elif field == "interval" and kind != "value_error":
+        expected = "two numbers, or null"
     elif kind == "string_too_short":
         expected = "some text"
     else:

@@ -156,8 +156,9 @@ def _how_to() -> str:
     costs = " to ".join(f"{cost:g} ({gflops[cost]})" for cost in (min(gflops), max(gflops)))
     return (
         f"A row is filled by {COMMAND} (without the last option of the first for the preset's own"
-        f" epochs), or by `meanflow results add FILE`. An epoch is {IMAGES_PER_EPOCH // batch:,}"
-        f" steps of batch {batch}; a forward pass is {costs} GFLOPs an image."
+        " epochs, with `--num-steps 2` for two calls), or by `meanflow results add FILE`. An epoch"
+        f" is {IMAGES_PER_EPOCH // batch:,} steps of batch {batch}; a forward pass is"
+        f" {costs} GFLOPs an image."
     )
 
 

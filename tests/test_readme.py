@@ -107,7 +107,7 @@ def test_every_nox_session_exists(command: list[str]) -> None:
 def test_every_meanflow_option_exists(command: list[str]) -> None:
     subcommand, *rest = command
     assert re.search(rf"\b{subcommand}\b", help_of())
-    actions = rest[:1] if subcommand == "prepare" else []
+    actions = rest[:1] if subcommand in ("prepare", "results") else []
     for option in options(rest):
         if "." in option:  # a key of the configuration
             key, value = option.removeprefix("--").split("=")
