@@ -1,0 +1,1 @@
+"""Figures from records and published numbers alone, one file each; `meanflow tables` writes them."""

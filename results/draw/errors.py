@@ -1,0 +1,89 @@
+"""The error of each family of checks that came nearest to its tolerance, in both precisions."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, FuncFormatter
+
+from results.draw import style
+from results.draw.style import Mark
+from results.schema import Record
+from results.tables import NAMES
+
+ZERO, LARGEST = 1e-18, 40.0  # where an error of exactly zero stands; the end of the axis
+TICKS = (ZERO, 1e-16, 1e-12, 1e-8, 1e-4, 1.0)
+PRECISIONS = {"float64": False, "float32": True}  # whether its marks are hollow
+PAIR = " ~ ".join(NAMES)
+SUBJECTS = {**NAMES, PAIR: "JAX to PyTorch"}
+MARKS = {**style.FRAMEWORKS, SUBJECTS[PAIR]: Mark("D", style.GREEN, 6.5)}
+OF_A_LAW = "follow_their_laws"  # ends the names of checks whose error is a statistic of a law
+
+Errors = dict[tuple[str, str, str], Record]
+
+
+def newest_errors(records: list[Record]) -> Errors:
+    """(family, subject, precision) -> its newest record; families in alphabetical order."""
+    found = {
+        (record.what.split("/")[1], record.subject, record.dtype): record
+        for record in records
+        if record.what.startswith("verify/") and record.subject in SUBJECTS
+    }
+    return dict(sorted(found.items()))
+
+
+def draw(records: list[Record]) -> Figure:
+    """A row for each family: error, and a line from it to its tolerance."""
+    errors = newest_errors(records)
+    families = list(dict.fromkeys(family for family, _, _ in errors)) or ["every family"]
+    height, top = 0.44, 0.62
+    figure = style.canvas(top + height * len(families) + 0.62)
+    axes = style.panel(figure, 1.25, 0.2, len(families), top, height)
+    axes.set_xscale("log")
+    axes.set_xlim(ZERO / 6, LARGEST)
+    for row, family in enumerate(families):
+        of_a_law = any(OF_A_LAW in r.what for key, r in errors.items() if key[0] == family)
+        style.label(axes, 0.04, row, family + (" *" if of_a_law else ""))
+        _draw_family(axes, row, family, errors)
+    axes.xaxis.set_major_locator(FixedLocator(TICKS))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: _power(at)))
+    axes.xaxis.set_minor_locator(FixedLocator([]))
+    axes.set_xlabel("largest error    * a statistic of its law, not relative")
+    entries: dict[str, Mark | Patch] = {
+        **MARKS,
+        "float64": Mark("o", style.INK),
+        "float32 (hollow)": Mark("o", style.INK),
+        "tolerance": style.TICK,
+    }
+    style.legend(figure, entries, 3, 0.06)
+    return figure
+
+
+def _draw_family(axes: Axes, row: int, family: str, errors: Errors) -> None:
+    pairs = any(key[:2] == (family, PAIR) for key in errors)
+    subjects = [PAIR] if pairs else list(NAMES)
+    for place, subject in enumerate(subjects):
+        at, mark = row + 0.38 * (place - (len(subjects) - 1) / 2), MARKS[SUBJECTS[subject]]
+        found = {name: errors.get((family, subject, name)) for name in PRECISIONS}
+        if None in found.values():
+            style.not_measured(axes, at, mark.color)
+        for name, record in found.items():
+            if record is not None:
+                _draw_error(axes, at, mark, record, hollow=PRECISIONS[name])
+
+
+def _draw_error(axes: Axes, row: float, mark: Mark, record: Record, *, hollow: bool) -> None:
+    allowed = max(record.tolerance or 0, ZERO)
+    if record.value is None or not record.value <= (record.tolerance or 0):
+        style.at_end(axes, row, "fails", mark.color)
+    if record.value is None:
+        return
+    error = max(record.value, ZERO)
+    axes.plot((error, allowed), (row, row), color=style.INK, linewidth=1, zorder=1)
+    style.tick(axes, allowed, row)
+    style.point(axes, error, row, mark, hollow=hollow)
+
+
+def _power(at: float) -> str:
+    return "0" if at == ZERO else "1" if at == 1 else f"{at:.0e}".replace("e-0", "e-")

@@ -1,0 +1,146 @@
+"""Published FIDs of each preset beside the one to expect, and those measured here."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, FuncFormatter
+
+from results.draw import style
+from results.draw.style import Mark
+from results.published import Published, all_published, one_seed
+from results.schema import Record
+from results.verdict import PUBLISHED_SAMPLES
+
+MARKS = {
+    "paper": Mark("o", style.BLUE),
+    "official README": Mark("s", style.VERMILION, 6.5),
+    "official checkpoint": Mark("*", style.VERMILION, 11),
+    "others": Mark("^", style.GREEN, 7.5),
+    "here": Mark("D", style.PURPLE, 6.5),
+}
+OFFICIAL = ("official README", "official checkpoint")
+GROUPS = {
+    "official_readme": "official README",
+    "published_checkpoint": "official checkpoint",
+    "reproductions": "others",
+}
+HOLLOW = "hollow: other epochs or labels"
+TICKS = (0.75, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1)
+
+
+class Row(NamedTuple):
+    """A setting that has a FID to expect."""
+
+    preset: str
+    epochs: int
+    num_steps: int
+
+
+class Number(NamedTuple):
+    """A FID of a row; `same` is whether its setting is the row's in everything that was told."""
+
+    source: str
+    value: float
+    same: bool = True
+    interval: tuple[float, float] | None = None
+
+
+def rows() -> dict[Row, list[Number]]:
+    """Every published FID by setting; others' without one of the authors' beside it are left out.
+
+    Returns:
+        Setting -> its numbers, the one to expect first: the authors' own run of the code where
+        they tell one, the paper's otherwise.
+    """
+    found: dict[Row, list[Number]] = {}
+    numbers = [n for n in all_published() if n.quantity == "FID" and n.preset]
+    for number in numbers:
+        source = GROUPS.get(number.group, "paper")
+        if source != "others" and number.epochs:
+            row = Row(str(number.preset), number.epochs, int(number.setting["nfe"]))
+            here = found.setdefault(row, [])
+            if Number(source, number.value) not in here:
+                here.append(Number(source, number.value))
+    for here in found.values():
+        here.sort(key=lambda number: [*OFFICIAL, "paper"].index(number.source))
+    for number in numbers:
+        if number.group == "reproductions":
+            _put_beside(number, found)
+    return dict(sorted(found.items(), key=lambda item: -_family(item[0], found)))
+
+
+def draw(records: list[Record]) -> Figure:
+    """One row for each setting: FID over the expected FID, on a logarithmic axis."""
+    table = rows()
+    _add_measured(records, table)
+    height, top = 0.34, 1.02
+    figure = style.canvas(top + height * len(table) + 0.62)
+    axes = style.panel(figure, 2.38, 0.72, len(table), top, height)
+    axes.set_xscale("log")
+    axes.axvspan(1 - one_seed(), 1 + one_seed(), color=style.INK, alpha=0.3, linewidth=0)
+    for row, (setting, numbers) in enumerate(table.items()):
+        steps = "" if setting.num_steps == 1 else f", {setting.num_steps} steps"
+        style.label(axes, 0.04, row, setting.preset + steps)
+        style.label(axes, 2.28, row, str(setting.epochs), ha="right")
+        style.label(axes, style.WIDTH - 0.04, row, f"{numbers[0].value:.2f}", ha="right")
+        for number, shift in zip(numbers, _shifts(numbers), strict=True):
+            bounds = number.interval
+            style.point(
+                axes, number.value / numbers[0].value, row + shift, MARKS[number.source],
+                bounds and (bounds[0] / numbers[0].value, bounds[1] / numbers[0].value),
+                hollow=not number.same,
+            )  # fmt: skip
+    for inches, text, side in (
+        (0.04, "preset", "left"), (2.28, "epochs", "right"), (5.96, "expected", "right"),
+    ):  # fmt: skip
+        style.label(axes, inches, -0.85, text, ha=side, style="italic", size=style.SMALL)
+    axes.xaxis.set_major_locator(FixedLocator(TICKS))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: f"{at:g}"))
+    axes.xaxis.set_minor_locator(FixedLocator([]))
+    axes.set_xlabel("FID / expected FID")
+    shown = {number.source for numbers in table.values() for number in numbers}
+    entries: dict[str, Mark | Patch] = {n: mark for n, mark in MARKS.items() if n in shown}
+    entries[HOLLOW] = MARKS["others"]
+    share = f"± {100 * one_seed():.1f} %, one seed"
+    entries[share] = Patch(color=style.INK, alpha=0.3, linewidth=0)
+    style.legend(figure, entries, 2, 0.06)
+    return figure
+
+
+def _put_beside(number: Published, found: dict[Row, list[Number]]) -> None:
+    """Add others' FID to the row of its epochs, else to the longest run's of that preset."""
+    steps = int(number.setting.get("nfe", 1))
+    near = [row for row in found if (row.preset, row.num_steps) == (number.preset, steps)]
+    if not near:
+        return
+    row = max(near, key=lambda row: (row.epochs == number.epochs, row.epochs))
+    same = number.epochs in (None, row.epochs) and "labels" not in number.setting
+    found[row].append(Number("others", number.value, same))
+
+
+def _add_measured(records: list[Record], table: dict[Row, list[Number]]) -> None:
+    """Add the newest FID of each framework that says what was expected of it."""
+    newest = {
+        (record.subject, record.settings["expected"], record.settings.get("weights")): record
+        for record in records
+        if record.what == "fid/fid" and record.value and "expected" in record.settings
+    }
+    for (_, expected, _), record in newest.items():
+        same = record.settings.get("num_samples") == PUBLISHED_SAMPLES
+        for numbers in table.values():
+            if any(n.source in OFFICIAL and n.value == expected for n in numbers):
+                numbers.append(Number("here", record.value or 0, same, record.interval))
+
+
+def _family(row: Row, found: dict[Row, list[Number]]) -> float:
+    """Rows of a preset stand together, the largest FID first."""
+    return max(found[other][0].value for other in found if other.preset == row.preset)
+
+
+def _shifts(numbers: list[Number]) -> list[float]:
+    """Where numbers stand within a row, so that equal ones do not hide each other."""
+    middle = (len(numbers) - 1) / 2
+    return [(k - middle) * min(0.22, 0.7 / len(numbers)) for k in range(len(numbers))]
