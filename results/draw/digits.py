@@ -33,8 +33,7 @@ def draw(records: list[Record]) -> Figure:
         _draw_score(axes, runs, what, seeds)
         for row, seed in enumerate(seeds if place == 0 else ()):
             style.label(axes, 0.04, row, f"seed {seed}")
-    band = Patch(color=style.INK, alpha=0.3, linewidth=0)
-    entries: dict[str, Mark | Patch] = {**style.FRAMEWORKS, REAL: band}
+    entries: dict[str, Mark | Patch] = {**style.FRAMEWORKS, REAL: style.band_of_legend()}
     style.legend(figure, entries, 3, 0.06)
     return figure
 
@@ -42,16 +41,16 @@ def draw(records: list[Record]) -> Figure:
 def _draw_score(axes: Axes, runs: Runs, what: str, seeds: list[str]) -> None:
     real = runs.get((REAL, ""), {}).get(what)
     if real and real.interval:
-        axes.axvspan(*real.interval, color=style.INK, alpha=0.3, linewidth=0)
+        style.band(axes, *real.interval)
+        axes.axvline(real.value or 0, color=style.INK, linewidth=1.5)
     for row, seed in enumerate(seeds):
         for (subject, name), shift in zip(NAMES.items(), (-0.18, 0.18), strict=True):
             mark = style.FRAMEWORKS[name]
             record = runs.get((subject, seed), {}).get(what)
             if record is None or record.value is None:
-                style.not_measured(axes, row + shift, mark.color)
+                style.not_measured(axes, row + shift, mark)
             else:
                 style.point(axes, record.value, row + shift, mark, record.interval)
     if not seeds:
         style.not_measured(axes, 0)
-    axes.margins(x=0.08)
-    axes.autoscale_view(scaley=False)
+    style.share_limits([axes], real.interval if real and real.interval else (0.0, 1.0))

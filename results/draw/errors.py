@@ -5,7 +5,6 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from results.draw import style
 from results.draw.style import Mark
@@ -14,6 +13,7 @@ from results.tables import NAMES
 
 ZERO, LARGEST = 1e-18, 40.0  # where an error of exactly zero stands; the end of the axis
 TICKS = (ZERO, 1e-16, 1e-12, 1e-8, 1e-4, 1.0)
+RADIUS = 1.9  # of a mark, as a factor on this axis
 PRECISIONS = {"float64": False, "float32": True}  # whether its marks are hollow
 PAIR = " ~ ".join(NAMES)
 SUBJECTS = {**NAMES, PAIR: "JAX to PyTorch"}
@@ -38,7 +38,7 @@ def draw(records: list[Record]) -> Figure:
     errors = newest_errors(records)
     families = list(dict.fromkeys(family for family, _, _ in errors)) or ["every family"]
     height, top = 0.44, 0.62
-    figure = style.canvas(top + height * len(families) + 0.62)
+    figure = style.canvas(top + height * len(families) + 0.8)
     axes = style.panel(figure, 1.25, 0.2, len(families), top, height)
     axes.set_xscale("log")
     axes.set_xlim(ZERO / 6, LARGEST)
@@ -46,14 +46,12 @@ def draw(records: list[Record]) -> Figure:
         of_a_law = any(OF_A_LAW in r.what for key, r in errors.items() if key[0] == family)
         style.label(axes, 0.04, row, family + (" *" if of_a_law else ""))
         _draw_family(axes, row, family, errors)
-    axes.xaxis.set_major_locator(FixedLocator(TICKS))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: _power(at)))
-    axes.xaxis.set_minor_locator(FixedLocator([]))
-    axes.set_xlabel("largest error    * a statistic of its law, not relative")
+    style.ticks(axes, TICKS, _power)
+    axes.set_xlabel("the error nearest to its tolerance\n* in units of a law, not relative")
     entries: dict[str, Mark | Patch] = {
         **MARKS,
-        "float64": Mark("o", style.INK),
-        "float32 (hollow)": Mark("o", style.INK),
+        "float64": Mark("o", style.INK, 5),
+        "float32 (hollow)": Mark("o", style.INK, 10),
         "tolerance": style.TICK,
     }
     style.legend(figure, entries, 3, 0.06)
@@ -67,7 +65,7 @@ def _draw_family(axes: Axes, row: int, family: str, errors: Errors) -> None:
         at, mark = row + 0.38 * (place - (len(subjects) - 1) / 2), MARKS[SUBJECTS[subject]]
         found = {name: errors.get((family, subject, name)) for name in PRECISIONS}
         if None in found.values():
-            style.not_measured(axes, at, mark.color)
+            style.not_measured(axes, at, mark)
         for name, record in found.items():
             if record is not None:
                 _draw_error(axes, at, mark, record, hollow=PRECISIONS[name])
@@ -80,9 +78,10 @@ def _draw_error(axes: Axes, row: float, mark: Mark, record: Record, *, hollow: b
     if record.value is None:
         return
     error = max(record.value, ZERO)
-    axes.plot((error, allowed), (row, row), color=style.INK, linewidth=1, zorder=1)
-    style.tick(axes, allowed, row)
-    style.point(axes, error, row, mark, hollow=hollow)
+    if allowed > RADIUS * error:
+        axes.plot((RADIUS * error, allowed), (row, row), color=style.INK, linewidth=1, zorder=1)
+    style.tick(axes, allowed, row, 10, zorder=3)
+    style.point(axes, error, row, mark._replace(size=10 if hollow else 5), hollow=hollow)
 
 
 def _power(at: float) -> str:

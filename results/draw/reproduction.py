@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from results.draw import style
 from results.draw.style import Mark
@@ -76,12 +75,13 @@ def draw(records: list[Record]) -> Figure:
     """One row for each setting: FID over the expected FID, on a logarithmic axis."""
     table = rows()
     _add_measured(records, table)
-    height, top = 0.34, 1.02
+    height, top = 0.4, 1.02
     figure = style.canvas(top + height * len(table) + 0.62)
     axes = style.panel(figure, 2.38, 0.72, len(table), top, height)
     axes.set_xscale("log")
-    axes.axvspan(1 - one_seed(), 1 + one_seed(), color=style.INK, alpha=0.3, linewidth=0)
+    style.band(axes, 1 - one_seed(), 1 + one_seed())
     for row, (setting, numbers) in enumerate(table.items()):
+        axes.axhline(row - 0.5, color=style.INK, alpha=0.25, linewidth=0.8)
         steps = "" if setting.num_steps == 1 else f", {setting.num_steps} steps"
         style.label(axes, 0.04, row, setting.preset + steps)
         style.label(axes, 2.28, row, str(setting.epochs), ha="right")
@@ -97,15 +97,13 @@ def draw(records: list[Record]) -> Figure:
         (0.04, "preset", "left"), (2.28, "epochs", "right"), (5.96, "expected", "right"),
     ):  # fmt: skip
         style.label(axes, inches, -0.85, text, ha=side, style="italic", size=style.SMALL)
-    axes.xaxis.set_major_locator(FixedLocator(TICKS))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: f"{at:g}"))
-    axes.xaxis.set_minor_locator(FixedLocator([]))
+    style.share_limits([axes], [1 - one_seed(), 1 + one_seed()])
+    style.ticks(axes, TICKS)
     axes.set_xlabel("FID / expected FID")
     shown = {number.source for numbers in table.values() for number in numbers}
     entries: dict[str, Mark | Patch] = {n: mark for n, mark in MARKS.items() if n in shown}
     entries[HOLLOW] = MARKS["others"]
-    share = f"± {100 * one_seed():.1f} %, one seed"
-    entries[share] = Patch(color=style.INK, alpha=0.3, linewidth=0)
+    entries[f"± {100 * one_seed():.1f} %, one seed"] = style.band_of_legend()
     style.legend(figure, entries, 2, 0.06)
     return figure
 
@@ -143,4 +141,4 @@ def _family(row: Row, found: dict[Row, list[Number]]) -> float:
 def _shifts(numbers: list[Number]) -> list[float]:
     """Where numbers stand within a row, so that equal ones do not hide each other."""
     middle = (len(numbers) - 1) / 2
-    return [(k - middle) * min(0.22, 0.7 / len(numbers)) for k in range(len(numbers))]
+    return [(k - middle) * min(0.34, 0.84 / len(numbers)) for k in range(len(numbers))]

@@ -8,7 +8,7 @@ a canvas WIDTH wide: on a page of 800 pixels text is 18 of them high, on a phone
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from matplotlib import style
@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from results.schema import Record
 from results.tables import NAMES
@@ -24,6 +25,7 @@ from results.tables import NAMES
 WIDTH = 6.0
 INK = "#797979"  # 4.35 : 1 on white and on #0d1117, the most that both can have
 SMALL = 9.0
+BAND = 0.3  # opacity of a range
 STYLE = {
     "font.family": ["DejaVu Sans"],  # of matplotlib itself, which looks there first
     "font.size": 10.0,
@@ -48,7 +50,7 @@ FORMATS: dict[str, dict[str, Any]] = {
 
 
 class Mark(NamedTuple):
-    """What stands for a source or a framework."""
+    """What stands for a source or a framework; the marker -- is a dashed line."""
 
     marker: str
     color: str
@@ -106,7 +108,7 @@ def label(axes: Axes, inches: float, row: float, text: str, **changes: Any) -> N
     assert isinstance(figure, Figure)
     box = axes.get_position()
     at = (inches / figure.get_size_inches()[0] - box.x0) / box.width
-    axes.text(at, row, text, transform=axes.get_yaxis_transform(), va="center", **changes)
+    axes.text(at, row, text, transform=axes.get_yaxis_transform(), va="center_baseline", **changes)
 
 
 def point(
@@ -125,25 +127,69 @@ def point(
     axes.update_datalim([(at, row)])
 
 
-def tick(axes: Axes, at: float, row: float) -> None:
-    """A number to compare with: a short line across its row."""
-    axes.add_line(_symbol(TICK, at, row, hollow=False))
+def tick(axes: Axes, at: float, row: float, size: float, zorder: float = 1) -> None:
+    """A number to compare with: a line across its row, `size` points high, behind the marks."""
+    line = _symbol(TICK._replace(size=size), at, row, hollow=False)
+    line.set_zorder(zorder)
+    axes.add_line(line)
+    axes.update_datalim([(at, row)])
+
+
+def band(axes: Axes, low: float, high: float) -> None:
+    """A range to compare with, through all rows."""
+    axes.axvspan(low, high, color=INK, alpha=BAND, linewidth=0)
+
+
+def band_of_legend() -> Patch:
+    """The same, for the legend."""
+    return Patch(color=INK, alpha=BAND, linewidth=0)
+
+
+def ticks(
+    axes: Axes, places: Sequence[float], words: Callable[[float], str] = "{:g}".format
+) -> None:
+    """Ticks of the lower axis at these places and no others."""
+    axes.xaxis.set_major_locator(FixedLocator(places))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: words(at)))
+    axes.xaxis.set_minor_locator(FixedLocator([]))
 
 
 def at_end(axes: Axes, row: float, text: str, color: str = INK) -> None:
     """Text of a row at the right end of its axes."""
     axes.text(
-        1, row, text, color=color, size=SMALL, ha="right", va="center",
+        1, row, text, color=color, size=SMALL, ha="right", va="center_baseline",
         transform=axes.get_yaxis_transform(),
     )  # fmt: skip
 
 
-def not_measured(axes: Axes, row: float, color: str = INK) -> None:
-    """What a row says without a record."""
-    at_end(axes, row, "not measured", color)
+def not_measured(axes: Axes, row: float, mark: Mark | None = None) -> None:
+    """What a row says without a record, beside the mark that is missing."""
+    at_end(axes, row, "not measured", mark.color if mark else INK)
+    if mark:
+        figure = axes.figure
+        assert isinstance(figure, Figure)
+        wide = axes.get_position().width * figure.get_size_inches()[0]
+        line = _symbol(mark, 1 - 0.96 / wide, row, hollow=True)
+        line.set_transform(axes.get_yaxis_transform())
+        axes.add_line(line)
 
 
-def legend(figure: Figure, entries: dict[str, Mark | Patch], columns: int, top: float) -> None:
+def share_limits(panels: Sequence[Axes], values: Sequence[float] = ()) -> None:
+    """One range for all panels, which holds every mark and these values."""
+    low, high = [*values], [*values]
+    for axes in panels:
+        if axes.dataLim.width >= 0:  # it has marks
+            low.append(axes.dataLim.x0)
+            high.append(axes.dataLim.x1)
+    for axes in panels:
+        forward = axes.transScale.transform
+        (start, _), (end, _) = forward((min(low), 1)), forward((max(high), 1))
+        room = 0.05 * (end - start)
+        inverse = axes.transScale.inverted().transform
+        axes.set_xlim(inverse((start - room, 1))[0], inverse((end + room, 1))[0])
+
+
+def legend(figure: Figure, entries: Mapping[str, Mark | Patch], columns: int, top: float) -> None:
     """What the marks mean, above the panels."""
     handles: list[Artist] = [
         entry if isinstance(entry, Patch) else _symbol(entry, 0, 0, hollow="hollow" in name)
@@ -161,7 +207,10 @@ TICK = Mark("|", INK, 13)
 
 
 def _symbol(mark: Mark, at: float, row: float, *, hollow: bool) -> Line2D:
+    if mark.marker == "--":
+        return Line2D([at], [row], linestyle="--", linewidth=2, color=mark.color)
     return Line2D(
         [at], [row], linestyle="", marker=mark.marker, markersize=mark.size, color=mark.color,
-        markerfacecolor="none" if hollow else mark.color, markeredgewidth=1.6,
+        markerfacecolor="none" if hollow else mark.color,
+        markeredgewidth=1.6 if hollow or mark.marker == "|" else 0.4,
     )  # fmt: skip

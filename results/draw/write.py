@@ -22,9 +22,7 @@ ALL: dict[str, Callable[[list[Record]], Figure]] = {
 }
 
 
-def write_figures(
-    records: Path = RECORDS, figures: Path = FIGURES, *, write: bool
-) -> list[Path]:
+def write_figures(records: Path = RECORDS, figures: Path = FIGURES, *, write: bool) -> list[Path]:
     """Make every figure from the records; returns the files that differed.
 
     Args:
