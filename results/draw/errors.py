@@ -14,7 +14,7 @@ from results.tables import NAMES
 ZERO, LARGEST = 1e-18, 40.0  # where an error of exactly zero stands; the end of the axis
 TICKS = (ZERO, 1e-16, 1e-12, 1e-8, 1e-4, 1.0)
 RADIUS = 1.9  # of a mark, as a factor on this axis
-PRECISIONS = {"float64": False, "float32": True}  # whether its marks are hollow
+PRECISIONS = {"float64": 5.5, "float32": 10.0}  # sizes: a dot fits into a ring
 PAIR = " ~ ".join(NAMES)
 SUBJECTS = {**NAMES, PAIR: "JAX to PyTorch"}
 MARKS = {**style.FRAMEWORKS, SUBJECTS[PAIR]: Mark("D", style.GREEN, 6.5)}
@@ -47,11 +47,13 @@ def draw(records: list[Record]) -> Figure:
         style.label(axes, 0.04, row, family + (" *" if of_a_law else ""))
         _draw_family(axes, row, family, errors)
     style.ticks(axes, TICKS, _power)
-    axes.set_xlabel("the error nearest to its tolerance\n* in units of a law, not relative")
+    axes.set_xlabel(
+        "the error nearest to its tolerance\n* distance from a law, not a relative error"
+    )
     entries: dict[str, Mark | Patch] = {
         **MARKS,
-        "float64": Mark("o", style.INK, 5),
-        "float32 (hollow)": Mark("o", style.INK, 10),
+        "float64": Mark("o", style.INK, PRECISIONS["float64"]),
+        "float32": Mark("o", style.INK, PRECISIONS["float32"], hollow=True),
         "tolerance": style.TICK,
     }
     style.legend(figure, entries, 3, 0.06)
@@ -64,24 +66,26 @@ def _draw_family(axes: Axes, row: int, family: str, errors: Errors) -> None:
     for place, subject in enumerate(subjects):
         at, mark = row + 0.38 * (place - (len(subjects) - 1) / 2), MARKS[SUBJECTS[subject]]
         found = {name: errors.get((family, subject, name)) for name in PRECISIONS}
-        if None in found.values():
-            style.not_measured(axes, at, mark)
+        missing = [name for name, record in found.items() if record is None]
+        if missing:
+            style.not_measured(axes, at, mark, missing[0] if len(missing) == 1 else "")
         for name, record in found.items():
             if record is not None:
-                _draw_error(axes, at, mark, record, hollow=PRECISIONS[name])
+                sized = mark._replace(size=PRECISIONS[name], hollow=name == "float32")
+                _draw_error(axes, at, sized, record)
 
 
-def _draw_error(axes: Axes, row: float, mark: Mark, record: Record, *, hollow: bool) -> None:
-    allowed = max(record.tolerance or 0, ZERO)
-    if record.value is None or not record.value <= (record.tolerance or 0):
+def _draw_error(axes: Axes, row: float, mark: Mark, record: Record) -> None:
+    """An error, its tolerance and a line between them; where there is no error it failed."""
+    allowed = record.tolerance or 0.0
+    if record.value is None or not record.value <= allowed:
         style.at_end(axes, row, "fails", mark.color)
-    if record.value is None:
-        return
-    error = max(record.value, ZERO)
-    if allowed > RADIUS * error:
-        axes.plot((RADIUS * error, allowed), (row, row), color=style.INK, linewidth=1, zorder=1)
-    style.tick(axes, allowed, row, 10, zorder=3)
-    style.point(axes, error, row, mark._replace(size=10 if hollow else 5), hollow=hollow)
+    if record.value is not None:
+        error, end = (min(max(value, ZERO), LARGEST) for value in (record.value, allowed))
+        if end > RADIUS * error:
+            axes.plot((RADIUS * error, end), (row, row), color=style.INK, linewidth=1, zorder=1)
+        style.tick(axes, end, row, 10, zorder=3 if end > error else 1)
+        style.point(axes, error, row, mark)
 
 
 def _power(at: float) -> str:

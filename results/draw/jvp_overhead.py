@@ -24,7 +24,7 @@ HEADS = {  # first word of a ratio -> what heads its rows
     "unguided": "Step without guidance / flow matching",
     "guided": "Guided step as trained / another form",
 }
-MARKS = {**style.FRAMEWORKS, "PyTorch compiled": Mark("^", style.GREEN, 7.5)}
+MARKS = {**style.FRAMEWORKS, "PyTorch compiled": Mark("^", style.GREEN)}
 PAPER = Mark("--", style.PURPLE)
 TICKS = (0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.6, 2.0, 2.5, 3.0)
 
@@ -35,7 +35,7 @@ def draw(records: list[Record]) -> Figure:
     """A row for each ratio of the table jvp_overhead, in a panel for each thing it is of."""
     newest = newest_overheads(records)
     (paper,) = published("jvp_overhead")
-    height, top, head = 0.52, 0.6, 0.4
+    height, top, head = 0.52, 0.5, 0.4
     figure = style.canvas(top + height * len(RATIOS) + head * len(HEADS) + 0.62)
     panels: list[Axes] = []
     for first, words in HEADS.items():

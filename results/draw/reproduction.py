@@ -15,9 +15,9 @@ from results.verdict import PUBLISHED_SAMPLES
 
 MARKS = {
     "paper": Mark("o", style.BLUE),
-    "official README": Mark("s", style.VERMILION, 6.5),
+    "official README": Mark("s", style.VERMILION, 7),
     "official checkpoint": Mark("*", style.VERMILION, 11),
-    "others": Mark("^", style.GREEN, 7.5),
+    "others": Mark("^", style.GREEN),
     "here": Mark("D", style.PURPLE, 6.5),
 }
 OFFICIAL = ("official README", "official checkpoint")
@@ -26,7 +26,6 @@ GROUPS = {
     "published_checkpoint": "official checkpoint",
     "reproductions": "others",
 }
-HOLLOW = "hollow: other epochs or labels"
 TICKS = (0.75, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1)
 
 
@@ -89,9 +88,9 @@ def draw(records: list[Record]) -> Figure:
         for number, shift in zip(numbers, _shifts(numbers), strict=True):
             bounds = number.interval
             style.point(
-                axes, number.value / numbers[0].value, row + shift, MARKS[number.source],
+                axes, number.value / numbers[0].value, row + shift,
+                MARKS[number.source]._replace(hollow=not number.same),
                 bounds and (bounds[0] / numbers[0].value, bounds[1] / numbers[0].value),
-                hollow=not number.same,
             )  # fmt: skip
     for inches, text, side in (
         (0.04, "preset", "left"), (2.28, "epochs", "right"), (5.96, "expected", "right"),
@@ -102,7 +101,7 @@ def draw(records: list[Record]) -> Figure:
     axes.set_xlabel("FID / expected FID")
     shown = {number.source for numbers in table.values() for number in numbers}
     entries: dict[str, Mark | Patch] = {n: mark for n, mark in MARKS.items() if n in shown}
-    entries[HOLLOW] = MARKS["others"]
+    entries["other epochs or labels"] = MARKS["others"]._replace(hollow=True)
     entries[f"± {100 * one_seed():.1f} %, one seed"] = style.band_of_legend()
     style.legend(figure, entries, 2, 0.06)
     return figure
@@ -120,17 +119,19 @@ def _put_beside(number: Published, found: dict[Row, list[Number]]) -> None:
 
 
 def _add_measured(records: list[Record], table: dict[Row, list[Number]]) -> None:
-    """Add the newest FID of each framework that says what was expected of it."""
+    """Add the newest FID of each framework and average to the row of what was expected of it."""
     newest = {
         (record.subject, record.settings["expected"], record.settings.get("weights")): record
         for record in records
-        if record.what == "fid/fid" and record.value and "expected" in record.settings
+        if record.what == "fid/fid"
+        and "expected" in record.settings
+        and record.settings.get("num_samples") == PUBLISHED_SAMPLES
     }
     for (_, expected, _), record in newest.items():
-        same = record.settings.get("num_samples") == PUBLISHED_SAMPLES
         for numbers in table.values():
-            if any(n.source in OFFICIAL and n.value == expected for n in numbers):
-                numbers.append(Number("here", record.value or 0, same, record.interval))
+            official = [number.value for number in numbers if number.source in OFFICIAL]
+            if record.value and expected in official:
+                numbers.append(Number("here", record.value, interval=record.interval))
 
 
 def _family(row: Row, found: dict[Row, list[Number]]) -> float:
@@ -141,4 +142,4 @@ def _family(row: Row, found: dict[Row, list[Number]]) -> float:
 def _shifts(numbers: list[Number]) -> list[float]:
     """Where numbers stand within a row, so that equal ones do not hide each other."""
     middle = (len(numbers) - 1) / 2
-    return [(k - middle) * min(0.34, 0.84 / len(numbers)) for k in range(len(numbers))]
+    return [(k - middle) * min(0.3, 0.8 / len(numbers)) for k in range(len(numbers))]

@@ -54,13 +54,14 @@ class Mark(NamedTuple):
 
     marker: str
     color: str
-    size: float = 7.0
+    size: float = 7.5
+    hollow: bool = False
 
 
 # Blue, vermilion, green, purple: told apart by the colour-blind, 3 : 1 or more on both pages.
 BLUE, VERMILION, GREEN, PURPLE = "#0b84c6", "#d55e00", "#009e73", "#b0619a"
 JAX, TORCH = NAMES.values()
-FRAMEWORKS = {JAX: Mark("o", BLUE), TORCH: Mark("s", VERMILION, 6.5)}
+FRAMEWORKS = {JAX: Mark("o", BLUE), TORCH: Mark("s", VERMILION, 7)}
 
 
 def render(draw: Callable[[list[Record]], Figure], records: list[Record]) -> dict[str, bytes]:
@@ -112,24 +113,18 @@ def label(axes: Axes, inches: float, row: float, text: str, **changes: Any) -> N
 
 
 def point(
-    axes: Axes,
-    at: float,
-    row: float,
-    mark: Mark,
-    interval: tuple[float, float] | None = None,
-    *,
-    hollow: bool = False,
+    axes: Axes, at: float, row: float, mark: Mark, interval: tuple[float, float] | None = None
 ) -> None:
     """An estimate, with its interval as a line."""
     if interval:
         axes.plot(interval, (row, row), color=mark.color, linewidth=2, solid_capstyle="butt")
-    axes.add_line(_symbol(mark, at, row, hollow=hollow))
+    axes.add_line(_symbol(mark, at, row))
     axes.update_datalim([(at, row)])
 
 
 def tick(axes: Axes, at: float, row: float, size: float, zorder: float = 1) -> None:
     """A number to compare with: a line across its row, `size` points high, behind the marks."""
-    line = _symbol(TICK._replace(size=size), at, row, hollow=False)
+    line = _symbol(TICK._replace(size=size), at, row)
     line.set_zorder(zorder)
     axes.add_line(line)
     axes.update_datalim([(at, row)])
@@ -162,14 +157,15 @@ def at_end(axes: Axes, row: float, text: str, color: str = INK) -> None:
     )  # fmt: skip
 
 
-def not_measured(axes: Axes, row: float, mark: Mark | None = None) -> None:
+def not_measured(axes: Axes, row: float, mark: Mark | None = None, what: str = "") -> None:
     """What a row says without a record, beside the mark that is missing."""
-    at_end(axes, row, "not measured", mark.color if mark else INK)
+    at_end(axes, row, f"{what} not measured".strip(), mark.color if mark else INK)
     if mark:
         figure = axes.figure
         assert isinstance(figure, Figure)
         wide = axes.get_position().width * figure.get_size_inches()[0]
-        line = _symbol(mark, 1 - 0.96 / wide, row, hollow=True)
+        inches = 1.5 if what else 0.96
+        line = _symbol(mark._replace(size=7.5, hollow=True), 1 - inches / wide, row)
         line.set_transform(axes.get_yaxis_transform())
         axes.add_line(line)
 
@@ -192,8 +188,7 @@ def share_limits(panels: Sequence[Axes], values: Sequence[float] = ()) -> None:
 def legend(figure: Figure, entries: Mapping[str, Mark | Patch], columns: int, top: float) -> None:
     """What the marks mean, above the panels."""
     handles: list[Artist] = [
-        entry if isinstance(entry, Patch) else _symbol(entry, 0, 0, hollow="hollow" in name)
-        for name, entry in entries.items()
+        entry if isinstance(entry, Patch) else _symbol(entry, 0, 0) for entry in entries.values()
     ]
     height = figure.get_size_inches()[1]
     figure.legend(
@@ -206,11 +201,11 @@ def legend(figure: Figure, entries: Mapping[str, Mark | Patch], columns: int, to
 TICK = Mark("|", INK, 13)
 
 
-def _symbol(mark: Mark, at: float, row: float, *, hollow: bool) -> Line2D:
+def _symbol(mark: Mark, at: float, row: float) -> Line2D:
     if mark.marker == "--":
         return Line2D([at], [row], linestyle="--", linewidth=2, color=mark.color)
     return Line2D(
         [at], [row], linestyle="", marker=mark.marker, markersize=mark.size, color=mark.color,
-        markerfacecolor="none" if hollow else mark.color,
-        markeredgewidth=1.6 if hollow or mark.marker == "|" else 0.4,
+        markerfacecolor="none" if mark.hollow else mark.color,
+        markeredgewidth=1.6 if mark.hollow or mark.marker == "|" else 0.4,
     )  # fmt: skip
