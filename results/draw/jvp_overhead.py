@@ -50,7 +50,7 @@ def draw(records: list[Record]) -> Figure:
             _draw_row(axes, row, of, newest)
         panels.append(axes)
     panels[0].axvline(paper.value, color=PAPER.color, linewidth=2, linestyle="--", zorder=1)
-    style.share_limits(panels, [1.0, paper.value])
+    style.share_limits(panels, [0.5, 2.0, paper.value])
     for axes in panels:
         style.ticks(axes, TICKS)
     panels[0].tick_params(axis="x", length=0, labelbottom=False)

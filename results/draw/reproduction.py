@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
@@ -26,6 +27,7 @@ GROUPS = {
     "published_checkpoint": "official checkpoint",
     "reproductions": "others",
 }
+COLUMNS = 3  # of the legend
 TICKS = (0.75, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1)
 
 
@@ -74,7 +76,8 @@ def draw(records: list[Record]) -> Figure:
     """One row for each setting: FID over the expected FID, on a logarithmic axis."""
     table = rows()
     _add_measured(records, table)
-    height, top = 0.4, 1.02
+    entries = _entries(table)
+    height, top = 0.4, 0.42 + 0.2 * math.ceil(len(entries) / COLUMNS)
     figure = style.canvas(top + height * len(table) + 0.62)
     axes = style.panel(figure, 2.38, 0.72, len(table), top, height)
     axes.set_xscale("log")
@@ -99,12 +102,18 @@ def draw(records: list[Record]) -> Figure:
     style.share_limits([axes], [1 - one_seed(), 1 + one_seed()])
     style.ticks(axes, TICKS)
     axes.set_xlabel("FID / expected FID")
-    shown = {number.source for numbers in table.values() for number in numbers}
-    entries: dict[str, Mark | Patch] = {n: mark for n, mark in MARKS.items() if n in shown}
-    entries["other epochs or labels"] = MARKS["others"]._replace(hollow=True)
-    entries[f"± {100 * one_seed():.1f} %, one seed"] = style.band_of_legend()
-    style.legend(figure, entries, 2, 0.06)
+    style.legend(figure, entries, COLUMNS, 0.06)
     return figure
+
+
+def _entries(table: dict[Row, list[Number]]) -> dict[str, Mark | Patch]:
+    """What the legend explains: only what is shown."""
+    shown = {number.source for numbers in table.values() for number in numbers}
+    return {
+        **{name: mark for name, mark in MARKS.items() if name in shown},
+        "other epochs or labels": MARKS["others"]._replace(hollow=True),
+        f"± {100 * one_seed():.1f} %, one seed": style.band_of_legend(),
+    }
 
 
 def _put_beside(number: Published, found: dict[Row, list[Number]]) -> None:
