@@ -10,11 +10,14 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from results.schema import RECORDS, Record, read
+from results.cells import JAX, NAMES, TORCH, estimate, marked, with_footnote
+from results.checks import verify
+from results.reading import read
+from results.reproduction import reproduction
+from results.schema import RECORDS, Record
 
 ROOT = Path(__file__).parent.parent
 TABLES = Path(__file__).parent / "tables"
-NAMES = {"impls.meanflow_jax": "JAX", "impls.meanflow_torch": "PyTorch"}
 
 
 def newest_digits(records: list[Record]) -> dict[tuple[str, str], dict[str, Record]]:
@@ -35,8 +38,8 @@ def digits(records: list[Record]) -> str:
         "|-|-|-|-|-|",
     ]
     for (subject, seed), run in sorted(newest_digits(records).items()):
-        accuracy = _estimate(run.get("evaluate/conditional_accuracy"), 3)
-        distance = _estimate(run.get("evaluate/digits_Frechet_distance"), 2)
+        accuracy = estimate(run.get("evaluate/conditional_accuracy"), 3)
+        distance = estimate(run.get("evaluate/digits_Frechet_distance"), 2)
         name = NAMES.get(subject, subject)
         lines.append(f"| {name} | {seed} | {accuracy} | {distance} | {_minutes(run)} |")
     return "\n".join(lines) + "\n"
@@ -52,9 +55,9 @@ RATIOS = {
     "guided sparse / guided official": "… / the authors' step, same rounds",
 }
 COLUMNS = {
-    "JAX": ("impls.meanflow_jax", "auto"),
-    "PyTorch": ("impls.meanflow_torch", "auto"),
-    "PyTorch compiled": ("impls.meanflow_torch", "always"),
+    "JAX": (JAX, "auto"),
+    "PyTorch": (TORCH, "auto"),
+    "PyTorch compiled": (TORCH, "always"),
 }
 BENCHED = {"model": "DiT_S_4", "batch_size": 32}
 XLA = "FLOPs (XLA)"
@@ -89,10 +92,10 @@ def jvp_overhead(records: list[Record]) -> str:
     ]
     for of, name in RATIOS.items():
         cells = {
-            title: _estimate(newest.get((*column, "bench/step_time_ratio", of)), 2)
+            title: estimate(newest.get((*column, "bench/step_time_ratio", of)), 2)
             for title, column in COLUMNS.items()
         }
-        cells[XLA] = _estimate(newest.get((*COLUMNS["JAX"], "bench/step_flops_ratio", of)), 3)
+        cells[XLA] = estimate(newest.get((*COLUMNS["JAX"], "bench/step_flops_ratio", of)), 3)
         for form, titles in ABSENT.items():
             cells |= dict.fromkeys(titles if form in of.split() else (), "")
         lines.append(f"| {name} | {' | '.join(cells.values())} |")
@@ -106,7 +109,7 @@ def throughput(records: list[Record]) -> str:
     for quantity, (of, name, scale) in RATES.items():
         found = [newest.get((subject, f"bench/{quantity}", of)) for subject in NAMES]
         places = 0 if scale == 100 else 1
-        cells = " | ".join(_estimate(record, places, scale) for record in found)
+        cells = " | ".join(estimate(record, places, scale) for record in found)
         lines.append(f"| {name} | {cells} |")
     return "\n".join(lines) + "\n"
 
@@ -115,22 +118,17 @@ def _on_cpu(records: list[Record]) -> list[Record]:
     return [r for r in records if r.what.startswith("bench/") and r.machine["device"] == "cpu"]
 
 
-def _estimate(record: Record | None, places: int, scale: float = 1) -> str:
-    if record is None or record.value is None:
-        return "not measured"
-    bounds = [f"{bound * scale:.{places}f}" for bound in record.interval or ()]
-    return f"{record.value * scale:.{places}f}" + (f" ({' to '.join(bounds)})" if bounds else "")
-
-
 def _minutes(run: dict[str, Record]) -> str:
     seconds = run["train/seconds"].value if "train/seconds" in run else None
-    return "" if seconds is None else f"{seconds / 60:.1f} min"
+    return "" if seconds is None else marked(f"{seconds / 60:.1f} min", run["train/seconds"])
 
 
 ALL: dict[str, Callable[[list[Record]], str]] = {
     "digits": digits,
     "jvp_overhead": jvp_overhead,
     "throughput": throughput,
+    "reproduction": reproduction,
+    "verify": verify,
 }
 
 
@@ -147,11 +145,12 @@ def write_tables(
         write: whether these files are written.
     """
     found = read(records)
-    wanted = {tables / f"{name}.md": make(found) for name, make in ALL.items()}
+    made = {name: with_footnote(make(found)) for name, make in ALL.items()}
+    wanted = {tables / f"{name}.md": content for name, content in made.items()}
     text = readme.read_text(encoding="utf-8")
-    for name, make in ALL.items():
-        marked = re.compile(rf"(?<=<!-- table {name} -->).*?(?=<!-- end -->)", re.DOTALL)
-        text = marked.sub(f"\n\n{make(found)}\n".replace("\\", r"\\"), text)
+    for name, content in made.items():
+        block = re.compile(rf"(?<=<!-- table {name} -->).*?(?=<!-- end -->)", re.DOTALL)
+        text = block.sub(f"\n\n{content}\n".replace("\\", r"\\"), text)
     wanted[readme] = text
     changed = [
         path

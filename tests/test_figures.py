@@ -22,7 +22,9 @@ from impls.cli import main
 from results.draw import reproduction, style
 from results.draw.write import ALL, FIGURES, write_figures
 from results.published import published
-from results.schema import RECORDS, Record, append, read
+from results.reading import read
+from results.reproduction import ROWS
+from results.schema import RECORDS, Record, append
 
 COMMITTED = read(RECORDS)
 # A record that each figure shows, and how much it changes; one row on the canvas of each.
@@ -48,8 +50,9 @@ def fid(**changes: Any) -> Record:
     known = {
         "subject": "impls.meanflow_jax", "what": "fid/fid", "value": 11.38, "unit": "1",
         "interval": (11.3, 11.46), "commit": "c", "dirty": False, "machine": {}, "python": "3",
-        "settings": {"expected": 11.4, "num_samples": 50_000}, "libraries": {},
-        "date": "2026-01-01",
+        "settings": {"preset": "mf_b4", "epochs": 240, "num_steps": 1, "num_samples": 50_000},
+        "protocol": {"labels": "uniformly random", "resize": "legacy_tensorflow"},
+        "expected": 11.4, "libraries": {}, "date": "2026-01-01",
     }  # fmt: skip
     return Record(**{**known, **changes})
 
@@ -225,17 +228,27 @@ def test_every_preset_with_a_published_fid_has_a_row_that_starts_with_what_to_ex
     assert ("others", 2.26, False, None) in rows["mf_xl2", 240, 2]  # of balanced labels
 
 
-def test_official_fids_are_told_apart_by_their_values() -> None:
-    """A record says by value which of them was expected of it."""
-    values = [n.value for g in ("official_readme", "published_checkpoint") for n in published(g)]
-    assert len(set(values)) == len(values)
+def test_the_rows_are_those_of_the_table() -> None:
+    assert set(reproduction.rows()) == set(ROWS)
 
 
-def test_only_a_measured_fid_of_50000_samples_is_claimed() -> None:
-    assert "here" not in words(drawn("reproduction", COMMITTED))
-    few = fid(settings={"expected": 11.4, "num_samples": 10_000})
-    assert "here" not in words(drawn("reproduction", [few]))
+def test_only_what_was_measured_or_added_is_claimed() -> None:
+    assert not {"here", "added"} & set(words(drawn("reproduction", COMMITTED)))
+    other_run = fid().settings | {"epochs": 700}
+    assert "here" not in words(drawn("reproduction", [fid(settings=other_run)]))
     assert "here" in words(drawn("reproduction", [fid()]))
+    assert "added" in words(drawn("reproduction", [fid(subject="external:Me", interval=None)]))
+
+
+def test_a_fid_of_another_protocol_or_number_of_samples_is_hollow() -> None:
+    settings = fid().settings | {"num_samples": 10_000}
+    for record, same in (
+        (fid(), True),
+        (fid(settings=settings), False),
+        (fid(protocol={"labels": "balanced", "resize": "legacy_tensorflow"}), False),
+    ):
+        table = reproduction.with_measured(reproduction.rows(), [record])
+        assert table["mf_b4", 240, 1][-1] == ("here", 11.38, same, (11.3, 11.46))
 
 
 # Errors
@@ -244,6 +257,6 @@ def test_only_a_measured_fid_of_50000_samples_is_claimed() -> None:
 @pytest.mark.parametrize("value", [2e-5, 1e30, None])
 def test_an_error_above_its_tolerance_says_so(value: float | None) -> None:
     known = next(r for r in COMMITTED if r.what.startswith("verify/jvp/"))
-    failing = known.model_copy(update={"value": value, "tolerance": 1e-6})
+    failing = known.model_copy(update={"value": value, "tolerance": 1e-6, "digest": ""})
     assert "fails" not in words(drawn("errors", COMMITTED))
     assert "fails" in words(drawn("errors", [*COMMITTED, failing]))

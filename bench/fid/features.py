@@ -24,10 +24,10 @@ from impls.common.data.shards import write_whole
 from impls.common.errors import UserError
 from impls.common.fid.moments import MomentGroups, Moments
 from impls.common.fid.scores import InceptionScore, ScoreSums, add_sums, inception_score, score_sums
+from impls.common.runlog import picture_grid
 
 Array = NDArray[Any]
 SHOWN = 16  # samples in the picture
-COLUMNS = 4
 CHUNK = 1024  # features that are read at once
 
 
@@ -71,9 +71,10 @@ def make_features(
         advance(done)
         for start in range(done, num_samples, batch_size):
             rows = range(start, min(start + batch_size, num_samples))
-            features[rows.start : rows.stop], pixels = pipeline.run(rows)
+            features[rows.start : rows.stop], images = pipeline.run(rows)
             if start == 0:
-                _picture(pixels, file.with_suffix(".png"))
+                grid = picture_grid(images[:SHOWN])
+                Image.fromarray(grid).save(file.with_suffix(".png"))
             opened.flush()
             _note(file, about, rows.stop)
             advance(len(rows))
@@ -128,15 +129,6 @@ def _opened(file: Path, about: dict[str, Any], num_features: int) -> tuple[int, 
 def _note(file: Path, about: dict[str, Any], done: int) -> None:
     content = json.dumps({**about, "done": done}, indent=1) + "\n"
     write_whole(file.with_suffix(".json"), content.encode())
-
-
-def _picture(pixels: Array, file: Path) -> None:
-    shown = pixels[:SHOWN]
-    blank = np.zeros((-len(shown) % COLUMNS, *shown.shape[1:]), np.uint8)
-    cells = np.concatenate([shown, blank])
-    height, width = cells.shape[1:3]
-    grid = cells.reshape(-1, COLUMNS, height, width, 3).swapaxes(1, 2)
-    Image.fromarray(grid.reshape(-1, COLUMNS * width, 3)).save(file)
 
 
 def _digest(tensors: dict[str, Array]) -> str:

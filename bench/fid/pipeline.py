@@ -88,9 +88,9 @@ class Pipeline:
         return self._got(self.subject.inception_features(*given))
 
     def run(self, rows: range) -> tuple[Array, Array]:
-        """Features [n, feature] and pixels [n, height, width, 3] of samples by number."""
-        pixels = to_uint8(self.images(self.samples(*inputs(self.source, rows))))
-        return self.features(pixels), pixels
+        """Features [n, feature] and pictures [n, height, width, 3] of samples by number."""
+        images = self.images(self.samples(*inputs(self.source, rows)))
+        return self.features(to_uint8(images)), images
 
     def _got(self, array: Any) -> Array:
         found: Array = self.subject.get(array)

@@ -6,36 +6,40 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from results.cells import NAMES
+from results.checks import PAIR, family_of, newest_run, share
+from results.compare import passes
 from results.draw import style
 from results.draw.style import Mark
 from results.schema import Record
-from results.tables import NAMES
 
 ZERO, LARGEST = 1e-18, 40.0  # where an error of exactly zero stands; the end of the axis
 TICKS = (ZERO, 1e-16, 1e-12, 1e-8, 1e-4, 1.0)
 RADIUS = 1.9  # of a mark, as a factor on this axis
 PRECISIONS = {"float64": 5.5, "float32": 10.0}  # sizes: a dot fits into a ring
-PAIR = " ~ ".join(NAMES)
-SUBJECTS = {**NAMES, PAIR: "JAX to PyTorch"}
-MARKS = {**style.FRAMEWORKS, SUBJECTS[PAIR]: Mark("D", style.GREEN, 6.5)}
+BOTH = PAIR.join(NAMES)
+SUBJECTS = {**NAMES, BOTH: "JAX to PyTorch"}
+MARKS = {**style.FRAMEWORKS, SUBJECTS[BOTH]: Mark("D", style.GREEN, 6.5)}
 OF_A_LAW = "follow_their_laws"  # ends the names of checks whose error is a statistic of a law
 
 Errors = dict[tuple[str, str, str], Record]
 
 
-def newest_errors(records: list[Record]) -> Errors:
-    """(family, subject, precision) -> its newest record; families in alphabetical order."""
-    found = {
-        (record.what.split("/")[1], record.subject, record.dtype): record
-        for record in records
-        if record.what.startswith("verify/") and record.subject in SUBJECTS
-    }
+def worst_errors(records: list[Record]) -> Errors:
+    """(family, subject, precision) -> the record nearest to its tolerance, of the newest run.
+
+    Families come in alphabetical order.
+    """
+    found: Errors = {}
+    for subject in SUBJECTS:
+        for record in sorted(newest_run(records, subject), key=share):
+            found[family_of(record), subject, record.dtype] = record
     return dict(sorted(found.items()))
 
 
 def draw(records: list[Record]) -> Figure:
     """A row for each family: error, and a line from it to its tolerance."""
-    errors = newest_errors(records)
+    errors = worst_errors(records)
     families = list(dict.fromkeys(family for family, _, _ in errors)) or ["every family"]
     height, top = 0.44, 0.62
     figure = style.canvas(top + height * len(families) + 0.8)
@@ -61,8 +65,8 @@ def draw(records: list[Record]) -> Figure:
 
 
 def _draw_family(axes: Axes, row: int, family: str, errors: Errors) -> None:
-    pairs = any(key[:2] == (family, PAIR) for key in errors)
-    subjects = [PAIR] if pairs else list(NAMES)
+    pairs = any(key[:2] == (family, BOTH) for key in errors)
+    subjects = [BOTH] if pairs else list(NAMES)
     for place, subject in enumerate(subjects):
         at, mark = row + 0.38 * (place - (len(subjects) - 1) / 2), MARKS[SUBJECTS[subject]]
         found = {name: errors.get((family, subject, name)) for name in PRECISIONS}
@@ -78,7 +82,7 @@ def _draw_family(axes: Axes, row: int, family: str, errors: Errors) -> None:
 def _draw_error(axes: Axes, row: float, mark: Mark, record: Record) -> None:
     """An error, its tolerance and a line between them; where there is no error it failed."""
     allowed = record.tolerance or 0.0
-    if record.value is None or not record.value <= allowed:
+    if not passes(record):
         style.at_end(axes, row, "fails", mark.color)
     if record.value is not None:
         error, end = (min(max(value, ZERO), LARGEST) for value in (record.value, allowed))

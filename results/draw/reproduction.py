@@ -8,9 +8,12 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from results.cells import NAMES
+from results.compare import newest
 from results.draw import style
 from results.draw.style import Mark
 from results.published import Published, all_published, one_seed
+from results.reproduction import Row, is_comparable, is_of
 from results.schema import Record
 from results.verdict import PUBLISHED_SAMPLES
 
@@ -20,6 +23,7 @@ MARKS = {
     "official checkpoint": Mark("*", style.VERMILION, 11),
     "others": Mark("^", style.GREEN),
     "here": Mark("D", style.PURPLE, 6.5),
+    "added": Mark("P", style.PURPLE, 8),
 }
 OFFICIAL = ("official README", "official checkpoint")
 GROUPS = {
@@ -29,14 +33,6 @@ GROUPS = {
 }
 COLUMNS = 3  # of the legend
 TICKS = (0.75, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1)
-
-
-class Row(NamedTuple):
-    """A setting that has a FID to expect."""
-
-    preset: str
-    epochs: int
-    num_steps: int
 
 
 class Number(NamedTuple):
@@ -74,8 +70,7 @@ def rows() -> dict[Row, list[Number]]:
 
 def draw(records: list[Record]) -> Figure:
     """One row for each setting: FID over the expected FID, on a logarithmic axis."""
-    table = rows()
-    _add_measured(records, table)
+    table = with_measured(rows(), records)
     entries = _entries(table)
     height, top = 0.4, 0.42 + 0.2 * math.ceil(len(entries) / COLUMNS)
     figure = style.canvas(top + height * len(table) + 0.62)
@@ -111,7 +106,7 @@ def _entries(table: dict[Row, list[Number]]) -> dict[str, Mark | Patch]:
     shown = {number.source for numbers in table.values() for number in numbers}
     return {
         **{name: mark for name, mark in MARKS.items() if name in shown},
-        "other epochs or labels": MARKS["others"]._replace(hollow=True),
+        "setting differs": MARKS["others"]._replace(hollow=True),
         f"± {100 * one_seed():.1f} %, one seed": style.band_of_legend(),
     }
 
@@ -127,20 +122,25 @@ def _put_beside(number: Published, found: dict[Row, list[Number]]) -> None:
     found[row].append(Number("others", number.value, same))
 
 
-def _add_measured(records: list[Record], table: dict[Row, list[Number]]) -> None:
-    """Add the newest FID of each framework and average to the row of what was expected of it."""
-    newest = {
-        (record.subject, record.settings["expected"], record.settings.get("weights")): record
-        for record in records
-        if record.what == "fid/fid"
-        and "expected" in record.settings
-        and record.settings.get("num_samples") == PUBLISHED_SAMPLES
+def with_measured(table: dict[Row, list[Number]], records: list[Record]) -> dict[Row, list[Number]]:
+    """Every row with the newest FIDs of such runs that were measured here or added."""
+    scored = [record for record in records if record.what == "fid/fid"]
+    return {
+        row: [
+            *numbers,
+            *(
+                Number(
+                    "here" if record.subject in NAMES else "added",
+                    record.value,
+                    is_comparable(record) and record.settings["num_samples"] == PUBLISHED_SAMPLES,
+                    record.interval,
+                )
+                for record in newest(r for r in scored if is_of(r, row)).values()
+                if record.value
+            ),
+        ]
+        for row, numbers in table.items()
     }
-    for (_, expected, _), record in newest.items():
-        for numbers in table.values():
-            official = [number.value for number in numbers if number.source in OFFICIAL]
-            if record.value and expected in official:
-                numbers.append(Number("here", record.value, interval=record.interval))
 
 
 def _family(row: Row, found: dict[Row, list[Number]]) -> float:

@@ -11,7 +11,8 @@ from PIL import Image
 
 from results.draw import digits, errors, jvp_overhead, reproduction
 from results.draw.style import render
-from results.schema import RECORDS, Record, read
+from results.reading import read
+from results.schema import RECORDS, Record
 
 FIGURES = Path(__file__).parent.parent / "figures"
 ALL: dict[str, Callable[[list[Record]], Figure]] = {
