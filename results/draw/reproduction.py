@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -32,6 +33,7 @@ GROUPS = {
     "reproductions": "others",
 }
 COLUMNS = 3  # of the legend
+SPACING = 0.3  # of numbers within a row, as a share of the height of one with up to three
 TICKS = (0.75, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1)
 
 
@@ -72,24 +74,17 @@ def draw(records: list[Record]) -> Figure:
     """One row for each setting: FID over the expected FID, on a logarithmic axis."""
     table = with_measured(rows(), records)
     entries = _entries(table)
+    heights = {row: max(1.0, 0.1 + SPACING * len(numbers)) for row, numbers in table.items()}
     height, top = 0.4, 0.42 + 0.2 * math.ceil(len(entries) / COLUMNS)
-    figure = style.canvas(top + height * len(table) + 0.62)
-    axes = style.panel(figure, 2.38, 0.72, len(table), top, height)
+    figure = style.canvas(top + height * sum(heights.values()) + 0.62)
+    axes = style.panel(figure, 2.38, 0.72, sum(heights.values()), top, height)
     axes.set_xscale("log")
     style.band(axes, 1 - one_seed(), 1 + one_seed())
-    for row, (setting, numbers) in enumerate(table.items()):
-        axes.axhline(row - 0.5, color=style.INK, alpha=0.25, linewidth=0.8)
-        steps = "" if setting.num_steps == 1 else f", {setting.num_steps} steps"
-        style.label(axes, 0.04, row, setting.preset + steps)
-        style.label(axes, 2.28, row, str(setting.epochs), ha="right")
-        style.label(axes, style.WIDTH - 0.04, row, f"{numbers[0].value:.2f}", ha="right")
-        for number, shift in zip(numbers, _shifts(numbers), strict=True):
-            bounds = number.interval
-            style.point(
-                axes, number.value / numbers[0].value, row + shift,
-                MARKS[number.source]._replace(hollow=not number.same),
-                bounds and (bounds[0] / numbers[0].value, bounds[1] / numbers[0].value),
-            )  # fmt: skip
+    edge = -0.5
+    for row, numbers in table.items():
+        axes.axhline(edge, color=style.INK, alpha=0.25, linewidth=0.8)
+        _draw_row(axes, edge + heights[row] / 2, row, numbers)
+        edge += heights[row]
     for inches, text, side in (
         (0.04, "preset", "left"), (2.28, "epochs", "right"), (5.96, "expected", "right"),
     ):  # fmt: skip
@@ -99,6 +94,20 @@ def draw(records: list[Record]) -> Figure:
     axes.set_xlabel("FID / expected FID")
     style.legend(figure, entries, COLUMNS, 0.06)
     return figure
+
+
+def _draw_row(axes: Axes, middle: float, row: Row, numbers: list[Number]) -> None:
+    """A setting and its numbers, one below the other, so that equal ones do not hide each other."""
+    expected = numbers[0].value
+    steps = "" if row.num_steps == 1 else f", {row.num_steps} steps"
+    style.label(axes, 0.04, middle, row.preset + steps)
+    style.label(axes, 2.28, middle, str(row.epochs), ha="right")
+    style.label(axes, style.WIDTH - 0.04, middle, f"{expected:.2f}", ha="right")
+    for place, number in enumerate(numbers):
+        mark = MARKS[number.source]._replace(hollow=not number.same)
+        bounds = number.interval and (number.interval[0] / expected, number.interval[1] / expected)
+        at = middle + SPACING * (place - (len(numbers) - 1) / 2)
+        style.point(axes, number.value / expected, at, mark, bounds)
 
 
 def _entries(table: dict[Row, list[Number]]) -> dict[str, Mark | Patch]:
@@ -146,9 +155,3 @@ def with_measured(table: dict[Row, list[Number]], records: list[Record]) -> dict
 def _family(row: Row, found: dict[Row, list[Number]]) -> float:
     """Rows of a preset stand together, the largest FID first."""
     return max(found[other][0].value for other in found if other.preset == row.preset)
-
-
-def _shifts(numbers: list[Number]) -> list[float]:
-    """Where numbers stand within a row, so that equal ones do not hide each other."""
-    middle = (len(numbers) - 1) / 2
-    return [(k - middle) * min(0.3, 0.8 / len(numbers)) for k in range(len(numbers))]
