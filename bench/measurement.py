@@ -18,7 +18,7 @@ from bench.timer import Estimate
 from impls.common.config import Config
 from impls.common.config_files import config_hash
 from results.environment import environment, num_threads
-from results.schema import Record, append
+from results.schema import Record, append, record_file
 
 Settings = dict[str, int | float | str]
 
@@ -73,7 +73,7 @@ def write_records(found: Measured, folder: Path) -> Path:
                 **where,
             )
         )
-    path = folder / f"bench-{now:%Y-%m-%d}.jsonl"
+    path = record_file(folder, "bench", now.isoformat())
     append(records, path)
     return path
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -10,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
+# What a run, or `meanflow tables` after it, writes.
+WRITTEN = ("results/records", "results/figures", "results/tables", "README.md")
 LIBRARIES = ("numpy", "scipy", "jax", "jaxlib", "flax", "optax", "torch")
 
 
 def environment() -> dict[str, Any]:
     """Commit, dirty flag, machine and library versions; a library that is absent is left out."""
     # What a run records itself makes no number another.
-    written = (":(exclude)results/records", ":(exclude)results/figures")
+    written = [f":(exclude){name}" for name in WRITTEN]
     commit, dirty = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--", ".", *written)
     return {
         "commit": commit or "unknown",
@@ -39,6 +42,11 @@ def num_threads() -> dict[str, int | str]:
     return {"num_usable_cpus": len(usable)} | {
         name: value for name in named if (value := os.environ.get(name))
     }
+
+
+def machine_id() -> str:
+    """Six hexadecimal digits that differ from machine to machine and name none of them."""
+    return hashlib.sha256(f"{platform.node()} {_processor()}".encode()).hexdigest()[:6]
 
 
 def _version(name: str) -> str | None:

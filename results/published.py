@@ -37,7 +37,27 @@ class Published(BaseModel):
     epochs: int | None
     source: Source
     place: str  # in the source
+    places: int = 0  # digits after the point, as it was printed: 2 of 18.70
     sure: Literal["A", "B", "C", "D"]  # see the head of the file
+
+
+class _Printed(float):
+    """A number that knows how it was printed."""
+
+    places: int
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads 18.70 as a number of two places."""
+
+
+def _printed(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> _Printed:
+    number = _Printed(loader.construct_yaml_float(node))
+    number.places = len(node.value.partition(".")[2])
+    return number
+
+
+_Loader.add_constructor("tag:yaml.org,2002:float", _printed)
 
 
 @functools.cache
@@ -47,7 +67,8 @@ def all_published() -> tuple[Published, ...]:
     Raises:
         ValueError: for a key or a value that the file may not have.
     """
-    content = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    # The loader is PyYAML's safe one, but for how it reads numbers.
+    content = yaml.load(FILE.read_text(encoding="utf-8"), _Loader)  # noqa: S506
     sources = {name: Source(**about) for name, about in content["sources"].items()}
     return tuple(
         _number(group, sources, {**group.get("common", {}), **row})
@@ -57,15 +78,17 @@ def all_published() -> tuple[Published, ...]:
 
 
 def _number(group: dict[str, Any], sources: dict[str, Source], row: dict[str, Any]) -> Published:
+    plain = {k: float(v) if isinstance(v, _Printed) else v for k, v in row.items()}
     return Published(
         group=group["name"],
         quantity=group["quantity"],
-        value=row["value"],
-        setting={name: value for name, value in row.items() if name not in KNOWN},
+        value=plain["value"],
+        setting={name: value for name, value in plain.items() if name not in KNOWN},
         preset=row.get("preset"),
         epochs=row.get("epochs"),
         source=sources[group["source"]],
         place=group["place"],
+        places=getattr(row["value"], "places", 0),
         sure=group["sure"],
     )
 

@@ -10,28 +10,36 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from results.schema import RECORDS, Record, read
+from results.cells import JAX, NAMES, TORCH, estimate, marked, with_footnote
+from results.checks import verify
+from results.reading import read
+from results.reproduction import reproduction
+from results.schema import RECORDS, Record
 
 ROOT = Path(__file__).parent.parent
 TABLES = Path(__file__).parent / "tables"
-NAMES = {"impls.meanflow_jax": "JAX", "impls.meanflow_torch": "PyTorch"}
 
 
-def digits(records: list[Record]) -> str:
-    """Scores of one-step digits by framework and training seed: the newest record of each."""
+def newest_digits(records: list[Record]) -> dict[tuple[str, str], dict[str, Record]]:
+    """Of one-step digits, (subject, training seed) -> quantity -> its newest record."""
     runs: dict[tuple[str, str], dict[str, Record]] = {}
     for record in records:
         of_training = record.what.startswith(("evaluate/", "train/"))
         if of_training and record.settings.get("num_steps", 1) == 1:
             seed = str(record.settings.get("training_seed", ""))
             runs.setdefault((record.subject, seed), {})[record.what] = record
+    return runs
+
+
+def digits(records: list[Record]) -> str:
+    """Scores of one-step digits by framework and training seed: the newest record of each."""
     lines = [
         "| digits in one step | seed | conditional accuracy | digits Frechet distance | training |",
         "|-|-|-|-|-|",
     ]
-    for (subject, seed), run in sorted(runs.items()):
-        accuracy = _estimate(run.get("evaluate/conditional_accuracy"), 3)
-        distance = _estimate(run.get("evaluate/digits_Frechet_distance"), 2)
+    for (subject, seed), run in sorted(newest_digits(records).items()):
+        accuracy = estimate(run.get("evaluate/conditional_accuracy"), 3)
+        distance = estimate(run.get("evaluate/digits_Frechet_distance"), 2)
         name = NAMES.get(subject, subject)
         lines.append(f"| {name} | {seed} | {accuracy} | {distance} | {_minutes(run)} |")
     return "\n".join(lines) + "\n"
@@ -47,9 +55,9 @@ RATIOS = {
     "guided sparse / guided official": "… / the authors' step, same rounds",
 }
 COLUMNS = {
-    "JAX": ("impls.meanflow_jax", "auto"),
-    "PyTorch": ("impls.meanflow_torch", "auto"),
-    "PyTorch compiled": ("impls.meanflow_torch", "always"),
+    "JAX": (JAX, "auto"),
+    "PyTorch": (TORCH, "auto"),
+    "PyTorch compiled": (TORCH, "always"),
 }
 BENCHED = {"model": "DiT_S_4", "batch_size": 32}
 XLA = "FLOPs (XLA)"
@@ -64,24 +72,30 @@ RATES = {
 }
 
 
-def jvp_overhead(records: list[Record]) -> str:
-    """Time and FLOPs of a step over those of another, on CPUs: the newest record of each."""
+def newest_overheads(records: list[Record]) -> dict[tuple[str, ...], Record]:
+    """On CPUs, (subject, compile, quantity, what of) -> its newest record."""
     newest: dict[tuple[str, ...], Record] = {}
     for record in _on_cpu(records):
         settings = record.settings
         if all(settings.get(name) == value for name, value in BENCHED.items()):
             key = record.subject, str(settings.get("compile")), record.what, str(settings["of"])
             newest[key] = record
+    return newest
+
+
+def jvp_overhead(records: list[Record]) -> str:
+    """Time and FLOPs of a step over those of another, on CPUs: the newest record of each."""
+    newest = newest_overheads(records)
     lines = [
         f"| one step of DiT_S_4, batch 32 | {' | '.join(COLUMNS)} | {XLA} |",
         "|-|" + "-|" * (len(COLUMNS) + 1),
     ]
     for of, name in RATIOS.items():
         cells = {
-            title: _estimate(newest.get((*column, "bench/step_time_ratio", of)), 2)
+            title: estimate(newest.get((*column, "bench/step_time_ratio", of)), 2)
             for title, column in COLUMNS.items()
         }
-        cells[XLA] = _estimate(newest.get((*COLUMNS["JAX"], "bench/step_flops_ratio", of)), 3)
+        cells[XLA] = estimate(newest.get((*COLUMNS["JAX"], "bench/step_flops_ratio", of)), 3)
         for form, titles in ABSENT.items():
             cells |= dict.fromkeys(titles if form in of.split() else (), "")
         lines.append(f"| {name} | {' | '.join(cells.values())} |")
@@ -95,7 +109,7 @@ def throughput(records: list[Record]) -> str:
     for quantity, (of, name, scale) in RATES.items():
         found = [newest.get((subject, f"bench/{quantity}", of)) for subject in NAMES]
         places = 0 if scale == 100 else 1
-        cells = " | ".join(_estimate(record, places, scale) for record in found)
+        cells = " | ".join(estimate(record, places, scale) for record in found)
         lines.append(f"| {name} | {cells} |")
     return "\n".join(lines) + "\n"
 
@@ -104,22 +118,17 @@ def _on_cpu(records: list[Record]) -> list[Record]:
     return [r for r in records if r.what.startswith("bench/") and r.machine["device"] == "cpu"]
 
 
-def _estimate(record: Record | None, places: int, scale: float = 1) -> str:
-    if record is None or record.value is None:
-        return "not measured"
-    bounds = [f"{bound * scale:.{places}f}" for bound in record.interval or ()]
-    return f"{record.value * scale:.{places}f}" + (f" ({' to '.join(bounds)})" if bounds else "")
-
-
 def _minutes(run: dict[str, Record]) -> str:
     seconds = run["train/seconds"].value if "train/seconds" in run else None
-    return "" if seconds is None else f"{seconds / 60:.1f} min"
+    return "" if seconds is None else marked(f"{seconds / 60:.1f} min", run["train/seconds"])
 
 
 ALL: dict[str, Callable[[list[Record]], str]] = {
     "digits": digits,
     "jvp_overhead": jvp_overhead,
     "throughput": throughput,
+    "reproduction": reproduction,
+    "verify": verify,
 }
 
 
@@ -136,11 +145,12 @@ def write_tables(
         write: whether these files are written.
     """
     found = read(records)
-    wanted = {tables / f"{name}.md": make(found) for name, make in ALL.items()}
+    made = {name: with_footnote(make(found)) for name, make in ALL.items()}
+    wanted = {tables / f"{name}.md": content for name, content in made.items()}
     text = readme.read_text(encoding="utf-8")
-    for name, make in ALL.items():
-        marked = re.compile(rf"(?<=<!-- table {name} -->).*?(?=<!-- end -->)", re.DOTALL)
-        text = marked.sub(f"\n\n{make(found)}\n".replace("\\", r"\\"), text)
+    for name, content in made.items():
+        block = re.compile(rf"(?<=<!-- table {name} -->).*?(?=<!-- end -->)", re.DOTALL)
+        text = block.sub(f"\n\n{content}\n".replace("\\", r"\\"), text)
     wanted[readme] = text
     changed = [
         path

@@ -8,15 +8,22 @@ from __future__ import annotations
 
 from typing import Literal
 
-from results.published import one_seed
+from results.published import Published, one_seed
 
 Verdict = Literal["agrees", "differs", "inconclusive"]
+IMAGES_PER_EPOCH = 1_281_167  # of ImageNet's training set
+SAME_EPOCHS = 0.05  # relative difference up to which a run is one of so many epochs
 PUBLISHED_SAMPLES = 50_000  # of every published FID; FID falls as the number of samples grows
 RULE = (
     "agrees: the whole 95 % interval lies within 1.3 % of the expected FID, which is what one seed"
     " resolves; differs: the whole interval lies outside; inconclusive: anything else, and any FID"
     " of other than 50,000 samples"
 )
+
+
+def rounding(expected: Published) -> float:
+    """Half a unit of the last digit of a published FID: 0.005 for 18.70, 0.05 for 11.4."""
+    return 0.5 * 10.0**-expected.places
 
 
 def fid_verdict(

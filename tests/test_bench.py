@@ -14,7 +14,7 @@ import pytest
 from bench.forms import FLOW_MATCHING, FORMS, configuration, forms
 from bench.timer import interleave, ratio, seconds
 from impls.cli import main
-from results.schema import read
+from results.reading import read
 from results.tables import jvp_overhead, throughput
 
 SMALL = ["--config=digits", "--model.cls=DiT", "--model.depth=1", "--training.batch-size=4"]

@@ -30,7 +30,7 @@ OFFICIAL_STEP = "bench/official.py"
 MAKES_RANDOM_NUMBERS = ("impls/common/draws.py", *DEVICE_DRAWS, *GOLDEN_WRITER, OFFICIAL_STEP)
 # The default subjects of the command line, those whose copies mutants are planted in, and those
 # whose records tables show under a shorter name.
-NAMES_SUBJECTS = ("impls/cli/verify.py", "verify/mutants/plant.py", "results/tables.py")
+NAMES_SUBJECTS = ("impls/cli/verify.py", "verify/mutants/plant.py", "results/cells.py")
 RUNS_WHEN_IMPORTED = ("__main__.py",)
 
 # folder, what nothing in it may import

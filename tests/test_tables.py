@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from impls.cli import main
-from results.schema import RECORDS, Record, append, read
+from results.reading import read
+from results.schema import RECORDS, Record, append
 from results.tables import ALL, digits, write_tables
 
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from results.environment import environment
-from results.schema import Record, append
+from results.schema import Record, append, record_file
 from verify.runner import FAIL, NOT_APPLICABLE, PASS, Outcome, Report
 
 FORMAT = 1
@@ -153,36 +153,29 @@ def _plain(outcome: Outcome) -> dict[str, Any]:
 
 
 def write_records(report: Report, folder: Path) -> Path:
-    """Append one record per subject, family and dtype: the outcome nearest to its tolerance."""
+    """Append one record for each outcome, but for what is not applicable."""
     now = dt.datetime.now(dt.UTC)
     where = environment()
-    records = []
-    key = lambda outcome: (outcome.subject, outcome.family, outcome.dtype)  # noqa: E731
-    rows = sorted((o for o in report.outcomes if o.status != NOT_APPLICABLE), key=key)
-    for (subject, family, dtype), members in groupby(rows, key=key):
-        found = list(members)
-        nearest = max(found, key=_share)
-        records.append(
-            Record(
-                subject=subject,
-                what=f"verify/{family}/{nearest.check}",
-                value=nearest.error,
-                unit="1",
-                tolerance=nearest.tolerance,
-                detail=f"nearest to its tolerance of {_counts(found)}; {nearest.detail}",
-                dtype=dtype,
-                settings=report.settings,
-                date=now.isoformat(timespec="seconds"),
-                **where,
-            )
+    records = [
+        Record(
+            subject=outcome.subject,
+            what=f"verify/{outcome.family}/{outcome.check}",
+            value=outcome.error,
+            unit="1",
+            tolerance=outcome.tolerance,
+            detail=outcome.detail,
+            dtype=outcome.dtype,
+            settings=report.settings,
+            date=now.isoformat(timespec="seconds"),
+            **where,
         )
-    path = folder / f"verify-{now:%Y-%m-%d}.jsonl"
+        for outcome in sorted(report.outcomes, key=_order)
+        if outcome.status != NOT_APPLICABLE
+    ]
+    path = record_file(folder, "verify", now.isoformat())
     append(records, path)
     return path
 
 
-def _share(outcome: Outcome) -> float:
-    """Error as a share of the tolerance; failures without a number come first."""
-    if outcome.error is None or outcome.tolerance is None:
-        return float("inf")
-    return outcome.error / outcome.tolerance if outcome.tolerance else outcome.error
+def _order(outcome: Outcome) -> tuple[str, str, str, str]:
+    return outcome.subject, outcome.family, outcome.check, outcome.dtype

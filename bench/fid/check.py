@@ -14,17 +14,16 @@ from numpy.typing import NDArray
 from bench.fid.features import make_features, summaries
 from bench.fid.pipeline import Pipeline, Source, in_dtype, inputs
 from impls.common.config import Config
-from impls.common.config_files import load_config
+from impls.common.config_files import load_config, preset_names
 from impls.common.fid.scores import FrechetScore, InceptionScore, frechet_score
 from impls.common.fid.statistics import Statistics
 from impls.common.runlog import to_uint8
 from results.published import Published, published
+from results.verdict import IMAGES_PER_EPOCH, SAME_EPOCHS
 from verify.compare import row_error
 
 Array = NDArray[Any]
 COMPARED = 4  # samples that go through the stages side by side
-IMAGES_PER_EPOCH = 1_281_167  # of ImageNet's training set
-SAME_EPOCHS = 0.05  # relative difference up to which a run is one of so many epochs
 STAGES = ("samples", "images", "features")
 
 
@@ -141,6 +140,21 @@ def expected_fid(config: Config, step: int, *, official: bool) -> Published | No
         if same and (abs(epochs / long - 1) < SAME_EPOCHS or (official and not step)):
             return row
     return None
+
+
+def trained_as(config: Config, step: int, *, official: bool) -> dict[str, int | str]:
+    """The preset whose network and objective these are, and the epochs made; {} where none is.
+
+    Args:
+        step: steps made; 0, of an official checkpoint's parameters alone, is the end of the run.
+    """
+    for name in preset_names():
+        preset = load_config(name)
+        if config.network == preset.network and _method(config) == _method(preset):
+            epochs = round(step * config.training.batch_size / IMAGES_PER_EPOCH)
+            whole = official and not step
+            return {"preset": name, "epochs": preset.training.num_epochs if whole else epochs}
+    return {}
 
 
 def _method(config: Config) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 import reference
 from bench.fid import report as reports
 from bench.fid import standins
-from bench.fid.check import Scored, against_reference, between, expected_fid, score
+from bench.fid.check import Scored, against_reference, between, expected_fid, score, trained_as
 from bench.fid.pipeline import Source, check_source, num_calls
 from impls.common import checkpoints
 from impls.common.autoencoder import read_autoencoder
@@ -103,6 +103,7 @@ def check_files(
         about: dict[str, int | float | str] = {
             "training_step": network.step,
             "weights": network.name,
+            **trained_as(network.config, network.step, official=network.official),
         }
         devices = {name: subject.device_name() for name, subject in subjects.items()}
         path = reports.write_records(

@@ -17,16 +17,12 @@ from impls.common.config_files import load_config
 from impls.common.fid.statistics import Statistics
 from results.environment import environment, num_threads
 from results.published import Published, published
-from results.schema import Record, append
-from results.verdict import PUBLISHED_SAMPLES, RULE, fid_verdict
+from results.schema import Record, append, record_file
+from results.verdict import PUBLISHED_SAMPLES, RULE, fid_verdict, rounding
 
 NAMES = {"jax": "JAX", "torch": "PyTorch"}
-
-
-def rounding(expected: Published) -> float:
-    """Half a unit of the last digit of a published FID."""
-    digits = f"{expected.value}".partition(".")[2]
-    return 0.5 * 10.0 ** -len(digits)
+# What FIDs must have in common to be held against each other.
+PROTOCOL = ("labels", "uint8", "resize", "inception_sha256", "vae_sha256", "reference_sha256")
 
 
 def print_stages(
@@ -147,17 +143,19 @@ def write_records(
             "bias": found.fid.bias,
         }
         config_hash = str(settings.pop("config_hash"))
+        protocol = {key: settings.pop(key) for key in PROTOCOL}
         common = {
             "subject": f"impls.meanflow_{name}",
             "dtype": "float32",
             "config_hash": config_hash,
             "settings": settings,
+            "protocol": protocol,
+            "expected": expected.value if expected else None,
             "date": now.isoformat(timespec="seconds"),
             **where,
         }
         detail = ""
         if expected:
-            settings["expected"] = expected.value
             detail = f"{verdict(found, expected)}; expected by {expected.source.title}"
         bounds = found.fid.low, found.fid.high
         records.append(
@@ -171,7 +169,7 @@ def write_records(
                 Record(what="fid/inception_score", value=mean, unit="1",
                        **{**common, "settings": settings})
             )  # fmt: skip
-    path = folder / f"fid-{now:%Y-%m-%d}.jsonl"
+    path = record_file(folder, "fid", now.isoformat())
     append(records, path)
     return path
 

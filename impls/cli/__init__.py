@@ -6,7 +6,16 @@ import os
 import sys
 from collections.abc import Sequence
 
-from impls.cli import conversion, evaluation, measuring, scoring, statistics, training, verify  # noqa: F401
+from impls.cli import (  # noqa: F401
+    conversion,
+    evaluation,
+    measuring,
+    results,
+    scoring,
+    statistics,
+    training,
+    verify,
+)
 from impls.cli.options import app, spell_out_keys
 from impls.common.errors import UserError
 

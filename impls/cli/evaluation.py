@@ -102,7 +102,7 @@ def print_scores(
 
     from impls.common.solver import sampling_times
     from impls.generate import check_scored, generate, score_records, scores
-    from results.schema import append
+    from results.schema import append, record_file
 
     check_scored(checkpoint.config)
     steps = len(sampling_times(checkpoint.config, num_steps)) - 1
@@ -126,6 +126,6 @@ def print_scores(
             "weights": weights,
         }
         records = score_records(checkpoint, framework, found, settings)
-        path = record / f"digits-{records[0].date[:10]}.jsonl"
+        path = record_file(record, "digits", records[0].date)
         append(records, path)
         console.print(f"records appended to {path}", soft_wrap=True)

@@ -188,7 +188,18 @@ def _show(value: object) -> str:
 
 
 def _read_yaml(path: Path) -> object:
-    """Read the one YAML document of a file; whatever is wrong with it becomes a ConfigError."""
+    """Read a configuration; where there is no such file, the presets are named too."""
+    names = preset_names()
+    known = f"neither a preset ({', '.join(names)}) nor a file{did_you_mean(path.stem, names)}"
+    return read_yaml(path, absent=known)
+
+
+def read_yaml(path: Path, absent: str = "no file") -> object:
+    """Read the one YAML document of a file; whatever is wrong with it becomes a ConfigError.
+
+    Args:
+        absent: what a path is said to be where nothing is.
+    """
     try:
         loader = yaml.SafeLoader(path.read_bytes())
         node = loader.get_single_node()
@@ -197,9 +208,7 @@ def _read_yaml(path: Path) -> object:
     except ConfigError:
         raise
     except FileNotFoundError:
-        names = preset_names()
-        known = f"neither a preset ({', '.join(names)}) nor a file{did_you_mean(path.stem, names)}"
-        raise ConfigError(f"{path} is {known}") from None
+        raise ConfigError(f"{path} is {absent}") from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}): pass a YAML file") from None
     except yaml.MarkedYAMLError as error:

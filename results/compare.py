@@ -1,0 +1,224 @@
+"""Records held against each other: of two commits, of two machines, and the newest against before.
+
+Two numbers are of the same thing when subject, quantity, type and settings are the same. A number
+moved when the two 95 % intervals have no point in common; where only one has an interval, when the
+other lies outside it; where neither has one (it was counted), when it is another number.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, NamedTuple
+
+from impls.common.errors import UserError, did_you_mean
+from results.schema import Record
+
+# They say how well something was measured, or of which weights, not what was.
+NOT_IDENTITY = (
+    "num_rounds", "standard_error", "bias", "params_sha256", "split_deviation", "url",
+)  # fmt: skip
+COUNTED = 1e-6  # relative difference up to which counted numbers are the same
+HIGHER_IS_BETTER = ("utilization_ratio",)  # of the bench's ratios; of the others lower is
+TIMES = ("s", "seconds", "1/s")
+THREADS = ("num_usable_cpus", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "XLA_FLAGS")
+
+Key = tuple[str, ...]
+
+
+class Pair(NamedTuple):
+    """Two records of the same thing."""
+
+    old: Record
+    new: Record
+
+
+class Difference(NamedTuple):
+    """What two sets of records say of each other."""
+
+    compared: list[Pair]
+    moved: list[Pair]
+    not_compared: dict[str, list[Record]]  # why -> the records
+
+
+def identity(record: Record) -> Key:
+    """What a record is of: subject, quantity, type and settings, but not how it was measured."""
+    settings = (f"{k}={v}" for k, v in sorted(record.settings.items()) if k not in NOT_IDENTITY)
+    return (record.subject, record.what, record.dtype, *settings)
+
+
+def machine_class(record: Record) -> str:
+    """Processor, device and threads: what a time depends on beside the code."""
+    machine = record.machine
+    threads = (f"{name} {machine[name]}" for name in THREADS if name in machine)
+    return ", ".join(filter(None, (machine_name(record), *threads)))
+
+
+def machine_name(record: Record) -> str:
+    """The accelerator where there is one, else the processor."""
+    on_processor = record.device in ("", "cpu")
+    return str(record.machine.get("processor", "unknown")) if on_processor else record.device
+
+
+def newest(records: Iterable[Record], key: Callable[[Record], Key] = identity) -> dict[Key, Record]:
+    """The last record of each key; records come by date."""
+    return {key(record): record for record in records}
+
+
+def matching(records: Iterable[Record], what: str, subject: str) -> list[Record]:
+    """Records whose quantity and subject match shell patterns, of which a part is enough.
+
+    Raises:
+        UserError: when there is none; the quantities that there are, are named.
+    """
+    known = list(records)
+    found = [
+        record
+        for record in known
+        if fnmatch.fnmatch(record.what, f"*{what}*")
+        and fnmatch.fnmatch(record.subject, f"*{subject}*")
+    ]
+    if known and not found:
+        kinds = sorted({record.what.split("/")[0] for record in known})
+        raise UserError(
+            f"no record has a quantity like {what} and a subject like {subject}: quantities start"
+            f" with {', '.join(kinds)}, and subjects are"
+            f" {', '.join(sorted({record.subject for record in known}))}"
+        )
+    return found
+
+
+def moved(old: Record, new: Record) -> bool:
+    """Whether two numbers of the same thing lie beyond their intervals.
+
+    A check (a record with a tolerance) moved when it passes in one record and fails in the other.
+    """
+    if old.tolerance is not None or new.tolerance is not None:
+        return passes(old) != passes(new)
+    assert old.value is not None
+    assert new.value is not None
+    if old.interval is None and new.interval is None:
+        return abs(new.value - old.value) > COUNTED * abs(old.value)
+    low, high = _bounds(old)
+    new_low, new_high = _bounds(new)
+    return new_low > high or new_high < low
+
+
+def passes(record: Record) -> bool:
+    """Whether a check's error is within its tolerance; one that has no number is not."""
+    return (
+        record.value is not None
+        and record.tolerance is not None
+        and record.value <= record.tolerance
+    )
+
+
+def difference(records: Sequence[Record], old: str, new: str) -> Difference:
+    """What moved between two commits or two machines, and what cannot be compared.
+
+    Args:
+        old: the beginning of a commit, or part of a machine's name; the newest records count.
+
+    Raises:
+        UserError: when one of the two is neither.
+    """
+    sides, by_machine = _sides(records, old, new)
+    first, second = (newest(side) for side in sides)
+    compared: list[Pair] = []
+    absent: dict[str, list[Record]] = {}
+    for key, before in first.items():
+        after = second.get(key)
+        reason = f"only {old} has it" if after is None else _obstacle(before, after, by_machine)
+        if after is None or reason:
+            absent.setdefault(reason, []).append(before)
+        else:
+            compared.append(Pair(before, after))
+    alone = [record for key, record in second.items() if key not in first]
+    if alone:
+        absent[f"only {new} has it"] = alone
+    return Difference(compared, [pair for pair in compared if moved(*pair)], absent)
+
+
+def regressions(records: Iterable[Record]) -> tuple[list[Pair], list[Pair]]:
+    """The bench's ratios against the ones before them of the same machine class.
+
+    Returns:
+        Every pair of a newest record and the one before it, and those that got worse beyond both
+        intervals.
+    """
+    series: dict[Key, list[Record]] = {}
+    for record in records:
+        if record.what.startswith("bench/") and record.what.endswith("_ratio"):
+            key = (*identity(record), machine_class(record))
+            series.setdefault(key, []).append(record)
+    pairs = [
+        Pair(*numbers[-2:])
+        for found in series.values()
+        if len(numbers := [record for record in found if record.value is not None]) > 1
+    ]
+    return pairs, [pair for pair in pairs if _is_worse(pair)]
+
+
+def _is_worse(pair: Pair) -> bool:
+    if not moved(*pair):
+        return False
+    assert pair.old.value is not None
+    assert pair.new.value is not None
+    rose = pair.new.value > pair.old.value
+    return rose != pair.new.what.endswith(HIGHER_IS_BETTER)
+
+
+def _bounds(record: Record) -> tuple[float, float]:
+    assert record.value is not None
+    return record.interval or (record.value, record.value)
+
+
+def _obstacle(old: Record, new: Record, by_machine: bool) -> str:
+    """Why two records of the same name are not comparable; nothing where they are."""
+    if old.protocol != new.protocol:
+        names = sorted(
+            name
+            for name in {*old.protocol, *new.protocol}
+            if old.protocol.get(name) != new.protocol.get(name)
+        )
+        return f"another protocol ({', '.join(names)})"
+    if old.unit != new.unit:
+        return "another unit"
+    is_check = old.tolerance is not None or new.tolerance is not None
+    if not is_check and (old.value is None or new.value is None):
+        return "one of the two has no number"
+    if old.interval is None and new.interval is None and old.unit in TIMES:
+        return "a time without an interval"
+    timed = old.what.startswith(("bench/", "train/"))
+    if timed and not by_machine and machine_class(old) != machine_class(new):
+        return "another machine or number of threads"
+    return ""
+
+
+def _sides(
+    records: Sequence[Record], old: str, new: str
+) -> tuple[tuple[list[Record], list[Record]], bool]:
+    """The records of both, and whether they are machines."""
+    by_commit = [_of_commit(records, name) for name in (old, new)]
+    by_machine = [_of_machine(records, name) for name in (old, new)]
+    for name, commits, machines in zip((old, new), by_commit, by_machine, strict=True):
+        if not commits and not machines:
+            known = sorted({record.commit[:8] for record in records})
+            names = sorted({machine_name(record) for record in records})
+            raise UserError(
+                f"{name} is neither the beginning of a commit with records ({', '.join(known)}) nor"
+                f" part of the name of a machine ({', '.join(names)}){did_you_mean(name, names)}"
+            )
+    kind: Literal["commit", "machine"] = "commit" if all(by_commit) else "machine"
+    chosen = by_commit if kind == "commit" else by_machine
+    if not all(chosen):
+        raise UserError(f"{old} and {new} are a commit and a machine: name two of one kind")
+    return (chosen[0], chosen[1]), kind == "machine"
+
+
+def _of_commit(records: Iterable[Record], prefix: str) -> list[Record]:
+    return [r for r in records if len(prefix) >= 4 and r.commit.startswith(prefix)]
+
+
+def _of_machine(records: Iterable[Record], name: str) -> list[Record]:
+    return [record for record in records if name.lower() in machine_name(record).lower()]

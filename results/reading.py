@@ -1,0 +1,159 @@
+"""Records read back: every line is what was once written, or it is said which one is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from impls.common.errors import UserError, did_you_mean
+from results.schema import FORMAT, RECORDS, Record, digest
+
+MARKERS = (b"<<<<<<<", b"=======", b">>>>>>>", b"|||||||")  # that git leaves of a merge
+TAKE_BACK = "take the line back from git, or measure anew"
+
+
+class RecordError(UserError):
+    """A line that is no record; the message names file and line, and what to do."""
+
+
+def read(folder: Path = RECORDS) -> list[Record]:
+    """Every record of a folder by date, those of one date in the order of file names and lines.
+
+    Raises:
+        RecordError: for a line that is no record, was changed after it was written, or stands
+            there twice.
+    """
+    found: list[Record] = []
+    first: dict[str, str] = {}
+    for file in sorted(folder.glob("*.jsonl")):
+        for place, record in _records_of(file):
+            if record.digest in first:
+                raise RecordError(
+                    f"{place} is the same record as {first[record.digest]}: delete one of the two"
+                )
+            first[record.digest] = place
+            found.append(record)
+    return sorted(found, key=lambda record: record.when)
+
+
+def _records_of(file: Path) -> Iterator[tuple[str, Record]]:
+    """Where each record of a file stands, and the record."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise RecordError(f"{file} cannot be read ({error.strerror})") from None
+    for number, text in enumerate(content.split(b"\n"), start=1):
+        if text.strip():
+            place = f"{file}, line {number}"
+            yield place, parse(text, place)
+
+
+def parse(text: bytes, place: str) -> Record:
+    """The record of one line.
+
+    Args:
+        place: file and line, for the error.
+
+    Raises:
+        RecordError: one sentence that names the place, what was got and expected.
+    """
+    content = plain_content(text, place)
+    _check_format(content, place)
+    try:
+        record = Record.model_validate(content, strict=True)
+    except ValidationError as error:
+        raise RecordError(f"{place}: {_explain(error.errors()[0], content)}") from None
+    expected = digest(content)
+    if not record.digest:
+        raise RecordError(f"{place} has no digest, which `append` writes: {TAKE_BACK}")
+    if record.digest != expected:
+        raise RecordError(
+            f"{place} was changed after it was written (its digest is {record.digest}, that of"
+            f" what it says {expected}): {TAKE_BACK}"
+        )
+    return record
+
+
+def plain_content(text: bytes, place: str) -> dict[str, Any]:
+    """The JSON object of a line, whatever its fields.
+
+    Raises:
+        RecordError: when it is no JSON object, or gives a field twice.
+    """
+    if text.startswith(MARKERS):
+        raise RecordError(
+            f"{place} is left from a merge with conflicts: keep the lines of both sides and delete"
+            " the three markers"
+        )
+    try:
+        content = json.loads(
+            text.decode(), object_pairs_hook=_without_repetition, parse_constant=_no_number
+        )
+    except RecursionError:
+        raise RecordError(f"{place} is not JSON (nested too deep): {TAKE_BACK}") from None
+    except ValueError as error:
+        raise RecordError(f"{place} is not JSON ({error}): {TAKE_BACK}") from None
+    if not isinstance(content, dict):
+        raise RecordError(f"{place} is {text.decode()[:40]}, expected one JSON object: {TAKE_BACK}")
+    return content
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a key given twice: a reader sees the first, and Python keeps the last."""
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{name} is given twice")
+    return dict(pairs)
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _check_format(content: dict[str, Any], place: str) -> None:
+    got = content.get("format")
+    if got == FORMAT and not isinstance(got, bool):
+        return
+    if not isinstance(got, int) or isinstance(got, bool) or got < 1:
+        said = "has no field format" if got is None else f"has format {got!r}"
+        raise RecordError(f"{place} {said}, expected {FORMAT}: {TAKE_BACK}")
+    if got > FORMAT:
+        raise RecordError(
+            f"{place} has format {got}, and this version of the project reads {FORMAT}: update the"
+            " project (git pull)"
+        )
+    raise RecordError(
+        f"{place} has format {got}, expected {FORMAT}: carry its folder over, once, with"
+        " python -m results.migration FOLDER"
+    )
+
+
+def _explain(error: ErrorDetails, content: dict[str, Any]) -> str:
+    """One pydantic error as a sentence: the field, what was got and expected."""
+    field, kind = str(error["loc"][0]), error["type"]
+    if kind == "missing":
+        return f"the field {field} is missing, which every record has: {TAKE_BACK}"
+    if kind == "extra_forbidden":
+        return f"{field} is no field of a record{nearest(field, Record.model_fields)}"
+    if kind == "string_pattern_mismatch":
+        expected = "a kind and a quantity, such as bench/step_seconds"
+    elif kind == "string_too_short":
+        expected = "some text"
+    else:
+        expected = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    got = repr(content.get(field))
+    shown = got if len(got) <= 60 else f"{got[:57]}..."
+    name = ".".join(str(part) for part in error["loc"][:2] if isinstance(part, str))
+    return f"{name} is {shown}, expected {expected}: {TAKE_BACK}"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`; did you mean X?`, or else all the known words."""
+    names = tuple(known)
+    return did_you_mean(word, names) or f", expected one of {', '.join(names)}"

@@ -1,0 +1,133 @@
+"""Records for people: tables of 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import groupby
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from results.cells import DIRTY, FOOTNOTE
+from results.compare import Difference, Pair, machine_class
+from results.schema import Record
+
+# Settings that the table has no room for, or that its other columns say.
+UNSAID = ("url", "params_sha256", "standard_error", "bias", "num_rounds", "model", "weights")
+FIRST = ("check", "of", "preset")  # said without their names
+LISTED = 3  # records named of those that could not be compared
+
+
+def print_records(records: Iterable[Record], console: Console) -> None:
+    """One line for each record, by subject and quantity: of what, value with interval, origin."""
+    ordered = sorted(records, key=_title)
+    for title, members in groupby(ordered, key=_title):
+        group = list(members)
+        table = _table(title, value=24, date=10, commit=7)
+        for record, label in zip(group, _labels(group), strict=True):
+            table.add_row(label, estimate(record), record.date[:10], record.commit[:7])
+        console.print(table)
+    _print_footnote(ordered, console)
+
+
+def print_difference(found: Difference, old: str, new: str, console: Console) -> None:
+    """What moved, then what could not be compared and why, then how many were."""
+    if found.moved:
+        _print_pairs(found.moved, old, new, console)
+    console.print(
+        f"{len(found.compared)} compared, {len(found.moved)} moved beyond the intervals of both"
+    )
+    for reason, records in found.not_compared.items():
+        names = list(dict.fromkeys(record.what for record in records))
+        more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+        shown = ", ".join(names[:LISTED])
+        console.print(f"not compared: {reason}: {len(records)} ({shown}{more})", soft_wrap=True)
+
+
+def print_regressions(pairs: list[Pair], worse: list[Pair], console: Console) -> None:
+    """The ratios that got worse, with their machine, and how many were looked at."""
+    if worse:
+        _print_pairs(worse, "before", "newest", console)
+        for name in sorted({machine_class(pair.new) for pair in worse}):
+            console.print(f"on {name}", soft_wrap=True)
+    console.print(
+        f"{len(pairs)} ratios have a record before the newest, {len(worse)} got worse beyond both"
+        " intervals"
+    )
+
+
+def _print_pairs(pairs: list[Pair], old: str, new: str, console: Console) -> None:
+    ordered = sorted(pairs, key=lambda pair: _title(pair.new))
+    for title, members in groupby(ordered, key=lambda pair: _title(pair.new)):
+        group = list(members)
+        after = [pair.new for pair in group]
+        table = _table(title, **{old[:20]: 24, new[:20] + " " * (old == new): 24})
+        for pair, label in zip(group, _labels(after), strict=True):
+            table.add_row(label, estimate(pair.old), estimate(pair.new))
+        console.print(table)
+    _print_footnote((record for pair in pairs for record in pair), console)
+
+
+def estimate(record: Record) -> str:
+    """Value (low to high), with a mark where the tree was dirty."""
+    if record.value is None:
+        return f"no number{' ' + DIRTY if record.dirty else ''}"
+    bounds = " to ".join(number(bound) for bound in record.interval or ())
+    allowed = "" if record.tolerance is None else f" of {number(record.tolerance)}"
+    said = f"{number(record.value)}{allowed}" + (f" ({bounds})" if bounds else "")
+    return f"{said} {DIRTY}" if record.dirty else said
+
+
+def number(value: float) -> str:
+    """Four digits, in powers of ten where that is shorter."""
+    if value == 0 or 0.001 <= abs(value) < 1e5:
+        return f"{value:.4g}"
+    return f"{value:.2e}"
+
+
+def _title(record: Record) -> tuple[str, str]:
+    """Subject and quantity; the checks of a family stand together."""
+    family, _, last = record.what.rpartition("/")
+    return record.subject, family if "/" in family else f"{family}/{last}"
+
+
+def _labels(group: list[Record]) -> list[str]:
+    """What each record of a group is of: the settings in which they differ, in few words."""
+    said = [_settings(record) for record in group]
+    names = [name for name in said[0] if all(name in one for one in said)]
+    shared = [name for name in names if len({one[name] for one in said}) == 1]
+    dull = [name for name in shared if name not in FIRST]
+    return [
+        ", ".join(
+            value if name in (*FIRST, "dtype") else f"{name}={value}"
+            for name, value in one.items()
+            if name not in dull
+        )
+        for one in said
+    ]
+
+
+def _settings(record: Record) -> dict[str, str]:
+    known = {name: str(value) for name, value in record.settings.items() if name not in UNSAID}
+    check = record.what.rpartition("/")[2] if record.what.count("/") > 1 else ""
+    first = {"check": check, "of": known.pop("of", ""), "preset": known.pop("preset", "")}
+    return {k: v for k, v in first.items() if v} | known | {"dtype": record.dtype}
+
+
+def _print_footnote(records: Iterable[Record], console: Console) -> None:
+    if any(record.dirty for record in records):
+        console.print(FOOTNOTE, style="dim")
+
+
+def _table(title: tuple[str, str], **columns: int) -> Table:
+    """A table headed by subject and quantity, with a first column as wide as is left."""
+    subject, what = title
+    table = Table(
+        box=None, pad_edge=False, padding=(0, 1, 0, 0), expand=True, title_justify="left",
+        title=Text.assemble((f"{subject}  ", "bold"), what), title_style="",
+    )  # fmt: skip
+    table.add_column("of", overflow="fold", ratio=1)
+    for column, width in columns.items():
+        table.add_column(column, overflow="fold", width=width)
+    return table
