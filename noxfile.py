@@ -153,8 +153,8 @@ def golden(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def tables(session: nox.Session) -> None:
-    """Write every table of results/tables and of the README anew, from the records."""
-    install(session)
+    """Write every table and figure of results and of the README anew, from the records."""
+    install(session, "figures")
     session.run("meanflow", "tables", *session.posargs)
 
 

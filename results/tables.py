@@ -20,19 +20,24 @@ ROOT = Path(__file__).parent.parent
 TABLES = Path(__file__).parent / "tables"
 
 
-def digits(records: list[Record]) -> str:
-    """Scores of one-step digits by framework and training seed: the newest record of each."""
+def newest_digits(records: list[Record]) -> dict[tuple[str, str], dict[str, Record]]:
+    """Of one-step digits, (subject, training seed) -> quantity -> its newest record."""
     runs: dict[tuple[str, str], dict[str, Record]] = {}
     for record in records:
         of_training = record.what.startswith(("evaluate/", "train/"))
         if of_training and record.settings.get("num_steps", 1) == 1:
             seed = str(record.settings.get("training_seed", ""))
             runs.setdefault((record.subject, seed), {})[record.what] = record
+    return runs
+
+
+def digits(records: list[Record]) -> str:
+    """Scores of one-step digits by framework and training seed: the newest record of each."""
     lines = [
         "| digits in one step | seed | conditional accuracy | digits Frechet distance | training |",
         "|-|-|-|-|-|",
     ]
-    for (subject, seed), run in sorted(runs.items()):
+    for (subject, seed), run in sorted(newest_digits(records).items()):
         accuracy = estimate(run.get("evaluate/conditional_accuracy"), 3)
         distance = estimate(run.get("evaluate/digits_Frechet_distance"), 2)
         name = NAMES.get(subject, subject)
@@ -67,14 +72,20 @@ RATES = {
 }
 
 
-def jvp_overhead(records: list[Record]) -> str:
-    """Time and FLOPs of a step over those of another, on CPUs: the newest record of each."""
+def newest_overheads(records: list[Record]) -> dict[tuple[str, ...], Record]:
+    """On CPUs, (subject, compile, quantity, what of) -> its newest record."""
     newest: dict[tuple[str, ...], Record] = {}
     for record in _on_cpu(records):
         settings = record.settings
         if all(settings.get(name) == value for name, value in BENCHED.items()):
             key = record.subject, str(settings.get("compile")), record.what, str(settings["of"])
             newest[key] = record
+    return newest
+
+
+def jvp_overhead(records: list[Record]) -> str:
+    """Time and FLOPs of a step over those of another, on CPUs: the newest record of each."""
+    newest = newest_overheads(records)
     lines = [
         f"| one step of DiT_S_4, batch 32 | {' | '.join(COLUMNS)} | {XLA} |",
         "|-|" + "-|" * (len(COLUMNS) + 1),

@@ -142,3 +142,10 @@ def test_without_clean_fid_the_features_of_torch_are_not_applicable(
     assert {o["status"] for o in features} == {"n/a"}
     assert all(f"the package {absent} is not installed" in o["detail"] for o in features)
     assert {o["status"] for o in outcomes if o["family"] == "sampling"} == {"pass"}
+
+
+def test_figures_without_matplotlib_say_how_to_install_it() -> None:
+    done = meanflow(("matplotlib",), "tables", "--check")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert 'pip install -c constraints.txt -e ".[figures]"' in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -9,6 +9,7 @@ from typing import Literal
 from tyro.conf import Positional
 
 from impls.cli.options import Override, app, assignment, check_count, check_writable
+from impls.common.errors import NotInstalledError
 
 
 @app.command(name="bench")
@@ -66,14 +67,23 @@ def bench(
 
 @app.command(name="tables")
 def tables(*, check: bool = False) -> int:
-    """Write every table of results/tables and of the README anew, from the records.
+    """Write every table and figure of results and of the README anew, from the records.
 
     Args:
-        check: write nothing; exit with status 1 if a table differs from what the records make.
+        check: write nothing; exit with status 1 if one differs from what the records make.
     """
     from results.tables import write_tables
 
-    changed = write_tables(write=not check)
+    try:
+        from results.draw.write import write_figures
+    except ModuleNotFoundError as error:
+        if error.name != "matplotlib":
+            raise
+        raise NotInstalledError(
+            "tables needs the package matplotlib for the figures, which is not installed:"
+            ' pip install -c constraints.txt -e ".[figures]"'
+        ) from None
+    changed = [*write_tables(write=not check), *write_figures(write=not check)]
     for path in changed:
         print(f"{'differs' if check else 'wrote'}: {path}")
     return 1 if check and changed else 0

@@ -1,0 +1,57 @@
+"""How training the digits ended: both scores by seed and framework, beside those of real digits."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from results.cells import NAMES
+from results.draw import style
+from results.draw.style import Mark
+from results.schema import Record
+from results.tables import newest_digits
+
+SCORES = {
+    "evaluate/conditional_accuracy": "conditional accuracy",
+    "evaluate/digits_Frechet_distance": "digits Frechet distance",
+}
+REAL = "real digits"
+
+Runs = dict[tuple[str, str], dict[str, Record]]
+
+
+def draw(records: list[Record]) -> Figure:
+    """A row for each seed, a panel for each score."""
+    runs = newest_digits(records)
+    seeds = sorted({seed for subject, seed in runs if subject in NAMES})
+    height, top, count = 0.62, 0.42, max(len(seeds), 1)
+    figure = style.canvas(top + height * count + 0.6)
+    for place, (what, title) in enumerate(SCORES.items()):
+        left, right = (0.75, 3.2) if place == 0 else (3.05, 0.2)
+        axes = style.panel(figure, left, right, count, top, height)
+        axes.set_xlabel(title)
+        _draw_score(axes, runs, what, seeds)
+        for row, seed in enumerate(seeds if place == 0 else ()):
+            style.label(axes, 0.04, row, f"seed {seed}")
+    entries: dict[str, Mark | Patch] = {**style.FRAMEWORKS, REAL: style.band_of_legend()}
+    style.legend(figure, entries, 3, 0.06)
+    return figure
+
+
+def _draw_score(axes: Axes, runs: Runs, what: str, seeds: list[str]) -> None:
+    real = runs.get((REAL, ""), {}).get(what)
+    if real and real.interval:
+        style.band(axes, *real.interval)
+        axes.axvline(real.value or 0, color=style.INK, linewidth=1.5)
+    for row, seed in enumerate(seeds):
+        for (subject, name), shift in zip(NAMES.items(), (-0.18, 0.18), strict=True):
+            mark = style.FRAMEWORKS[name]
+            record = runs.get((subject, seed), {}).get(what)
+            if record is None or record.value is None:
+                style.not_measured(axes, row + shift, mark)
+            else:
+                style.point(axes, record.value, row + shift, mark, record.interval)
+    if not seeds:
+        style.not_measured(axes, 0)
+    style.share_limits([axes], real.interval if real and real.interval else (0.0, 1.0))

@@ -1,0 +1,157 @@
+"""Published FIDs of each preset beside the one to expect, and those measured here."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from results.cells import NAMES
+from results.compare import newest
+from results.draw import style
+from results.draw.style import Mark
+from results.published import Published, all_published, one_seed
+from results.reproduction import Row, is_comparable, is_of
+from results.schema import Record
+from results.verdict import PUBLISHED_SAMPLES
+
+MARKS = {
+    "paper": Mark("o", style.BLUE),
+    "official README": Mark("s", style.VERMILION, 7),
+    "official checkpoint": Mark("*", style.VERMILION, 11),
+    "others": Mark("^", style.GREEN),
+    "here": Mark("D", style.PURPLE, 6.5),
+    "added": Mark("P", style.PURPLE, 8),
+}
+OFFICIAL = ("official README", "official checkpoint")
+GROUPS = {
+    "official_readme": "official README",
+    "published_checkpoint": "official checkpoint",
+    "reproductions": "others",
+}
+COLUMNS = 3  # of the legend
+SPACING = 0.3  # of numbers within a row, as a share of the height of one with up to three
+TICKS = (0.75, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1)
+
+
+class Number(NamedTuple):
+    """A FID of a row; `same` is whether its setting is the row's in everything that was told."""
+
+    source: str
+    value: float
+    same: bool = True
+    interval: tuple[float, float] | None = None
+
+
+def rows() -> dict[Row, list[Number]]:
+    """Every published FID by setting; others' without one of the authors' beside it are left out.
+
+    Returns:
+        Setting -> its numbers, the one to expect first: the authors' own run of the code where
+        they tell one, the paper's otherwise.
+    """
+    found: dict[Row, list[Number]] = {}
+    numbers = [n for n in all_published() if n.quantity == "FID" and n.preset]
+    for number in numbers:
+        source = GROUPS.get(number.group, "paper")
+        if source != "others" and number.epochs:
+            row = Row(str(number.preset), number.epochs, int(number.setting["nfe"]))
+            here = found.setdefault(row, [])
+            if Number(source, number.value) not in here:
+                here.append(Number(source, number.value))
+    for here in found.values():
+        here.sort(key=lambda number: [*OFFICIAL, "paper"].index(number.source))
+    for number in numbers:
+        if number.group == "reproductions":
+            _put_beside(number, found)
+    return dict(sorted(found.items(), key=lambda item: -_family(item[0], found)))
+
+
+def draw(records: list[Record]) -> Figure:
+    """One row for each setting: FID over the expected FID, on a logarithmic axis."""
+    table = with_measured(rows(), records)
+    entries = _entries(table)
+    heights = {row: max(1.0, 0.1 + SPACING * len(numbers)) for row, numbers in table.items()}
+    height, top = 0.4, 0.42 + 0.2 * math.ceil(len(entries) / COLUMNS)
+    figure = style.canvas(top + height * sum(heights.values()) + 0.62)
+    axes = style.panel(figure, 2.38, 0.72, sum(heights.values()), top, height)
+    axes.set_xscale("log")
+    style.band(axes, 1 - one_seed(), 1 + one_seed())
+    edge = -0.5
+    for row, numbers in table.items():
+        axes.axhline(edge, color=style.INK, alpha=0.25, linewidth=0.8)
+        _draw_row(axes, edge + heights[row] / 2, row, numbers)
+        edge += heights[row]
+    for inches, text, side in (
+        (0.04, "preset", "left"), (2.28, "epochs", "right"), (5.96, "expected", "right"),
+    ):  # fmt: skip
+        style.label(axes, inches, -0.85, text, ha=side, style="italic", size=style.SMALL)
+    style.share_limits([axes], [1 - one_seed(), 1 + one_seed()])
+    style.ticks(axes, TICKS)
+    axes.set_xlabel("FID / expected FID")
+    style.legend(figure, entries, COLUMNS, 0.06)
+    return figure
+
+
+def _draw_row(axes: Axes, middle: float, row: Row, numbers: list[Number]) -> None:
+    """A setting and its numbers, one below the other, so that equal ones do not hide each other."""
+    expected = numbers[0].value
+    steps = "" if row.num_steps == 1 else f", {row.num_steps} steps"
+    style.label(axes, 0.04, middle, row.preset + steps)
+    style.label(axes, 2.28, middle, str(row.epochs), ha="right")
+    style.label(axes, style.WIDTH - 0.04, middle, f"{expected:.2f}", ha="right")
+    for place, number in enumerate(numbers):
+        mark = MARKS[number.source]._replace(hollow=not number.same)
+        bounds = number.interval and (number.interval[0] / expected, number.interval[1] / expected)
+        at = middle + SPACING * (place - (len(numbers) - 1) / 2)
+        style.point(axes, number.value / expected, at, mark, bounds)
+
+
+def _entries(table: dict[Row, list[Number]]) -> dict[str, Mark | Patch]:
+    """What the legend explains: only what is shown."""
+    shown = {number.source for numbers in table.values() for number in numbers}
+    return {
+        **{name: mark for name, mark in MARKS.items() if name in shown},
+        "setting differs": MARKS["others"]._replace(hollow=True),
+        f"± {100 * one_seed():.1f} %, one seed": style.band_of_legend(),
+    }
+
+
+def _put_beside(number: Published, found: dict[Row, list[Number]]) -> None:
+    """Add others' FID to the row of its epochs, else to the longest run's of that preset."""
+    steps = int(number.setting.get("nfe", 1))
+    near = [row for row in found if (row.preset, row.num_steps) == (number.preset, steps)]
+    if not near:
+        return
+    row = max(near, key=lambda row: (row.epochs == number.epochs, row.epochs))
+    same = number.epochs in (None, row.epochs) and "labels" not in number.setting
+    found[row].append(Number("others", number.value, same))
+
+
+def with_measured(table: dict[Row, list[Number]], records: list[Record]) -> dict[Row, list[Number]]:
+    """Every row with the newest FIDs of such runs that were measured here or added."""
+    scored = [record for record in records if record.what == "fid/fid"]
+    return {
+        row: [
+            *numbers,
+            *(
+                Number(
+                    "here" if record.subject in NAMES else "added",
+                    record.value,
+                    is_comparable(record) and record.settings["num_samples"] == PUBLISHED_SAMPLES,
+                    record.interval,
+                )
+                for record in newest(r for r in scored if is_of(r, row)).values()
+                if record.value
+            ),
+        ]
+        for row, numbers in table.items()
+    }
+
+
+def _family(row: Row, found: dict[Row, list[Number]]) -> float:
+    """Rows of a preset stand together, the largest FID first."""
+    return max(found[other][0].value for other in found if other.preset == row.preset)

@@ -1,0 +1,211 @@
+"""How every figure looks, and how it becomes the same bytes again.
+
+The background is transparent and every colour lies between white and black, so that a figure can
+be read on a light and on a dark page; what a colour says, a shape says too. Sizes are in inches of
+a canvas WIDTH wide: on a page of 800 pixels text is 18 of them high, on a phone 8.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from matplotlib import style
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, FuncFormatter
+
+from results.cells import NAMES
+from results.schema import Record
+
+WIDTH = 6.0
+INK = "#797979"  # 4.35 : 1 on white and on #0d1117, the most that both can have
+SMALL = 9.0
+BAND = 0.3  # opacity of a range
+STYLE = {
+    "font.family": ["DejaVu Sans"],  # of matplotlib itself, which looks there first
+    "font.size": 10.0,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "figure.dpi": 200,
+    "savefig.dpi": 200,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.minor.size": 0,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "meanflow",  # names of clips and glyphs; random otherwise
+}
+FORMATS: dict[str, dict[str, Any]] = {
+    ".svg": {"Date": None, "Creator": None, "Format": None, "Type": None},
+    ".png": {"Software": None},
+}
+
+
+class Mark(NamedTuple):
+    """What stands for a source or a framework; the marker -- is a dashed line."""
+
+    marker: str
+    color: str
+    size: float = 7.5
+    hollow: bool = False
+
+
+# Blue, vermilion, green, purple: told apart by the colour-blind, 3 : 1 or more on both pages.
+BLUE, VERMILION, GREEN, PURPLE = "#0b84c6", "#d55e00", "#009e73", "#b0619a"
+JAX, TORCH = NAMES.values()
+FRAMEWORKS = {JAX: Mark("o", BLUE), TORCH: Mark("s", VERMILION, 7)}
+
+
+def render(draw: Callable[[list[Record]], Figure], records: list[Record]) -> dict[str, bytes]:
+    """A figure as files: ending -> the same bytes for the same records."""
+    files: dict[str, bytes] = {}
+    with style.context(["default", STYLE]):
+        for ending, metadata in FORMATS.items():
+            buffer = io.BytesIO()
+            draw(records).savefig(buffer, format=ending[1:], metadata=metadata)
+            files[ending] = buffer.getvalue()
+    return files
+
+
+def canvas(height: float) -> Figure:
+    """An empty figure, WIDTH by height."""
+    return Figure(figsize=(WIDTH, height))
+
+
+def panel(
+    figure: Figure, left: float, right: float, rows: float, top: float, row_height: float
+) -> Axes:
+    """Axes whose row k has its middle at y = k, the first one on top.
+
+    Args:
+        left, right, top: distances from the edges of the canvas, in inches.
+        rows: number of rows.
+        row_height: in inches.
+    """
+    width, height = figure.get_size_inches()
+    tall = rows * row_height
+    axes = figure.add_axes(
+        (left / width, 1 - (top + tall) / height, (width - left - right) / width, tall / height)
+    )
+    axes.set_ylim(rows - 0.5, -0.5)
+    axes.set_yticks([])
+    axes.spines[["left", "right", "top"]].set_visible(False)
+    axes.grid(axis="x", color=INK, alpha=0.25, linewidth=0.8)
+    axes.set_axisbelow(True)
+    return axes
+
+
+def label(axes: Axes, inches: float, row: float, text: str, **changes: Any) -> None:
+    """Text of a row, at a distance from the left edge of the canvas."""
+    figure = axes.figure
+    assert isinstance(figure, Figure)
+    box = axes.get_position()
+    at = (inches / figure.get_size_inches()[0] - box.x0) / box.width
+    axes.text(at, row, text, transform=axes.get_yaxis_transform(), va="center_baseline", **changes)
+
+
+def point(
+    axes: Axes, at: float, row: float, mark: Mark, interval: tuple[float, float] | None = None
+) -> None:
+    """An estimate, with its interval as a line."""
+    if interval:
+        axes.plot(interval, (row, row), color=mark.color, linewidth=2, solid_capstyle="butt")
+    axes.add_line(_symbol(mark, at, row))
+    axes.update_datalim([(at, row)])
+
+
+def tick(axes: Axes, at: float, row: float, size: float, zorder: float = 1) -> None:
+    """A number to compare with: a line across its row, `size` points high, behind the marks."""
+    line = _symbol(TICK._replace(size=size), at, row)
+    line.set_zorder(zorder)
+    axes.add_line(line)
+    axes.update_datalim([(at, row)])
+
+
+def band(axes: Axes, low: float, high: float) -> None:
+    """A range to compare with, through all rows."""
+    axes.axvspan(low, high, color=INK, alpha=BAND, linewidth=0)
+
+
+def band_of_legend() -> Patch:
+    """The same, for the legend."""
+    return Patch(color=INK, alpha=BAND, linewidth=0)
+
+
+def ticks(
+    axes: Axes, places: Sequence[float], words: Callable[[float], str] = "{:g}".format
+) -> None:
+    """Ticks of the lower axis at these places and no others."""
+    axes.xaxis.set_major_locator(FixedLocator(places))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: words(at)))
+    axes.xaxis.set_minor_locator(FixedLocator([]))
+
+
+def at_end(axes: Axes, row: float, text: str, color: str = INK) -> None:
+    """Text of a row at the right end of its axes."""
+    axes.text(
+        1, row, text, color=color, size=SMALL, ha="right", va="center_baseline",
+        transform=axes.get_yaxis_transform(),
+    )  # fmt: skip
+
+
+def not_measured(axes: Axes, row: float, mark: Mark | None = None, what: str = "") -> None:
+    """What a row says without a record, beside the mark that is missing."""
+    at_end(axes, row, f"{what} not measured".strip(), mark.color if mark else INK)
+    if mark:
+        figure = axes.figure
+        assert isinstance(figure, Figure)
+        wide = axes.get_position().width * figure.get_size_inches()[0]
+        inches = 1.5 if what else 0.96
+        line = _symbol(mark._replace(size=7.5, hollow=True), 1 - inches / wide, row)
+        line.set_transform(axes.get_yaxis_transform())
+        axes.add_line(line)
+
+
+def share_limits(panels: Sequence[Axes], values: Sequence[float] = ()) -> None:
+    """One range for all panels, which holds every mark and these values."""
+    low, high = [*values], [*values]
+    for axes in panels:
+        if axes.dataLim.width >= 0:  # it has marks
+            low.append(axes.dataLim.x0)
+            high.append(axes.dataLim.x1)
+    for axes in panels:
+        forward = axes.transScale.transform
+        (start, _), (end, _) = forward((min(low), 1)), forward((max(high), 1))
+        room = 0.05 * (end - start)
+        inverse = axes.transScale.inverted().transform
+        axes.set_xlim(inverse((start - room, 1))[0], inverse((end + room, 1))[0])
+
+
+def legend(figure: Figure, entries: Mapping[str, Mark | Patch], columns: int, top: float) -> None:
+    """What the marks mean, above the panels."""
+    handles: list[Artist] = [
+        entry if isinstance(entry, Patch) else _symbol(entry, 0, 0) for entry in entries.values()
+    ]
+    height = figure.get_size_inches()[1]
+    figure.legend(
+        handles, list(entries), ncols=columns, loc="upper left", frameon=False, borderaxespad=0,
+        bbox_to_anchor=(0.005, 1 - top / height), handletextpad=0.4, columnspacing=1.4,
+        handlelength=1.4, borderpad=0,
+    )  # fmt: skip
+
+
+TICK = Mark("|", INK, 13)
+
+
+def _symbol(mark: Mark, at: float, row: float) -> Line2D:
+    if mark.marker == "--":
+        return Line2D([at], [row], linestyle="--", linewidth=2, color=mark.color)
+    return Line2D(
+        [at], [row], linestyle="", marker=mark.marker, markersize=mark.size, color=mark.color,
+        markerfacecolor="none" if mark.hollow else mark.color,
+        markeredgewidth=1.6 if mark.hollow or mark.marker == "|" else 0.4,
+    )  # fmt: skip

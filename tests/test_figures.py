@@ -1,0 +1,262 @@
+"""Figures follow from records and published numbers, fit their canvas, and are the same again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("matplotlib")
+
+import matplotlib as mpl
+from matplotlib import style as matplotlib_style
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont
+from matplotlib.text import Text
+from PIL import Image
+
+from impls.cli import main
+from results.draw import reproduction, style
+from results.draw.write import ALL, FIGURES, write_figures
+from results.published import published
+from results.reading import read
+from results.reproduction import ROWS
+from results.schema import RECORDS, Record, append
+
+COMMITTED = read(RECORDS)
+# A record that each figure shows, and how much it changes; one row on the canvas of each.
+SHOWN = {
+    "digits": ("evaluate/conditional_accuracy", {"training_seed": 42}),
+    "errors": ("verify/jvp/jvp_matches_hand_written_tangents", {}),
+    "jvp_overhead": ("bench/step_time_ratio", {"of": "unguided sparse / flow matching"}),
+}
+
+
+def drawn(name: str, records: list[Record]) -> Figure:
+    with matplotlib_style.context(["default", style.STYLE]):
+        figure = ALL[name](records)
+        FigureCanvasAgg(figure).draw()
+    return figure
+
+
+def words(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.findobj(Text) if isinstance(text, Text)]
+
+
+def fid(**changes: Any) -> Record:
+    known = {
+        "subject": "impls.meanflow_jax", "what": "fid/fid", "value": 11.38, "unit": "1",
+        "interval": (11.3, 11.46), "commit": "c", "dirty": False, "machine": {}, "python": "3",
+        "settings": {"preset": "mf_b4", "epochs": 240, "num_steps": 1, "num_samples": 50_000},
+        "protocol": {"labels": "uniformly random", "resize": "legacy_tensorflow"},
+        "expected": 11.4, "libraries": {}, "date": "2026-01-01",
+    }  # fmt: skip
+    return Record(**{**known, **changes})
+
+
+def test_the_committed_figures_follow_from_the_committed_records(tmp_path: Path) -> None:
+    assert write_figures(write=False) == []
+    write_figures(figures=tmp_path, write=True)
+    for path in tmp_path.iterdir():
+        same = path.read_bytes() == (FIGURES / path.name).read_bytes()
+        assert same or path.suffix == ".png", path.name
+    assert len(list(tmp_path.iterdir())) == 2 * len(ALL)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_figure_is_the_same_bytes_again_whatever_the_settings_are(name: str) -> None:
+    first = style.render(ALL[name], COMMITTED)
+    with mpl.rc_context({"font.size": 30, "svg.fonttype": "none", "axes.grid": True}):
+        again = style.render(ALL[name], COMMITTED)
+    assert first == again
+    assert b"<text" not in first[".svg"]  # letters are shapes: no font is needed to show them
+    assert b"date" not in first[".svg"].lower()
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_a_changed_record_changes_its_figure(name: str) -> None:
+    what, settings = SHOWN[name]
+    changed = [
+        record.model_copy(update={"value": (record.value or 0) * 0.97})
+        if record.what == what and settings.items() <= record.settings.items()
+        else record
+        for record in COMMITTED
+    ]
+    assert changed != COMMITTED
+    assert style.render(ALL[name], changed) != style.render(ALL[name], COMMITTED)
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_missing_records_are_said_in_the_figure(name: str) -> None:
+    assert "not measured" in words(drawn(name, []))
+
+
+@pytest.mark.parametrize("records", [COMMITTED, [], [*COMMITTED, fid()]],
+                         ids=["committed", "none", "with a FID"])  # fmt: skip
+@pytest.mark.parametrize("name", ALL)
+def test_no_text_leaves_the_canvas_or_covers_other_text(name: str, records: list[Record]) -> None:
+    figure = drawn(name, records)
+    boxes = {}
+    for text in figure.findobj(lambda a: isinstance(a, Text) and bool(a.get_text())):
+        if _is_shown(text, figure):
+            boxes[text] = text.get_window_extent()
+    assert len(boxes) > 5
+    for text, box in boxes.items():
+        said = text.get_text()
+        assert figure.bbox.x0 <= box.x0, said
+        assert box.x1 <= figure.bbox.x1, said
+        assert figure.bbox.y0 <= box.y0, said
+        assert box.y1 <= figure.bbox.y1, said
+        for other, beside in boxes.items():
+            assert other is text or not box.overlaps(beside), (said, other.get_text())
+
+
+def _is_shown(text: Text, figure: Figure) -> bool:
+    """Ticks outside the limits and of a hidden axis are kept but not drawn."""
+    ticks = {
+        label: axes
+        for axes in figure.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+        for label in (tick.label1, tick.label2)
+    }
+    if text in ticks and text.get_visible():
+        low, high = ticks[text].get_xlim()
+        return low <= text.get_position()[0] <= high
+    return text.get_visible()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_mark_lies_within_its_panel(name: str) -> None:
+    figure = drawn(name, [*COMMITTED, fid()])
+    found = 0
+    for axes in figure.axes:
+        assert isinstance(axes, Axes)
+        for line in axes.lines:
+            if line.get_transform() == axes.transData:
+                x, y = (
+                    axes.transAxes.inverted()
+                    .transform(axes.transData.transform(line.get_xydata()))
+                    .T
+                )
+                assert x.min() >= 0
+                assert x.max() <= 1
+                assert y.min() >= 0
+                assert y.max() <= 1
+                found += 1
+    assert found > 5
+
+
+def test_a_stale_missing_or_broken_figure_is_found(tmp_path: Path) -> None:
+    append(COMMITTED[:1], tmp_path / "records" / "a.jsonl")
+    places = (tmp_path / "records", tmp_path / "figures")
+    written = write_figures(*places, write=True)
+    assert len(written) == 2 * len(ALL)
+    assert write_figures(*places, write=False) == []
+    stale, missing, broken = written[0], written[1], written[3]
+    stale.write_text(stale.read_text() + "\n")
+    missing.unlink()
+    broken.write_bytes(b"no picture")
+    assert write_figures(*places, write=False) == [stale, missing, broken]
+    assert write_figures(*places, write=True) == [stale, missing, broken]
+    assert write_figures(*places, write=False) == []
+
+
+def test_a_png_packed_otherwise_is_the_same_and_one_with_another_pixel_is_not(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "records").mkdir()
+    places = (tmp_path / "records", tmp_path / "figures")
+    picture = next(path for path in write_figures(*places, write=True) if path.suffix == ".png")
+    with Image.open(picture) as image:
+        assert not image.info.keys() - {"dpi"}  # neither a date nor the program
+        assert image.getpixel((0, image.height - 1))[3] == 0  # transparent
+        image.load()
+        image.save(picture, compress_level=1)
+        assert write_figures(*places, write=False) == []
+        image.putpixel((0, 0), (1, 2, 3, 255))
+        image.save(picture)
+    assert write_figures(*places, write=False) == [picture]
+
+
+def test_the_check_of_the_command_line_notices(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(ALL, "absent", ALL["digits"])
+    assert main(["tables", "--check"]) == 1
+    assert f"differs: {FIGURES / 'absent.svg'}" in capsys.readouterr().out
+
+
+def test_letters_are_those_that_matplotlib_brings() -> None:
+    with matplotlib_style.context(["default", style.STYLE]):
+        for weight in ("normal", "bold"):
+            assert Path(mpl.get_data_path()) in Path(findfont(f"DejaVu Sans:{weight}")).parents
+
+
+def _luminance(color: str) -> float:
+    parts = [int(color[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("page", ["#ffffff", "#0d1117"])
+def test_every_colour_stands_out_from_a_light_and_a_dark_page(page: str) -> None:
+    def contrast(color: str) -> float:
+        low, high = sorted((_luminance(color), _luminance(page)))
+        return (high + 0.05) / (low + 0.05)
+
+    assert contrast(style.INK) > 4.3
+    marks = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE)
+    assert min(map(contrast, marks)) > 3
+
+
+# Reproduction
+
+
+def test_every_preset_with_a_published_fid_has_a_row_that_starts_with_what_to_expect() -> None:
+    rows = reproduction.rows()
+    for number in (*published("imagenet_256"), *published("official_readme")):
+        row = reproduction.Row(str(number.preset), number.epochs or 0, int(number.setting["nfe"]))
+        assert rows[row][0].value == number.value
+    assert rows["mf_b4", 80, 1][0] == ("official README", 18.70, True, None)
+    assert ("paper", 19.15, True, None) in rows["mf_b4", 80, 1]
+    assert ("others", 58.74, True, None) in rows["mf_b4_no_guidance", 80, 1]
+    assert ("others", 3.56, False, None) in rows["mf_xl2", 240, 1]  # of 140 epochs
+    assert ("others", 2.26, False, None) in rows["mf_xl2", 240, 2]  # of balanced labels
+
+
+def test_the_rows_are_those_of_the_table() -> None:
+    assert set(reproduction.rows()) == set(ROWS)
+
+
+def test_only_what_was_measured_or_added_is_claimed() -> None:
+    assert not {"here", "added"} & set(words(drawn("reproduction", COMMITTED)))
+    other_run = fid().settings | {"epochs": 700}
+    assert "here" not in words(drawn("reproduction", [fid(settings=other_run)]))
+    assert "here" in words(drawn("reproduction", [fid()]))
+    assert "added" in words(drawn("reproduction", [fid(subject="external:Me", interval=None)]))
+
+
+def test_a_fid_of_another_protocol_or_number_of_samples_is_hollow() -> None:
+    settings = fid().settings | {"num_samples": 10_000}
+    for record, same in (
+        (fid(), True),
+        (fid(settings=settings), False),
+        (fid(protocol={"labels": "balanced", "resize": "legacy_tensorflow"}), False),
+    ):
+        table = reproduction.with_measured(reproduction.rows(), [record])
+        assert table["mf_b4", 240, 1][-1] == ("here", 11.38, same, (11.3, 11.46))
+
+
+# Errors
+
+
+@pytest.mark.parametrize("value", [2e-5, 1e30, None])
+def test_an_error_above_its_tolerance_says_so(value: float | None) -> None:
+    known = next(r for r in COMMITTED if r.what.startswith("verify/jvp/"))
+    failing = known.model_copy(update={"value": value, "tolerance": 1e-6, "digest": ""})
+    assert "fails" not in words(drawn("errors", COMMITTED))
+    assert "fails" in words(drawn("errors", [*COMMITTED, failing]))
