@@ -19,7 +19,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from impls.cli import main
-from results.draw import reproduction, style
+from results.draw import errors, reproduction, style
 from results.draw.write import ALL, FIGURES, write_figures
 from results.published import published
 from results.reading import read
@@ -30,7 +30,7 @@ COMMITTED = read(RECORDS)
 # A record that each figure shows, and how much it changes; one row on the canvas of each.
 SHOWN = {
     "digits": ("evaluate/conditional_accuracy", {"training_seed": 42}),
-    "errors": ("verify/jvp/jvp_matches_hand_written_tangents", {}),
+    "errors": ("verify/jvp/jvp_matches_central_difference", {}),
     "jvp_overhead": ("bench/step_time_ratio", {"of": "unguided sparse / flow matching"}),
 }
 
@@ -256,7 +256,20 @@ def test_a_fid_of_another_protocol_or_number_of_samples_is_hollow() -> None:
 
 @pytest.mark.parametrize("value", [2e-5, 1e30, None])
 def test_an_error_above_its_tolerance_says_so(value: float | None) -> None:
-    known = next(r for r in COMMITTED if r.what.startswith("verify/jvp/"))
+    known = next(r for r in reversed(COMMITTED) if r.what.startswith("verify/jvp/"))
     failing = known.model_copy(update={"value": value, "tolerance": 1e-6, "digest": ""})
     assert "fails" not in words(drawn("errors", COMMITTED))
     assert "fails" in words(drawn("errors", [*COMMITTED, failing]))
+
+
+@pytest.mark.parametrize("dtypes", [("float32",), ("float64", "float32")])
+def test_a_precision_that_a_family_leaves_out_is_not_missed(dtypes: tuple[str, ...]) -> None:
+    known = next(r for r in reversed(COMMITTED) if r.what.startswith("verify/jvp/"))
+    both = [
+        known.model_copy(update={"subject": subject, "dtype": dtype})
+        for subject in errors.NAMES
+        for dtype in dtypes
+    ]
+    assert not [text for text in words(drawn("errors", both)) if "not measured" in text]
+    others = [one for one in both if one != both[len(dtypes)]]
+    assert f"{dtypes[0]} not measured" in words(drawn("errors", others))

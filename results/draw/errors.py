@@ -70,7 +70,10 @@ def _draw_family(axes: Axes, row: int, family: str, errors: Errors) -> None:
     for place, subject in enumerate(subjects):
         at, mark = row + 0.38 * (place - (len(subjects) - 1) / 2), MARKS[SUBJECTS[subject]]
         found = {name: errors.get((family, subject, name)) for name in PRECISIONS}
-        missing = [name for name, record in found.items() if record is None]
+        # A precision in which no subject has an error is one that the family's checks leave out.
+        left_out = {n for n in found if not any((family, s, n) in errors for s in SUBJECTS)}
+        left_out = left_out if len(left_out) == 1 else set()
+        missing = [n for n, record in found.items() if record is None and n not in left_out]
         if missing:
             style.not_measured(axes, at, mark, missing[0] if len(missing) == 1 else "")
         for name, record in found.items():
