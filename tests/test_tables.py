@@ -59,4 +59,5 @@ def test_the_committed_tables_follow_from_the_committed_records(
 def test_every_committed_record_is_whole() -> None:
     records = read(RECORDS)
     assert len(records) > 40
-    assert all(len(record.commit) == 40 for record in records)
+    ours = [record for record in records if not record.subject.startswith("external:")]
+    assert all(len(record.commit) == 40 for record in ours)
