@@ -16,6 +16,7 @@ from results.schema import Record
 # Settings that the table has no room for, or that its other columns say.
 UNSAID = ("url", "params_sha256", "standard_error", "bias", "num_rounds", "model", "weights")
 FIRST = ("check", "of", "preset")  # said without their names
+KEPT = (*FIRST, "epochs", "num_steps")  # said even where all of a group have the same
 LISTED = 3  # records named of those that could not be compared
 
 
@@ -97,7 +98,7 @@ def _labels(group: list[Record]) -> list[str]:
     said = [_settings(record) for record in group]
     names = [name for name in said[0] if all(name in one for one in said)]
     shared = [name for name in names if len({one[name] for one in said}) == 1]
-    dull = [name for name in shared if name not in FIRST]
+    dull = [name for name in shared if name not in KEPT]
     return [
         ", ".join(
             value if name in (*FIRST, "dtype") else f"{name}={value}"
