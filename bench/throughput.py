@@ -8,7 +8,7 @@ from typing import Any
 from bench.forms import configuration
 from bench.measurement import Measured, Quantity, Settings
 from bench.steps import Step, about, step_quantities
-from bench.timer import Estimate, interleave, seconds
+from bench.timer import Estimate, interleave, ratio, seconds
 
 PRODUCT_SIZE = 2048  # of the square matrices whose product is taken for the peak
 PRODUCTS = 4  # of each round's several products the machine's best counts
@@ -26,7 +26,7 @@ def throughput(
     """The configured step over network and batch sizes, each timed in turns with a matrix product.
 
     The utilization is the FLOPs of the step, as its framework counts them, per second, over those
-    of the product of two square matrices of 2048 rows in the same precision and rounds.
+    of the product of two square matrices of 2048 rows in the same precision and the same round.
     """
     found = Measured(subject.__name__, subject.device_name(), "throughput")
     settings: Settings = {"num_rounds": num_rounds}
@@ -50,7 +50,8 @@ def throughput(
             of_product = seconds(times[f"{of}, matrix product"])
             flops_rate = Estimate(*(step.cost.flops / seconds(times[of])[i] for i in (0, 2, 1)))
             peak_rate = Estimate(*(peak / of_product[i] for i in (0, 2, 1)))
-            share = Estimate(*(rate / peak_rate.value for rate in flops_rate))
+            moments = ratio(times[f"{of}, matrix product"], times[of])  # in each round
+            share = Estimate(*(step.cost.flops / peak * moment for moment in moments))
             given = about(config) | settings
             found.quantities += [
                 Quantity("flops_per_second", of, flops_rate, "1/s", config, given),

