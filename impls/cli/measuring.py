@@ -67,11 +67,12 @@ def bench(
 
 @app.command(name="tables")
 def tables(*, check: bool = False) -> int:
-    """Write every table and figure of results and of the README anew, from the records.
+    """Write every table and figure, and the report, anew from the records.
 
     Args:
         check: write nothing; exit with status 1 if one differs from what the records make.
     """
+    from results.page import write_page
     from results.tables import write_tables
 
     try:
@@ -84,6 +85,7 @@ def tables(*, check: bool = False) -> int:
             ' pip install -c constraints.txt -e ".[figures]"'
         ) from None
     changed = [*write_tables(write=not check), *write_figures(write=not check)]
+    changed += write_page(write=not check)  # which shows the figures
     for path in changed:
         print(f"{'differs' if check else 'wrote'}: {path}")
     return 1 if check and changed else 0
