@@ -83,10 +83,10 @@ def is_of(record: Record, row: Row) -> bool:
 
 
 def is_comparable(record: Record) -> bool:
-    """Whether an FID was measured as the published ones were."""
-    return record.interval is not None and all(
-        record.protocol.get(name) in known for name, known in PUBLISHED_PROTOCOL.items()
-    )
+    """Whether an FID was measured as the published ones were, of averaged parameters."""
+    alike = (record.protocol.get(name) in known for name, known in PUBLISHED_PROTOCOL.items())
+    averaged = record.settings.get("weights") != "params"
+    return record.interval is not None and averaged and all(alike)
 
 
 def _verdict(record: Record, expected: Published | None) -> Verdict | str:
@@ -164,6 +164,7 @@ def _how_to() -> str:
 
 def _rule() -> str:
     return (
-        f"{RULE}, with labels or resizing other than the published ones, or without an interval."
+        f"{RULE}, with labels or resizing other than the published ones, of parameters that are no"
+        " average, or without an interval."
         " Expected is the official re-run's FID, else the paper's"
     )

@@ -44,7 +44,7 @@ def test_a_preset_has_the_network_of_its_number(number: Published) -> None:
 @pytest.mark.parametrize("number", named("parameters"))
 def test_parameters_in_millions_are_those_of_the_network(number: Published) -> None:
     count = num_parameters(load_config(str(number.preset)).network)
-    assert abs(count / 1e6 - number.value) <= 1.0
+    assert abs(count / 1e6 - number.value) <= 0.5  # the paper rounds
 
 
 @pytest.mark.parametrize("number", named("forward_gflops"))
@@ -56,7 +56,7 @@ def test_forward_gflops_are_the_multiply_adds_of_the_network(number: Published) 
     per_token = size.depth * ((4 + 2 * size.mlp_ratio) * width**2 + 2 * tokens * width)
     conditioning = 2 * (256 + width) * width + size.depth * 6 * width**2 + 2 * width**2
     total = tokens * (per_token + 2 * pixels * width) + conditioning
-    assert abs(total / 1e9 / number.value - 1) < 0.02
+    assert abs(total / 1e9 / number.value - 1) < 0.01
 
 
 @pytest.mark.parametrize("number", named("effective_guidance"))

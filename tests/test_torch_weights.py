@@ -122,6 +122,7 @@ def _file(folder: Path, kind: str, state: dict[str, Any]) -> Path:
         changed = {
             "positions": {**state, "pos_embed": state["pos_embed"] + 1},
             "tensor": {**state, "x_embedder.proj.bias": torch.zeros(7)},
+            "settings": {"name": "SiT-B/4", "epochs": 80},
             "more": {**state, "skip.weight": torch.zeros(7)},
         }
         torch.save(changed.get(kind, state), file)
@@ -144,6 +145,7 @@ def _file(folder: Path, kind: str, state: dict[str, Any]) -> Path:
         ("list", "holds a list, expected a state dict"),
         ("positions", "is not the fixed sine and cosine embedding"),
         ("tensor", r"x_embedder.proj.bias has shape \(7,\), expected \(24,\)"),
+        ("settings", "name in .* is a str, expected a tensor"),
         ("more", "parameter skip.weight is unknown to this network"),
     ],
 )

@@ -33,7 +33,8 @@ def fid_check(
     """FID of a checkpoint by both frameworks from the same noise, beside what is published for it.
 
     Without files the whole path runs on tiny stand-ins, and must give the same in both. Exit
-    status 1 when a FID differs from the expected one, or the frameworks from each other.
+    status 1 when a FID differs from the expected one, or the frameworks' from each other by more
+    than one seed resolves; with stand-ins by more than rounding.
 
     Args:
         checkpoint: a run's folder, or a checkpoint of the authors' code or its parent.

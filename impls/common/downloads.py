@@ -22,8 +22,11 @@ def not_the_file(file: Path) -> str | None:
     """
     if not file.is_file():
         return "not there"
-    with file.open("rb") as opened:
-        start = opened.read(LONGEST + 64).lstrip().lower()
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(LONGEST + 64).lstrip().lower()
+    except OSError as error:
+        return f"not readable ({error.strerror or error})"
     if not start:
         return "empty"
     return next((what for begin, what in BEGINNINGS.items() if start.startswith(begin)), None)

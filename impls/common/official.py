@@ -51,7 +51,7 @@ def find_official(path: Path) -> Path:
             return max(found, key=_step_of)
     raise OfficialError(
         f"there is no official checkpoint at {path}: give the folder checkpoint_<step>, or its"
-        " parent"
+        " parent; github.com/Gsunshine/meanflow links the published one"
     )
 
 

@@ -1,7 +1,7 @@
 """Checkpoints of PyTorch ports of MeanFlow that keep the names of facebookresearch/DiT or SiT.
 
-Read without PyTorch, from .pt, .pth or .safetensors. Names are led to those of `impls.common
-.weights` by these rules, in this order:
+Read without PyTorch, from .pt, .pth or .safetensors. Names are led to those of
+`impls.common.weights` by these rules, in this order:
 
 1. `module.`, `_orig_mod.`, `model.` and `net.` before every name are dropped: they come from
    DistributedDataParallel, torch.compile and other wrappers.
@@ -105,10 +105,14 @@ def _is_count(value: Any) -> bool:
 def _canonical(
     file: Path, network: Network, state: Mapping[str, Any], rename: Sequence[tuple[str, str]]
 ) -> Tensors:
-    named = {
-        _renamed(name, (*rename, *RENAMED)): np.asarray(tensor, np.float32)
-        for name, tensor in _unwrapped(state).items()
-    }
+    named: Tensors = {}
+    for name, tensor in _unwrapped(state).items():
+        if not isinstance(tensor, np.ndarray):
+            raise TorchWeightsError(
+                f"{name} in {file} is a {type(tensor).__name__}, expected a tensor: is it the state"
+                f" dict, alone or as {', '.join((*PARAMS, *AVERAGES))}?"
+            )
+        named[_renamed(name, (*rename, *RENAMED))] = tensor.astype(np.float32)
     try:
         _drop_positions(network, named)
         return weights.from_torch(network, named)

@@ -22,7 +22,10 @@ from impls.common.errors import UserError
 
 Array = NDArray[Any]
 NAMES = (("ref_mu", "ref_sigma"), ("mu", "sigma"))
-REMEDY = "get it anew, or make one with `meanflow statistics`"
+REMEDY = (
+    "get it anew (github.com/Gsunshine/meanflow links that of ImageNet 256), or make one with"
+    " `meanflow statistics`"
+)
 
 
 class StatisticsError(UserError):
