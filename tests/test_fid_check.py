@@ -14,6 +14,7 @@ import yaml
 import reference
 from bench.fid import standins
 from bench.fid.check import against_reference, expected_fid
+from bench.fid.command import Files, check_files
 from bench.fid.features import make_features
 from bench.fid.pipeline import Pipeline
 from impls.cli import main
@@ -161,6 +162,23 @@ def test_a_run_of_ours_is_scored_without_a_configuration(
     assert "made with mode legacy_tensorflow" in capsys.readouterr().err
     assert run(*chosen, "--num-samples=100", "--framework", "torch", "--weights=params") == 0
     assert "params" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_frameworks_that_differ_fail_though_nothing_is_expected(
+    scale: float, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = implementation("torch")
+    other = Altered(module, sample=lambda *args: module.sample(*args) * scale)
+    given = Files(
+        standins.CHECKPOINT, FILES / "vae", FILES / "inception.pt", standins.STATISTICS
+    )  # fmt: skip
+    agree = check_files(
+        {"jax": module, "torch": other}, given, str(config), {}, "ema", "legacy_tensorflow",
+        100, None, 0, 50, tmp_path / "features", None,
+    )  # fmt: skip
+    assert agree == (scale == 1.0)
+    assert ("the frameworks differ by" in capsys.readouterr().out) == (scale != 1.0)
 
 
 def test_samples_do_not_depend_on_how_many_are_made_at_once(tmp_path: Path) -> None:

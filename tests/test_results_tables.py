@@ -77,6 +77,7 @@ def test_every_row_has_a_published_number() -> None:
         ({"value": 12.5, "interval": (12.4, 12.6)}, "differs"),
         ({"interval": None}, "inconclusive"),
         ({"settings": {"num_samples": 10_000}}, "inconclusive"),
+        ({"settings": {"weights": "params"}}, "inconclusive"),
         ({"protocol": {"labels": "balanced", "resize": "legacy_tensorflow"}}, "inconclusive"),
         ({"protocol": {"labels": "random", "resize": "clean"}}, "inconclusive"),
         ({"protocol": {"labels": "unknown", "resize": "unknown"}}, "inconclusive"),
