@@ -50,6 +50,7 @@ class Implementation(Protocol):
         labels: Array,
         tangent: Array,
     ) -> tuple[Array, Array]: ...  # u, du_dt
+    def ablations(self) -> tuple[str, ...]: ...  # keys: method.tangent, model.embedding
     def activations(
         self, config: Config, params: Params, z: Array, t: Array, h: Array, labels: Array
     ) -> dict[str, Array]: ...

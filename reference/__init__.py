@@ -7,7 +7,7 @@ itself a subject of the verification suite.
 from .autoencoder import decode, encode, load_autoencoder
 from .device import export_params, get, load_params, put, sync
 from .inception import inception_features, load_inception
-from .network import activations, mean_velocity, mean_velocity_jvp
+from .network import ablations, activations, mean_velocity, mean_velocity_jvp
 from .objective import (
     Loss,
     adaptive_weight,
@@ -33,6 +33,7 @@ from .step import State, accumulate, init_state, train_step, update
 __all__ = [
     "Loss",
     "State",
+    "ablations",
     "accumulate",
     "activations",
     "adaptive_weight",

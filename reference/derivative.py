@@ -22,10 +22,11 @@ COMPLEX_STEP = 1e-40
 def complex_step_jvp(
     config: Any, params: Params, z: Array, r: Array, t: Array, labels: Array, tangent: Array
 ) -> Array:
-    """du/dt along (z, r, t) -> (tangent, 0, 1) by complex step; float64 inputs."""
+    """du/dt along (z, r, t) -> (tangent, 0, 1), or another method.tangent; float64 inputs."""
     step = 1j * COMPLEX_STEP
-    t_moved = t + step
-    moved = mean_velocity(config, params, z + step * tangent, t_moved, t_moved - r, labels)
+    dr, dt = config.method.tangent_of_times
+    z_moved, r_moved, t_moved = z + step * tangent, r + step * dr, t + step * dt
+    moved = mean_velocity(config, params, z_moved, t_moved, t_moved - r_moved, labels)
     return moved.imag / COMPLEX_STEP
 
 

@@ -59,14 +59,15 @@ def mean_velocity_jvp(
 ) -> tuple[Array, Array]:
     """u and its total derivative: du/dt = tangent . grad_z u + d_t u, with r held fixed.
 
-    The tangent of (z, r, t) is (tangent, 0, 1), hence that of (z, t, h = t - r) is (tangent, 1, 1).
+    The tangent of (z, r, t) is (tangent, 0, 1), hence that of (z, t, h = t - r) is (tangent, 1, 1);
+    another method.tangent gives the derivative along that one.
 
     Returns:
         u, du_dt: [batch, height, width, channel] each.
     """
     tape = _forward(config.network, params, z, t, t - r, labels)
-    ones = np.ones_like(t)
-    return tape.u, _push(config.network, params, tape, tangent, ones, ones)
+    dr, dt = (np.full_like(t, rate) for rate in config.method.tangent_of_times)
+    return tape.u, _push(config.network, params, tape, tangent, dt, dt - dr)
 
 
 def mean_velocity_pullback(
@@ -77,6 +78,11 @@ def mean_velocity_pullback(
     return _pull(config.network, params, tape, cotangent)
 
 
+def ablations() -> tuple[str, ...]:
+    """Keys of the paper's ablations that are understood here beside the official ones."""
+    return ("method.tangent", "model.embedding")
+
+
 def activations(
     config: Any, params: Params, z: Array, t: Array, h: Array, labels: Array
 ) -> dict[str, Array]:
@@ -84,8 +90,7 @@ def activations(
     tape = _forward(config.network, params, z, t, h, labels)
     out = {
         "x_embedder": tape.tokens_in,
-        "t_embedder": tape.t.out,
-        "h_embedder": tape.h.out,
+        **{f"{name}_embedder": time.out for name, time in tape.times.items()},
         "y_embedder": params["y_embedder/embedding"][labels],
         "final_layer": tape.tokens_out,
     }
@@ -116,9 +121,10 @@ def _forward(size: Any, params: Params, z: Array, t: Array, h: Array, labels: Ar
     tape.patches = patchify(z, size.patch_size)
     kernel = params["x_embedder/kernel"].reshape(-1, size.hidden_size)
     tape.tokens_in = tape.patches @ kernel + params["x_embedder/bias"] + position
-    tape.t = _time_forward(params, "t_embedder", t)
-    tape.h = _time_forward(params, "h_embedder", h)
-    tape.c = tape.t.out + tape.h.out + params["y_embedder/embedding"][labels]
+    times = {"t": t, "r": t - h, "h": h}
+    tape.times = {name: _time_forward(params, name, times[name]) for name in size.times}
+    first, *more = (time.out for time in tape.times.values())
+    tape.c = sum(more, first) + params["y_embedder/embedding"][labels]
     tape.blocks, x = [], tape.tokens_in
     for i in range(size.depth):
         tape.blocks.append(_block_forward(params, f"blocks_{i}", size.num_heads, x, tape.c))
@@ -132,10 +138,10 @@ def _forward(size: Any, params: Params, z: Array, t: Array, h: Array, labels: Ar
 
 
 def _time_forward(params: Params, name: str, time: Array) -> Tape:
-    """Sinusoid, Linear, SiLU, Linear."""
+    """Sinusoid, Linear, SiLU, Linear: of t, r or h."""
     features = sinusoid(time)
-    hidden = _linear(params, f"{name}/fc1", features)
-    out = _linear(params, f"{name}/fc2", silu(hidden))
+    hidden = _linear(params, f"{name}_embedder/fc1", features)
+    out = _linear(params, f"{name}_embedder/fc2", silu(hidden))
     return Tape(time=time, features=features, hidden=hidden, out=out)
 
 
@@ -180,7 +186,9 @@ def _push(size: Any, params: Params, tape: Tape, dz: Array, dt: Array, dh: Array
     """Tangent of u for the tangent (dz, dt, dh) of (z, t, h)."""
     kernel = params["x_embedder/kernel"].reshape(-1, size.hidden_size)
     dx = patchify(dz, size.patch_size) @ kernel
-    dc = _time_push(params, "t_embedder", tape.t, dt) + _time_push(params, "h_embedder", tape.h, dh)
+    rates = {"t": dt, "r": dt - dh, "h": dh}
+    first, *more = (_time_push(params, n, time, rates[n]) for n, time in tape.times.items())
+    dc = sum(more, first)
     dsilu = silu_jacobian(tape.c, dc)
     for i, block in enumerate(tape.blocks):
         dx = _block_push(params, f"blocks_{i}", size.num_heads, block, dx, dsilu)
@@ -191,8 +199,8 @@ def _push(size: Any, params: Params, tape: Tape, dz: Array, dt: Array, dh: Array
 
 
 def _time_push(params: Params, name: str, tape: Tape, dtime: Array) -> Array:
-    dhidden = sinusoid_tangent(tape.time, dtime) @ params[f"{name}/fc1/kernel"]
-    return silu_jacobian(tape.hidden, dhidden) @ params[f"{name}/fc2/kernel"]
+    dhidden = sinusoid_tangent(tape.time, dtime) @ params[f"{name}_embedder/fc1/kernel"]
+    return silu_jacobian(tape.hidden, dhidden) @ params[f"{name}_embedder/fc2/kernel"]
 
 
 def _modulate_push(x: Array, scale: Array, dx: Array, dshift: Array, dscale: Array) -> Array:
@@ -239,10 +247,10 @@ def _pull(size: Any, params: Params, tape: Tape, cotangent: Array) -> Params:
         )
         gsilu = gsilu + gblock
     gc = silu_jacobian(tape.c, gsilu)
-    for name, time in (("t_embedder", tape.t), ("h_embedder", tape.h)):
-        ghidden = _linear_pull(params, grads, f"{name}/fc2", silu(time.hidden), gc)
+    for name, time in tape.times.items():
+        ghidden = _linear_pull(params, grads, f"{name}_embedder/fc2", silu(time.hidden), gc)
         ghidden = silu_jacobian(time.hidden, ghidden)
-        _linear_pull(params, grads, f"{name}/fc1", time.features, ghidden)
+        _linear_pull(params, grads, f"{name}_embedder/fc1", time.features, ghidden)
     grads["y_embedder/embedding"] = np.zeros_like(params["y_embedder/embedding"])
     np.add.at(grads["y_embedder/embedding"], tape.labels, gc)
     kernel = params["x_embedder/kernel"]

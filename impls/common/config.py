@@ -104,6 +104,7 @@ class Network:
     num_heads: int
     mlp_ratio: float  # the hidden layer of each block's MLP has int(hidden_size * mlp_ratio) units
     num_classes: int  # without the null label, which is the number num_classes
+    times: tuple[str, ...] = ("t", "h")  # what is embedded of t, r and h = t - r, see embedding
 
 
 class Section(BaseModel):
@@ -199,6 +200,8 @@ class MethodConfig(Section):
     # same); dense: in every row, as in the official code; autodiff: dense by torch.func.jvp (JAX
     # has no other form than autodiff).
     jvp: Literal["sparse", "dense", "autodiff"] = "sparse"
+    # Of (z, r, t): v01 is (v, 0, 1), the right one; the others are the wrong ones of Table 1 (b).
+    tangent: Literal["v01", "v00", "v10", "v11"] = "v01"
 
     @model_validator(mode="after")
     def _window_is_ordered(self) -> MethodConfig:
@@ -206,6 +209,11 @@ class MethodConfig(Section):
             expected = f"at most method.t_end ({self.t_end}): guidance acts from t_start to t_end"
             raise MismatchError("method.t_start", self.t_start, expected)
         return self
+
+    @property
+    def tangent_of_times(self) -> tuple[float, float]:
+        """The tangents of r and t: (0, 1) of the right one, v01."""
+        return float(self.tangent[1]), float(self.tangent[2])
 
 
 class ModelConfig(Section):
@@ -217,6 +225,8 @@ class ModelConfig(Section):
     depth: OptionalCount = None  # number of blocks
     num_heads: OptionalCount = None  # attention heads
     mlp_ratio: Positive = 4.0  # width of the MLP's hidden layer over the width of the block
+    # Times that are embedded, h = t - r: (t, t - r) by default, the others of Table 1 (c).
+    embedding: Literal["t_h", "t_r", "t_r_h", "h"] = "t_h"
 
     @field_validator("cls")
     @classmethod
@@ -322,4 +332,5 @@ class Config(Section):
             num_heads=model.num_heads or heads,
             mlp_ratio=model.mlp_ratio,
             num_classes=self.dataset.num_classes,
+            times=tuple(model.embedding.split("_")),
         )

@@ -57,12 +57,12 @@ def from_sizes(
     """Make the configuration that a golden folder describes.
 
     Args:
-        model: every field of `Network` by name; mlp_ratio may be left out.
+        model: every field of `Network` by name but times; mlp_ratio may be left out.
         method: keys of the section method.
         training: keys of the section training, with ema_decay for ema_val.
     """
     for field in fields(Network):
-        if field.name not in model and field.name != "mlp_ratio":
+        if field.name not in (*model, "mlp_ratio", "times"):
             raise ConfigError(f"model.{field.name} is missing from the sizes: add it")
     images = {
         "image_size": "input_size",

@@ -5,7 +5,8 @@ Read without PyTorch, from .pt, .pth or .safetensors. Names are led to those of
 
 1. `module.`, `_orig_mod.`, `model.` and `net.` before every name are dropped: they come from
    DistributedDataParallel, torch.compile and other wrappers.
-2. `r_embedder.` is `h_embedder.`: zhuyu-cs/MeanFlow calls the embedding of t - r so.
+2. `r_embedder.` is `h_embedder.` unless the network embeds r too: zhuyu-cs/MeanFlow calls the
+   embedding of t - r so.
 3. `pos_embed`, which DiT and SiT store though it is fixed, must be the fixed one, and is dropped.
 
 Further rules of a user's own (`--rename OLD=NEW`, beginnings of names) come before the second.
@@ -106,13 +107,14 @@ def _canonical(
     file: Path, network: Network, state: Mapping[str, Any], rename: Sequence[tuple[str, str]]
 ) -> Tensors:
     named: Tensors = {}
+    rules = (*rename, *(RENAMED if "r" not in network.times else ()))
     for name, tensor in _unwrapped(state).items():
         if not isinstance(tensor, np.ndarray):
             raise TorchWeightsError(
                 f"{name} in {file} is a {type(tensor).__name__}, expected a tensor: is it the state"
                 f" dict, alone or as {', '.join((*PARAMS, *AVERAGES))}?"
             )
-        named[_renamed(name, (*rename, *RENAMED))] = tensor.astype(np.float32)
+        named[_renamed(name, rules)] = tensor.astype(np.float32)
     try:
         _drop_positions(network, named)
         return weights.from_torch(network, named)

@@ -24,6 +24,7 @@ Law = Literal["zeros", "normal", "xavier"]
 
 TIME_FEATURES = 256  # sinusoids per time embedding
 LABEL_STD = TIME_STD = 0.02
+TIME_EMBEDDERS = ("t_embedder", "r_embedder", "h_embedder")  # a network has some of them
 
 
 class Tensor(NamedTuple):
@@ -48,7 +49,7 @@ def tensors(network: Network) -> tuple[Tensor, ...]:
         Tensor("x_embedder/bias", (width,), "zeros", "net/x_embedder/proj/bias",
                "x_embedder.proj.bias"),
     ]  # fmt: skip
-    for time in ("t_embedder", "h_embedder"):
+    for time in time_embedders(network):
         rows += _linear(f"{time}/fc1", TIME_FEATURES, width, "normal", f"{time}.mlp.0")
         rows += _linear(f"{time}/fc2", width, width, "normal", f"{time}.mlp.2")
     rows += [
@@ -70,6 +71,11 @@ def tensors(network: Network) -> tuple[Tensor, ...]:
     )
     rows += _linear("final_layer/linear", width, pixels, "zeros", "final_layer.linear")
     return tuple(rows)
+
+
+def time_embedders(network: Network) -> tuple[str, ...]:
+    """Canonical names of the embedders of times, in the order in which they are summed."""
+    return tuple(f"{time}_embedder" for time in network.times)
 
 
 def _linear(name: str, fan_in: int, fan_out: int, law: Law, torch_name: str) -> list[Tensor]:

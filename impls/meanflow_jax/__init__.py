@@ -28,6 +28,7 @@ from .inception import (
 )
 from .network import (
     DiT,
+    ablations,
     activations,
     mean_velocity,
     mean_velocity_jvp,
@@ -70,6 +71,7 @@ __all__ = [
     "DiT",
     "Metrics",
     "State",
+    "ablations",
     "accumulate",
     "activations",
     "adaptive_weight",

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from impls.common.config import Config, Network
+from impls.common.weights import TIME_EMBEDDERS
 
 from .layers import (
     layer_norm,
@@ -64,7 +65,7 @@ class PatchEmbed(nn.Module):
 
 
 class TimeEmbedder(nn.Module):
-    """Sinusoid, Linear, SiLU, Linear: one for t, another for h."""
+    """Sinusoid, Linear, SiLU, Linear: one for each time that is embedded."""
 
     size: Network
 
@@ -148,9 +149,11 @@ class DiT(nn.Module):
         """z [batch, height, width, channel], t, h, labels [batch] -> u, shaped as z"""
         size, width = self.size, self.size.hidden_size
         x = PatchEmbed(size, name="x_embedder")(z)
-        c = TimeEmbedder(size, name="t_embedder")(t) + TimeEmbedder(size, name="h_embedder")(h)
+        times = {"t": t, "r": t - h, "h": h}
+        embedders = ((TimeEmbedder(size, name=f"{name}_embedder"), name) for name in size.times)
+        first, *more = (embedder(times[name]) for embedder, name in embedders)
         table = nn.Embed(size.num_classes + 1, width, embedding_init=_normal, name="y_embedder")
-        c = (c + table(labels)).astype(z.dtype)
+        c = (sum(more, first) + table(labels)).astype(z.dtype)
         for i in range(size.depth):
             x = Block(size, name=f"blocks_{i}")(x, c)
         return unpatchify(FinalLayer(size, name="final_layer")(x, c), size.patch_size)
@@ -186,7 +189,8 @@ def mean_velocity_jvp(
 ) -> tuple[jax.Array, jax.Array]:
     """u and its total derivative: du/dt = tangent . grad_z u + d_t u, with r held fixed.
 
-    The tangent of (z, r, t) is (tangent, 0, 1).
+    The tangent of (z, r, t) is (tangent, 0, 1); another method.tangent gives the derivative along
+    that one.
 
     Args:
         tangent: [moving, height, width, channel] of the last rows; the others get no du/dt.
@@ -203,11 +207,17 @@ def mean_velocity_jvp(
     if not len(tangent):
         return u(z, r, t, labels), tangent
     _, r_moving, t_moving = moving
-    along = (tangent, jnp.zeros_like(r_moving), jnp.ones_like(t_moving))
+    dr, dt = config.method.tangent_of_times
+    along = (tangent, jnp.full_like(r_moving, dr), jnp.full_like(t_moving, dt))
     out, du_dt = jax.jvp(lambda *x: u(*x, labels[still:]), tuple(moving), along)
     if still:
         out = jnp.concatenate([u(*at_rest, labels[:still]), out])
     return out, du_dt
+
+
+def ablations() -> tuple[str, ...]:
+    """Keys of the paper's ablations that are understood here beside the official ones."""
+    return ("method.tangent", "model.embedding")
 
 
 def activations(
@@ -244,7 +254,7 @@ def _cast(params: Any, dtype: Any) -> Any:
     """Parameters as the blocks use them; those that times pass through stay what they are."""
     return {
         name: part
-        if name in ("t_embedder", "h_embedder")
+        if name in TIME_EMBEDDERS
         else jax.tree.map(lambda array: array.astype(dtype), part)
         for name, part in params.items()
     }

@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from impls.common import weights
 from impls.common.config import Config, Network
-from impls.common.weights import TIME_FEATURES
+from impls.common.weights import TIME_EMBEDDERS, TIME_FEATURES
 
 from .layers import (
     constant,
@@ -45,7 +45,7 @@ class PatchEmbed(nn.Module):
 
 
 class TimeEmbedder(nn.Module):
-    """Sinusoid, Linear, SiLU, Linear: one for t, another for h."""
+    """Sinusoid, Linear, SiLU, Linear: one for each time that is embedded."""
 
     def __init__(self, size: Network) -> None:
         super().__init__()
@@ -150,8 +150,8 @@ class DiT(nn.Module):
         device = torch.get_default_device()
         with torch.device("meta"):  # PyTorch would draw random numbers to start from
             self.x_embedder = PatchEmbed(size)
-            self.t_embedder = TimeEmbedder(size)
-            self.h_embedder = TimeEmbedder(size)
+            for name in weights.time_embedders(size):
+                self.add_module(name, TimeEmbedder(size))
             self.y_embedder = LabelEmbedder(size)
             self.blocks = nn.ModuleList(Block(size) for _ in range(size.depth))
             self.final_layer = FinalLayer(size)
@@ -165,8 +165,10 @@ class DiT(nn.Module):
     ) -> torch.Tensor:
         """z [batch, height, width, channel], t, h, labels [batch] -> u, shaped as z"""
         x = self.x_embedder(z)
-        c = self.t_embedder(t) + self.h_embedder(h)
-        c = (c + self.y_embedder(labels)).to(z.dtype)
+        times = {"t": t, "r": t - h, "h": h}
+        embedders = ((self.get_submodule(f"{name}_embedder"), name) for name in self.size.times)
+        first, *more = (embedder(times[name]) for embedder, name in embedders)
+        c = (sum(more, first) + self.y_embedder(labels)).to(z.dtype)
         for block in self.blocks:
             x = block(x, c)
         return unpatchify(self.final_layer(x, c), self.size.patch_size)
@@ -208,7 +210,8 @@ def mean_velocity_jvp(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """u and its total derivative: du/dt = tangent . grad_z u + d_t u, with r held fixed.
 
-    The tangent of (z, r, t) is (tangent, 0, 1).
+    The tangent of (z, r, t) is (tangent, 0, 1); another method.tangent gives the derivative along
+    that one.
 
     Args:
         tangent: [moving, height, width, channel] of the last rows; the others get no du/dt.
@@ -219,13 +222,19 @@ def mean_velocity_jvp(
     if not len(tangent):
         return mean_velocity(config, params, z, t, t - r, labels), tangent
     low = _product_dtype(config, z)
-    one = torch.ones_like(t[len(t) - len(tangent) :])
+    t_moving = t[len(t) - len(tangent) :]
+    dr, dt = (torch.full_like(t_moving, rate) for rate in config.method.tangent_of_times)
     if config.method.jvp == "autodiff":
-        inputs, along = (z.to(low), t, t - r, labels), (tangent.to(low), one, one)
+        inputs, along = (z.to(low), t, t - r, labels), (tangent.to(low), dt, dt - dr)
         return _forward_mode(config, params, inputs, along)
-    duals = Dual(z.to(low), tangent.to(low)), Dual(t, one), Dual(t - r, one)
+    duals = Dual(z.to(low), tangent.to(low)), Dual(t, dt), Dual(t - r, dt - dr)
     u, du_dt = velocity(config.network, _cast(params, low), *duals, labels)
     return u.to(z.dtype), du_dt.to(z.dtype)
+
+
+def ablations() -> tuple[str, ...]:
+    """Keys of the paper's ablations that are understood here beside the official ones."""
+    return ("method.tangent", "model.embedding")
 
 
 def activations(
@@ -293,7 +302,7 @@ def _product_dtype(config: Config, z: torch.Tensor) -> torch.dtype:
 def _cast(params: Any, dtype: torch.dtype) -> Any:
     """Parameters as the blocks use them; those that times pass through stay what they are."""
     return {
-        name: tensor if name.startswith(("t_embedder", "h_embedder")) else tensor.to(dtype)
+        name: tensor if name.startswith(TIME_EMBEDDERS) else tensor.to(dtype)
         for name, tensor in params.items()
     }
 

@@ -58,8 +58,9 @@ def velocity(
         z: [batch, height, width, channel];  t, h: [batch];  labels: [batch]
     """
     x = embed_patches(size, params, z)
-    c = embed_time(params, "t_embedder", t) + embed_time(params, "h_embedder", h)
-    c = c + F.embedding(labels, params["y_embedder.embedding_table.weight"])
+    times = {"t": t, "r": Dual(t.value - h.value, t.tangent - h.tangent), "h": h}
+    first, *more = (embed_time(params, f"{name}_embedder", times[name]) for name in size.times)
+    c = sum(more, first) + F.embedding(labels, params["y_embedder.embedding_table.weight"])
     c = silu(Dual(*(part.to(z.value.dtype) for part in c)))  # the first layer of every adaLN
     for block in range(size.depth):
         x = transform(size, params, f"blocks.{block}", x, c)

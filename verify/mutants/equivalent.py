@@ -10,7 +10,6 @@ from .equivalent_training import LAST_OF_TWO, SAME_LENGTH, TRAINING, Reasons
 
 LAST_BUT_ONE = "the last axis but one of four is axis 2"
 EITHER_ORDER = "an exchange of two axes names them in either order"
-ONE_OF_TWO = "a name is one of two in either order"
 PROMOTED = "the wider of two types is the same in either order"
 MERGED = "the two axes are merged again, in this order"
 SYMMETRIC = "the later of two times is the later one in either order"
@@ -166,7 +165,6 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
     ],
     ("jax", "network.py"): [
         {
-            ONE_OF_TWO: ("_cast: ('t_embedder', 'h_embedder') -> ('h_embedder', 't_embedder')",),
             PROMOTED: (
                 (
                     "Attention.__call__: jnp.promote_types(x.dtype, jnp.float32)"
@@ -205,7 +203,6 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
         {
             STRIDE: ("PatchEmbed.__init__: size.patch_size -> size.in_channels (2)",),
             EITHER_ORDER: ("Attention.forward: out.transpose(1, 2) -> out.transpose(2, 1)",),
-            ONE_OF_TWO: ("_cast: ('t_embedder', 'h_embedder') -> ('h_embedder', 't_embedder')",),
             LAST_OF_TWO: ("Block.forward: -1 -> 1", "FinalLayer.forward: -1 -> 1"),
             OWN_START: (
                 "DiT.__init__: 0 -> 1",

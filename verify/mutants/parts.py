@@ -129,9 +129,21 @@ NETWORK = (
     ),
     _network(
         "t and h share an embedder",
-        '_time_forward(params, "h_embedder", h)',
-        '_time_forward(params, "t_embedder", h)',
+        "{name: _time_forward(params, name, times[name]) for name in size.times}",
+        '{name: _time_forward(params, "t", times[name]) for name in size.times}',
         "interval_embedding_matches same_mean_velocity",
+    ),
+    _network(
+        "where r is embedded it is h",
+        '{"t": t, "r": t - h, "h": h}',
+        '{"t": t, "r": h, "h": h}',
+        "embedded_times_match gradients_of_ablations_match",
+    ),
+    _network(
+        "the tangent of h forgets that of r",
+        "tangent, dt, dt - dr)",
+        "tangent, dt, dt)",
+        "other_tangents_match",
     ),
     _network(
         "labels count from one",
