@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +12,6 @@ from PIL import Image
 
 from impls.common.checkpoints import Checkpoint
 from impls.common.config import Config
-from impls.common.config_files import config_hash
 from impls.common.data import digits_split
 from impls.common.draws import sampling_labels, sampling_noise
 from impls.common.errors import UserError
@@ -23,8 +19,6 @@ from impls.common.runlog import picture_grid, to_uint8
 from impls.common.scores import Score, conditional_accuracy, digits_frechet
 from impls.common.solver import sampling_times
 from impls.convert import chosen_weights, implementation
-from results.environment import environment
-from results.schema import Record
 
 BATCH = 256  # samples made at once
 GRID = 100  # samples shown in the picture
@@ -133,63 +127,3 @@ def check_scored(config: Config) -> None:
         raise UserError(
             f"this scores digits, and the checkpoint is of {name}: meanflow fid-check scores images"
         )
-
-
-def score_records(
-    checkpoint: Checkpoint,
-    framework: str,
-    found: dict[str, tuple[Score, Score]],
-    settings: dict[str, int | float | str],
-) -> list[Record]:
-    """A record of each score and of its value for real digits, and of the seconds of training."""
-    training = checkpoint.config.training
-    settings = {"training_seed": training.seed, "training_step": checkpoint.step, **settings}
-    about = {
-        "unit": "1",
-        "dtype": "float32",
-        "config_hash": config_hash(checkpoint.config),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        **environment(),
-    }
-    subject, records = f"impls.meanflow_{framework}", []
-    for name, scores_found in found.items():
-        what = f"evaluate/{name.replace(' ', '_')}"
-        for of, given, score in zip(
-            (subject, "real digits"), (settings, {}), scores_found, strict=True
-        ):
-            interval = (score.low, score.high)
-            records.append(
-                Record(
-                    subject=of,
-                    what=what,
-                    value=score.value,
-                    interval=interval,
-                    settings=given,
-                    **about,
-                )
-            )
-    seconds = _training_seconds(checkpoint)
-    if seconds is not None:
-        about["unit"] = "seconds"
-        what = "train/seconds"
-        records.append(
-            Record(subject=subject, what=what, value=seconds, settings=settings, **about)
-        )
-    return records
-
-
-def _training_seconds(checkpoint: Checkpoint) -> float | None:
-    """Time in the training loop, compilation included, by the log of an unbroken run."""
-    log = checkpoint.path.parent.parent / "scalars.jsonl"
-    if not log.is_file():
-        return None
-    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    steps = [0, *(line["step"] for line in lines)]
-    if steps[-1] != checkpoint.step or any(b <= a for a, b in pairwise(steps)):
-        return None
-    return float(
-        sum(
-            (b - a) / x["steps_per_second"]
-            for (a, b), x in zip(pairwise(steps), lines, strict=True)
-        )
-    )

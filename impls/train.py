@@ -122,7 +122,7 @@ def _begin(implementation: Any, framework: str, config: Config, workdir: Path) -
             f"{workdir} holds a run of {found.framework}: resume it with --framework"
             f" {found.framework}, carry it over with meanflow convert, or give another --workdir"
         )
-    before, now = _identity(found.config), _identity(config)
+    before, now = identity(found.config), identity(config)
     for key, value in now.items():
         if value != before.get(key):
             raise TrainingError(
@@ -132,7 +132,7 @@ def _begin(implementation: Any, framework: str, config: Config, workdir: Path) -
     return implementation.restore_checkpoint(found.state, config), found.step
 
 
-def _identity(config: Config) -> dict[str, Any]:
+def identity(config: Config) -> dict[str, Any]:
     """What must not change on resume, by dotted key: all but how long, how often and where."""
     plain: dict[str, Any] = config.model_dump(exclude={"sampling", "fid", "load_from", "eval_only"})
     kept = {f"{group}.{key}": value for group, keys in plain.items() for key, value in keys.items()}

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 FILE = Path(__file__).parent.parent / "reference" / "published.yml"
-KNOWN = ("value", "preset", "epochs")  # keys of a row that have a field of their own
+KNOWN = ("value", "preset", "small", "epochs")  # keys of a row that have a field of their own
 
 Setting = dict[str, int | float | str]
 
@@ -34,6 +34,7 @@ class Published(BaseModel):
     value: float
     setting: Setting  # what it was measured of, by name
     preset: str | None  # of impls/common/presets, which has this setting
+    small: str | None = None  # a preset that varies the same in small
     epochs: int | None
     source: Source
     place: str  # in the source
@@ -85,6 +86,7 @@ def _number(group: dict[str, Any], sources: dict[str, Source], row: dict[str, An
         value=plain["value"],
         setting={name: value for name, value in plain.items() if name not in KNOWN},
         preset=row.get("preset"),
+        small=row.get("small"),
         epochs=row.get("epochs"),
         source=sources[group["source"]],
         place=group["place"],

@@ -61,6 +61,7 @@ def evaluate(
     framework: Literal["jax", "torch"] | None = None,
     device: str = "auto",
     record: Path | None = None,
+    curve: bool = False,
 ) -> int:
     """Print the scores of a checkpoint of digits, with those of real digits beside them.
 
@@ -73,6 +74,7 @@ def evaluate(
         framework: makes the samples; that of the checkpoint by default.
         device: auto (a GPU or TPU where there is one), cpu, cuda, …
         record: folder to append records of the scores to.
+        curve: record the losses of the run too.
     """
     from impls.common import checkpoints
     from impls.convert import implementation
@@ -83,7 +85,7 @@ def evaluate(
     found = checkpoints.find(checkpoint)
     made_by: str = framework or found.framework
     implementation(made_by).select_device(device)
-    print_scores(found, made_by, num_samples, num_steps, seed, weights, record)
+    print_scores(found, made_by, num_samples, num_steps, seed, weights, record, curve=curve)
     return 0
 
 
@@ -95,13 +97,16 @@ def print_scores(
     seed: int,
     weights: str = "ema",
     record: Path | None = None,
+    *,
+    curve: bool = False,
 ) -> None:
     """Sample, score and print the scores of digits beside those of real ones; record them."""
     from rich.console import Console
     from rich.table import Table
 
     from impls.common.solver import sampling_times
-    from impls.generate import check_scored, generate, score_records, scores
+    from impls.generate import check_scored, generate, scores
+    from impls.run_records import curve_records, score_records
     from results.schema import append, record_file
 
     check_scored(checkpoint.config)
@@ -126,6 +131,7 @@ def print_scores(
             "weights": weights,
         }
         records = score_records(checkpoint, framework, found, settings)
+        records += curve_records(checkpoint, framework) if curve else []
         path = record_file(record, "digits", records[0].date)
         append(records, path)
         console.print(f"records appended to {path}", soft_wrap=True)

@@ -2,8 +2,8 @@
 
     config = load_config("mf_b4", {"training.batch_size": 64})
 
-A file is laid over the defaults, which are the official ones. A mistake raises `ConfigError` with
-one sentence.
+A file is laid over the defaults, which are the official ones, or over the preset that it names as
+its `base`. A mistake raises `ConfigError` with one sentence.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ class ConfigError(UserError):
 
 
 def preset_names() -> tuple[str, ...]:
-    """Names of the presets that come with the package, sorted."""
-    return tuple(sorted(path.stem for path in PRESETS.glob("*.yml")))
+    """Names of the presets that come with the package, sorted: `mf_b4`, `ablation/share_0`, …"""
+    files = (path.relative_to(PRESETS).as_posix() for path in PRESETS.rglob("*.yml"))
+    return tuple(sorted(name.removesuffix(".yml") for name in files))
 
 
 def load_config(source: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
@@ -95,14 +96,7 @@ def config_hash(config: Config) -> str:
 
 def _build(data: object, name: str, overrides: Mapping[str, Any]) -> Config:
     """Lay the overrides over the sections and validate, with errors for the user."""
-    if not isinstance(data, Mapping):
-        got = "is empty" if data is None else f"holds {_show(data)}"
-        raise ConfigError(f"{name} {got}, expected sections such as `training:`")
-    # Sections are copied: an anchor in YAML can make two of them one object.
-    merged = {str(key): value for key, value in data.items()}
-    for section, keys in merged.items():
-        if isinstance(keys, Mapping):
-            merged[section] = {str(key): value for key, value in keys.items()}
+    merged = _sections(data, name)
     for dotted, value in overrides.items():
         section, _, key = str(dotted).partition(".")
         if section in _SECTIONS and not key:
@@ -118,6 +112,29 @@ def _build(data: object, name: str, overrides: Mapping[str, Any]) -> Config:
         first, *more = error.errors(include_url=False)
     count = f" (and {len(more)} more error{'s' * (len(more) > 1)})" if more else ""
     raise ConfigError(_explain(first, merged, name, overrides) + count)
+
+
+def _sections(data: object, name: str) -> dict[str, Any]:
+    """The keys of a file by section, laid over those of the preset that is its base."""
+    if not isinstance(data, Mapping):
+        got = "is empty" if data is None else f"holds {_show(data)}"
+        raise ConfigError(f"{name} {got}, expected sections such as `training:`")
+    found = {str(key): value for key, value in data.items()}
+    merged: dict[str, Any] = {}
+    if "base" in found:
+        base = found.pop("base")
+        if base not in preset_names():
+            known = f"one of {', '.join(preset_names())}{did_you_mean(str(base), preset_names())}"
+            raise ConfigError(f"base in {name} is {_show(base)}, expected a preset: {known}")
+        merged = _sections(_read_yaml(PRESETS / f"{base}.yml"), f"preset {base}")
+    for section, keys in found.items():
+        # Sections are copied: an anchor in YAML can make two of them one object.
+        new = (
+            {str(key): value for key, value in keys.items()} if isinstance(keys, Mapping) else keys
+        )
+        below = merged.get(section)
+        merged[section] = {**below, **new} if below and isinstance(new, dict) else new
+    return merged
 
 
 def _explain(

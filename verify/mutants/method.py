@@ -21,7 +21,7 @@ def _torch(name: str, old: str, new: str, caught_by: str) -> Mutant:
     return _in("objective.py", "impls/meanflow_torch", name, old, new, caught_by)
 
 
-PUSHED = "tape.u, _push(config.network, params, tape, tangent, ones, ones)"
+PUSHED = "tape.u, _push(config.network, params, tape, tangent, dt, dt - dr)"
 FORWARD_DIFFERENCE = (
     "tape.u, 100 * (mean_velocity(config, params, z + 0.01 * tangent, t + 0.01, t + 0.01 - r,"
     " labels) - tape.u)"
@@ -32,20 +32,20 @@ DERIVATIVE = (
     _network(
         "the tangent is (v, 0, 0)",
         PUSHED,
-        PUSHED.replace("ones, ones", "0 * ones, 0 * ones"),
+        PUSHED.replace("dt, dt - dr", "0 * dt, 0 * dt"),
         "jvp_matches_hand_written_tangents zero_tangent_leaves_time_derivative"
         " official_derivative_matches same_derivative same_target",
     ),
     _network(
         "the tangent is (v, 1, 0)",
         PUSHED,
-        PUSHED.replace("ones, ones", "0 * ones, -ones"),
+        PUSHED.replace("dt, dt - dr", "0 * dt, -dt"),
         "jvp_matches_complex_step mean_velocity_and_derivative_match official_derivative_matches",
     ),
     _network(
         "the tangent is (v, 1, 1)",
         PUSHED,
-        PUSHED.replace("ones, ones", "ones, 0 * ones"),
+        PUSHED.replace("dt, dt - dr", "dt, 0 * dt"),
         "jvp_matches_central_difference whole_target_matches official_derivative_matches",
     ),
     _network(

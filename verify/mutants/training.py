@@ -205,8 +205,8 @@ SPARSE = (
         "network.py",
         TORCH,
         "forward mode takes r for the length of the interval",
-        "inputs, along = (z.to(low), t, t - r, labels), (tangent.to(low), one, one)",
-        "inputs, along = (z.to(low), t, r, labels), (tangent.to(low), one, one)",
+        "inputs, along = (z.to(low), t, t - r, labels), (tangent.to(low), dt, dt - dr)",
+        "inputs, along = (z.to(low), t, r, labels), (tangent.to(low), dt, dt - dr)",
         "other_form_of_the_jvp_gives_the_same",
     ),
 )
