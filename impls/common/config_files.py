@@ -129,7 +129,8 @@ def _sections(data: object, name: str) -> dict[str, Any]:
         merged = _sections(_read_yaml(PRESETS / f"{base}.yml"), f"preset {base}")
     for section, keys in found.items():
         # Sections are copied: an anchor in YAML can make two of them one object.
-        new = (
+        mapping = isinstance(keys, Mapping)
+        new = {str(key): value for key, value in keys.items()} if mapping else keys
             {str(key): value for key, value in keys.items()} if isinstance(keys, Mapping) else keys
         )
         below = merged.get(section)
