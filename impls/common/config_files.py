@@ -131,8 +131,6 @@ def _sections(data: object, name: str) -> dict[str, Any]:
         # Sections are copied: an anchor in YAML can make two of them one object.
         mapping = isinstance(keys, Mapping)
         new = {str(key): value for key, value in keys.items()} if mapping else keys
-            {str(key): value for key, value in keys.items()} if isinstance(keys, Mapping) else keys
-        )
         below = merged.get(section)
         merged[section] = {**below, **new} if below and isinstance(new, dict) else new
     return merged
