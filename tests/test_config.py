@@ -23,6 +23,7 @@ from impls.common.config_files import (
     load_config,
     preset_names,
 )
+from results.published import all_published
 
 Write = Callable[..., Path]  # (content, file name) -> path of the file written
 
@@ -230,7 +231,8 @@ def test_golden_sizes_that_do_not_fit_are_refused_by_their_configuration_key() -
 
 
 def test_presets_are_those_of_the_paper_and_of_small_images() -> None:
-    assert set(preset_names()) == {*PUBLISHED, "digits", "mnist", "cifar10"}
+    small = {str(number.small) for number in all_published() if number.small}
+    assert set(preset_names()) == {*PUBLISHED, "digits", "mnist", "cifar10", *small}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -265,14 +267,20 @@ def test_preset_opens_with_its_command_cost_and_score(name: str) -> None:
     training = load_config(name).training
     cost = f"{training.num_steps} steps" if training.num_steps else f"{training.num_epochs} epochs"
     assert f"# Cost: {cost}" in opening
-    score = r"# Expect: (FID-50K \d+\.\d\d in|conditional accuracy 0\.\d\d|not measured yet)"
+    score = (
+        r"# Expect: (FID-50K \d+\.\d\d in|conditional accuracy 0\.\d\d|not measured yet"
+        r"|digits Frechet distance in results/tables/ablations\.md; FID-50K \d+\.\d\d of)"
+    )
     assert re.search(score, opening)
 
 
 @pytest.mark.parametrize("name", preset_names())
 def test_preset_sets_only_what_differs_from_the_defaults(name: str) -> None:
-    defaults = Config().model_dump(mode="json")
-    for section, keys in yaml.safe_load((PRESETS / f"{name}.yml").read_bytes()).items():
+    sections = yaml.safe_load((PRESETS / f"{name}.yml").read_bytes())
+    base = sections.pop("base", None)
+    below = load_config(base) if base else Config()
+    defaults = below.model_dump(mode="json")
+    for section, keys in sections.items():
         same = [key for key, value in keys.items() if defaults[section][key] == value]
         assert same == [], f"{section} repeats the defaults of {same}"
 
@@ -525,8 +533,33 @@ def test_key_given_twice_is_refused_with_both_lines(write: Write) -> None:
 
 def test_unknown_preset_is_refused_with_the_nearest_and_the_list() -> None:
     message = message_of("mf_b5")
-    assert message.startswith("mf_b5 is neither a preset (cifar10, digits, mf_b2, mf_b4")
+    assert message.startswith(
+        "mf_b5 is neither a preset (ablation/…, cifar10, digits, mf_b2, mf_b4"
+    )
     assert re.search(r"; did you mean mf_\w+\?$", message)
+
+
+def test_a_base_lies_below_the_file(write: Write) -> None:
+    path = write("base: ablation/power_2\ntraining: {learning_rate: 1e-3}\nmodel: {depth: 3}\n")
+    config = load_config(path)
+    assert (config.method.norm_p, config.method.guidance_eq) == (
+        2.0,
+        "none",
+    )  # of base, of its base
+    assert (config.training.learning_rate, config.training.batch_size) == (1e-3, 64)
+    assert (config.model.depth, config.model.hidden_size) == (3, 64)
+    changed = {"method.norm_p": 1, "training.learning_rate": 0.004, "model.depth": 2}
+    assert load_config(path, changed) == load_config("ablation/default")
+
+
+@pytest.mark.parametrize("base", ["digit", "nowhere/other.yml", "[digits]", "null"])
+def test_a_base_that_is_no_preset_is_refused(write: Write, base: str) -> None:
+    message = message_of(write(f"base: {base}\n"))
+    assert re.search(r"^base in .* is .*, expected a preset \(ablation/…, cifar10, digits", message)
+
+
+def test_the_preset_in_a_folder_that_is_meant_is_named() -> None:
+    assert message_of("ablation/embeding_h").endswith("; did you mean ablation/embedding_h?")
 
 
 def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:

@@ -124,8 +124,8 @@ def _sections(data: object, name: str) -> dict[str, Any]:
     if "base" in found:
         base = found.pop("base")
         if base not in preset_names():
-            known = f"one of {', '.join(preset_names())}{did_you_mean(str(base), preset_names())}"
-            raise ConfigError(f"base in {name} is {_show(base)}, expected a preset: {known}")
+            near = did_you_mean(str(base), preset_names())
+            raise ConfigError(f"base in {name} is {_show(base)}, expected {_PRESETS}{near}")
         merged = _sections(_read_yaml(PRESETS / f"{base}.yml"), f"preset {base}")
     for section, keys in found.items():
         # Sections are copied: an anchor in YAML can make two of them one object.
@@ -206,8 +206,8 @@ def _show(value: object) -> str:
 def _read_yaml(path: Path) -> object:
     """Read a configuration; where there is no such file, the presets are named too."""
     names = preset_names()
-    known = f"neither a preset ({', '.join(names)}) nor a file{did_you_mean(path.stem, names)}"
-    return read_yaml(path, absent=known)
+    near = did_you_mean(path.as_posix(), names) or did_you_mean(path.stem, names)
+    return read_yaml(path, absent=f"neither {_PRESETS} nor a file{near}")
 
 
 def read_yaml(path: Path, absent: str = "no file") -> object:
@@ -250,6 +250,9 @@ def _refuse_repeated_keys(node: Any, name: str, prefix: str = "") -> None:
 
 
 _ABSENT = object()
+_PRESETS = "a preset ({})".format(
+    ", ".join(dict.fromkeys(re.sub("/.*", "/…", name) for name in preset_names()))
+)
 _PYYAML_LEAKS = (
     ArithmeticError,
     AttributeError,
