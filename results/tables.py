@@ -23,6 +23,7 @@ from results.cells import (
     with_footnote,
 )
 from results.checks import verify
+from results.example import example
 from results.reading import read
 from results.reproduction import reproduction
 from results.schema import RECORDS, Record
@@ -155,7 +156,7 @@ def write_tables(
     made = {name: markdown(with_footnote(make(found))) for name, make in ALL.items()}
     wanted = {tables / f"{name}.md": content for name, content in made.items()}
     text = readme.read_text(encoding="utf-8")
-    for name, content in made.items():
+    for name, content in {**made, "example": example(found)}.items():
         block = re.compile(rf"(?<=<!-- table {name} -->).*?(?=<!-- end -->)", re.DOTALL)
         text = block.sub(f"\n\n{content}\n".replace("\\", r"\\"), text)
     wanted[readme] = text
