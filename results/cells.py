@@ -1,7 +1,15 @@
-"""What the cells of a table say of a record."""
+"""Tables, whose cells know the records and published numbers behind them.
+
+Markdown prints the text alone; the report (results/markup.py) makes a link of it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from results.published import Published
 from results.schema import Record
 
 JAX, TORCH = "impls.meanflow_jax", "impls.meanflow_torch"
@@ -10,7 +18,61 @@ DIRTY = "†"
 FOOTNOTE = f"{DIRTY} measured in a tree with changes that no commit holds"
 
 
-def estimate(record: Record | None, places: int, scale: float = 1) -> str:
+@dataclass(frozen=True)
+class Said:
+    """A text, and what it is said of: the first of several is where a link leads."""
+
+    text: str
+    sources: tuple[Record | Published, ...]
+
+    def __post_init__(self) -> None:
+        assert self.sources, f"{self.text} is said of nothing"
+
+
+Piece = str | Said
+Cell = Piece | tuple[Piece, ...]
+
+
+class Table(NamedTuple):
+    """Rows of cells in Markdown; a row may end early."""
+
+    heads: list[str]
+    rows: list[list[Cell]]
+    notes: Sequence[Cell] = ()  # paragraphs below
+    num_labels: int = 1  # first columns, which say what a row is of: its settings, no outcome
+
+
+def pieces(cell: Cell) -> tuple[Piece, ...]:
+    """The parts of a cell."""
+    return cell if isinstance(cell, tuple) else (cell,)
+
+
+def text(cell: Cell) -> str:
+    """What a cell says, in Markdown."""
+    return "".join(part if isinstance(part, str) else part.text for part in pieces(cell))
+
+
+def joined(between: str, cells: Iterable[Cell]) -> Cell:
+    """One cell of several, with a text between any two."""
+
+    def parts() -> Iterator[Piece]:
+        for place, cell in enumerate(cells):
+            yield from ((between,) if place else ())
+            yield from pieces(cell)
+
+    return tuple(parts())
+
+
+def markdown(table: Table) -> str:
+    """A table, and the paragraphs below it."""
+    width = len(table.heads)
+    lines = [f"| {' | '.join(table.heads)} |", "|" + "-|" * width]
+    for row in table.rows:
+        lines.append(f"| {' | '.join(map(text, row))} |" + " |" * (width - len(row)))
+    return "\n".join(lines) + "\n" + "".join(f"\n{text(note)}\n" for note in table.notes)
+
+
+def estimate(record: Record | None, places: int, scale: float = 1) -> Piece:
     """Value (low to high) with so many digits after the point, marked where the tree was dirty."""
     if record is None or record.value is None:
         return "not measured"
@@ -19,11 +81,13 @@ def estimate(record: Record | None, places: int, scale: float = 1) -> str:
     return marked(said, record)
 
 
-def marked(said: str, *records: Record | None) -> str:
+def marked(said: str, *records: Record) -> Said:
     """What is said of records, with a mark where one is of a dirty tree."""
-    return f"{said} {DIRTY}" if any(record and record.dirty for record in records) else said
+    return Said(f"{said} {DIRTY}" if any(record.dirty for record in records) else said, records)
 
 
-def with_footnote(table: str) -> str:
+def with_footnote(table: Table) -> Table:
     """A table, with the meaning of the mark below it where it has one."""
-    return f"{table}\n{FOOTNOTE}\n" if DIRTY in table else table
+    if DIRTY not in markdown(table):
+        return table
+    return table._replace(notes=[*table.notes, FOOTNOTE])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from results.cells import NAMES, marked
+from results.cells import NAMES, Cell, Piece, Said, Table, marked
 from results.compare import machine_name, passes
 from results.schema import Record
 
@@ -12,14 +12,14 @@ DTYPES = ("float64", "float32")
 PAIR = " ~ "  # between the names of two subjects
 
 
-def verify(records: list[Record]) -> str:
+def verify(records: list[Record]) -> Table:
     """Checks by family, and their worst error as a share of its tolerance: the newest whole run."""
     found = [record for subject in NAMES for record in newest_run(records, subject)]
     pairs = {r.subject for r in records if PAIR in r.subject}
     found += [record for pair in sorted(pairs) for record in newest_run(records, pair)]
     columns = [(dtype, subject) for dtype in DTYPES for subject in NAMES]
-    titles = " | ".join(f"{dtype}, {NAMES[subject]}" for dtype, subject in columns)
-    lines = [f"| family | checks | {titles} | nearest to its tolerance |", "|-|-|-|-|-|-|-|"]
+    titles = [f"{dtype}, {NAMES[subject]}" for dtype, subject in columns]
+    lines: list[list[Cell]] = []
     for family in sorted({family_of(record) for record in found}):
         rows = [record for record in found if family_of(record) == family]
         cells = [
@@ -27,10 +27,11 @@ def verify(records: list[Record]) -> str:
             for dtype, subject in columns
         ]
         nearest = max(rows, key=share)
-        name = f"`{nearest.what.rpartition('/')[2]}`" if nearest.value else ""
-        lines.append(f"| {family} | {_num_checks(rows)} | {' | '.join(cells)} | {name} |")
-    lines.append(f"| all | {_num_checks(found)} | | | | | |")
-    return "\n".join(lines) + "\n" + "".join(f"\n{line}\n" for line in _about(found))
+        name = f"`{nearest.what.rpartition('/')[2]}`"
+        near = Said(name, (nearest,)) if nearest.value else ""
+        lines.append([family, _num_checks(rows), *cells, near])
+    lines.append(["all", _num_checks(found)])
+    return Table(["family", "checks", *titles, "nearest to its tolerance"], lines, [_about(found)])
 
 
 def newest_run(records: Iterable[Record], subject: str) -> list[Record]:
@@ -61,11 +62,12 @@ def share(record: Record) -> float:
     return record.value / record.tolerance
 
 
-def _worst(rows: list[Record]) -> str:
+def _worst(rows: list[Record]) -> Piece:
     """The worst error with its share of the tolerance; `exact` where every error is 0."""
     if not rows:
         return ""
     worst = max(rows, key=share)
+    rows = [worst, *(record for record in rows if record is not worst)]
     if not all(passes(record) for record in rows):
         return marked("fails", *rows)
     if not worst.value:
@@ -73,17 +75,18 @@ def _worst(rows: list[Record]) -> str:
     return marked(f"{worst.value:.0e}, {100 * share(worst):.0f} %", *rows)
 
 
-def _num_checks(rows: list[Record]) -> int:
-    return len({record.what for record in rows})
+def _num_checks(rows: list[Record]) -> Piece:
+    count = str(len({record.what for record in rows}))
+    return Said(count, tuple(rows)) if rows else count
 
 
-def _about(found: list[Record]) -> list[str]:
+def _about(found: list[Record]) -> Cell:
     """When, where and of which commit the numbers are, and how many of them pass."""
     if not found:
-        return ["No run is recorded."]
+        return "No run is recorded."
     passed = sum(passes(record) for record in found)
     origins = dict.fromkeys(
         f"{record.date[:10]}, commit {record.commit[:7]}, {machine_name(record)}"
         for record in found
     )
-    return [f"{passed} of {len(found)} pass ({'; '.join(origins)})."]
+    return Said(f"{passed} of {len(found)} pass", tuple(found)), f" ({'; '.join(origins)})."

@@ -1,20 +1,20 @@
 """The report: results/report/index.html, one file without the network, made from the records.
 
 Every table and figure, every check with what it says and what it measured, and every record, to
-which the numbers of the checks lead.
+which the numbers of tables and checks lead; those that were published lead to their source.
 """
 
 from __future__ import annotations
 
 import base64
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
 from results.cells import NAMES, with_footnote
 from results.checks import DTYPES, PAIR, newest_run
 from results.compare import machine_name, passes
+from results.markup import grid, html, link
 from results.reading import read
 from results.schema import RECORDS, Record
 from results.tables import ALL
@@ -35,7 +35,6 @@ ORIGIN = (
     "Made by <code>nox -s tables</code> from the records and from reference/published.yml; no"
     " number here was typed."
 )
-LINK = re.compile(r"\[([^\]]+)\]\((https?://[^)]+)\)")
 
 
 def write_page(records: Path = RECORDS, index: Path = INDEX, *, write: bool) -> list[Path]:
@@ -78,7 +77,7 @@ def page(records: list[Record]) -> str:
 def _tables(records: list[Record]) -> Iterator[str]:
     for name, (title, figure) in SECTIONS.items():
         picture = _picture(figure, title) if figure else ""
-        yield _section(name, title, picture + _from_markdown(with_footnote(ALL[name](records))))
+        yield _section(name, title, picture + html(with_footnote(ALL[name](records))))
 
 
 def _checks(records: list[Record]) -> str:
@@ -101,7 +100,7 @@ def _checks(records: list[Record]) -> str:
             both = (found.get((check.name, dtype, name)) for name in (subject, *pairs))
             cells.append(_number(next((record for record in both if record), None)))
         rows.append(cells)
-    return _section("checks", "Every check", _table(heads, rows), filtered=True)
+    return _section("checks", "Every check", grid(heads, rows, num_labels=3), filtered=True)
 
 
 def _records(records: list[Record]) -> str:
@@ -126,7 +125,7 @@ def _records(records: list[Record]) -> str:
                 ),
             ]
         )
-    return _section("records", "Every record", _table(heads, rows), filtered=True)
+    return _section("records", "Every record", grid(heads, rows), filtered=True)
 
 
 def _number(record: Record | None) -> str:
@@ -134,10 +133,10 @@ def _number(record: Record | None) -> str:
     if record is None:
         return '<span class="note">n/a</span>'
     shown = "fails" if record.value is None else f"{record.value:.0e}" if record.value else "0"
-    allowed = f"; allowed {record.tolerance:.0e}" if record.tolerance else ""
+    allowed = f"allowed {record.tolerance:.0e}" if record.tolerance else ""
     kind = "number" if passes(record) else "number worse"
-    title = escape(f"{record.detail}{allowed}".strip("; "))
-    return f'<a class="{kind}" href="#{record.digest}" title="{title}">{shown}</a>'
+    more = "; ".join(filter(None, (record.detail, allowed)))
+    return link(shown, record, kind=kind, more=more)
 
 
 def _section(name: str, title: str, content: str, *, filtered: bool = False) -> str:
@@ -149,35 +148,6 @@ def _section(name: str, title: str, content: str, *, filtered: bool = False) -> 
     )
     mark = " data-filtered" if filtered else ""
     return f'<section id="{name}"{mark}>\n<h2>{escape(title)}</h2>\n{tools}{content}\n</section>'
-
-
-def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table that sorts; the cells are HTML."""
-    head = "".join(f'<th><button type="button">{escape(cell)}</button></th>' for cell in heads)
-    body = "\n".join(
-        "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>" for cells in rows
-    )
-    return (
-        f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n'
-        "</table></div>"
-    )
-
-
-def _from_markdown(text: str) -> str:
-    """A table of results/tables with the paragraphs below it."""
-    lines = text.splitlines()
-    rows = [line.strip("|").split("|") for line in lines if line.startswith("|")]
-    heads, cells = [cell.strip() for cell in rows[0]], rows[2:]
-    table = _table(heads, ([_inline(cell.strip()) for cell in row] for row in cells))
-    notes = (f'<p class="note">{_inline(line)}</p>' for line in lines if line and line[0] != "|")
-    return table + "\n".join(notes)
-
-
-def _inline(text: str) -> str:
-    """Code, links and line breaks of Markdown."""
-    text = escape(text, quote=False).replace("&lt;br&gt;", "<br>")
-    text = LINK.sub(r'<a href="\2">\1</a>', text)
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
 
 
 def _picture(figure: str, title: str) -> str:

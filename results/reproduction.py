@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from impls.common.config_files import load_config
-from results.cells import NAMES, estimate
+from results.cells import NAMES, Cell, Piece, Said, Table, estimate, joined, pieces
 from results.compare import newest
 from results.published import Published, all_published, published
 from results.schema import Record
@@ -15,10 +15,10 @@ from results.verdict import IMAGES_PER_EPOCH, RULE, SAME_EPOCHS, Verdict, fid_ve
 PUBLISHED_PROTOCOL = {"labels": ("random", "uniformly random"), "resize": ("legacy_tensorflow",)}
 PAPER = published("imagenet_256")[0].source
 OFFICIAL = published("official_readme")[0].source
-COLUMNS = (
+COLUMNS = [
     "preset", "epochs", "calls", "paper", "official re-run", "others", "measured or added",
     "verdict",
-)  # fmt: skip
+]  # fmt: skip
 COMMAND = (
     "`meanflow train --framework jax --config PRESET --workdir runs/PRESET"
     " --training.num-epochs=80`, then `meanflow fid-check --checkpoint runs/PRESET --vae FOLDER"
@@ -49,24 +49,20 @@ ROWS = (
 )
 
 
-def reproduction(records: list[Record]) -> str:
+def reproduction(records: list[Record]) -> Table:
     """FID by preset, epochs and network calls: published, by others, measured here or added."""
     scored = [record for record in records if record.what == "fid/fid"]
-    lines = [
-        f"| {' | '.join(COLUMNS)} |",
-        "|-" * len(COLUMNS) + "|",
-    ]
+    rows: list[list[Cell]] = []
     for row in ROWS:
         paper, official = (_told(row, source.title) for source in (PAPER, OFFICIAL))
         here = list(newest(r for r in scored if is_of(r, row)).values())
-        measured = "<br>".join(_measured(record) for record in here) or "not run"
+        measured = joined("<br>", map(_measured, here)) if here else "not run"
         verdicts = "<br>".join(_verdict(record, official or paper) for record in here)
-        cells = [
+        rows.append([
             row.preset, str(row.epochs), str(row.num_steps),
             _printed(paper), _printed(official), _others(row), measured, verdicts,
-        ]  # fmt: skip
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", _how_to(), "", f"{_rule()}."]) + "\n"
+        ])  # fmt: skip
+    return Table(COLUMNS, rows, [_how_to(), f"{_rule()}."], num_labels=3)
 
 
 def is_of(record: Record, row: Row) -> bool:
@@ -115,13 +111,13 @@ def _told(row: Row, title: str) -> Published | None:
     return found[0] if found else None
 
 
-def _printed(number: Published | None) -> str:
-    return "" if number is None else f"{number.value:.{number.places}f}"
+def _printed(number: Published | None) -> Piece:
+    return "" if number is None else Said(f"{number.value:.{number.places}f}", (number,))
 
 
-def _others(row: Row) -> str:
+def _others(row: Row) -> Cell:
     """What other groups published of such a run, with what is different or not told."""
-    said = []
+    said: list[Cell] = []
     for number in published("reproductions"):
         same = (number.preset, number.setting.get("nfe")) == (row.preset, row.num_steps)
         elsewhere = {r.epochs for r in ROWS if r.preset == row.preset} - {row.epochs}
@@ -130,16 +126,18 @@ def _others(row: Row) -> str:
         epochs = "epochs not told" if number.epochs is None else f"{number.epochs} epochs"
         notes = [] if number.epochs == row.epochs else [epochs]
         notes += ["balanced labels"] if number.setting.get("labels") == "balanced" else []
-        note = f" ({', '.join(notes)})" if notes else ""
-        said.append(f"{_printed(number)} [{number.source.title}]({number.source.url}){note}")
-    return "<br>".join(said)
+        note = (Said(f" ({', '.join(notes)})", (number,)),) if notes else ()
+        where = f" [{number.source.title}]({number.source.url})"
+        said.append((_printed(number), where, *note))
+    return joined("<br>", said)
 
 
-def _measured(record: Record) -> str:
+def _measured(record: Record) -> Cell:
     """By whom, the FID, and of which weights where these are not the preset's average."""
     own = f"EMA {load_config(str(record.settings['preset'])).training.ema_val:g}"
     weights = str(record.settings.get("weights", own))
-    return f"{_who(record)} {estimate(record, 2)}" + ("" if weights == own else f", {weights}")
+    others = () if weights == own else (Said(f", {weights}", (record,)),)
+    return f"{_who(record)} ", estimate(record, 2), *others
 
 
 def _who(record: Record) -> str:
@@ -149,17 +147,17 @@ def _who(record: Record) -> str:
     return f"[{name}]({url})" if url else name
 
 
-def _how_to() -> str:
+def _how_to() -> Cell:
     """What fills a row, and what that takes."""
     (batch,) = {load_config(row.preset).training.batch_size for row in ROWS}
-    gflops = {number.value: number.preset for number in published("forward_gflops")}
-    costs = " to ".join(f"{cost:g} ({gflops[cost]})" for cost in (min(gflops), max(gflops)))
-    return (
+    gflops = sorted(published("forward_gflops"), key=lambda number: number.value)
+    costs = (Said(f"{n.value:g} ({n.preset})", (n,)) for n in (gflops[0], gflops[-1]))
+    before = (
         f"A row is filled by {COMMAND} (without the last option of the first for the preset's own"
         " epochs, with `--num-steps 2` for two calls), or by `meanflow results add FILE`. An epoch"
-        f" is {IMAGES_PER_EPOCH // batch:,} steps of batch {batch}; a forward pass is"
-        f" {costs} GFLOPs an image."
+        f" is {IMAGES_PER_EPOCH // batch:,} steps of batch {batch}; a forward pass is "
     )
+    return before, *pieces(joined(" to ", costs)), " GFLOPs an image."
 
 
 def _rule() -> str:

@@ -10,8 +10,20 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from results.cells import JAX, NAMES, TORCH, estimate, marked, with_footnote
+from results.cells import (
+    JAX,
+    NAMES,
+    TORCH,
+    Cell,
+    Piece,
+    Table,
+    estimate,
+    markdown,
+    marked,
+    with_footnote,
+)
 from results.checks import verify
+from results.example import example
 from results.reading import read
 from results.reproduction import reproduction
 from results.schema import RECORDS, Record
@@ -31,18 +43,18 @@ def newest_digits(records: list[Record]) -> dict[tuple[str, str], dict[str, Reco
     return runs
 
 
-def digits(records: list[Record]) -> str:
+def digits(records: list[Record]) -> Table:
     """Scores of one-step digits by framework and training seed: the newest record of each."""
-    lines = [
-        "| digits in one step | seed | conditional accuracy | digits Frechet distance | training |",
-        "|-|-|-|-|-|",
-    ]
+    heads = [
+        "digits in one step", "seed", "conditional accuracy", "digits Frechet distance", "training",
+    ]  # fmt: skip
+    rows: list[list[Cell]] = []
     for (subject, seed), run in sorted(newest_digits(records).items()):
         accuracy = estimate(run.get("evaluate/conditional_accuracy"), 3)
         distance = estimate(run.get("evaluate/digits_Frechet_distance"), 2)
         name = NAMES.get(subject, subject)
-        lines.append(f"| {name} | {seed} | {accuracy} | {distance} | {_minutes(run)} |")
-    return "\n".join(lines) + "\n"
+        rows.append([name, seed, accuracy, distance, _minutes(run)])
+    return Table(heads, rows, num_labels=2)
 
 
 # What the bench holds against what, and how a reader would say it.
@@ -83,13 +95,10 @@ def newest_overheads(records: list[Record]) -> dict[tuple[str, ...], Record]:
     return newest
 
 
-def jvp_overhead(records: list[Record]) -> str:
+def jvp_overhead(records: list[Record]) -> Table:
     """Time and FLOPs of a step over those of another, on CPUs: the newest record of each."""
     newest = newest_overheads(records)
-    lines = [
-        f"| one step of DiT_S_4, batch 32 | {' | '.join(COLUMNS)} | {XLA} |",
-        "|-|" + "-|" * (len(COLUMNS) + 1),
-    ]
+    rows: list[list[Cell]] = []
     for of, name in RATIOS.items():
         cells = {
             title: estimate(newest.get((*column, "bench/step_time_ratio", of)), 2)
@@ -98,32 +107,31 @@ def jvp_overhead(records: list[Record]) -> str:
         cells[XLA] = estimate(newest.get((*COLUMNS["JAX"], "bench/step_flops_ratio", of)), 3)
         for form, titles in ABSENT.items():
             cells |= dict.fromkeys(titles if form in of.split() else (), "")
-        lines.append(f"| {name} | {' | '.join(cells.values())} |")
-    return "\n".join(lines) + "\n"
+        rows.append([name, *cells.values()])
+    return Table(["one step of DiT_S_4, batch 32", *COLUMNS, XLA], rows)
 
 
-def throughput(records: list[Record]) -> str:
+def throughput(records: list[Record]) -> Table:
     """Images per second of DiT_S_4 in training and sampling, on CPUs: the newest record of each."""
     newest = {(r.subject, r.what, r.settings["of"]): r for r in _on_cpu(records)}
-    lines = [f"| DiT_S_4 | {' | '.join(NAMES.values())} |", "|-|" + "-|" * len(NAMES)]
+    rows: list[list[Cell]] = []
     for quantity, (of, name, scale) in RATES.items():
         found = [newest.get((subject, f"bench/{quantity}", of)) for subject in NAMES]
         places = 0 if scale == 100 else 1
-        cells = " | ".join(estimate(record, places, scale) for record in found)
-        lines.append(f"| {name} | {cells} |")
-    return "\n".join(lines) + "\n"
+        rows.append([name, *(estimate(record, places, scale) for record in found)])
+    return Table(["DiT_S_4", *NAMES.values()], rows)
 
 
 def _on_cpu(records: list[Record]) -> list[Record]:
     return [r for r in records if r.what.startswith("bench/") and r.machine["device"] == "cpu"]
 
 
-def _minutes(run: dict[str, Record]) -> str:
+def _minutes(run: dict[str, Record]) -> Piece:
     seconds = run["train/seconds"].value if "train/seconds" in run else None
     return "" if seconds is None else marked(f"{seconds / 60:.1f} min", run["train/seconds"])
 
 
-ALL: dict[str, Callable[[list[Record]], str]] = {
+ALL: dict[str, Callable[[list[Record]], Table]] = {
     "digits": digits,
     "jvp_overhead": jvp_overhead,
     "throughput": throughput,
@@ -145,10 +153,10 @@ def write_tables(
         write: whether these files are written.
     """
     found = read(records)
-    made = {name: with_footnote(make(found)) for name, make in ALL.items()}
+    made = {name: markdown(with_footnote(make(found))) for name, make in ALL.items()}
     wanted = {tables / f"{name}.md": content for name, content in made.items()}
     text = readme.read_text(encoding="utf-8")
-    for name, content in made.items():
+    for name, content in {**made, "example": example(found)}.items():
         block = re.compile(rf"(?<=<!-- table {name} -->).*?(?=<!-- end -->)", re.DOTALL)
         text = block.sub(f"\n\n{content}\n".replace("\\", r"\\"), text)
     wanted[readme] = text

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from impls.cli import main
+from results import checks, reproduction, tables
+from results.cells import Table, markdown
 from results.schema import Record
 
 MACHINE = {"processor": "Example CPU", "device": "cpu", "num_usable_cpus": 2}
@@ -31,6 +34,18 @@ def fid(**changes: Any) -> Record:
         "settings": settings | changes.pop("settings", {}),
     }  # fmt: skip
     return record(**{**known, **changes})
+
+
+def in_markdown(make: Callable[[list[Record]], Table]) -> Callable[[list[Record]], str]:
+    """What makes a table, and prints it."""
+    return lambda records: markdown(make(records))
+
+
+digits_table = in_markdown(tables.digits)
+overhead_table = in_markdown(tables.jvp_overhead)
+throughput_table = in_markdown(tables.throughput)
+reproduction_table = in_markdown(reproduction.reproduction)
+verify_table = in_markdown(checks.verify)
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:

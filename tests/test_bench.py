@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from results_records import overhead_table, throughput_table
 
 from bench.forms import FLOW_MATCHING, FORMS, configuration, forms
 from bench.timer import interleave, ratio, seconds
 from impls.cli import main
 from results.reading import read
-from results.tables import jvp_overhead, throughput
 
 SMALL = ["--config=digits", "--model.cls=DiT", "--model.depth=1", "--training.batch-size=4"]
 
@@ -142,6 +142,6 @@ def test_the_official_step_is_for_jax(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_a_table_says_what_was_not_measured() -> None:
-    lines = jvp_overhead([]).splitlines()[2:]
+    lines = overhead_table([]).splitlines()[2:]
     assert [line.count("not measured") for line in lines] == [4, 4, 1, 4, 1, 2]
-    assert all(line.count("not measured") == 2 for line in throughput([]).splitlines()[2:])
+    assert all(line.count("not measured") == 2 for line in throughput_table([]).splitlines()[2:])

@@ -8,8 +8,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from results_records import fid
 
 from results.page import INDEX, page, write_page
+from results.published import all_published
 from results.reading import read
 from results.schema import Record
 
@@ -66,6 +68,77 @@ def test_it_needs_no_network(records: list[Record]) -> None:
     assert not re.search(r'<(?:script|link|img|iframe)[^>]*(?:src|href)="https?:', text)
     assert "@import" not in text
     assert "url(" not in text
+
+
+# Numbers lead to where they come from
+
+NUMBER = re.compile(r"\d")
+
+
+def cells_of(text: str) -> list[tuple[str, str]]:
+    """Section and HTML of every cell whose numbers are outcomes.
+
+    Heads, and the first columns, which are heads of rows, say what a number is of: preset, epochs,
+    batch, seed, check. A row of the section of records is itself a record.
+    """
+    found = []
+    for name, section in re.findall(r'<section id="(\w+)".*?>(.*?)</section>', text, re.DOTALL):
+        if name != "records":
+            found += [(name, cell) for cell in re.findall(r"<td>(.*?)</td>", section)]
+    return found
+
+
+def outside_links(cell: str) -> str:
+    """What a cell says besides its links, and besides addresses and titles."""
+    return re.sub(r"<[^>]*>", "", re.sub(r"<a [^>]*>.*?</a>", "", cell))
+
+
+def test_no_number_of_a_table_is_without_a_link(records: list[Record]) -> None:
+    cells = cells_of(page([*records, *made_up()]))
+    assert len(cells) > 500
+    assert [cell for cell in cells if NUMBER.search(outside_links(cell[1]))] == []
+
+
+def test_a_number_that_lost_its_link_would_be_seen(records: list[Record]) -> None:
+    whole = page(records)
+    found = next(a for a in re.findall(r"<td><a [^>]*>[^<]*</a></td>", whole) if NUMBER.search(a))
+    bare = re.sub(r"<a [^>]*>|</a>", "", found)
+    cells = cells_of(whole.replace(found, bare))
+    assert [cell for cell in cells if NUMBER.search(outside_links(cell[1]))] != []
+
+
+def test_every_link_leads_to_an_element_or_to_a_published_source(records: list[Record]) -> None:
+    text = page([*records, *made_up()])
+    names = set(re.findall(r'\sid="([^"]+)"', text))
+    targets = set(re.findall(r'href="([^"]+)"', text))
+    sources = {number.source.url for number in all_published()} | {"https://example.org/x"}
+    assert {target.removeprefix("#") for target in targets if target.startswith("#")} <= names
+    assert {target for target in targets if not target.startswith("#")} <= sources
+
+
+def test_a_link_says_value_date_and_machine_of_the_record_it_leads_to() -> None:
+    one = fid(digest="0" * 16)
+    text = page([one])
+    assert (
+        f'<a href="#{"0" * 16}" title="11.4, 2026-01-01, Example CPU">11.40 (11.36 to 11.44)</a>'
+        in text
+    )
+
+
+def test_a_published_number_leads_to_its_source() -> None:
+    assert (
+        '<a href="https://github.com/Gsunshine/meanflow" title="FID: official JAX code, README">'
+        "18.70</a>" in page([])
+    )
+
+
+def made_up() -> list[Record]:
+    """FIDs of every kind, as none is committed: here, by others, of other weights."""
+    theirs = {"framework": "torch", "url": "https://example.org/x", "weights": "EMA 0.9995"}
+    return [
+        fid(digest="0" * 16),
+        fid(digest="1" * 16, subject="external:someone/port", settings=theirs, interval=None),
+    ]
 
 
 # In a browser

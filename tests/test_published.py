@@ -123,18 +123,6 @@ def test_presets_say_what_is_published_for_them() -> None:
         assert re.search(rf"\b{number.value:.2f}\b", head), (number.preset, number.value)
 
 
-def test_every_decimal_in_the_prose_of_the_readme_is_published() -> None:
-    """Numbers that were measured stand in tables, which are made from records."""
-    text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-    for generated in (r"<!-- table .*?<!-- end -->", r"^```.*?^```", r"`[^`]*`", r"\]\([^)]*\)"):
-        text = re.sub(generated, "", text, flags=re.DOTALL | re.MULTILINE)
-    decimals = set(re.findall(r"(?<![\w.])\d+\.\d+", text)) - {"3.11", "2505.13447"}  # versions
-    assert decimals
-    for decimal in decimals:
-        digits = len(decimal.partition(".")[2])
-        assert any(f"{number.value:.{digits}f}" == decimal for number in all_published()), decimal
-
-
 def test_a_group_that_is_absent_is_refused() -> None:
     with pytest.raises(KeyError, match="no group"):
         published("absent")

@@ -6,15 +6,22 @@ import re
 from typing import Any
 
 import pytest
-from results_records import fid, record
+from results_records import (
+    digits_table,
+    fid,
+    overhead_table,
+    record,
+    reproduction_table,
+    throughput_table,
+    verify_table,
+)  # fmt: skip
 
 from results.cells import FOOTNOTE
 from results.published import published
 from results.reading import read
-from results.reproduction import ROWS, reproduction
+from results.reproduction import ROWS
 from results.schema import Record, append
-from results.tables import digits, jvp_overhead, throughput, write_tables
-from results.tables import verify as verify_table
+from results.tables import write_tables
 from results.verdict import rounding
 
 
@@ -31,7 +38,7 @@ def cells(table: str, *begin: str) -> list[str]:
 
 def reproduced(*records: Record, row: tuple[str, ...] = ("mf_b4", "240", "1")) -> tuple[str, str]:
     """What was measured of a row, and the verdict."""
-    *_, measured, verdict = cells(reproduction(list(records)), *row)
+    *_, measured, verdict = cells(reproduction_table(list(records)), *row)
     return measured, verdict
 
 
@@ -55,7 +62,7 @@ def reproduced(*records: Record, row: tuple[str, ...] = ("mf_b4", "240", "1")) -
 def test_a_row_shows_what_was_published_as_it_was_printed(
     row: tuple[str, ...], paper: str, official: str, others: list[str]
 ) -> None:
-    found = cells(reproduction([]), *row)
+    found = cells(reproduction_table([]), *row)
     assert found[3:5] == [paper, official]
     assert all(text in found[5] for text in others)
     assert bool(found[5]) == bool(others)
@@ -63,7 +70,7 @@ def test_a_row_shows_what_was_published_as_it_was_printed(
 
 
 def test_every_row_has_a_published_number() -> None:
-    table = reproduction([])
+    table = reproduction_table([])
     assert len(ROWS) == 12
     for row in ROWS:
         assert "".join(cells(table, *map(str, row))[3:5])
@@ -109,7 +116,7 @@ def test_a_score_of_another_run_stands_in_no_row_of_this_one(settings: dict[str,
 def test_stand_ins_and_other_scores_stand_nowhere() -> None:
     standin = record(what="fid/fid", settings={"of": "stand-ins", "num_steps": 1})
     score = fid(what="fid/inception_score")
-    assert reproduction([standin, score]) == reproduction([])
+    assert reproduction_table([standin, score]) == reproduction_table([])
 
 
 def test_a_row_shows_each_framework_and_each_other_group() -> None:
@@ -135,7 +142,7 @@ def test_a_newer_score_of_the_same_takes_the_place_of_the_older() -> None:
 
 
 def test_below_the_table_stand_the_commands_their_cost_and_the_rule() -> None:
-    table = reproduction([])
+    table = reproduction_table([])
     assert "`meanflow train --framework jax --config PRESET" in table
     assert "`meanflow results add FILE`" in table
     assert "5,004 steps of batch 256" in table
@@ -251,5 +258,5 @@ def test_a_time_of_a_dirty_tree_is_marked_too() -> None:
     seconds = record(
         what="train/seconds", value=90.0, unit="seconds", interval=None, dirty=True, settings={}
     )
-    assert "1.5 min †" in digits([seconds])
-    assert "†" not in jvp_overhead([seconds]) + throughput([seconds])
+    assert "1.5 min †" in digits_table([seconds])
+    assert "†" not in overhead_table([seconds]) + throughput_table([seconds])

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from results_records import digits_table
 
 from impls.cli import main
 from results.reading import read
 from results.schema import RECORDS, Record, append
-from results.tables import ALL, digits, write_tables
+from results.tables import ALL, write_tables
 
 
 def record(**changes: Any) -> Record:
@@ -25,14 +26,14 @@ def record(**changes: Any) -> Record:
 
 def test_a_table_shows_the_newest_record_of_each_run() -> None:
     seconds = {"what": "train/seconds", "unit": "seconds", "interval": None}
-    table = digits([record(value=0.5), record(), record(value=90, **seconds)])
+    table = digits_table([record(value=0.5), record(), record(value=90, **seconds)])
     assert "| JAX | 3 | 0.990 (0.980 to 1.000) | not measured | 1.5 min |" in table
     assert "0.500" not in table
 
 
 def test_a_table_of_one_step_leaves_other_numbers_of_steps_out() -> None:
     two = record(value=0.5, settings={"training_seed": 3, "num_steps": 2})
-    assert "0.500" not in digits([record(), two])
+    assert "0.500" not in digits_table([record(), two])
 
 
 def test_a_changed_number_is_found(tmp_path: Path) -> None:

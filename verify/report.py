@@ -40,7 +40,7 @@ def print_report(report: Report, console: Console) -> None:
         for start in range(0, len(names), SUBJECTS_PER_TABLE):
             shown = names[start : start + SUBJECTS_PER_TABLE]
             chosen = [outcome for outcome in outcomes if outcome.subject in shown]
-            console.print(_table(chosen, shown, report))
+            console.print(table(chosen, shown, report))
     absent = Counter(o.detail for o in report.outcomes if o.status == NOT_APPLICABLE)
     for reason, count in absent.items():
         console.print(f"n/a {count} x: {reason}", style="dim", markup=False)
@@ -53,24 +53,25 @@ def print_report(report: Report, console: Console) -> None:
         console.print(line)
 
 
-def _table(outcomes: list[Outcome], subjects: list[str], report: Report) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("check", width=NAME_WIDTH, no_wrap=True)
+def table(outcomes: list[Outcome], subjects: list[str], report: Report) -> Table:
+    """Errors by family and check, a column for each precision and subject, with what is allowed."""
+    made = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    made.add_column("check", width=NAME_WIDTH, no_wrap=True)
     dtypes = [dtype for dtype in DTYPES if any(o.dtype == dtype for o in outcomes)]
     for dtype in dtypes:
         for subject in subjects:
-            table.add_column(f"{dtype[5:]} bit\n{_short(subject)}", justify="right", max_width=12)
-        table.add_column("\nallow", justify="right", style="dim")
+            made.add_column(f"{dtype[5:]} bit\n{_short(subject)}", justify="right", max_width=12)
+        made.add_column("\nallow", justify="right", style="dim")
     for family, members in groupby(outcomes, key=lambda outcome: outcome.family):
         rows = list(members)
-        seconds = report.seconds[family]
-        title = f"{family}  {_counts(rows)}, {seconds:.0f} s"
-        table.add_row(Text(title, style="bold"))
+        took = f", {report.seconds[family]:.0f} s" if family in report.seconds else ""
+        title = f"{family}  {_counts(rows)}{took}"
+        made.add_row(Text(title, style="bold"))
         for name in dict.fromkeys(outcome.check for outcome in rows):
-            table.add_row(
+            made.add_row(
                 f" {name}", *_cells([o for o in rows if o.check == name], subjects, dtypes)
             )
-    return table
+    return made
 
 
 def _cells(rows: list[Outcome], subjects: list[str], dtypes: list[str]) -> list[Text]:
@@ -120,7 +121,7 @@ def _failure(outcome: Outcome) -> Text:
 
 
 def summary(report: Report) -> list[str]:
-    """One line per subject and pair, and the total time."""
+    """One line per subject and pair, and the total time where that is known."""
     lines = []
     for subject in dict.fromkeys(outcome.subject for outcome in report.outcomes):
         rows = [outcome for outcome in report.outcomes if outcome.subject == subject]
@@ -128,7 +129,8 @@ def summary(report: Report) -> list[str]:
         statuses = {outcome.status for outcome in rows}
         verdict = FAIL.upper() if FAIL in statuses else PASS if PASS in statuses else NOT_APPLICABLE
         lines.append(f"{verdict}  {subject}: {count} checks, {_counts(rows)}")
-    lines.append(f"{sum(report.seconds.values()):.0f} seconds")
+    if report.seconds:
+        lines.append(f"{sum(report.seconds.values()):.0f} seconds")
     return lines
 
 
