@@ -24,6 +24,7 @@ class Said:
 
     text: str
     sources: tuple[Record | Published, ...]
+    derived: tuple[float, ...] = ()  # numbers in it that were computed from the sources
 
     def __post_init__(self) -> None:
         assert self.sources, f"{self.text} is said of nothing"
@@ -81,9 +82,20 @@ def estimate(record: Record | None, places: int, scale: float = 1) -> Piece:
     return marked(said, record)
 
 
-def marked(said: str, *records: Record) -> Said:
-    """What is said of records, with a mark where one is of a dirty tree."""
-    return Said(f"{said} {DIRTY}" if any(record.dirty for record in records) else said, records)
+def marked(
+    said: str,
+    *records: Record,
+    told: Sequence[Published] = (),
+    derived: Iterable[float] = (),
+) -> Said:
+    """What is said of records, with a mark where one is of a dirty tree.
+
+    Args:
+        told: published numbers that it is said of too.
+        derived: numbers in it that were computed from the records.
+    """
+    dirty = any(record.dirty for record in records)
+    return Said(f"{said} {DIRTY}" if dirty else said, (*records, *told), tuple(derived))
 
 
 def with_footnote(table: Table) -> Table:

@@ -29,6 +29,8 @@ SECTIONS = {
     "verify": ("What agrees, by family", "errors"),
     "jvp_overhead": ("What the JVP costs", "jvp_overhead"),
     "throughput": ("Throughput", ""),
+    "ablation_order": ("The paper's ablations on digits: the order", ""),
+    "ablations": ("The paper's ablations on digits: every row", ""),
     "digits": ("Digits in one step", "digits"),
 }
 ORIGIN = (

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from results.ablations import ablation_order, ablations
 from results.cells import (
     JAX,
     NAMES,
@@ -137,6 +138,8 @@ ALL: dict[str, Callable[[list[Record]], Table]] = {
     "throughput": throughput,
     "reproduction": reproduction,
     "verify": verify,
+    "ablation_order": ablation_order,
+    "ablations": ablations,
 }
 
 

@@ -175,8 +175,15 @@ def strange_of(said: Said) -> Iterator[str]:
     checked = [source for source in said.sources if isinstance(source, Record)]
     counts = {len(checked), len({r.what for r in checked}), sum(map(passes, checked))}
     for token in NUMBER.findall(rest):
-        if token not in map(str, counts) and not any(follows(token, s) for s in said.sources):
+        derived = token in _derived(said) or token in map(str, counts)
+        if not derived and not any(follows(token, s) for s in said.sources):
             yield said.text
+
+
+def _derived(said: Said) -> list[str]:
+    """Numbers of a text that what makes the table computed from its sources."""
+    tokens = NUMBER.findall(said.text)
+    return [token for token in tokens if any(_says(token, abs(n)) for n in said.derived)]
 
 
 def follows(token: str, source: Record | Published) -> bool:
@@ -184,7 +191,10 @@ def follows(token: str, source: Record | Published) -> bool:
     if isinstance(source, Published):
         numbers = [source.value, *(n for n in source.setting.values() if not isinstance(n, str))]
         numbers += [source.epochs] if source.epochs else []
-        return any(_says(token, number * scale) for number in numbers for scale in (1.0, 100.0))
+        words = " ".join(n for n in source.setting.values() if isinstance(n, str))
+        return token in NUMBER.findall(words) or any(
+            _says(token, number * scale) for number in numbers for scale in (1.0, 100.0)
+        )
     numbers = [n for n in (source.value, *(source.interval or ())) if n is not None]
     if source.value is not None and source.tolerance:
         numbers += [source.tolerance, source.value / source.tolerance]
@@ -238,8 +248,10 @@ def strange_in_page(page: str, records: list[Record]) -> list[str]:
         for cell in row
         for part in pieces(cell)
         if isinstance(part, Said)
-        for count in (len(part.sources), len({getattr(s, "what", "") for s in part.sources}))
-    }
+        for count in (
+            len(part.sources), len({getattr(s, "what", "") for s in part.sources}), *_derived(part)
+        )
+    }  # fmt: skip
     for name, section in sections:
         if name == "records":
             found += [f"records: {said}" for said in _strange_rows(section, known)]

@@ -1,0 +1,211 @@
+"""The paper's ablations (Table 1) beside ours in small: distances, differences, and the order.
+
+A run of ours is a preset `ablation/…` with one seed in one framework, and its outcome the digits
+Frechet distance of one-step samples. Two presets are held against each other by the differences of
+runs of the same seed, which see the same batches, times and noise: their mean with a 95 % interval
+of Student's t. A difference is decided where that interval leaves out zero, and open otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from results.cells import NAMES, Cell, Piece, Said, Table, marked
+from results.published import Published, published
+from results.schema import Record
+
+# Group of published.yml -> what is varied.
+GROUPS = {
+    "share_of_r_not_t": "(a) share of r != t",
+    "tangent": "(b) tangent of the JVP",
+    "embedding": "(c) embedded times",
+    "time_sampler": "(d) law of the times",
+    "loss_power": "(e) p of the adaptive weight",
+}
+DISTANCE = "evaluate/digits_Frechet_distance"
+DEFAULT = "ablation/default"
+NOT_MEASURED = "not measured"
+LEVEL = 0.95
+
+Runs = dict[int, Record]  # seed -> record
+Measured = dict[tuple[str, str], Runs]  # (subject, preset) -> runs
+
+
+class Difference(NamedTuple):
+    """Of two presets, one minus the other, over the seeds that both have."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 where it is decided, 0 where it is open."""
+        return int(self.low > 0) - int(self.high < 0)
+
+
+class Order(NamedTuple):
+    """How many pairs of a group stand as in the paper, are open, or stand the other way round."""
+
+    kept: int
+    open: int
+    turned: int
+    tau: float  # Kendall's, of the means
+
+
+def measured(records: Sequence[Record]) -> Measured:
+    """The newest record of each preset, framework and seed."""
+    found: Measured = {}
+    for record in records:
+        preset = str(record.settings.get("preset", ""))
+        if record.what == DISTANCE and preset.startswith("ablation/"):
+            seed = int(record.settings["training_seed"])
+            found.setdefault((record.subject, preset), {})[seed] = record
+    return found
+
+
+def mean(runs: Runs) -> float:
+    """Mean distance; infinite where a run came to none."""
+    return float(np.mean([_value(record) for record in runs.values()]))
+
+
+def difference(one: Runs, other: Runs) -> Difference:
+    """`one` minus `other`, seed by seed; with one seed alone nothing is decided."""
+    seeds = sorted(set(one) & set(other))
+    pairs = [(_value(one[seed]), _value(other[seed])) for seed in seeds]
+    if any(math.inf in pair for pair in pairs):  # a run that came to nothing is worse than any
+        lost, kept = (math.inf in column for column in zip(*pairs, strict=True))
+        size = math.inf * (lost - kept) if lost != kept else math.nan
+        return Difference(size, size, size)
+    gaps = np.array([a - b for a, b in pairs])
+    if len(gaps) < 2:
+        return Difference(float(gaps.mean()) if len(gaps) else math.nan, -math.inf, math.inf)
+    half = stats.t.ppf((1 + LEVEL) / 2, len(gaps) - 1) * gaps.std(ddof=1) / math.sqrt(len(gaps))
+    return Difference(float(gaps.mean()), float(gaps.mean() - half), float(gaps.mean() + half))
+
+
+def order(rows: Sequence[Published], runs: dict[str, Runs]) -> Order:
+    """How the presets of a group stand to each other, held against the paper's FIDs."""
+    signs = []
+    for one, other in combinations(rows, 2):
+        gap = difference(runs[str(one.small)], runs[str(other.small)])
+        signs.append(gap.sign * (1 if one.value > other.value else -1))
+    means = [mean(runs[str(row.small)]) for row in rows]
+    tau = float(stats.kendalltau([row.value for row in rows], means).statistic)
+    return Order(signs.count(1), signs.count(0), signs.count(-1), tau)
+
+
+def ablations(records: list[Record]) -> Table:
+    """Each row of Table 1 (a) to (e): FID of the paper, our distances and what they change."""
+    found = measured(records)
+    heads = ["varied", "setting", "FID, paper"]
+    heads += [*NAMES.values(), *(f"{name}, minus the default" for name in NAMES.values())]
+    rows: list[list[Cell]] = []
+    for group, title in GROUPS.items():
+        for row in published(group):
+            runs = [found.get((subject, str(row.small)), {}) for subject in NAMES]
+            gaps = [
+                "" if row.small == DEFAULT else _gap(of, found.get((subject, DEFAULT), {}))
+                for subject, of in zip(NAMES, runs, strict=True)
+            ]
+            fid = Said(f"{row.value:.{row.places}f}", (row,))
+            rows.append([title, _setting(row), fid, *map(_mean, runs), *gaps])
+    return Table(heads, rows, [HOW])
+
+
+HOW = (
+    "Ours: digits Frechet distance of one-step samples, the mean over the seeds (lowest to"
+    " highest), and its difference from the default preset of each seed, with the 95 % interval of"
+    " Student's t. The paper: FID of DiT-B/4 on ImageNet. `nox -s ablations` trains all of it."
+)
+
+
+def ablation_order(records: list[Record]) -> Table:
+    """For each part of Table 1: the best setting there and here, and the pairs in that order."""
+    found = measured(records)
+    heads = ["Table 1", "best in the paper"]
+    heads += [f"best, {name}" for name in NAMES.values()]
+    heads += [f"pairs as there / open / reversed; tau, {name}" for name in NAMES.values()]
+    rows: list[list[Cell]] = []
+    for group, title in GROUPS.items():
+        told = published(group)
+        first = min(told, key=lambda row: row.value)
+        bests, orders = [], []
+        for subject in NAMES:
+            runs = {str(row.small): found.get((subject, str(row.small)), {}) for row in told}
+            complete = all(runs.values())
+            bests.append(_best(told, runs) if complete else NOT_MEASURED)
+            orders.append(_order(told, runs) if complete else NOT_MEASURED)
+        rows.append([title, _setting(first), *bests, *orders])
+    return Table(heads, rows, [ORDER])
+
+
+ORDER = (
+    "Two settings are open where the 95 % interval of their difference holds zero; tau is Kendall's"
+    " rank correlation of our means with the paper's FIDs. Where the best here is another than in"
+    " the paper, its lead is told, and whether it is open."
+)
+
+
+def _value(record: Record) -> float:
+    return math.inf if record.value is None else record.value
+
+
+def _setting(row: Published) -> Said:
+    """What a row sets, as the paper writes it."""
+    (name,) = set(row.setting) - {"model", "data", "nfe"}
+    value = row.setting[name]
+    if name == "share":
+        return Said(f"{100 * float(value):.0f} %", (row,))
+    return Said(value if isinstance(value, str) else f"{value:g}", (row,))
+
+
+def _mean(runs: Runs) -> Piece:
+    if not runs:
+        return NOT_MEASURED
+    values = [_value(record) for record in runs.values()]
+    if math.inf in values:
+        return marked("not finite", *runs.values())
+    said = f"{mean(runs):.2f} ({min(values):.2f} to {max(values):.2f})"
+    return marked(said, *runs.values(), derived=(mean(runs), *values))
+
+
+def _gap(one: Runs, other: Runs) -> Piece:
+    if not (one and other):
+        return NOT_MEASURED
+    gap, sources = difference(one, other), (*one.values(), *other.values())
+    if not math.isfinite(gap.mean):
+        return marked("not finite", *sources)
+    return marked(_interval(gap), *sources, derived=gap)
+
+
+def _interval(gap: Difference) -> str:
+    said = f"{gap.mean:+.2f}"
+    return f"{said} ({gap.low:+.2f} to {gap.high:+.2f})" if math.isfinite(gap.low) else said
+
+
+def _best(told: Sequence[Published], runs: dict[str, Runs]) -> Piece:
+    """The setting of the smallest mean; beside it its lead, where the paper has another."""
+    first = min(told, key=lambda row: row.value)
+    best = min(told, key=lambda row: mean(runs[str(row.small)]))
+    said, sources = _setting(best).text, tuple(runs[str(best.small)].values())
+    if best == first:
+        return marked(said, *sources, told=(best,))
+    gap = difference(runs[str(best.small)], runs[str(first.small)])
+    lead = f"{said}, by {_interval(gap)}: {'open' if gap.sign == 0 else 'decided'}"
+    sources += tuple(runs[str(first.small)].values())
+    return marked(lead, *sources, told=(best,), derived=gap)
+
+
+def _order(told: Sequence[Published], runs: dict[str, Runs]) -> Piece:
+    found = order(told, runs)
+    said = f"{found.kept} / {found.open} / {found.turned}; {found.tau:.2f}"
+    return marked(
+        said, *(record for row in runs.values() for record in row.values()), derived=found
+    )
