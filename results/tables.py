@@ -32,13 +32,18 @@ ROOT = Path(__file__).parent.parent
 TABLES = Path(__file__).parent / "tables"
 
 
+SCORES = ("evaluate/conditional_accuracy", "evaluate/digits_Frechet_distance", "train/seconds")
+CURVES = ("train/loss", "train/v_loss")  # points of training curves, which a figure shows
+
+
 def newest_digits(records: list[Record]) -> dict[tuple[str, str], dict[str, Record]]:
     """Of one-step digits, (subject, training seed) -> quantity -> its newest record."""
     runs: dict[tuple[str, str], dict[str, Record]] = {}
     for record in records:
-        of_training = record.what.startswith(("evaluate/", "train/"))
-        if of_training and record.settings.get("num_steps", 1) == 1:
-            seed = str(record.settings.get("training_seed", ""))
+        settings = record.settings
+        of_digits = settings.get("preset", "digits") == "digits" and "changes" not in settings
+        if record.what in SCORES and of_digits and settings.get("num_steps", 1) == 1:
+            seed = str(settings.get("training_seed", ""))
             runs.setdefault((record.subject, seed), {})[record.what] = record
     return runs
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from PIL import Image
 
-from results.draw import digits, errors, jvp_overhead, reproduction
+from results.draw import curves, digits, errors, jvp_overhead, reproduction
 from results.draw.style import render
 from results.reading import read
 from results.schema import RECORDS, Record
@@ -20,6 +20,7 @@ ALL: dict[str, Callable[[list[Record]], Figure]] = {
     "errors": errors.draw,
     "jvp_overhead": jvp_overhead.draw,
     "reproduction": reproduction.draw,
+    "training_curves": curves.draw,
 }
 
 
