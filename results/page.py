@@ -29,7 +29,7 @@ SECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "verify": ("What agrees, by family", ("errors",)),
     "jvp_overhead": ("What the JVP costs", ("jvp_overhead",)),
     "throughput": ("Throughput", ()),
-    "digits": ("Digits in one step", ("digits", "training_curves")),
+    "digits": ("Digits in one step", ("digits", "training_curves", "samples")),
 }
 ORIGIN = (
     "Made by <code>nox -s tables</code> from the records and from reference/published.yml; no"

@@ -19,7 +19,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from impls.cli import main
-from results.draw import curves, errors, reproduction, style
+from results.draw import curves, errors, reproduction, samples, style, write
 from results.draw.write import ALL, FIGURES, write_figures
 from results.published import published
 from results.reading import read
@@ -126,7 +126,7 @@ def test_no_text_leaves_the_canvas_or_covers_other_text(name: str, records: list
     for text in figure.findobj(lambda a: isinstance(a, Text) and bool(a.get_text())):
         if _is_shown(text, figure):
             boxes[text] = text.get_window_extent()
-    assert len(boxes) > 5
+    assert len(boxes) >= min(6, 2 * len(samples.pictures(samples.SAMPLES)))
     for text, box in boxes.items():
         said = text.get_text()
         assert figure.bbox.x0 <= box.x0, said
@@ -153,7 +153,7 @@ def _is_shown(text: Text, figure: Figure) -> bool:
     return text.get_visible()
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", sorted(ALL.keys() - {"samples"}))  # which has no marks
 def test_every_mark_lies_within_its_panel(name: str) -> None:
     figure = drawn(name, EVERYTHING)
     found = 0
@@ -312,6 +312,55 @@ def test_a_newer_run_takes_the_place_of_the_older_and_other_settings_have_none()
 def test_a_changed_point_changes_the_curves() -> None:
     changed = [RUNS[0].model_copy(update={"value": 9.0}), *RUNS[1:]]
     assert style.render(curves.draw, changed) != style.render(curves.draw, RUNS)
+
+
+# Samples
+
+
+def picture(folder: Path, name: str, value: int) -> None:
+    Image.new("L", (34, 34), value).save(folder / name)
+
+
+def test_every_committed_picture_is_shown_beside_the_other_framework() -> None:
+    found = samples.pictures(samples.SAMPLES)
+    shown = [path for run in found.values() for path in run.values()]
+    assert sorted(shown) == sorted(samples.SAMPLES.iterdir())
+    assert all(list(run) == ["jax", "torch"] for run in found.values())
+
+
+def test_any_picture_of_a_run_is_taken_in_order_and_a_missing_one_is_said(tmp_path: Path) -> None:
+    for name in ("no-cfg-torch-7.png", "no-cfg-jax-7.png", "digits-jax-10.png", "digits-jax-9.png"):
+        picture(tmp_path, name, 100)
+    picture(tmp_path, "other.png", 0)
+    (tmp_path / "digits-jax-1.txt").write_text("no picture")
+    found = samples.pictures(tmp_path)
+    assert list(found) == [("digits", 9), ("digits", 10), ("no-cfg", 7)]
+    said = words(samples.draw([], tmp_path))
+    assert "no-cfg, seed 7: PyTorch" in said
+    assert said.count("not measured") == 2
+    assert words(samples.draw([], tmp_path / "absent")) == ["not measured"]
+
+
+def test_another_picture_makes_another_figure_and_one_packed_otherwise_the_same(
+    tmp_path: Path,
+) -> None:
+    def svg() -> bytes:
+        return style.render(lambda records: samples.draw(records, tmp_path), [])[".svg"]
+
+    picture(tmp_path, "digits-jax-1.png", 100)
+    first, file = svg(), tmp_path / "samples.svg"
+    file.write_bytes(first)
+    with pytest.MonkeyPatch.context() as changed:
+        save = Image.Image.save
+        changed.setattr(
+            Image.Image, "save", lambda image, *a, **k: save(image, *a, **k, compress_level=1)
+        )
+        packed = svg()
+    assert packed != first
+    assert write._same(file, packed)
+    picture(tmp_path, "digits-jax-1.png", 101)
+    assert svg() != first
+    assert not write._same(file, svg())
 
 
 # Errors
