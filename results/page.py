@@ -26,9 +26,11 @@ FIGURES = Path(__file__).parent / "figures"
 # Table -> its heading, and the figures that belong to it.
 SECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "reproduction": ("Published FIDs, and ours", ("reproduction",)),
+    "fid": ("FIDs that were measured", ()),
     "verify": ("What agrees, by family", ("errors",)),
     "jvp_overhead": ("What the JVP costs", ("jvp_overhead",)),
     "throughput": ("Throughput", ()),
+    "accelerators": ("GPUs and TPUs", ()),
     "digits": ("Digits in one step", ("digits", "training_curves", "samples")),
 }
 ORIGIN = (

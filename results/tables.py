@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from results.accelerators import accelerators
 from results.cells import (
     JAX,
     NAMES,
@@ -24,6 +25,7 @@ from results.cells import (
 )
 from results.checks import verify
 from results.example import example
+from results.fid import fid
 from results.reading import read
 from results.reproduction import reproduction
 from results.schema import RECORDS, Record
@@ -142,6 +144,8 @@ ALL: dict[str, Callable[[list[Record]], Table]] = {
     "throughput": throughput,
     "reproduction": reproduction,
     "verify": verify,
+    "fid": fid,
+    "accelerators": accelerators,
 }
 
 
