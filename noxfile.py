@@ -87,7 +87,7 @@ def train_digits(session: nox.Session) -> None:
     """Train the digits in both frameworks with one seed or more, and record their scores.
 
     `-- 42 43 44` are the seeds (42 alone by default). Each run takes minutes; runs go to
-    runs/digits-FRAMEWORK-SEED, records to results/records and pictures to results/figures.
+    runs/digits-FRAMEWORK-SEED, records to results/records and pictures to results/samples.
     """
     install(session, "jax", "torch")
     for seed in session.posargs or ["42"]:
@@ -100,7 +100,7 @@ def train_digits(session: nox.Session) -> None:
             picture = ("--num-samples", "100", "--output-dir", f"{run}/samples")
             session.run("meanflow", "sample", "--checkpoint", run, *picture)
             source = Path(run, "samples", "grid.png")
-            target = Path("results", "figures", f"digits-{framework}-{seed}.png")
+            target = Path("results", "samples", f"digits-{framework}-{seed}.png")
             target.parent.mkdir(exist_ok=True)
             shutil.copyfile(source, target)
 

@@ -26,7 +26,7 @@ GROUPS = {
     "tangent": "(b) tangent of the JVP",
     "embedding": "(c) embedded times",
     "time_sampler": "(d) law of the times",
-    "loss_power": "(e) p of the adaptive weight",
+    "loss_power": "(e) p of the weight",
 }
 DISTANCE = "evaluate/digits_Frechet_distance"
 DEFAULT = "ablation/default"
@@ -115,7 +115,7 @@ def ablations(records: list[Record]) -> Table:
                 for subject, of in zip(NAMES, runs, strict=True)
             ]
             fid = Said(f"{row.value:.{row.places}f}", (row,))
-            rows.append([title, _setting(row), fid, *map(_mean, runs), *gaps])
+            rows.append([title, setting_of(row), fid, *map(_mean, runs), *gaps])
     return Table(heads, rows, [HOW])
 
 
@@ -142,7 +142,7 @@ def ablation_order(records: list[Record]) -> Table:
             complete = all(runs.values())
             bests.append(_best(told, runs) if complete else NOT_MEASURED)
             orders.append(_order(told, runs) if complete else NOT_MEASURED)
-        rows.append([title, _setting(first), *bests, *orders])
+        rows.append([title, setting_of(first), *bests, *orders])
     return Table(heads, rows, [ORDER])
 
 
@@ -157,7 +157,7 @@ def _value(record: Record) -> float:
     return math.inf if record.value is None else record.value
 
 
-def _setting(row: Published) -> Said:
+def setting_of(row: Published) -> Said:
     """What a row sets, as the paper writes it."""
     (name,) = set(row.setting) - {"model", "data", "nfe"}
     value = row.setting[name]
@@ -194,7 +194,7 @@ def _best(told: Sequence[Published], runs: dict[str, Runs]) -> Piece:
     """The setting of the smallest mean; beside it its lead, where the paper has another."""
     first = min(told, key=lambda row: row.value)
     best = min(told, key=lambda row: mean(runs[str(row.small)]))
-    said, sources = _setting(best).text, tuple(runs[str(best.small)].values())
+    said, sources = setting_of(best).text, tuple(runs[str(best.small)].values())
     if best == first:
         return marked(said, *sources, told=(best,))
     gap = difference(runs[str(best.small)], runs[str(first.small)])

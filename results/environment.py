@@ -12,7 +12,10 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 # What a run, or `meanflow tables` after it, writes.
-WRITTEN = ("results/records", "results/samples", "results/figures", "results/tables", "README.md")
+WRITTEN = (
+    "results/records", "results/samples", "results/figures", "results/tables",
+    "results/report/index.html", "README.md",
+)  # fmt: skip
 LIBRARIES = ("numpy", "scipy", "jax", "jaxlib", "flax", "optax", "torch")
 
 

@@ -17,21 +17,23 @@ from results.compare import machine_name, passes
 from results.markup import grid, html, link
 from results.reading import read
 from results.schema import RECORDS, Record
-from results.tables import ALL
+from results.tables import ALL, CURVES
 from verify.registry import all_checks
 
 FOLDER = Path(__file__).parent / "report"
 INDEX = FOLDER / "index.html"
 FIGURES = Path(__file__).parent / "figures"
-# Table -> its heading, and the figure that belongs to it.
-SECTIONS = {
-    "reproduction": ("Published FIDs, and ours", "reproduction"),
-    "verify": ("What agrees, by family", "errors"),
-    "jvp_overhead": ("What the JVP costs", "jvp_overhead"),
-    "throughput": ("Throughput", ""),
-    "ablation_order": ("The paper's ablations on digits: the order", ""),
-    "ablations": ("The paper's ablations on digits: every row", ""),
-    "digits": ("Digits in one step", "digits"),
+# Table -> its heading, and the figures that belong to it.
+SECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "reproduction": ("Published FIDs, and ours", ("reproduction",)),
+    "fid": ("FIDs that were measured", ()),
+    "verify": ("What agrees, by family", ("errors",)),
+    "jvp_overhead": ("What the JVP costs", ("jvp_overhead",)),
+    "throughput": ("Throughput", ()),
+    "accelerators": ("GPUs and TPUs", ()),
+    "ablation_order": ("The paper's ablations on digits: the order", ()),
+    "ablations": ("The paper's ablations on digits: every row", ("ablations",)),
+    "digits": ("Digits in one step", ("digits", "training_curves", "samples")),
 }
 ORIGIN = (
     "Made by <code>nox -s tables</code> from the records and from reference/published.yml; no"
@@ -77,9 +79,9 @@ def page(records: list[Record]) -> str:
 
 
 def _tables(records: list[Record]) -> Iterator[str]:
-    for name, (title, figure) in SECTIONS.items():
-        picture = _picture(figure, title) if figure else ""
-        yield _section(name, title, picture + html(with_footnote(ALL[name](records))))
+    for name, (title, figures) in SECTIONS.items():
+        pictures = "".join(_picture(figure, title) for figure in figures)
+        yield _section(name, title, pictures + html(with_footnote(ALL[name](records))))
 
 
 def _checks(records: list[Record]) -> str:
@@ -106,10 +108,11 @@ def _checks(records: list[Record]) -> str:
 
 
 def _records(records: list[Record]) -> str:
-    """Every record of the tables and the checks, one row each."""
+    """Every record, one row each, but for the many points of training curves."""
     heads = ["record", "what", "of", "value", "95 %", "unit", "settings", "measured"]
     rows = []
-    for record in sorted(records, key=lambda r: (r.what, r.subject, r.dtype, r.date, r.digest)):
+    shown = [record for record in records if record.what not in CURVES]
+    for record in sorted(shown, key=lambda r: (r.what, r.subject, r.dtype, r.date, r.digest)):
         bounds = record.interval
         settings = {"dtype": record.dtype, **record.settings, **record.protocol}
         rows.append(
@@ -153,6 +156,7 @@ def _section(name: str, title: str, content: str, *, filtered: bool = False) -> 
 
 
 def _picture(figure: str, title: str) -> str:
+    """A figure within the page; its alternative text is the heading and its name."""
     content = base64.b64encode((FIGURES / f"{figure}.svg").read_bytes()).decode()
     source = f"data:image/svg+xml;base64,{content}"
-    return f'<p><img src="{source}" alt="{escape(title)}" width="800"></p>\n'
+    return f'<p><img src="{source}" alt="{escape(f"{title}: {figure}")}" width="800"></p>\n'

@@ -57,7 +57,7 @@ def reproduction(records: list[Record]) -> Table:
         paper, official = (_told(row, source.title) for source in (PAPER, OFFICIAL))
         here = list(newest(r for r in scored if is_of(r, row)).values())
         measured = joined("<br>", map(_measured, here)) if here else "not run"
-        verdicts = "<br>".join(_verdict(record, official or paper) for record in here)
+        verdicts = "<br>".join(verdict_on(record, official or paper) for record in here)
         rows.append([
             row.preset, str(row.epochs), str(row.num_steps),
             _printed(paper), _printed(official), _others(row), measured, verdicts,
@@ -85,7 +85,8 @@ def is_comparable(record: Record) -> bool:
     return record.interval is not None and averaged and all(alike)
 
 
-def _verdict(record: Record, expected: Published | None) -> Verdict | str:
+def verdict_on(record: Record, expected: Published | None) -> Verdict | str:
+    """What can be said of an FID and the published one; nothing where there is none."""
     if expected is None:
         return ""
     if record.interval is None or not is_comparable(record):
@@ -137,10 +138,11 @@ def _measured(record: Record) -> Cell:
     own = f"EMA {load_config(str(record.settings['preset'])).training.ema_val:g}"
     weights = str(record.settings.get("weights", own))
     others = () if weights == own else (Said(f", {weights}", (record,)),)
-    return f"{_who(record)} ", estimate(record, 2), *others
+    return f"{who(record)} ", estimate(record, 2), *others
 
 
-def _who(record: Record) -> str:
+def who(record: Record) -> str:
+    """The framework, or the name of another group with its address."""
     if record.subject in NAMES:
         return NAMES[record.subject]
     name, url = record.subject.removeprefix("external:"), record.settings.get("url")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from results.ablations import ablation_order, ablations
+from results.accelerators import accelerators
 from results.cells import (
     JAX,
     NAMES,
@@ -25,6 +26,7 @@ from results.cells import (
 )
 from results.checks import verify
 from results.example import example
+from results.fid import fid
 from results.reading import read
 from results.reproduction import reproduction
 from results.schema import RECORDS, Record
@@ -33,13 +35,18 @@ ROOT = Path(__file__).parent.parent
 TABLES = Path(__file__).parent / "tables"
 
 
+SCORES = ("evaluate/conditional_accuracy", "evaluate/digits_Frechet_distance", "train/seconds")
+CURVES = ("train/loss", "train/v_loss")  # points of training curves, which a figure shows
+
+
 def newest_digits(records: list[Record]) -> dict[tuple[str, str], dict[str, Record]]:
     """Of one-step digits, (subject, training seed) -> quantity -> its newest record."""
     runs: dict[tuple[str, str], dict[str, Record]] = {}
     for record in records:
-        of_training = record.what.startswith(("evaluate/", "train/"))
-        if of_training and record.settings.get("num_steps", 1) == 1:
-            seed = str(record.settings.get("training_seed", ""))
+        settings = record.settings
+        of_digits = settings.get("preset", "digits") == "digits" and "changes" not in settings
+        if record.what in SCORES and of_digits and settings.get("num_steps", 1) == 1:
+            seed = str(settings.get("training_seed", ""))
             runs.setdefault((record.subject, seed), {})[record.what] = record
     return runs
 
@@ -140,6 +147,8 @@ ALL: dict[str, Callable[[list[Record]], Table]] = {
     "verify": verify,
     "ablation_order": ablation_order,
     "ablations": ablations,
+    "fid": fid,
+    "accelerators": accelerators,
 }
 
 

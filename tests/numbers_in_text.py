@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from impls.cli.verify import NUM_SETTINGS
 from impls.common.config_files import load_config, preset_names
-from results.cells import Said, Table, markdown, pieces, text, with_footnote
+from results.cells import Said, Table, markdown, pieces, with_footnote
 from results.compare import machine_name, passes
 from results.example import example
 from results.published import Published, all_published, one_seed
@@ -156,11 +156,11 @@ def strange_in_table(table: Table, records: list[Record]) -> Iterator[str]:
     settings = {str(value) for row in ROWS for value in row}
     settings |= {str(value) for record in records for value in record.settings.values()}
     yield from strange_in_prose(" | ".join(table.heads), records)
-    for row in table.rows:
-        labels = [text(cell) for cell in row[: table.num_labels]]
-        for label in labels:
-            if label not in settings:
-                yield from strange_in_prose(label, records)
+    for part in [p for row in table.rows for cell in row[: table.num_labels] for p in pieces(cell)]:
+        if isinstance(part, Said):
+            yield from strange_of(part)
+        elif part not in settings:
+            yield from strange_in_prose(part, records)
     outcomes = [cell for row in table.rows for cell in row[table.num_labels :]]
     for part in [part for cell in (*outcomes, *table.notes) for part in pieces(cell)]:
         if isinstance(part, str):
@@ -188,17 +188,15 @@ def _derived(said: Said) -> list[str]:
 
 def follows(token: str, source: Record | Published) -> bool:
     """Whether a number is one of a record or published number, rounded as it is printed."""
+    said = source.setting if isinstance(source, Published) else source.settings | source.protocol
+    numbers = [float(n) for n in said.values() if not isinstance(n, str)]
+    told = NUMBER.findall(" ".join(map(str, said.values())))
     if isinstance(source, Published):
-        numbers = [source.value, *(n for n in source.setting.values() if not isinstance(n, str))]
-        numbers += [source.epochs] if source.epochs else []
-        words = " ".join(n for n in source.setting.values() if isinstance(n, str))
-        return token in NUMBER.findall(words) or any(
-            _says(token, number * scale) for number in numbers for scale in (1.0, 100.0)
-        )
-    numbers = [n for n in (source.value, *(source.interval or ())) if n is not None]
-    if source.value is not None and source.tolerance:
-        numbers += [source.tolerance, source.value / source.tolerance]
-    told = NUMBER.findall(" ".join(map(str, source.settings.values())))
+        numbers += [source.value, float(source.epochs or 0)]
+    elif source.value is not None:
+        numbers += [source.value, *(source.interval or ())]
+        numbers += [source.tolerance, source.value / source.tolerance] if source.tolerance else []
+        numbers += [abs(source.value / source.expected - 1)] if source.expected else []
     return token in told or any(_says(token, n * scale) for n in numbers for scale in SCALES)
 
 
@@ -241,6 +239,7 @@ def strange_in_page(page: str, records: list[Record]) -> list[str]:
     sections = re.findall(r'<section id="(\w+)".*?>(.*?)</section>', body, re.DOTALL)
     found = [f"page: {s}" for s in strange_in_prose(_plain(body.split("<section")[0]), records)]
     known = {record.digest: record for record in records}
+    titles = {number.source.title for number in all_published()}
     counts = {
         str(count)
         for make in ALL.values()
@@ -260,7 +259,9 @@ def strange_in_page(page: str, records: list[Record]) -> list[str]:
             found += [
                 f"{name}: {shown}"
                 for token in NUMBER.findall(re.sub(r"<code>.*?</code>|mf_\w+", "", shown))
-                if token not in counts and not _leads_to(token, target, known)
+                if unescape(shown) not in titles
+                and token not in counts
+                and not _leads_to(token, target, known)
             ]
         rest = re.sub(r"<a .*?</a>", "", section)
         found += [f"{name}: {said}" for said in _strange_cells(name, rest, records)]

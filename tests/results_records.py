@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from impls.cli import main
-from results import checks, reproduction, tables
+from results import accelerators, checks, reproduction, tables
+from results import fid as fid_scores
 from results.cells import Table, markdown
 from results.schema import Record
 
@@ -46,6 +47,8 @@ overhead_table = in_markdown(tables.jvp_overhead)
 throughput_table = in_markdown(tables.throughput)
 reproduction_table = in_markdown(reproduction.reproduction)
 verify_table = in_markdown(checks.verify)
+fid_table = in_markdown(fid_scores.fid)
+accelerators_table = in_markdown(accelerators.accelerators)
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:

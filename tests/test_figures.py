@@ -19,7 +19,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from impls.cli import main
-from results.draw import errors, reproduction, style
+from results.draw import curves, errors, reproduction, samples, style, write
 from results.draw.write import ALL, FIGURES, write_figures
 from results.published import published
 from results.reading import read
@@ -57,6 +57,29 @@ def fid(**changes: Any) -> Record:
     return Record(**{**known, **changes})
 
 
+def curve(subject: str, seed: int, what: str = "train/v_loss", **changes: Any) -> list[Record]:
+    """Points of a training run, as `meanflow evaluate --curve` records them."""
+    return [
+        fid(
+            subject=subject, what=what, value=50.0 / step + 0.1 * seed, interval=None,
+            settings={"preset": "digits", "training_seed": seed, "training_step": step},
+            protocol={}, expected=None, **changes,
+        )
+        for step in (10, 20, 500, 2500)
+    ]  # fmt: skip
+
+
+JAX = next(iter(errors.NAMES))
+RUNS = [
+    point
+    for subject in errors.NAMES
+    for seed in (42, 43)
+    for what in curves.PANELS
+    for point in curve(subject, seed, what)
+]
+EVERYTHING = [*COMMITTED, fid(), *RUNS]
+
+
 def test_the_committed_figures_follow_from_the_committed_records(tmp_path: Path) -> None:
     assert write_figures(write=False) == []
     write_figures(figures=tmp_path, write=True)
@@ -89,13 +112,13 @@ def test_a_changed_record_changes_its_figure(name: str) -> None:
     assert style.render(ALL[name], changed) != style.render(ALL[name], COMMITTED)
 
 
-@pytest.mark.parametrize("name", SHOWN)
+@pytest.mark.parametrize("name", [*SHOWN, "training_curves"])
 def test_missing_records_are_said_in_the_figure(name: str) -> None:
-    assert "not measured" in words(drawn(name, []))
+    assert "not measured" in " ".join(words(drawn(name, [])))
 
 
-@pytest.mark.parametrize("records", [COMMITTED, [], [*COMMITTED, fid()]],
-                         ids=["committed", "none", "with a FID"])  # fmt: skip
+@pytest.mark.parametrize("records", [COMMITTED, [], EVERYTHING],
+                         ids=["committed", "none", "with a FID and curves"])  # fmt: skip
 @pytest.mark.parametrize("name", ALL)
 def test_no_text_leaves_the_canvas_or_covers_other_text(name: str, records: list[Record]) -> None:
     figure = drawn(name, records)
@@ -103,7 +126,7 @@ def test_no_text_leaves_the_canvas_or_covers_other_text(name: str, records: list
     for text in figure.findobj(lambda a: isinstance(a, Text) and bool(a.get_text())):
         if _is_shown(text, figure):
             boxes[text] = text.get_window_extent()
-    assert len(boxes) > 5
+    assert len(boxes) >= min(6, 2 * len(samples.pictures(samples.SAMPLES)))
     for text, box in boxes.items():
         said = text.get_text()
         assert figure.bbox.x0 <= box.x0, said
@@ -117,21 +140,22 @@ def test_no_text_leaves_the_canvas_or_covers_other_text(name: str, records: list
 def _is_shown(text: Text, figure: Figure) -> bool:
     """Ticks outside the limits and of a hidden axis are kept but not drawn."""
     ticks = {
-        label: axes
+        label: (axis, place)
         for axes in figure.axes
-        for axis in (axes.xaxis, axes.yaxis)
+        for place, axis in enumerate((axes.xaxis, axes.yaxis))
         for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]
         for label in (tick.label1, tick.label2)
     }
     if text in ticks and text.get_visible():
-        low, high = ticks[text].get_xlim()
-        return low <= text.get_position()[0] <= high
+        axis, place = ticks[text]
+        low, high = axis.get_view_interval()
+        return low <= text.get_position()[place] <= high
     return text.get_visible()
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", sorted(ALL.keys() - {"samples"}))  # which has no marks
 def test_every_mark_lies_within_its_panel(name: str) -> None:
-    figure = drawn(name, [*COMMITTED, fid()])
+    figure = drawn(name, EVERYTHING)
     found = 0
     for axes in figure.axes:
         assert isinstance(axes, Axes)
@@ -249,6 +273,94 @@ def test_a_fid_of_another_protocol_or_number_of_samples_is_hollow() -> None:
     ):
         table = reproduction.with_measured(reproduction.rows(), [record])
         assert table["mf_b4", 240, 1][-1] == ("here", 11.38, same, (11.3, 11.46))
+
+
+# Training curves
+
+
+def test_a_curve_is_of_its_run_and_in_the_order_of_steps() -> None:
+    (found,) = curves.curves(curve(JAX, 7)[::-1], "train/v_loss")
+    assert found == (JAX, "7", [10, 20, 500, 2500], pytest.approx([5.7, 3.2, 0.8, 0.72]))
+    assert curves.curves(RUNS, "train/loss") != []
+    assert curves.curves(curve(JAX, 7), "train/loss") == []
+
+
+def test_a_line_stands_for_each_framework_and_seed_in_each_panel() -> None:
+    figure = drawn("training_curves", RUNS)
+    assert len(figure.axes) == len(curves.PANELS)
+    for axes in figure.axes:
+        assert isinstance(axes, Axes)
+        colors = [(line.get_color(), line.get_linestyle()) for line in axes.lines]
+        assert colors == [(style.BLUE, "-")] * 2 + [(style.VERMILION, "--")] * 2
+    assert "not measured" not in " ".join(words(figure))
+    alone = drawn("training_curves", [r for r in RUNS if r.subject == JAX])
+    assert words(alone).count("PyTorch not measured") == len(curves.PANELS)
+    assert "JAX not measured" not in words(alone)
+
+
+def test_a_newer_run_takes_the_place_of_the_older_and_other_settings_have_none() -> None:
+    old, new = curve(JAX, 7, commit="old"), curve(JAX, 7, commit="new")[1:]
+    other = [
+        r.model_copy(update={"settings": {**r.settings, **changes}})
+        for changes in ({"preset": "mnist"}, {"changes": "method.kappa=0.9"})
+        for r in curve(JAX, 8)
+    ]
+    (found,) = curves.curves([*old, *new, *other], "train/v_loss")
+    assert found.steps == [20, 500, 2500]
+
+
+def test_a_changed_point_changes_the_curves() -> None:
+    changed = [RUNS[0].model_copy(update={"value": 9.0}), *RUNS[1:]]
+    assert style.render(curves.draw, changed) != style.render(curves.draw, RUNS)
+
+
+# Samples
+
+
+def picture(folder: Path, name: str, value: int) -> None:
+    Image.new("L", (34, 34), value).save(folder / name)
+
+
+def test_every_committed_picture_is_shown_beside_the_other_framework() -> None:
+    found = samples.pictures(samples.SAMPLES)
+    shown = [path for run in found.values() for path in run.values()]
+    assert sorted(shown) == sorted(samples.SAMPLES.iterdir())
+    assert all(list(run) == ["jax", "torch"] for run in found.values())
+
+
+def test_any_picture_of_a_run_is_taken_in_order_and_a_missing_one_is_said(tmp_path: Path) -> None:
+    for name in ("no-cfg-torch-7.png", "no-cfg-jax-7.png", "digits-jax-10.png", "digits-jax-9.png"):
+        picture(tmp_path, name, 100)
+    picture(tmp_path, "other.png", 0)
+    (tmp_path / "digits-jax-1.txt").write_text("no picture")
+    found = samples.pictures(tmp_path)
+    assert list(found) == [("digits", 9), ("digits", 10), ("no-cfg", 7)]
+    said = words(samples.draw([], tmp_path))
+    assert "no-cfg, seed 7: PyTorch" in said
+    assert said.count("not measured") == 2
+    assert words(samples.draw([], tmp_path / "absent")) == ["not measured"]
+
+
+def test_another_picture_makes_another_figure_and_one_packed_otherwise_the_same(
+    tmp_path: Path,
+) -> None:
+    def svg() -> bytes:
+        return style.render(lambda records: samples.draw(records, tmp_path), [])[".svg"]
+
+    picture(tmp_path, "digits-jax-1.png", 100)
+    first, file = svg(), tmp_path / "samples.svg"
+    file.write_bytes(first)
+    with pytest.MonkeyPatch.context() as changed:
+        save = Image.Image.save
+        changed.setattr(
+            Image.Image, "save", lambda image, *a, **k: save(image, *a, **k, compress_level=1)
+        )
+        packed = svg()
+    assert packed != first
+    assert write._same(file, packed)
+    picture(tmp_path, "digits-jax-1.png", 101)
+    assert svg() != first
+    assert not write._same(file, svg())
 
 
 # Errors

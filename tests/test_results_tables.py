@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 from results_records import (
+    PROTOCOL,
+    accelerators_table,
     digits_table,
     fid,
+    fid_table,
     overhead_table,
     record,
     reproduction_table,
@@ -156,6 +159,70 @@ def test_a_published_number_is_known_to_the_digits_it_was_printed_with() -> None
     run = next(n for n in published("official_readme") if (n.preset, n.epochs) == ("mf_b4", 80))
     assert (run.value, run.places) == (18.70, 2)
     assert rounding(run) == pytest.approx(0.005)
+
+
+# FIDs and accelerators
+
+
+def test_without_a_score_the_command_stands_there_and_what_it_takes() -> None:
+    table = fid_table([])
+    assert cells(table, "not measured") == ["not measured", *[""] * 7]
+    assert "`nox -s fid-check -- --checkpoint" in table
+    assert "50,000 images, each a forward pass of 5.6 GFLOPs" in table
+    assert "Expected is 11.4." in table
+
+
+def test_a_score_shows_all_that_it_is_of_and_what_is_expected() -> None:
+    one = fid(value=11.5, interval=(11.42, 11.58), expected=11.4,
+              protocol=PROTOCOL | {"uint8": "truncated"})  # fmt: skip
+    other = fid(subject=TORCH, settings={"num_samples": 10_000, "weights": "EMA 0.9995"})
+    stand_in = record(what="fid/fid", settings={"of": "stand-ins"})
+    table = fid_table([one, other, stand_in])
+    assert cells(table, "mf_b4, 240 epochs, 1 calls", "JAX") == [
+        "mf_b4, 240 epochs, 1 calls", "JAX", "50,000", "11.50 (11.42 to 11.58)", "11.4", "+0.9 %",
+        "agrees", "uniformly random labels; truncated; resized as legacy_tensorflow",
+    ]  # fmt: skip
+    of_other = cells(table, "mf_b4, 240 epochs, 1 calls, EMA 0.9995", "PyTorch")
+    assert of_other[2:7] == ["10,000", "11.40 (11.36 to 11.44)", "", "", ""]
+    assert table.count("\n|") == 3
+    assert "Measured by" not in table
+
+
+def test_without_an_accelerator_the_commands_stand_beside_what_is_published() -> None:
+    table = accelerators_table([record(), *read()])
+    assert cells(table, "a GPU or TPU", "MeanFlow, no guidance / flow matching, DiT_B_4 batch 256"
+                 )[2:] == ["not measured", "not measured", ""]  # fmt: skip
+    assert table.count("| not measured | not measured |") == 2
+    anchors = [n for group in ("throughput", "jvp_overhead") for n in published(group)]
+    assert len(anchors) == 8
+    for number in anchors:
+        said = f"{number.value:.{number.places}f} [{number.source.title}]({number.source.url})"
+        assert f"| {said} |" in table
+    assert "`meanflow bench throughput --framework jax --models DiT_B_4 --batch-sizes 256" in table
+
+
+def test_what_was_measured_on_an_accelerator_takes_the_place_of_the_commands_row() -> None:
+    gpu = {"machine": {"processor": "x", "device": "Example H1"}, "dtype": "float32"}
+    of = {"model": "DiT_B_4", "batch_size": 256, "compile": "auto"}
+    rate, ratio = {"what": "bench/images_per_second"}, {"what": "bench/step_time_ratio"}
+    plain = {**of, "of": "unguided sparse / flow matching"}
+    table = accelerators_table([
+        record(value=900.0, interval=(890.0, 910.0), settings=of, **gpu, **rate),
+        record(value=950.0, interval=None, settings=of, **gpu, **rate),
+        record(value=800.0, interval=None, settings=of, subject=TORCH, **gpu, **rate),
+        record(value=700.0, interval=None, settings=of | {"compile": "always"}, subject=TORCH,
+               **gpu, **rate),
+        record(value=1.21, interval=(1.2, 1.22), settings=plain, **gpu, **ratio),
+        record(value=9.0, settings={**of, "of": "guided sparse / guided dense"}, **gpu, **ratio),
+    ])  # fmt: skip
+    name = "training, images a second, DiT_B_4 batch 256"
+    assert cells(table, "Example H1", f"{name}, float32")[2:] == ["950", "800", ""]
+    compiled = cells(table, "Example H1", f"{name}, compile always, float32")
+    assert compiled[2:] == ["not measured", "700", ""]
+    overhead = "MeanFlow, no guidance / flow matching, DiT_B_4 batch 256, float32"
+    assert cells(table, "Example H1", overhead)[2] == "1.21 (1.20 to 1.22)"
+    assert "a GPU or TPU" not in table.split("Measured")[0]
+    assert "9.0" not in table
 
 
 # Verify

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from matplotlib import style
 from matplotlib.artist import Artist
@@ -50,7 +50,7 @@ FORMATS: dict[str, dict[str, Any]] = {
 
 
 class Mark(NamedTuple):
-    """What stands for a source or a framework; the marker -- is a dashed line."""
+    """What stands for a source or a framework; the markers - and -- are lines."""
 
     marker: str
     color: str
@@ -62,6 +62,7 @@ class Mark(NamedTuple):
 BLUE, VERMILION, GREEN, PURPLE = "#0b84c6", "#d55e00", "#009e73", "#b0619a"
 JAX, TORCH = NAMES.values()
 FRAMEWORKS = {JAX: Mark("o", BLUE), TORCH: Mark("s", VERMILION, 7)}
+CURVES = {JAX: Mark("-", BLUE), TORCH: Mark("--", VERMILION)}
 
 
 def render(draw: Callable[[list[Record]], Figure], records: list[Record]) -> dict[str, bytes]:
@@ -90,15 +91,22 @@ def panel(
         rows: number of rows.
         row_height: in inches.
     """
+    axes = plane(figure, left, right, top, rows * row_height)
+    axes.set_ylim(rows - 0.5, -0.5)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.grid(visible=False, axis="y")
+    return axes
+
+
+def plane(figure: Figure, left: float, right: float, top: float, tall: float) -> Axes:
+    """Axes of two numbers; distances from the edges of the canvas, and height, in inches."""
     width, height = figure.get_size_inches()
-    tall = rows * row_height
     axes = figure.add_axes(
         (left / width, 1 - (top + tall) / height, (width - left - right) / width, tall / height)
     )
-    axes.set_ylim(rows - 0.5, -0.5)
-    axes.set_yticks([])
-    axes.spines[["left", "right", "top"]].set_visible(False)
-    axes.grid(axis="x", color=INK, alpha=0.25, linewidth=0.8)
+    axes.spines[["right", "top"]].set_visible(False)
+    axes.grid(color=INK, alpha=0.25, linewidth=0.8)
     axes.set_axisbelow(True)
     return axes
 
@@ -202,8 +210,9 @@ TICK = Mark("|", INK, 13)
 
 
 def _symbol(mark: Mark, at: float, row: float) -> Line2D:
-    if mark.marker == "--":
-        return Line2D([at], [row], linestyle="--", linewidth=2, color=mark.color)
+    if mark.marker in ("-", "--"):
+        dashes: Literal["-", "--"] = "--" if mark.marker == "--" else "-"
+        return Line2D([at], [row], linestyle=dashes, linewidth=2, color=mark.color)
     return Line2D(
         [at], [row], linestyle="", marker=mark.marker, markersize=mark.size, color=mark.color,
         markerfacecolor="none" if mark.hollow else mark.color,

@@ -1,0 +1,83 @@
+"""The paper's ablations on digits: the distance of each setting, and what it makes in one step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from results.ablations import DEFAULT, GROUPS, Runs, mean, measured, setting_of
+from results.cells import NAMES
+from results.draw import style
+from results.draw.samples import SAMPLES, pictures
+from results.published import Published, published
+from results.schema import Record
+
+TICKS = (2, 3, 5, 10, 20, 50, 100)
+STRIP = 1.85  # width of a row of samples, in inches
+COLUMNS = 10  # samples in a row of a picture
+
+
+def draw(records: list[Record], folder: Path = SAMPLES) -> Figure:
+    """A row for each setting of Table 1 (a) to (e): both frameworks, and samples of JAX."""
+    found = measured(records)
+    rows: list[tuple[str, Published | None]] = []
+    for group, title in GROUPS.items():
+        rows += [(title, None), *(("", number) for number in published(group))]
+    height, top = 0.25, 0.62
+    figure = style.canvas(top + height * len(rows) + 0.5)
+    axes = style.panel(figure, 2.0, STRIP + 0.2, len(rows), top, height)
+    axes.set_xscale("log")
+    shown = {
+        run.name: next(iter(paths.values())) for run, paths in pictures(folder, "ablation_").items()
+    }
+    for row, (title, number) in enumerate(rows):
+        if number is None:
+            style.label(axes, 0.04, row, title, weight="bold", size=style.SMALL)
+            continue
+        style.label(axes, 0.16, row, setting_of(number).text, size=style.SMALL)
+        fid = f"{number.value:.{number.places}f}"
+        style.label(axes, 1.92, row, fid, ha="right", size=style.SMALL)
+        runs = [found.get((subject, str(number.small)), {}) for subject in NAMES]
+        _draw_row(axes, row, runs)
+        path = shown.get(str(number.small).replace("/", "_"))
+        if path:
+            _draw_strip(figure, path, top + height * row, height)
+    style.label(axes, 1.92, -0.9, "FID, paper", ha="right", style="italic", size=style.SMALL)
+    style.label(
+        axes, style.WIDTH - 0.1, -0.9, "one step", ha="right", style="italic", size=style.SMALL
+    )
+    style.share_limits([axes], [TICKS[0]])
+    style.ticks(axes, TICKS)
+    for subject, mark in zip(NAMES, style.FRAMEWORKS.values(), strict=True):
+        default = found.get((subject, DEFAULT), {})
+        if default:
+            axes.axvline(mean(default), color=mark.color, linewidth=0.8, alpha=0.6)
+    axes.set_xlabel("digits Frechet distance")
+    style.legend(figure, {**style.FRAMEWORKS}, 2, 0.06)
+    return figure
+
+
+def _draw_row(axes: Axes, row: int, measured: list[Runs]) -> None:
+    """Mean of the seeds, and a line from the lowest to the highest."""
+    for runs, mark, shift in zip(measured, style.FRAMEWORKS.values(), (-0.16, 0.16), strict=True):
+        values = [record.value for record in runs.values() if record.value is not None]
+        if values:
+            bounds = min(values), max(values)
+            small = mark._replace(size=5)
+            style.point(axes, float(np.mean(values)), row + shift, small, bounds)
+        else:
+            style.at_end(axes, row + shift, "not measured", mark.color)
+
+
+def _draw_strip(figure: Figure, path: Path, top: float, height: float) -> None:
+    """The first row of a picture of samples."""
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    side = (pixels.shape[1]) // COLUMNS + 1
+    axes = style.plane(figure, style.WIDTH - STRIP - 0.1, 0.1, top + 0.03, height - 0.06)
+    axes.set_axis_off()
+    axes.imshow(pixels[:side], interpolation="none", aspect="auto")

@@ -1,0 +1,93 @@
+"""How the losses of a preset fell: both frameworks over each other, a line for each seed."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from results.cells import NAMES
+from results.draw import style
+from results.schema import Record
+from results.tables import CURVES
+
+PRESET = "ablation/default"
+# Quantity -> what heads its panel.
+PANELS = dict(
+    zip(
+        CURVES, ("loss, with adaptive weights", "v_loss, squared distance of u from v"), strict=True
+    )
+)
+HEIGHT, HEAD = 1.55, 0.36  # of a panel and of its title, in inches
+DIGITS = (1, 1.5, 2, 3, 5, 7)  # first digits of the ticks
+
+
+class Curve(NamedTuple):
+    """Means since the point before, of one run."""
+
+    subject: str
+    seed: str
+    steps: list[int]
+    values: list[float]
+
+
+def curves(records: list[Record], what: str) -> list[Curve]:
+    """The curves of a quantity by framework and seed: of each, the run with the newest record."""
+    runs: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        settings = record.settings
+        is_point = record.what == what and record.value is not None and "training_step" in settings
+        of_preset = settings.get("preset") == PRESET and "changes" not in settings
+        if is_point and of_preset and record.subject in NAMES:
+            runs.setdefault((record.subject, str(settings.get("training_seed"))), []).append(record)
+    found = []
+    for (subject, seed), run in sorted(runs.items()):
+        same = [
+            r for r in run if (r.commit, r.config_hash) == (run[-1].commit, run[-1].config_hash)
+        ]
+        points = {int(record.settings["training_step"]): record.value or 0.0 for record in same}
+        steps = sorted(points)
+        found.append(Curve(subject, seed, steps, [points[step] for step in steps]))
+    return found
+
+
+def draw(records: list[Record]) -> Figure:
+    """A panel for each quantity."""
+    top = 0.42
+    figure = style.canvas(top + (HEAD + HEIGHT) * len(PANELS) + 0.55)
+    panels = []
+    for what, title in PANELS.items():
+        axes = style.plane(figure, 0.78, 0.2, top + HEAD, HEIGHT)
+        axes.set_title(title, loc="left", size=10, weight="bold")
+        _draw_panel(axes, curves(records, what))
+        panels.append(axes)
+        top += HEAD + HEIGHT
+    for axes in panels[:-1]:
+        axes.tick_params(axis="x", labelbottom=False)
+    panels[-1].set_xlabel("training step")
+    style.legend(figure, style.CURVES, len(NAMES), 0.06)
+    return figure
+
+
+def _draw_panel(axes: Axes, found: list[Curve]) -> None:
+    axes.set_yscale("log")
+    for curve in found:
+        mark = style.CURVES[NAMES[curve.subject]]
+        axes.plot(
+            curve.steps, curve.values, color=mark.color, linestyle=mark.marker, linewidth=1,
+            alpha=0.85,
+        )  # fmt: skip
+    for place, (subject, name) in enumerate(NAMES.items()):
+        if not any(curve.subject == subject for curve in found):
+            axes.text(
+                0.98, 0.82 - 0.2 * place, f"{name} not measured", color=style.CURVES[name].color,
+                size=style.SMALL, ha="right", transform=axes.transAxes,
+            )  # fmt: skip
+    axes.set_xlim(left=0)
+    if not found:
+        axes.xaxis.set_major_locator(NullLocator())
+    axes.yaxis.set_major_locator(LogLocator(subs=DIGITS) if found else NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda at, _: f"{at:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())

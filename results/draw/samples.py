@@ -1,0 +1,61 @@
+"""What the trained runs make: the pictures of results/samples, both frameworks side by side.
+
+These pictures are outcomes of runs, as records are: `nox -s train-digits` puts them there.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from results.cells import NAMES
+from results.draw import style
+from results.schema import Record
+
+SAMPLES = Path(__file__).parent.parent / "samples"
+FRAMEWORKS = dict(zip(("jax", "torch"), NAMES.values(), strict=True))
+NAMED = re.compile(rf"(?P<name>.+)-(?P<framework>{'|'.join(FRAMEWORKS)})-(?P<seed>\d+)\.png")
+SIDE, HEAD = 2.55, 0.36  # of a picture and of its title, in inches
+LEFTS = (0.3, 3.15)  # where the columns begin
+
+
+class Run(NamedTuple):
+    """What a picture is of."""
+
+    name: str
+    seed: int
+
+
+def pictures(folder: Path, begin: str = "digits") -> dict[Run, dict[str, Path]]:
+    """Run -> framework -> its picture, for every BEGIN…-FRAMEWORK-SEED.png; runs in order."""
+    found: dict[Run, dict[str, Path]] = {}
+    for path in sorted(folder.glob(f"{begin}*.png")):
+        if match := NAMED.fullmatch(path.name):
+            run = Run(match["name"], int(match["seed"]))
+            found.setdefault(run, {})[match["framework"]] = path
+    return dict(sorted(found.items()))
+
+
+def draw(_records: list[Record], folder: Path = SAMPLES) -> Figure:
+    """A row for each run, a column for each framework; pixels are not smoothed."""
+    runs = pictures(folder)
+    figure = style.canvas((HEAD + SIDE) * len(runs) + 0.1 if runs else 0.5)
+    if not runs:
+        figure.text(0.01, 0.5, "not measured", size=style.SMALL)
+    for row, (run, found) in enumerate(runs.items()):
+        top = HEAD + (HEAD + SIDE) * row
+        for left, (framework, name) in zip(LEFTS, FRAMEWORKS.items(), strict=True):
+            axes = style.plane(figure, left, style.WIDTH - left - SIDE, top, SIDE)
+            axes.set_axis_off()
+            axes.set_title(f"{run.name}, seed {run.seed}: {name}", loc="left", size=10)
+            if framework in found:
+                with Image.open(found[framework]) as image:
+                    axes.imshow(np.asarray(image.convert("RGB")), interpolation="none")
+            else:
+                axes.text(0, 0.9, "not measured", size=style.SMALL, transform=axes.transAxes)
+    return figure
