@@ -128,7 +128,8 @@ def test_every_check_and_preset_exists(
 
 
 def test_every_preset_is_named() -> None:
-    assert [name for name in preset_names() if f"`{name}`" not in README] == []
+    said = [re.sub("/.*", "/*", name) for name in preset_names()]
+    assert [name for name in said if f"`{name}`" not in README] == []
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\((?!https?:)([^)#]+)", README))))
