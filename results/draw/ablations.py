@@ -50,7 +50,7 @@ def draw(records: list[Record], folder: Path = SAMPLES) -> Figure:
     style.label(
         axes, style.WIDTH - 0.1, -0.9, "one step", ha="right", style="italic", size=style.SMALL
     )
-    style.share_limits([axes], [TICKS[0]])
+    style.share_limits([axes], [TICKS[0], TICKS[-1]])
     style.ticks(axes, TICKS)
     for subject, mark in zip(NAMES, style.FRAMEWORKS.values(), strict=True):
         default = found.get((subject, DEFAULT), {})
