@@ -19,6 +19,9 @@ NOT_IDENTITY = (
     "num_rounds", "standard_error", "bias", "params_sha256", "split_deviation", "url",
 )  # fmt: skip
 COUNTED = 1e-6  # relative difference up to which counted numbers are the same
+LAST = 3  # records that a newest one must be worse than, each of them
+# Relative distance of intervals that two runs of the same code were seen to have.
+BETWEEN_RUNS = 0.05
 HIGHER_IS_BETTER = ("utilization_ratio",)  # of the bench's ratios; of the others lower is
 TIMES = ("s", "seconds", "1/s")
 THREADS = ("num_usable_cpus", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "XLA_FLAGS")
@@ -140,32 +143,41 @@ def difference(records: Sequence[Record], old: str, new: str) -> Difference:
 
 
 def regressions(records: Iterable[Record]) -> tuple[list[Pair], list[Pair]]:
-    """The bench's ratios against the ones before them of the same machine class.
+    """The bench's ratios against the last ones before them of the same machine class.
+
+    A ratio got worse when its interval lies beyond those of each of the last LAST records, and
+    ones that were timed by more than BETWEEN_RUNS: an interval is of the rounds of one process, and
+    two processes of the same code differ by more.
 
     Returns:
-        Every pair of a newest record and the one before it, and those that got worse beyond both
-        intervals.
+        Every pair of a newest record and the one before it, and those that got worse.
     """
     series: dict[Key, list[Record]] = {}
     for record in records:
         if record.what.startswith("bench/") and record.what.endswith("_ratio"):
             key = (*identity(record), machine_class(record))
             series.setdefault(key, []).append(record)
-    pairs = [
-        Pair(*numbers[-2:])
-        for found in series.values()
-        if len(numbers := [record for record in found if record.value is not None]) > 1
-    ]
-    return pairs, [pair for pair in pairs if _is_worse(pair)]
+    pairs, worse = [], []
+    for found in series.values():
+        numbers = [record for record in found if record.value is not None]
+        if len(numbers) < 2:
+            continue
+        *before, new = numbers[-1 - LAST :]
+        pairs.append(Pair(before[-1], new))
+        if all(_is_worse(Pair(old, new)) for old in before):
+            worse.append(pairs[-1])
+    return pairs, worse
 
 
 def _is_worse(pair: Pair) -> bool:
     if not moved(*pair):
         return False
-    assert pair.old.value is not None
-    assert pair.new.value is not None
-    rose = pair.new.value > pair.old.value
-    return rose != pair.new.what.endswith(HIGHER_IS_BETTER)
+    old, new = _bounds(pair.old), _bounds(pair.new)
+    counted = pair.old.interval is None and pair.new.interval is None
+    room = 1 if counted else 1 + BETWEEN_RUNS
+    if pair.new.what.endswith(HIGHER_IS_BETTER):
+        return new[1] * room < old[0]
+    return new[0] > old[1] * room
 
 
 def _bounds(record: Record) -> tuple[float, float]:

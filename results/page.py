@@ -52,7 +52,7 @@ def write_page(records: Path = RECORDS, index: Path = INDEX, *, write: bool) -> 
         return []
     if write:
         index.parent.mkdir(parents=True, exist_ok=True)
-        index.write_text(content, encoding="utf-8")
+        index.write_text(content, encoding="utf-8", newline="\n")
     return [index]
 
 

@@ -53,8 +53,8 @@ def print_regressions(pairs: list[Pair], worse: list[Pair], console: Console) ->
         for name in sorted({machine_class(pair.new) for pair in worse}):
             console.print(f"on {name}", soft_wrap=True)
     console.print(
-        f"{len(pairs)} ratios have a record before the newest, {len(worse)} got worse beyond both"
-        " intervals"
+        f"{len(pairs)} ratios have a record before the newest, {len(worse)} got worse beyond the"
+        " intervals of the last"
     )
 
 

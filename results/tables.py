@@ -179,5 +179,5 @@ def write_tables(
     ]
     for path in changed if write else ():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(wanted[path], encoding="utf-8")
+        path.write_text(wanted[path], encoding="utf-8", newline="\n")
     return changed

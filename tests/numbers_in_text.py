@@ -99,6 +99,9 @@ def _dated(found: re.Match[str], records: list[Record]) -> bool:
 KINDS = {
     "name": Kind("digits within a name of a network, preset, type, data set or device",
                  r"(?<![\w/.-])[A-Za-z_]\w*(?:[-/]\w+)*", lambda found, _: found[0] in _names()),
+    "title": Kind("the title of a published source, with its year",
+                  "|".join({re.escape(number.source.title) for number in all_published()}),
+                  lambda *_: True),
     "article": Kind("the number of the paper, which is its address", r"arXiv (\d{4}\.\d{5})",
                     lambda found, _: any(found[1] in n.source.url for n in all_published())),
     "version": Kind("the Python that pyproject.toml asks for", r"Python (\d+\.\d+) or later",
@@ -190,7 +193,8 @@ def follows(token: str, source: Record | Published) -> bool:
     """Whether a number is one of a record or published number, rounded as it is printed."""
     said = source.setting if isinstance(source, Published) else source.settings | source.protocol
     numbers = [float(n) for n in said.values() if not isinstance(n, str)]
-    told = NUMBER.findall(" ".join(map(str, said.values())))
+    about = (source.dtype, source.device) if isinstance(source, Record) else ()
+    told = NUMBER.findall(" ".join(map(str, (*said.values(), *about))))
     if isinstance(source, Published):
         numbers += [source.value, float(source.epochs or 0)]
     elif source.value is not None:

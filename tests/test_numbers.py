@@ -6,12 +6,13 @@ import re
 
 import numbers_in_text as scan
 import pytest
-from results_records import fid
+from results_records import fid, record
 
 from results.cells import Said, Table
 from results.page import INDEX, page
 from results.reading import read
 from results.schema import Record
+from results.tables import ALL
 
 README = (scan.ROOT / "README.md").read_text(encoding="utf-8")
 PAGE = INDEX.read_text(encoding="utf-8")
@@ -121,11 +122,19 @@ def test_a_row_that_is_not_its_record_is_found(records: list[Record]) -> None:
 
 def test_scores_that_are_not_committed_yet_are_vouched_for_too(records: list[Record]) -> None:
     theirs = {"framework": "torch", "url": "https://example.org/x", "weights": "EMA 0.9995"}
+    gpu = {
+        "machine": {"processor": "x", "device": "NVIDIA H200"}, "dtype": "float32",
+        "settings": {"of": "DiT_B_4 batch 256", "model": "DiT_B_4", "batch_size": 256},
+    }  # fmt: skip
     more = [
+        record(what="bench/images_per_second", value=912.3, digest="3" * 16, **gpu),
+        record(what="bench/peak_bytes", value=11.26e9, interval=None, digest="4" * 16, **gpu),
         *records, fid(digest="0" * 16), fid(digest="1" * 16, dirty=True, value=11.5, interval=None),
         fid(digest="2" * 16, subject="external:a/port", settings=theirs, interval=None),
     ]  # fmt: skip
     assert scan.strange_in_page(page(more), more) == []
+    for name, make in ALL.items():
+        assert [*scan.strange_in_table(make(more), more)] == [], name
 
 
 # The kinds
@@ -138,4 +147,5 @@ def test_a_kind_has_a_reason_and_is_needed(name: str, records: list[Record]) -> 
     with pytest.MonkeyPatch.context() as changed:
         changed.setattr(scan, "KINDS", others)
         found = scan.strange_in_readme(README, records)
+        found += [s for make in ALL.values() for s in scan.strange_in_table(make(records), records)]
         assert found or scan.strange_in_page(PAGE, records)

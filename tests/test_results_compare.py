@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from results_records import MACHINE, fid, record, refused
 
 from impls.cli import main
 from results.compare import difference, machine_class, moved, newest, regressions
+from results.reading import read
 from results.schema import Record, append
 
 LATER = {"commit": "b" * 40, "date": "2026-01-02T00:00:00+00:00"}
@@ -170,11 +173,54 @@ def test_a_ratio_got_worse_beyond_both_intervals_or_not(
     assert ("Example CPU" in said) is bool(worse)
 
 
-def test_only_the_one_before_the_newest_counts() -> None:
-    best = record(value=1.0, interval=(0.9, 1.05), date="2025-01-01")
-    pairs, worse = regressions([best, record(), later()])
-    assert [pair.old.value for pair in pairs] == [1.2]
-    assert not worse
+@pytest.mark.parametrize(
+    ("before", "worse"),
+    [
+        ([1.2], True),
+        ([1.2, 1.2, 1.2], True),
+        ([1.5, 1.2, 1.2], False),  # it was as slow before
+        ([1.5, 1.2, 1.2, 1.2], True),  # but too long ago
+        ([1.2, 1.2, 1.5], False),
+    ],
+)
+def test_a_ratio_is_worse_when_it_is_worse_than_each_of_the_last_three(
+    before: list[float], worse: bool
+) -> None:
+    old = [
+        record(value=value, interval=(value - 0.1, value + 0.1), date=f"2025-01-0{day + 1}")
+        for day, value in enumerate(before)
+    ]
+    pairs, found = regressions([*old, later(value=1.5, interval=(1.4, 1.6))])
+    assert [pair.old.value for pair in pairs] == before[-1:]
+    assert bool(found) is worse
+
+
+@pytest.mark.parametrize(("low", "worse"), [(1.31, False), (1.36, False), (1.37, True)])
+def test_what_two_runs_of_the_same_code_differ_by_is_not_worse(low: float, worse: bool) -> None:
+    _, found = regressions([record(), later(value=1.5, interval=(low, 1.6))])
+    assert bool(found) is worse
+
+
+def test_the_committed_runs_of_unchanged_code_did_not_get_worse() -> None:
+    pairs, found = regressions(read())
+    assert len(pairs) > 30
+    assert not found
+
+
+@pytest.mark.parametrize("options", [(), ("--full",)])
+def test_the_session_bench_ends_with_the_check_and_its_exit_status(
+    options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("nox")
+    monkeypatch.syspath_prepend(Path(__file__).parent.parent)
+    noxfile = importlib.import_module("noxfile")
+    session = Mock(posargs=list(options))
+    noxfile.bench.func(session)
+    *benches, last = [call.args for call in session.run.call_args_list]
+    assert last == ("meanflow", "results", "check")
+    assert all(words[:2] == ("meanflow", "bench") for words in benches)
+    # No code of exit is excused: nox ends with 1 where the command does.
+    assert all("success_codes" not in call.kwargs for call in session.run.call_args_list)
 
 
 # What is printed

@@ -69,7 +69,8 @@ def diff(
 def check(*, records: Path | None = None) -> int:
     """Hold the newest ratios of the bench against those before, of the same machine and threads.
 
-    Exit status 1 when one got worse beyond both intervals.
+    Exit status 1 when one got worse beyond the intervals of each of the last, and a timed one by
+    more than two runs of the same code differ.
 
     Args:
         records: folder of the records; results/records by default.
