@@ -18,10 +18,15 @@ SHOWN = ("jvp", "checkpoint", "official")  # families
 
 
 def example(records: list[Record]) -> str:
-    """What was printed of some families, and the last lines, but for the seconds it took."""
+    """What was printed of some families, and the last lines."""
     subjects = [*NAMES, PAIR.join(NAMES)]
     recorded = [record for subject in subjects for record in newest_run(records, subject)]
     report = Report([outcome for subject in subjects for outcome in _outcomes(recorded, subject)])
+    report.seconds = {
+        record.what.removeprefix("seconds/"): record.value or 0.0
+        for record in records
+        if record.what.startswith("seconds/") and record.date == recorded[0].date
+    }
     shown = [outcome for outcome in report.outcomes if outcome.family in SHOWN]
     shown.sort(key=lambda outcome: SHOWN.index(outcome.family))
     buffer = io.StringIO()

@@ -155,9 +155,11 @@ def _plain(outcome: Outcome) -> dict[str, Any]:
 
 
 def write_records(report: Report, folder: Path) -> Path:
-    """Append one record for each outcome, but for what is not applicable."""
+    """Append a record for each outcome, but for what is not applicable, and the seconds spent."""
     now = dt.datetime.now(dt.UTC)
-    where = environment()
+    where = {
+        "settings": report.settings, "date": now.isoformat(timespec="seconds"), **environment(),
+    }  # fmt: skip
     records = [
         Record(
             subject=outcome.subject,
@@ -167,12 +169,14 @@ def write_records(report: Report, folder: Path) -> Path:
             tolerance=outcome.tolerance,
             detail=outcome.detail,
             dtype=outcome.dtype,
-            settings=report.settings,
-            date=now.isoformat(timespec="seconds"),
             **where,
         )
         for outcome in sorted(report.outcomes, key=_order)
         if outcome.status != NOT_APPLICABLE
+    ]
+    records += [
+        Record(subject="verify", what=f"seconds/{family}", value=spent, unit="seconds", **where)
+        for family, spent in report.seconds.items()
     ]
     path = record_file(folder, "verify", now.isoformat())
     append(records, path)
