@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from results.cells import NAMES, Cell, Piece, Said, Table, marked
+from results.cells import NAMES, Cell, Piece, Said, Table, joined, marked
 from results.published import Published, published
 from results.schema import Record
 
@@ -51,11 +51,11 @@ class Difference(NamedTuple):
 
 
 class Order(NamedTuple):
-    """How many pairs of a group stand as in the paper, are open, or stand the other way round."""
+    """Pairs of a group that stand as in the paper, are open, or stand the other way round."""
 
     kept: int
     open: int
-    turned: int
+    turned: list[tuple[Published, Published]]  # the first is better here, the second in the paper
     tau: float  # Kendall's, of the means
 
 
@@ -92,13 +92,14 @@ def difference(one: Runs, other: Runs) -> Difference:
 
 def order(rows: Sequence[Published], runs: dict[str, Runs]) -> Order:
     """How the presets of a group stand to each other, held against the paper's FIDs."""
-    signs = []
-    for one, other in combinations(rows, 2):
-        gap = difference(runs[str(one.small)], runs[str(other.small)])
-        signs.append(gap.sign * (1 if one.value > other.value else -1))
+    signs, turned = [], []
+    for better, worse in combinations(sorted(rows, key=lambda row: row.value), 2):
+        sign = difference(runs[str(worse.small)], runs[str(better.small)]).sign
+        signs.append(sign)
+        turned += [(worse, better)] if sign < 0 else []
     means = [mean(runs[str(row.small)]) for row in rows]
     tau = float(stats.kendalltau([row.value for row in rows], means).statistic)
-    return Order(signs.count(1), signs.count(0), signs.count(-1), tau)
+    return Order(signs.count(1), signs.count(0), turned, tau)
 
 
 def ablations(records: list[Record]) -> Table:
@@ -122,7 +123,7 @@ def ablations(records: list[Record]) -> Table:
 HOW = (
     "Ours: digits Frechet distance of one-step samples, the mean over the seeds (lowest to"
     " highest), and its difference from the default preset of each seed, with the 95 % interval of"
-    " Student's t. The paper: FID of DiT-B/4 on ImageNet. `nox -s ablations` trains all of it."
+    " Student's t. The paper: FID of DiT_B_4 on ImageNet. `nox -s ablations` trains all of it."
 )
 
 
@@ -133,17 +134,23 @@ def ablation_order(records: list[Record]) -> Table:
     heads += [f"best, {name}" for name in NAMES.values()]
     heads += [f"pairs as there / open / reversed; tau, {name}" for name in NAMES.values()]
     rows: list[list[Cell]] = []
+    turned: list[Said] = []
     for group, title in GROUPS.items():
         told = published(group)
         first = min(told, key=lambda row: row.value)
         bests, orders = [], []
-        for subject in NAMES:
+        for subject, name in NAMES.items():
             runs = {str(row.small): found.get((subject, str(row.small)), {}) for row in told}
             complete = all(runs.values())
             bests.append(_best(told, runs) if complete else NOT_MEASURED)
-            orders.append(_order(told, runs) if complete else NOT_MEASURED)
+            kept = order(told, runs) if complete else None
+            orders.append(_order(kept, runs) if kept else NOT_MEASURED)
+            for pair in kept.turned if kept else ():
+                here, there = (setting_of(row).text for row in pair)
+                turned.append(Said(f"{title[:3]} {here} before {there} ({name})", pair))
         rows.append([title, setting_of(first), *bests, *orders])
-    return Table(heads, rows, [ORDER])
+    said = joined("; ", turned) if turned else "none"
+    return Table(heads, rows, [ORDER, joined("", ("Pairs the other way round here: ", said, "."))])
 
 
 ORDER = (
@@ -203,9 +210,8 @@ def _best(told: Sequence[Published], runs: dict[str, Runs]) -> Piece:
     return marked(lead, *sources, told=(best,), derived=gap)
 
 
-def _order(told: Sequence[Published], runs: dict[str, Runs]) -> Piece:
-    found = order(told, runs)
-    said = f"{found.kept} / {found.open} / {found.turned}; {found.tau:.2f}"
-    return marked(
-        said, *(record for row in runs.values() for record in row.values()), derived=found
-    )
+def _order(found: Order, runs: dict[str, Runs]) -> Piece:
+    counts = (found.kept, found.open, len(found.turned))
+    said = f"{' / '.join(map(str, counts))}; {found.tau:.2f}"
+    records = (record for row in runs.values() for record in row.values())
+    return marked(said, *records, derived=(*counts, found.tau))

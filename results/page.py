@@ -31,8 +31,8 @@ SECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "jvp_overhead": ("What the JVP costs", ("jvp_overhead",)),
     "throughput": ("Throughput", ()),
     "accelerators": ("GPUs and TPUs", ()),
-    "ablation_order": ("The paper's ablations on digits: the order", ()),
-    "ablations": ("The paper's ablations on digits: every row", ("ablations",)),
+    "ablation_order": ("Ablations: the order", ()),
+    "ablations": ("Ablations: every row", ("ablations",)),
     "digits": ("Digits in one step", ("digits", "training_curves", "samples")),
 }
 ORIGIN = (

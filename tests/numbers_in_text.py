@@ -104,6 +104,8 @@ KINDS = {
                   lambda *_: True),
     "article": Kind("the number of the paper, which is its address", r"arXiv (\d{4}\.\d{5})",
                     lambda found, _: any(found[1] in n.source.url for n in all_published())),
+    "table": Kind("where published numbers stand in the paper", r"Table \d",
+                  lambda found, _: any(n.place.startswith(found[0]) for n in all_published())),
     "version": Kind("the Python that pyproject.toml asks for", r"Python (\d+\.\d+) or later",
                     _python),
     "exit status": Kind("what a command returns, by its contract",

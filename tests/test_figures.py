@@ -29,6 +29,7 @@ from results.schema import RECORDS, Record, append
 COMMITTED = read(RECORDS)
 # A record that each figure shows, and how much it changes; one row on the canvas of each.
 SHOWN = {
+    "ablations": ("evaluate/digits_Frechet_distance", {"preset": "ablation/default"}),
     "digits": ("evaluate/conditional_accuracy", {"training_seed": 42}),
     "errors": ("verify/jvp/jvp_matches_central_difference", {}),
     "jvp_overhead": ("bench/step_time_ratio", {"of": "unguided sparse / flow matching"}),
@@ -62,7 +63,7 @@ def curve(subject: str, seed: int, what: str = "train/v_loss", **changes: Any) -
     return [
         fid(
             subject=subject, what=what, value=50.0 / step + 0.1 * seed, interval=None,
-            settings={"preset": "digits", "training_seed": seed, "training_step": step},
+            settings={"preset": curves.PRESET, "training_seed": seed, "training_step": step},
             protocol={}, expected=None, **changes,
         )
         for step in (10, 20, 500, 2500)

@@ -31,9 +31,7 @@ def draw(records: list[Record], folder: Path = SAMPLES) -> Figure:
     figure = style.canvas(top + height * len(rows) + 0.5)
     axes = style.panel(figure, 2.0, STRIP + 0.2, len(rows), top, height)
     axes.set_xscale("log")
-    shown = {
-        run.name: next(iter(paths.values())) for run, paths in pictures(folder, "ablation_").items()
-    }
+    shown = {run.name: next(iter(paths.values())) for run, paths in pictures(folder).items()}
     for row, (title, number) in enumerate(rows):
         if number is None:
             style.label(axes, 0.04, row, title, weight="bold", size=style.SMALL)
@@ -63,14 +61,18 @@ def draw(records: list[Record], folder: Path = SAMPLES) -> Figure:
 
 def _draw_row(axes: Axes, row: int, measured: list[Runs]) -> None:
     """Mean of the seeds, and a line from the lowest to the highest."""
-    for runs, mark, shift in zip(measured, style.FRAMEWORKS.values(), (-0.16, 0.16), strict=True):
+    marks = style.FRAMEWORKS.values()
+    for runs, mark, shift in zip(measured, marks, (-0.16, 0.16), strict=True):
         values = [record.value for record in runs.values() if record.value is not None]
         if values:
             bounds = min(values), max(values)
             small = mark._replace(size=5)
             style.point(axes, float(np.mean(values)), row + shift, small, bounds)
-        else:
-            style.at_end(axes, row + shift, "not measured", mark.color)
+    missing = [mark for runs, mark in zip(measured, marks, strict=True) if not runs]
+    if missing:
+        style.at_end(
+            axes, row, "not measured", missing[0].color if len(missing) == 1 else style.INK
+        )
 
 
 def _draw_strip(figure: Figure, path: Path, top: float, height: float) -> None:

@@ -20,6 +20,7 @@ from results.schema import Record
 SAMPLES = Path(__file__).parent.parent / "samples"
 FRAMEWORKS = dict(zip(("jax", "torch"), NAMES.values(), strict=True))
 NAMED = re.compile(rf"(?P<name>.+)-(?P<framework>{'|'.join(FRAMEWORKS)})-(?P<seed>\d+)\.png")
+ABLATIONS = "ablation_"  # how the names of their runs begin
 SIDE, HEAD = 2.55, 0.36  # of a picture and of its title, in inches
 LEFTS = (0.3, 3.15)  # where the columns begin
 
@@ -31,10 +32,10 @@ class Run(NamedTuple):
     seed: int
 
 
-def pictures(folder: Path, begin: str = "digits") -> dict[Run, dict[str, Path]]:
-    """Run -> framework -> its picture, for every BEGIN…-FRAMEWORK-SEED.png; runs in order."""
+def pictures(folder: Path) -> dict[Run, dict[str, Path]]:
+    """Run -> framework -> its picture, for every NAME-FRAMEWORK-SEED.png; runs in order."""
     found: dict[Run, dict[str, Path]] = {}
-    for path in sorted(folder.glob(f"{begin}*.png")):
+    for path in sorted(folder.glob("*.png")):
         if match := NAMED.fullmatch(path.name):
             run = Run(match["name"], int(match["seed"]))
             found.setdefault(run, {})[match["framework"]] = path
@@ -42,8 +43,13 @@ def pictures(folder: Path, begin: str = "digits") -> dict[Run, dict[str, Path]]:
 
 
 def draw(_records: list[Record], folder: Path = SAMPLES) -> Figure:
-    """A row for each run, a column for each framework; pixels are not smoothed."""
-    runs = pictures(folder)
+    """A row for each run, a column for each framework; pixels are not smoothed.
+
+    The ablations have a figure of their own.
+    """
+    runs = {
+        run: paths for run, paths in pictures(folder).items() if not run.name.startswith(ABLATIONS)
+    }
     figure = style.canvas((HEAD + SIDE) * len(runs) + 0.1 if runs else 0.5)
     if not runs:
         figure.text(0.01, 0.5, "not measured", size=style.SMALL)

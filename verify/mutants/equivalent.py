@@ -20,7 +20,6 @@ STOPPED = "the target passes no gradient anyway; stopping here saves the work"
 MORE_WORK = "the other form gives the same numbers, with more work or less"
 UNUSED = "du/dt where r = t, which the target multiplies by zero"
 ANNOTATION = "an annotation, which nothing reads"
-UNIT = "the tangents of t and h are one"
 SQUARE_IMAGES = "height and width are the same"
 GENERAL = "kappa is below 1, and at kappa = 0 the general formula says the same"
 EXPORTED = "the numbers are the same; only what they remember of the graph differs"
@@ -113,12 +112,6 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
                 "embed_time: -1 -> 1",
                 "embed_time: -1 -> 1 (2)",
                 "chunks: -1 -> 1",
-            ),
-            UNIT: (
-                (
-                    "embed_time: constant(frequencies(), time.value) * time.tangent[:, None]"
-                    " -> constant(frequencies(), time.value) / time.tangent[:, None]"
-                ),
             ),
             PROMOTED: (
                 (
