@@ -20,6 +20,7 @@ from verify.registry import NotApplicable, check
 
 # method.tangent with model.embedding: between them each of both, and a tangent of each time.
 PAIRS = (("v00", "t_r_h"), ("v10", "t_r_h"), ("v11", "t_r"), ("v01", "h"))
+FORMS = ("sparse", "autodiff")  # of the JVP; where a subject has one form, it is that twice
 SEED = 7
 
 
@@ -48,8 +49,11 @@ def other_tangents_match(probe: Probe) -> float:
         x = case.inputs
         arrays = (x.z, x.r, x.t, x.labels, x.tangent)
         expected = complex_step_jvp(case.config, *as_dtype((case.params, *arrays), np.float64))
-        _, du_dt = probe.call("mean_velocity_jvp", case.config, probe.params(case), *arrays)
-        errors[case.name] = row_error(du_dt, expected)
+        for form in FORMS:
+            method = case.config.method.model_copy(update={"jvp": form})
+            config = case.config.model_copy(update={"method": method})
+            _, du_dt = probe.call("mean_velocity_jvp", config, probe.params(case), *arrays)
+            errors[f"{case.name} {form}"] = row_error(du_dt, expected)
     return worst(errors)
 
 

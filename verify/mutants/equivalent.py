@@ -24,6 +24,7 @@ SQUARE_IMAGES = "height and width are the same"
 GENERAL = "kappa is below 1, and at kappa = 0 the general formula says the same"
 EXPORTED = "the numbers are the same; only what they remember of the graph differs"
 READ = "names and shapes were checked when the file was read"
+NAMES = "names in any order"
 STRIDE = "the stride of a convolution that is never called"
 OWN_START = (
     "the law of a module by itself: the protocol's parameters come from impls.common.weights"
@@ -158,6 +159,12 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
     ],
     ("jax", "network.py"): [
         {
+            NAMES: (
+                (
+                    "ablations: ('method.tangent', 'model.embedding')"
+                    " -> ('model.embedding', 'method.tangent')"
+                ),
+            ),
             PROMOTED: (
                 (
                     "Attention.__call__: jnp.promote_types(x.dtype, jnp.float32)"
@@ -194,6 +201,12 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
     ],
     ("torch", "network.py"): [
         {
+            NAMES: (
+                (
+                    "ablations: ('method.tangent', 'model.embedding')"
+                    " -> ('model.embedding', 'method.tangent')"
+                ),
+            ),
             STRIDE: ("PatchEmbed.__init__: size.patch_size -> size.in_channels (2)",),
             EITHER_ORDER: ("Attention.forward: out.transpose(1, 2) -> out.transpose(2, 1)",),
             LAST_OF_TWO: ("Block.forward: -1 -> 1", "FinalLayer.forward: -1 -> 1"),
