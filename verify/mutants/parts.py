@@ -153,7 +153,7 @@ NETWORK = (
     ),
     _network(
         "labels do not reach the condition",
-        'tape.h.out + params["y_embedder/embedding"][labels]',
+        'sum(more, first) + params["y_embedder/embedding"][labels]',
         "tape.h.out",
         "modulation_matches mean_velocity_matches",
     ),
