@@ -21,7 +21,7 @@ from impls.common.runlog import picture_grid
 from impls.convert import implementation
 from impls.generate import generate, scores
 from impls.run_records import curve_records, failed_record, score_records
-from impls.train import TrainingError, train
+from impls.train import NotFiniteError, train
 from results.schema import Record, append, record_file
 
 PRESETS = tuple(name for name in preset_names() if name.startswith("ablation/"))
@@ -89,7 +89,7 @@ def _one_run(
     """Records of one run; none where a signal ended it before its last step."""
     try:
         ending = train(module, framework, config, folder)
-    except TrainingError as error:
+    except NotFiniteError as error:
         folder.mkdir(parents=True, exist_ok=True)
         return [failed_record(config, framework, str(error))]
     if not ending.finished:

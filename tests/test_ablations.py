@@ -13,7 +13,7 @@ from impls.ablations import DEFAULT, PRESETS, study
 from impls.common import config_files
 from impls.common.config_files import load_config
 from impls.run_records import CURVES, POINTS, preset_of
-from impls.train import TrainingError
+from impls.train import NotFiniteError, TrainingError
 from results.ablations import GROUPS
 from results.published import Published, published
 from results.reading import read
@@ -111,7 +111,7 @@ def test_a_run_that_is_not_finite_is_recorded_as_such(
     pytest.importorskip("torch")
 
     def diverge(*_: object) -> None:
-        raise TrainingError("the loss is not finite at step 3")
+        raise NotFiniteError("the loss is not finite at step 3")
 
     monkeypatch.setattr(ablations, "train", diverge)
     (said,) = study("torch", ("ablation/tangent_v10",), (5,), short, short / "records", None)
@@ -119,6 +119,18 @@ def test_a_run_that_is_not_finite_is_recorded_as_such(
     (record,) = read(short / "records")
     assert (record.value, record.detail) == (None, "the loss is not finite at step 3")
     assert record.settings["preset"] == "ablation/tangent_v10"
+
+
+def test_a_run_of_other_settings_in_the_folder_is_no_outcome(
+    short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    chosen, records = (DEFAULT,), short / "records"
+    assert len([*study("torch", chosen, (5,), short / "runs", None, None)]) == 1
+    monkeypatch.setitem(SHORT, "training.learning_rate", 0.001)
+    with pytest.raises(TrainingError, match=r"training\.learning_rate is 0\.001, but 0\.004"):
+        [*study("torch", chosen, (5,), short / "runs", records, None)]
+    assert read(records) == []
 
 
 def test_the_preset_of_a_run_is_found_whatever_its_seed() -> None:
