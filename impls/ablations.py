@@ -70,7 +70,11 @@ def study(
 
 
 def side_by_side(arguments: Sequence[str], workdir: Path) -> int:
-    """Run the command once for each framework, in processes of their own with a thread each."""
+    """Run the command once for each framework, in processes of their own with a thread each.
+
+    Returns:
+        The larger exit status; that of a process ended by signal n is 128 + n, as in a shell.
+    """
     cache = {"JAX_COMPILATION_CACHE_DIR": str((workdir / "jax-cache").absolute())}
     command = [sys.executable, "-m", "impls", "ablations", *arguments]
     running = [
@@ -78,9 +82,10 @@ def side_by_side(arguments: Sequence[str], workdir: Path) -> int:
         for name in FRAMEWORKS
     ]
     try:
-        return max(process.wait() for process in running)
+        codes = [process.wait() for process in running]
     except KeyboardInterrupt:  # they got the signal too, and save where they are
-        return max(process.wait() for process in running)
+        codes = [process.wait() for process in running]
+    return max(code if code >= 0 else 128 - code for code in codes)
 
 
 def _one_run(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -141,8 +143,24 @@ def test_the_preset_of_a_run_is_found_whatever_its_seed() -> None:
 
 
 def test_both_frameworks_run_side_by_side(tmp_path: Path) -> None:
-    """Each in a process of its own: a preset that there is not ends the command before."""
+    """Each in a process of its own."""
     assert ablations.side_by_side(["--workdir", str(tmp_path), "--help"], tmp_path) == 0
+
+
+@pytest.mark.parametrize(("codes", "status"), [((0, 0), 0), ((0, 2), 2), ((0, -9), 137)])
+def test_a_framework_that_failed_or_was_killed_is_the_exit_status(
+    codes: tuple[int, int], status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = dict(zip(ablations.FRAMEWORKS, codes, strict=True))
+
+    def start(command: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
+        assert env["OMP_NUM_THREADS"] == "1"
+        code = ended[command[-1]]
+        end = f"kill -{-code} $$" if code < 0 else f"exit {code}"
+        return subprocess.Popen(["sh", "-c", end])
+
+    monkeypatch.setattr(ablations, "subprocess", SimpleNamespace(Popen=start))
+    assert ablations.side_by_side([], tmp_path) == status
 
 
 def test_an_unknown_preset_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
