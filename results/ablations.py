@@ -2,7 +2,7 @@
 
 A run of ours is a preset `ablation/…` with one seed in one framework, and its outcome the digits
 Frechet distance of one-step samples. Two presets are held against each other by the differences of
-runs of the same seed, which see the same batches, times and noise: their mean with a 95 % interval
+runs of the same seed, which see the same batches and noise: their mean with a 95 % interval
 of Student's t. A difference is decided where that interval leaves out zero, and open otherwise.
 """
 
@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from impls.common.config_files import load_config
 from results.cells import NAMES, Cell, Piece, Said, Table, marked
 from results.published import Published, published
 from results.schema import Record
@@ -30,6 +31,8 @@ GROUPS = {
 }
 DISTANCE = "evaluate/digits_Frechet_distance"
 DEFAULT = "ablation/default"
+# What the outcome of a run is measured of; `meanflow evaluate` can record other scores of it.
+SCORED = {"num_samples": 1000, "num_steps": 1, "sampling_seed": 0, "weights": "ema"}
 NOT_MEASURED = "not measured"
 LEVEL = 0.95
 
@@ -60,13 +63,21 @@ class Order(NamedTuple):
 
 
 def measured(records: Sequence[Record]) -> Measured:
-    """The newest record of each preset, framework and seed."""
+    """The newest record of each preset, framework and seed, of a whole run scored as SCORED."""
     found: Measured = {}
+    steps = {
+        str(row.small): load_config(str(row.small)).training.num_steps
+        for group in GROUPS
+        for row in published(group)
+    }
     for record in records:
-        preset = str(record.settings.get("preset", ""))
-        if record.what == DISTANCE and preset.startswith("ablation/"):
-            seed = int(record.settings["training_seed"])
-            found.setdefault((record.subject, preset), {})[seed] = record
+        preset, settings = str(record.settings.get("preset", "")), record.settings
+        if record.what != DISTANCE or preset not in steps:
+            continue
+        wanted = SCORED | {"training_step": steps[preset]}
+        # A run that came to nothing has no samples, so it lacks some of them.
+        if all(settings.get(name, value) == value for name, value in wanted.items()):
+            found.setdefault((record.subject, preset), {})[int(settings["training_seed"])] = record
     return found
 
 

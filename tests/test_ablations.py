@@ -16,7 +16,7 @@ from impls.common import config_files
 from impls.common.config_files import load_config
 from impls.run_records import CURVES, POINTS, preset_of
 from impls.train import NotFiniteError, TrainingError
-from results.ablations import GROUPS
+from results.ablations import GROUPS, SCORED
 from results.published import Published, published
 from results.reading import read
 
@@ -83,6 +83,10 @@ def test_a_preset_changes_one_thing_of_the_default(name: str) -> None:
     assert len(changed) == 1 or changed == {"method.P_mean", "method.P_std"}
 
 
+def test_the_table_is_of_as_many_samples_as_the_study_makes() -> None:
+    assert ablations.NUM_SAMPLES == SCORED["num_samples"]
+
+
 def test_a_run_is_recorded_once_with_its_curve_and_picture(framework: str, short: Path) -> None:
     folders = short / "runs", short / "records", short / "samples"
     chosen = (DEFAULT, "ablation/tangent_v11")
@@ -94,6 +98,7 @@ def test_a_run_is_recorded_once_with_its_curve_and_picture(framework: str, short
     distances = [r for r in records if r.what == "evaluate/digits_Frechet_distance"]
     of = [(r.settings["preset"], r.settings["training_seed"]) for r in distances]
     assert sorted(of) == sorted((name, seed) for name in chosen for seed in (5, 6))
+    assert all((SCORED | {"num_samples": 100}).items() <= r.settings.items() for r in distances)
     assert {r.subject for r in records} == {f"impls.meanflow_{framework}"}
     for name in CURVES:
         points = [r for r in records if r.what == f"train/{name}"]

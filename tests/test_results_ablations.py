@@ -84,6 +84,19 @@ def test_the_newest_run_of_a_seed_counts() -> None:
     assert measured([old, new])[JAX, "ablation/default"] == {42: new}
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"num_steps": 2}, {"num_samples": 100}, {"sampling_seed": 1}, {"weights": "params"},
+        {"training_step": 900}, {"preset": "ablation/that_was_once"},
+    ],
+)  # fmt: skip
+def test_a_score_of_something_else_of_a_run_does_not_count(other: dict[str, int | str]) -> None:
+    first = run("ablation/default", 42, 3.0)
+    later = first.model_copy(update={"settings": first.settings | other, "value": 2.0})
+    assert measured([first, later]) == {(JAX, "ablation/default"): {42: first}}
+
+
 @pytest.mark.parametrize("group", GROUPS)
 def test_the_papers_own_order_is_kept_in_every_pair(group: str) -> None:
     rows = published(group)
