@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,7 @@ def draw(records: list[Record], folder: Path = SAMPLES) -> Figure:
     style.ticks(axes, TICKS)
     for subject, mark in zip(NAMES, style.FRAMEWORKS.values(), strict=True):
         default = found.get((subject, DEFAULT), {})
-        if default:
+        if default and math.isfinite(mean(default)):
             axes.axvline(mean(default), color=mark.color, linewidth=0.8, alpha=0.6)
     axes.set_xlabel("digits Frechet distance")
     style.legend(figure, {**style.FRAMEWORKS}, 2, 0.06)
@@ -62,15 +63,23 @@ def draw(records: list[Record], folder: Path = SAMPLES) -> Figure:
 
 
 def _draw_row(axes: Axes, row: int, measured: list[Runs]) -> None:
-    """Mean of the seeds, and a line from the lowest to the highest."""
-    for runs, mark, shift in zip(measured, style.FRAMEWORKS.values(), (-0.16, 0.16), strict=True):
+    """Mean of the seeds, and a line from the lowest to the highest; or why there is none."""
+    absent: dict[str, str] = {}
+    for runs, (name, mark), shift in zip(
+        measured, style.FRAMEWORKS.items(), (-0.16, 0.16), strict=True
+    ):
         values = [record.value for record in runs.values() if record.value is not None]
-        if values:
+        if values and len(values) == len(runs):
             bounds = min(values), max(values)
             small = mark._replace(size=5)
             style.point(axes, float(np.mean(values)), row + shift, small, bounds)
         else:
-            style.at_end(axes, row + shift, "not measured", mark.color)
+            absent[name] = "not finite" if runs else "not measured"
+    reasons = set(absent.values())
+    if len(absent) == len(measured) and len(reasons) == 1:
+        style.at_end(axes, row, reasons.pop())
+    elif absent:
+        style.at_end(axes, row, ", ".join(f"{name} {reason}" for name, reason in absent.items()))
 
 
 def _draw_strip(figure: Figure, path: Path, top: float, height: float) -> None:
