@@ -93,12 +93,17 @@ def difference(one: Runs, other: Runs) -> Difference:
     if any(math.inf in pair for pair in pairs):  # a run that came to nothing is worse than any
         lost, kept = (math.inf in column for column in zip(*pairs, strict=True))
         size = math.inf * (lost - kept) if lost != kept else math.nan
-        return Difference(size, size, size)
+        return Difference(size, size, size) if len(pairs) > 1 else _open(size)
     gaps = np.array([a - b for a, b in pairs])
     if len(gaps) < 2:
-        return Difference(float(gaps.mean()) if len(gaps) else math.nan, -math.inf, math.inf)
+        return _open(float(gaps.mean()) if len(gaps) else math.nan)
     half = stats.t.ppf((1 + LEVEL) / 2, len(gaps) - 1) * gaps.std(ddof=1) / math.sqrt(len(gaps))
     return Difference(float(gaps.mean()), float(gaps.mean() - half), float(gaps.mean() + half))
+
+
+def _open(gap: float) -> Difference:
+    """A difference of which nothing is known but the gap of one seed."""
+    return Difference(gap, -math.inf, math.inf)
 
 
 def order(rows: Sequence[Published], runs: dict[str, Runs]) -> Order:
@@ -188,7 +193,7 @@ def _mean(runs: Runs) -> Piece:
 
 
 def _gap(one: Runs, other: Runs) -> Piece:
-    if not (one and other):
+    if not set(one) & set(other):
         return NOT_MEASURED
     gap, sources = difference(one, other), (*one.values(), *other.values())
     if not math.isfinite(gap.mean):

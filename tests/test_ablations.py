@@ -84,7 +84,7 @@ def test_a_preset_changes_one_thing_of_the_default(name: str) -> None:
 
 
 def test_the_table_is_of_as_many_samples_as_the_study_makes() -> None:
-    assert ablations.NUM_SAMPLES == SCORED["num_samples"]
+    assert SCORED["num_samples"] == ablations.NUM_SAMPLES
 
 
 def test_a_run_is_recorded_once_with_its_curve_and_picture(framework: str, short: Path) -> None:
