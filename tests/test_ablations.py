@@ -171,3 +171,10 @@ def test_a_framework_that_failed_or_was_killed_is_the_exit_status(
 def test_an_unknown_preset_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     said = refused(capsys, "ablations", "--workdir", tmp_path, "--presets", "ablation/tangent_v12")
     assert "did you mean ablation/tangent_v1" in said
+
+
+def test_a_preset_of_other_images_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    said = refused(capsys, "ablations", "--workdir", tmp_path, "--presets", "mnist")
+    assert "the data set is mnist" in said

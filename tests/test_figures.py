@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from results_records import record
+from results_records import record as made_up
 
 pytest.importorskip("matplotlib")
 
@@ -392,7 +392,7 @@ def test_a_precision_that_a_family_leaves_out_is_not_missed(dtypes: tuple[str, .
 def test_a_run_that_came_to_nothing_is_drawn_as_not_finite() -> None:
     """And not as one that was not measured, nor as the mean of the seeds that were finite."""
     settings = {"preset": "ablation/tangent_v10", "training_seed": 42, "num_steps": 1}
-    lost = record(what=DISTANCE, value=None, interval=None, settings=settings)
+    lost = made_up(what=DISTANCE, value=None, interval=None, settings=settings)
     found = lost.model_copy(update={"value": 9.0, "settings": settings | {"training_seed": 43}})
     said = [text.get_text() for text in drawn("ablations", [lost, found]).findobj(Text)]
     assert said.count("JAX not finite, PyTorch not measured") == 1

@@ -100,10 +100,11 @@ def ablations(
     from impls.cli.options import check_writable
     from impls.common.config_files import load_config
     from impls.convert import implementation
+    from impls.generate import check_scored
 
     chosen = presets or study.PRESETS
     for preset in chosen:
-        load_config(preset)
+        check_scored(load_config(preset))
     for folder in (workdir, record, samples):
         check_writable(None, folder)
     if framework is None:
