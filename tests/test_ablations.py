@@ -14,7 +14,7 @@ from impls import ablations
 from impls.ablations import DEFAULT, PRESETS, study
 from impls.common import config_files
 from impls.common.config_files import load_config
-from impls.run_records import CURVES, POINTS, preset_of
+from impls.run_records import CURVES, NO_PRESET, POINTS, failed_record, preset_of
 from impls.train import NotFiniteError, TrainingError
 from results.ablations import GROUPS, SCORED
 from results.published import Published, published
@@ -145,6 +145,12 @@ def test_the_preset_of_a_run_is_found_whatever_its_seed() -> None:
         assert preset_of(load_config(name, {"training.seed": 7})) == name
     assert preset_of(load_config("digits", {"training.num_steps": 3})) is None
     assert preset_of(load_config("digits", {"training.learning_rate": 1e-3})) is None
+
+
+def test_a_run_of_no_preset_is_recorded_as_such() -> None:
+    """And not as of none that is told, as records of the digits were before there were others."""
+    changed = load_config("digits", {"training.learning_rate": 1e-3})
+    assert failed_record(changed, "torch", "").settings["preset"] == NO_PRESET
 
 
 def test_both_frameworks_run_side_by_side(tmp_path: Path) -> None:
