@@ -84,7 +84,7 @@ def ablations(
     record: Path | None = None,
     samples: Path | None = None,
 ) -> int:
-    """Train the paper's ablations on digits (presets ablation/*) and score them; half an hour.
+    """Train the paper's ablations on digits (presets ablation/*) and score them; most of an hour.
 
     A run that was stopped goes on, and one whose scores are recorded is passed over.
 
