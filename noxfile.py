@@ -95,8 +95,7 @@ def train_digits(session: nox.Session) -> None:
             run = f"runs/digits-{framework}-{seed}"
             choice = ("--framework", framework, f"--training.seed={seed}")
             session.run("meanflow", "train", *choice, "--workdir", run)
-            recorded = ("--curve", "--record", "results/records")
-            session.run("meanflow", "evaluate", "--checkpoint", run, *recorded)
+            session.run("meanflow", "evaluate", "--checkpoint", run, "--record", "results/records")
             picture = ("--num-samples", "100", "--output-dir", f"{run}/samples")
             session.run("meanflow", "sample", "--checkpoint", run, *picture)
             source = Path(run, "samples", "grid.png")

@@ -21,14 +21,14 @@ from impls.common.runlog import picture_grid
 from impls.convert import implementation
 from impls.generate import generate, scores
 from impls.run_records import curve_records, failed_record, score_records
-from impls.train import TrainingError, train
+from impls.train import NotFiniteError, train
 from results.schema import Record, append, record_file
 
 PRESETS = tuple(name for name in preset_names() if name.startswith("ablation/"))
 DEFAULT = "ablation/default"
 FRAMEWORKS = ("jax", "torch")
 NUM_SAMPLES = 1000
-SCORED = "scored"  # an empty file in the folder of a run whose scores are recorded
+SCORED = "scored"  # file in the folder of a run that names where its scores are recorded
 # One thread for each of the processes that run side by side; JAX compiles for one seed of a preset.
 ALONE = {
     "OMP_NUM_THREADS": "1",
@@ -56,7 +56,8 @@ def study(
         for preset in presets:
             name = f"{preset.replace('/', '_')}-{framework}-{seed}"
             folder = workdir / name
-            if (folder / SCORED).exists():
+            marker, place = folder / SCORED, str(record.resolve()) if record else ""
+            if marker.is_file() and marker.read_text(encoding="utf-8") == place:
                 continue
             picture = samples / f"{name}.png" if samples and seed == seeds[0] else None
             config = load_config(preset, {"training.seed": seed})
@@ -65,12 +66,16 @@ def study(
                 return
             if record:
                 append(records, record_file(record, "ablations", records[0].date))
-                (folder / SCORED).touch()
+                marker.write_text(place, encoding="utf-8")
             yield f"{name}: {_said(records)}"
 
 
 def side_by_side(arguments: Sequence[str], workdir: Path) -> int:
-    """Run the command once for each framework, in processes of their own with a thread each."""
+    """Run the command once for each framework, in processes of their own with a thread each.
+
+    Returns:
+        The larger exit status; that of a process ended by signal n is 128 + n, as in a shell.
+    """
     cache = {"JAX_COMPILATION_CACHE_DIR": str((workdir / "jax-cache").absolute())}
     command = [sys.executable, "-m", "impls", "ablations", *arguments]
     running = [
@@ -78,9 +83,10 @@ def side_by_side(arguments: Sequence[str], workdir: Path) -> int:
         for name in FRAMEWORKS
     ]
     try:
-        return max(process.wait() for process in running)
+        codes = [process.wait() for process in running]
     except KeyboardInterrupt:  # they got the signal too, and save where they are
-        return max(process.wait() for process in running)
+        codes = [process.wait() for process in running]
+    return max(code if code >= 0 else 128 - code for code in codes)
 
 
 def _one_run(
@@ -89,7 +95,7 @@ def _one_run(
     """Records of one run; none where a signal ended it before its last step."""
     try:
         ending = train(module, framework, config, folder)
-    except TrainingError as error:
+    except NotFiniteError as error:
         folder.mkdir(parents=True, exist_ok=True)
         return [failed_record(config, framework, str(error))]
     if not ending.finished:

@@ -125,5 +125,5 @@ def check_scored(config: Config) -> None:
     if config.dataset.name != "digits":
         name = config.dataset.name
         raise UserError(
-            f"this scores digits, and the checkpoint is of {name}: meanflow fid-check scores images"
+            f"this scores digits, and the data set is {name}: meanflow fid-check scores images"
         )

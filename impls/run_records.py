@@ -19,6 +19,7 @@ from results.schema import Record, Settings
 
 CURVES = ("loss", "v_loss")
 POINTS = 30  # of a curve, at most
+NO_PRESET = "none"  # said of a run that is of no preset: digits changed are not the digits
 
 
 def score_records(
@@ -101,8 +102,7 @@ def preset_of(config: Config) -> str | None:
 
 
 def _preset(config: Config) -> Settings:
-    name = preset_of(config)
-    return {} if name is None else {"preset": name}
+    return {"preset": preset_of(config) or NO_PRESET}
 
 
 def _run(checkpoint: Checkpoint) -> Settings:

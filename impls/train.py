@@ -31,6 +31,10 @@ class TrainingError(UserError):
     """Training that cannot go on; the message is one sentence for the user."""
 
 
+class NotFiniteError(TrainingError):
+    """A number of the run stopped being finite."""
+
+
 class Ending(NamedTuple):
     """How a run ended."""
 
@@ -163,7 +167,7 @@ class _Meter:
         """Read the report that is still out.
 
         Raises:
-            TrainingError: naming the step and the first array with an entry that is not finite.
+            NotFiniteError: naming the step and the first array with an entry that is not finite.
         """
         if self._pending is None:
             return
@@ -176,7 +180,7 @@ class _Meter:
                 if name in Batch._fields
                 else "try a lower training.learning_rate, or training.max_grad_norm"
             )
-            raise TrainingError(
+            raise NotFiniteError(
                 f"{name} is not finite at step {step}: the checkpoints before it are kept; {advice}"
             )
         report = metrics._asdict()

@@ -2,7 +2,7 @@
 
 A run of ours is a preset `ablation/…` with one seed in one framework, and its outcome the digits
 Frechet distance of one-step samples. Two presets are held against each other by the differences of
-runs of the same seed, which see the same batches, times and noise: their mean with a 95 % interval
+runs of the same seed, which see the same batches and noise: their mean with a 95 % interval
 of Student's t. A difference is decided where that interval leaves out zero, and open otherwise.
 """
 
@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from impls.common.config_files import load_config
 from results.cells import NAMES, Cell, Piece, Said, Table, joined, marked
 from results.published import Published, published
 from results.schema import Record
@@ -30,6 +31,8 @@ GROUPS = {
 }
 DISTANCE = "evaluate/digits_Frechet_distance"
 DEFAULT = "ablation/default"
+# What the outcome of a run is measured of; `meanflow evaluate` can record other scores of it.
+SCORED = {"num_samples": 1000, "num_steps": 1, "sampling_seed": 0, "weights": "ema"}
 NOT_MEASURED = "not measured"
 LEVEL = 0.95
 
@@ -60,13 +63,21 @@ class Order(NamedTuple):
 
 
 def measured(records: Sequence[Record]) -> Measured:
-    """The newest record of each preset, framework and seed."""
+    """The newest record of each preset, framework and seed, of a whole run scored as SCORED."""
     found: Measured = {}
+    steps = {
+        str(row.small): load_config(str(row.small)).training.num_steps
+        for group in GROUPS
+        for row in published(group)
+    }
     for record in records:
-        preset = str(record.settings.get("preset", ""))
-        if record.what == DISTANCE and preset.startswith("ablation/"):
-            seed = int(record.settings["training_seed"])
-            found.setdefault((record.subject, preset), {})[seed] = record
+        preset, settings = str(record.settings.get("preset", "")), record.settings
+        if record.what != DISTANCE or preset not in steps:
+            continue
+        wanted = SCORED | {"training_step": steps[preset]}
+        # A run that came to nothing has no samples, so it lacks some of them.
+        if all(settings.get(name, value) == value for name, value in wanted.items()):
+            found.setdefault((record.subject, preset), {})[int(settings["training_seed"])] = record
     return found
 
 
@@ -82,12 +93,17 @@ def difference(one: Runs, other: Runs) -> Difference:
     if any(math.inf in pair for pair in pairs):  # a run that came to nothing is worse than any
         lost, kept = (math.inf in column for column in zip(*pairs, strict=True))
         size = math.inf * (lost - kept) if lost != kept else math.nan
-        return Difference(size, size, size)
+        return Difference(size, size, size) if len(pairs) > 1 else _open(size)
     gaps = np.array([a - b for a, b in pairs])
     if len(gaps) < 2:
-        return Difference(float(gaps.mean()) if len(gaps) else math.nan, -math.inf, math.inf)
+        return _open(float(gaps.mean()) if len(gaps) else math.nan)
     half = stats.t.ppf((1 + LEVEL) / 2, len(gaps) - 1) * gaps.std(ddof=1) / math.sqrt(len(gaps))
     return Difference(float(gaps.mean()), float(gaps.mean() - half), float(gaps.mean() + half))
+
+
+def _open(gap: float) -> Difference:
+    """A difference of which nothing is known but the gap of one seed."""
+    return Difference(gap, -math.inf, math.inf)
 
 
 def order(rows: Sequence[Published], runs: dict[str, Runs]) -> Order:
@@ -123,7 +139,8 @@ def ablations(records: list[Record]) -> Table:
 HOW = (
     "Ours: digits Frechet distance of one-step samples, the mean over the seeds (lowest to"
     " highest), and its difference from the default preset of each seed, with the 95 % interval of"
-    " Student's t. The paper: FID of DiT_B_4 on ImageNet. `nox -s ablations` trains all of it."
+    " Student's t. A run that does not stay finite counts as worse than any other. The paper: FID of"
+    " DiT_B_4 on ImageNet. `nox -s ablations` trains all of it."
 )
 
 
@@ -156,7 +173,8 @@ def ablation_order(records: list[Record]) -> Table:
 ORDER = (
     "Two settings are open where the 95 % interval of their difference holds zero; tau is Kendall's"
     " rank correlation of our means with the paper's FIDs. Where the best here is another than in"
-    " the paper, its lead is told, and whether it is open."
+    " the paper, its lead is told, and whether it is open. Each interval is of its own pair: where so"
+    " many are looked at, one or another is decided by chance."
 )
 
 
@@ -184,7 +202,7 @@ def _mean(runs: Runs) -> Piece:
 
 
 def _gap(one: Runs, other: Runs) -> Piece:
-    if not (one and other):
+    if not set(one) & set(other):
         return NOT_MEASURED
     gap, sources = difference(one, other), (*one.values(), *other.values())
     if not math.isfinite(gap.mean):
@@ -205,7 +223,8 @@ def _best(told: Sequence[Published], runs: dict[str, Runs]) -> Piece:
     if best == first:
         return marked(said, *sources, told=(best,))
     gap = difference(runs[str(best.small)], runs[str(first.small)])
-    lead = f"{said}, by {_interval(gap)}: {'open' if gap.sign == 0 else 'decided'}"
+    by = f", by {_interval(gap)}" if math.isfinite(gap.mean) else ""
+    lead = f"{said}{by}: {'open' if gap.sign == 0 else 'decided'}"
     sources += tuple(runs[str(first.small)].values())
     return marked(lead, *sources, told=(best,), derived=gap)
 

@@ -117,7 +117,9 @@ def record_file(folder: Path, kind: str, date: str) -> Path:
 
 def append(records: Iterable[Record], path: Path) -> None:
     """Add records to a file of JSON lines; nothing that is there is touched."""
-    lines = [line(record) + "\n" for record in records]
+    content = "".join(line(record) + "\n" for record in records).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.writelines(lines)
+    # In one write: another process may append at the same time, and no line of one may end up
+    # within a line of the other.
+    with path.open("ab", buffering=0) as file:
+        file.write(content)

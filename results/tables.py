@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from results.ablations import ablation_order, ablations
+from impls.common.config_files import load_config
+from results.ablations import SCORED, ablation_order, ablations
 from results.accelerators import accelerators
 from results.cells import (
     JAX,
@@ -40,12 +41,17 @@ CURVES = ("train/loss", "train/v_loss")  # points of training curves, which a fi
 
 
 def newest_digits(records: list[Record]) -> dict[tuple[str, str], dict[str, Record]]:
-    """Of one-step digits, (subject, training seed) -> quantity -> its newest record."""
+    """Of one-step digits, (subject, training seed) -> quantity -> its newest record.
+
+    Of whole runs of the preset, scored as SCORED; what a record does not tell is so.
+    """
     runs: dict[tuple[str, str], dict[str, Record]] = {}
+    steps = load_config("digits").training.num_steps
+    wanted = SCORED | {"preset": "digits", "training_step": steps}
     for record in records:
         settings = record.settings
-        of_digits = settings.get("preset", "digits") == "digits" and "changes" not in settings
-        if record.what in SCORES and of_digits and settings.get("num_steps", 1) == 1:
+        of_digits = all(settings.get(name, value) == value for name, value in wanted.items())
+        if record.what in SCORES and of_digits and "changes" not in settings:
             seed = str(settings.get("training_seed", ""))
             runs.setdefault((record.subject, seed), {})[record.what] = record
     return runs

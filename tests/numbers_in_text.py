@@ -51,7 +51,8 @@ class Kind(NamedTuple):
 @functools.cache
 def _names() -> frozenset[str]:
     """Words that are names: of presets, networks, types, data sets, devices and sources."""
-    words = ["float64", "float32", "uint8", "bfloat16", "MF-B/4", *preset_names()]
+    words = ["float64", "float32", "uint8", "bfloat16", "MF-B/4", "DiT-B/4"]
+    words += preset_names()
     words += [str(BENCHED["model"]), *map(str, _configured("model", "cls"))]
     for number in all_published():
         for said in (*number.setting.values(), number.source.title, number.place):
@@ -102,10 +103,11 @@ KINDS = {
     "title": Kind("the title of a published source, with its year",
                   "|".join({re.escape(number.source.title) for number in all_published()}),
                   lambda *_: True),
+    "place": Kind("a table of a published source, which numbers are known of",
+                  r"Table \d+(?: \([a-z]\))?",
+                  lambda found, _: any(n.place.startswith(found[0]) for n in all_published())),
     "article": Kind("the number of the paper, which is its address", r"arXiv (\d{4}\.\d{5})",
                     lambda found, _: any(found[1] in n.source.url for n in all_published())),
-    "table": Kind("where published numbers stand in the paper", r"Table \d",
-                  lambda found, _: any(n.place.startswith(found[0]) for n in all_published())),
     "version": Kind("the Python that pyproject.toml asks for", r"Python (\d+\.\d+) or later",
                     _python),
     "exit status": Kind("what a command returns, by its contract",
@@ -191,6 +193,12 @@ def _derived(said: Said) -> list[str]:
     return [token for token in tokens if any(_says(token, abs(n)) for n in said.derived)]
 
 
+def _told(said: Said) -> list[str]:
+    """Numbers of a text that are published, though a record is where its link leads."""
+    told = [source for source in said.sources if isinstance(source, Published)]
+    return [token for token in NUMBER.findall(said.text) if any(follows(token, n) for n in told)]
+
+
 def follows(token: str, source: Record | Published) -> bool:
     """Whether a number is one of a record or published number, rounded as it is printed."""
     said = source.setting if isinstance(source, Published) else source.settings | source.protocol
@@ -254,7 +262,8 @@ def strange_in_page(page: str, records: list[Record]) -> list[str]:
         for part in pieces(cell)
         if isinstance(part, Said)
         for count in (
-            len(part.sources), len({getattr(s, "what", "") for s in part.sources}), *_derived(part)
+            len(part.sources), len({getattr(s, "what", "") for s in part.sources}),
+            *_derived(part), *_told(part),
         )
     }  # fmt: skip
     for name, section in sections:

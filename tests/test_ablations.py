@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,9 +14,9 @@ from impls import ablations
 from impls.ablations import DEFAULT, PRESETS, study
 from impls.common import config_files
 from impls.common.config_files import load_config
-from impls.run_records import CURVES, POINTS, preset_of
-from impls.train import TrainingError
-from results.ablations import GROUPS
+from impls.run_records import CURVES, NO_PRESET, POINTS, failed_record, preset_of
+from impls.train import NotFiniteError, TrainingError
+from results.ablations import GROUPS, SCORED
 from results.published import Published, published
 from results.reading import read
 
@@ -81,6 +83,10 @@ def test_a_preset_changes_one_thing_of_the_default(name: str) -> None:
     assert len(changed) == 1 or changed == {"method.P_mean", "method.P_std"}
 
 
+def test_the_table_is_of_as_many_samples_as_the_study_makes() -> None:
+    assert SCORED["num_samples"] == ablations.NUM_SAMPLES
+
+
 def test_a_run_is_recorded_once_with_its_curve_and_picture(framework: str, short: Path) -> None:
     folders = short / "runs", short / "records", short / "samples"
     chosen = (DEFAULT, "ablation/tangent_v11")
@@ -92,6 +98,7 @@ def test_a_run_is_recorded_once_with_its_curve_and_picture(framework: str, short
     distances = [r for r in records if r.what == "evaluate/digits_Frechet_distance"]
     of = [(r.settings["preset"], r.settings["training_seed"]) for r in distances]
     assert sorted(of) == sorted((name, seed) for name in chosen for seed in (5, 6))
+    assert all((SCORED | {"num_samples": 100}).items() <= r.settings.items() for r in distances)
     assert {r.subject for r in records} == {f"impls.meanflow_{framework}"}
     for name in CURVES:
         points = [r for r in records if r.what == f"train/{name}"]
@@ -111,7 +118,7 @@ def test_a_run_that_is_not_finite_is_recorded_as_such(
     pytest.importorskip("torch")
 
     def diverge(*_: object) -> None:
-        raise TrainingError("the loss is not finite at step 3")
+        raise NotFiniteError("the loss is not finite at step 3")
 
     monkeypatch.setattr(ablations, "train", diverge)
     (said,) = study("torch", ("ablation/tangent_v10",), (5,), short, short / "records", None)
@@ -121,6 +128,18 @@ def test_a_run_that_is_not_finite_is_recorded_as_such(
     assert record.settings["preset"] == "ablation/tangent_v10"
 
 
+def test_a_run_of_other_settings_in_the_folder_is_no_outcome(
+    short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    chosen, records = (DEFAULT,), short / "records"
+    assert len([*study("torch", chosen, (5,), short / "runs", None, None)]) == 1
+    monkeypatch.setitem(SHORT, "training.learning_rate", 0.001)
+    with pytest.raises(TrainingError, match=r"training\.learning_rate is 0\.001, but 0\.004"):
+        [*study("torch", chosen, (5,), short / "runs", records, None)]
+    assert read(records) == []
+
+
 def test_the_preset_of_a_run_is_found_whatever_its_seed() -> None:
     for name in (DEFAULT, "ablation/power_2", "digits"):
         assert preset_of(load_config(name, {"training.seed": 7})) == name
@@ -128,11 +147,40 @@ def test_the_preset_of_a_run_is_found_whatever_its_seed() -> None:
     assert preset_of(load_config("digits", {"training.learning_rate": 1e-3})) is None
 
 
+def test_a_run_of_no_preset_is_recorded_as_such() -> None:
+    """And not as of none that is told, as records of the digits were before there were others."""
+    changed = load_config("digits", {"training.learning_rate": 1e-3})
+    assert failed_record(changed, "torch", "").settings["preset"] == NO_PRESET
+
+
 def test_both_frameworks_run_side_by_side(tmp_path: Path) -> None:
-    """Each in a process of its own: a preset that there is not ends the command before."""
+    """Each in a process of its own."""
     assert ablations.side_by_side(["--workdir", str(tmp_path), "--help"], tmp_path) == 0
+
+
+@pytest.mark.parametrize(("codes", "status"), [((0, 0), 0), ((0, 2), 2), ((0, -9), 137)])
+def test_a_framework_that_failed_or_was_killed_is_the_exit_status(
+    codes: tuple[int, int], status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = dict(zip(ablations.FRAMEWORKS, codes, strict=True))
+
+    def start(command: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
+        assert env["OMP_NUM_THREADS"] == "1"
+        code = ended[command[-1]]
+        end = f"kill -{-code} $$" if code < 0 else f"exit {code}"
+        return subprocess.Popen(["sh", "-c", end])
+
+    monkeypatch.setattr(ablations, "subprocess", SimpleNamespace(Popen=start))
+    assert ablations.side_by_side([], tmp_path) == status
 
 
 def test_an_unknown_preset_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     said = refused(capsys, "ablations", "--workdir", tmp_path, "--presets", "ablation/tangent_v12")
     assert "did you mean ablation/tangent_v1" in said
+
+
+def test_a_preset_of_other_images_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    said = refused(capsys, "ablations", "--workdir", tmp_path, "--presets", "mnist")
+    assert "the data set is mnist" in said

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from results_records import record as made_up
 
 pytest.importorskip("matplotlib")
 
@@ -19,6 +20,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from impls.cli import main
+from results.ablations import DISTANCE
 from results.draw import curves, errors, reproduction, samples, style, write
 from results.draw.write import ALL, FIGURES, write_figures
 from results.published import published
@@ -386,3 +388,14 @@ def test_a_precision_that_a_family_leaves_out_is_not_missed(dtypes: tuple[str, .
     assert not [text for text in words(drawn("errors", both)) if "not measured" in text]
     others = [one for one in both if one != both[len(dtypes)]]
     assert f"{dtypes[0]} not measured" in words(drawn("errors", others))
+
+
+def test_a_run_that_came_to_nothing_is_drawn_as_not_finite() -> None:
+    """And not as one that was not measured, nor as the mean of the seeds that were finite."""
+    settings = {"preset": "ablation/tangent_v10", "training_seed": 42, "num_steps": 1}
+    lost = made_up(what=DISTANCE, value=None, interval=None, settings=settings)
+    found = lost.model_copy(update={"value": 9.0, "settings": settings | {"training_seed": 43}})
+    said = [text.get_text() for text in drawn("ablations", [lost, found]).findobj(Text)]
+    assert said.count("JAX not finite, PyTorch not measured") == 1
+    default = lost.model_copy(update={"settings": settings | {"preset": "ablation/default"}})
+    drawn("ablations", [default])

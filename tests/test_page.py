@@ -44,6 +44,13 @@ def test_it_is_made_anew_byte_for_byte_and_changes_with_a_record(
     assert page(records[:-1]) != page(records)
 
 
+def test_a_figure_that_is_missing_makes_another_page_and_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("results.page.FIGURES", tmp_path)
+    assert write_page(write=False) == [INDEX]
+
+
 def test_every_number_of_a_check_leads_to_its_record(records: list[Record]) -> None:
     text = page(records)
     targets = re.findall(r'href="#([0-9a-f]{16})"', text)

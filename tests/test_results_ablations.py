@@ -67,6 +67,7 @@ def test_a_difference_is_that_of_the_same_seeds_with_students_interval() -> None
 def test_one_seed_decides_nothing() -> None:
     found = difference(runs(200.0), runs(1.0))
     assert (found.mean, found.sign) == (199.0, 0)
+    assert difference(runs(None), runs(1.0)).sign == 0
 
 
 def test_a_difference_that_noise_explains_is_open() -> None:
@@ -79,9 +80,28 @@ def test_a_run_that_came_to_nothing_is_worse_than_any() -> None:
     assert difference(runs(None, 1.0, 1.0), runs(None, 9.0, 9.0)).sign == 0
 
 
+def test_a_difference_without_a_seed_in_common_is_not_measured() -> None:
+    records = [run("ablation/default", 42, 3.0), run("ablation/share_0", 43, 5.0)]
+    cells = row_of(ablations(records), "(a) share of r != t", "0 %")
+    assert (cells[3], cells[5]) == ("5.00 (5.00 to 5.00)", "not measured")
+
+
 def test_the_newest_run_of_a_seed_counts() -> None:
     old, new = run("ablation/default", 42, 3.0), run("ablation/default", 42, 2.0)
     assert measured([old, new])[JAX, "ablation/default"] == {42: new}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"num_steps": 2}, {"num_samples": 100}, {"sampling_seed": 1}, {"weights": "params"},
+        {"training_step": 900}, {"preset": "ablation/that_was_once"},
+    ],
+)  # fmt: skip
+def test_a_score_of_something_else_of_a_run_does_not_count(other: dict[str, int | str]) -> None:
+    first = run("ablation/default", 42, 3.0)
+    later = first.model_copy(update={"settings": first.settings | other, "value": 2.0})
+    assert measured([first, later]) == {(JAX, "ablation/default"): {42: first}}
 
 
 @pytest.mark.parametrize("group", GROUPS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,14 @@ def test_records_come_by_date_whatever_their_file(tmp_path: Path) -> None:
     append([record(date="2026-01-02T23:30:00+01:00")], tmp_path / "b.jsonl")
     dates = [one.date[8:16] for one in read(tmp_path)]
     assert dates == ["02T23:30", "02T23:00", "03"]
+
+
+def test_what_two_append_at_the_same_time_is_whole(tmp_path: Path) -> None:
+    """As the ablations of both frameworks do; a run is more than one buffer of a file."""
+    runs = [[record(settings={"run": run, "point": i}) for i in range(60)] for run in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda records: append(records, tmp_path / "a.jsonl"), runs))
+    assert [r.settings["point"] for r in read(tmp_path)] == [*range(60)] * 40
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])

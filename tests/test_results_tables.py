@@ -327,3 +327,17 @@ def test_a_time_of_a_dirty_tree_is_marked_too() -> None:
     )
     assert "1.5 min †" in digits_table([seconds])
     assert "†" not in overhead_table([seconds]) + throughput_table([seconds])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"preset": "none"}, {"num_steps": 2}, {"num_samples": 100}, {"sampling_seed": 1},
+        {"weights": "params"}, {"training_step": 900},
+    ],
+)  # fmt: skip
+def test_a_score_of_something_else_is_not_that_of_the_digits(other: dict[str, int | str]) -> None:
+    score = {"what": "evaluate/digits_Frechet_distance", "interval": None}
+    first = record(value=3.0, settings={"training_seed": 42}, **score)
+    later = record(value=2.0, settings={"training_seed": 42} | other, **score)
+    assert "| 3.00 |" in digits_table([first, later])

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from impls.common import weights
+from impls.common import draws, weights
 from impls.common.config import Config
-from verify.cases import Case, as_dtype
+from impls.common.config_files import load_config
+from impls.common.draws import Stream
+from verify.cases import Case, as_dtype, perturbed_parameters
 
 torch = pytest.importorskip("torch")
 
@@ -248,3 +250,23 @@ def test_activations_leave_no_hooks(case: Case, inputs: Any) -> None:
     meanflow_torch.activations(case.config, inputs[0], x.z, x.t, x.h, x.labels)
     modules = network_file.structure(case.config.network).modules()
     assert not any(module._forward_hooks for module in modules)
+
+
+# Other tangents and embeddings
+
+
+@pytest.mark.parametrize("embedding", ["t_h", "t_r", "t_r_h", "h"])
+@pytest.mark.parametrize("tangent", ["v00", "v10", "v11"])
+def test_forward_mode_says_the_same_of_the_other_tangents(tangent: str, embedding: str) -> None:
+    """verify holds the hand-written form to the reference, which is what ablations train with."""
+    sizes = {"model.embedding": embedding, "model.depth": 1, "model.hidden_size": 24}
+    config = load_config("digits", {**sizes, "method.tangent": tangent})
+    params = meanflow_torch.load_params(config, perturbed_parameters(config, 0))
+    z, along = (torch.from_numpy(draws.normal((3, 8, 8, 1), i, Stream.CHECK)) for i in (0, 1))
+    r, t = torch.tensor([0.1, 0.0, 0.5]), torch.tensor([0.9, 1.0, 0.5])
+    inputs = z, r, t, torch.tensor([0, 3, 10]), along[1:]
+    other = load_config("digits", {**sizes, "method.tangent": tangent, "method.jvp": "autodiff"})
+    expected = meanflow_torch.mean_velocity_jvp(config, params, *inputs)
+    found = meanflow_torch.mean_velocity_jvp(other, params, z, r, t, inputs[3], along)
+    torch.testing.assert_close(found[0], expected[0], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found[1][1:], expected[1], rtol=1e-5, atol=1e-5)

@@ -84,6 +84,16 @@ def test_what_is_missing_of_parameters_and_average_is_the_other(
     assert all(array.dtype == np.float32 for array in found.params.values())
 
 
+@pytest.mark.parametrize("embedding", ["t_r", "t_r_h", "h"])
+def test_an_embedder_of_r_is_one_where_the_network_has_it(embedding: str, tmp_path: Path) -> None:
+    config = load_config("digits", {"model.depth": 1, "model.embedding": embedding})
+    params = initial_parameters(config.network, 3)
+    state = weights.to_torch(config.network, params)
+    named = {name: torch.from_numpy(array) for name, array in state.items()}
+    torch.save(named, tmp_path / "weights.pt")
+    assert same(load_torch(tmp_path / "weights.pt", config).params, params)
+
+
 def test_the_command_line_reads_what_it_wrote_and_renames(
     config: Config, params: dict[str, Any], tmp_path: Path
 ) -> None:

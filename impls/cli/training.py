@@ -84,7 +84,7 @@ def ablations(
     record: Path | None = None,
     samples: Path | None = None,
 ) -> int:
-    """Train the paper's ablations on digits (presets ablation/*) and score them; half an hour.
+    """Train the paper's ablations on digits (presets ablation/*) and score them; most of an hour.
 
     A run that was stopped goes on, and one whose scores are recorded is passed over.
 
@@ -100,10 +100,11 @@ def ablations(
     from impls.cli.options import check_writable
     from impls.common.config_files import load_config
     from impls.convert import implementation
+    from impls.generate import check_scored
 
     chosen = presets or study.PRESETS
     for preset in chosen:
-        load_config(preset)
+        check_scored(load_config(preset))
     for folder in (workdir, record, samples):
         check_writable(None, folder)
     if framework is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,10 @@ def draw(records: list[Record], folder: Path = SAMPLES) -> Figure:
     figure = style.canvas(top + height * len(rows) + 0.5)
     axes = style.panel(figure, 2.0, STRIP + 0.2, len(rows), top, height)
     axes.set_xscale("log")
-    shown = {run.name: next(iter(paths.values())) for run, paths in pictures(folder).items()}
+    shown: dict[str, Path] = {}
+    for run, paths in pictures(folder).items():  # of several seeds, the first
+        if "jax" in paths:
+            shown.setdefault(run.name, paths["jax"])
     for row, (title, number) in enumerate(rows):
         if number is None:
             style.label(axes, 0.04, row, title, weight="bold", size=style.SMALL)
@@ -52,7 +56,7 @@ def draw(records: list[Record], folder: Path = SAMPLES) -> Figure:
     style.ticks(axes, TICKS)
     for subject, mark in zip(NAMES, style.FRAMEWORKS.values(), strict=True):
         default = found.get((subject, DEFAULT), {})
-        if default:
+        if default and math.isfinite(mean(default)):
             axes.axvline(mean(default), color=mark.color, linewidth=0.8, alpha=0.6)
     axes.set_xlabel("digits Frechet distance")
     style.legend(figure, {**style.FRAMEWORKS}, 2, 0.06)
@@ -60,19 +64,23 @@ def draw(records: list[Record], folder: Path = SAMPLES) -> Figure:
 
 
 def _draw_row(axes: Axes, row: int, measured: list[Runs]) -> None:
-    """Mean of the seeds, and a line from the lowest to the highest."""
-    marks = style.FRAMEWORKS.values()
-    for runs, mark, shift in zip(measured, marks, (-0.16, 0.16), strict=True):
+    """Mean of the seeds, and a line from the lowest to the highest; or why there is none."""
+    absent: dict[str, str] = {}
+    for runs, (name, mark), shift in zip(
+        measured, style.FRAMEWORKS.items(), (-0.16, 0.16), strict=True
+    ):
         values = [record.value for record in runs.values() if record.value is not None]
-        if values:
+        if values and len(values) == len(runs):
             bounds = min(values), max(values)
             small = mark._replace(size=5)
             style.point(axes, float(np.mean(values)), row + shift, small, bounds)
-    missing = [mark for runs, mark in zip(measured, marks, strict=True) if not runs]
-    if missing:
-        style.at_end(
-            axes, row, "not measured", missing[0].color if len(missing) == 1 else style.INK
-        )
+        else:
+            absent[name] = "not finite" if runs else "not measured"
+    reasons = set(absent.values())
+    if len(absent) == len(measured) and len(reasons) == 1:
+        style.at_end(axes, row, reasons.pop())
+    elif absent:
+        style.at_end(axes, row, ", ".join(f"{name} {reason}" for name, reason in absent.items()))
 
 
 def _draw_strip(figure: Figure, path: Path, top: float, height: float) -> None:

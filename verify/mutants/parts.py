@@ -154,7 +154,7 @@ NETWORK = (
     _network(
         "labels do not reach the condition",
         'sum(more, first) + params["y_embedder/embedding"][labels]',
-        "tape.h.out",
+        "sum(more, first)",
         "modulation_matches mean_velocity_matches",
     ),
     _network(
