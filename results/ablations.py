@@ -139,8 +139,8 @@ def ablations(records: list[Record]) -> Table:
 HOW = (
     "Ours: digits Frechet distance of one-step samples, the mean over the seeds (lowest to"
     " highest), and its difference from the default preset of each seed, with the 95 % interval of"
-    " Student's t. A run that does not stay finite counts as worse than any other. The paper: FID of"
-    " DiT_B_4 on ImageNet. `nox -s ablations` trains all of it."
+    " Student's t. A run that does not stay finite counts as worse than any other. The paper: FID"
+    " of DiT_B_4 on ImageNet. `nox -s ablations` trains all of it."
 )
 
 
@@ -173,8 +173,8 @@ def ablation_order(records: list[Record]) -> Table:
 ORDER = (
     "Two settings are open where the 95 % interval of their difference holds zero; tau is Kendall's"
     " rank correlation of our means with the paper's FIDs. Where the best here is another than in"
-    " the paper, its lead is told, and whether it is open. Each interval is of its own pair: where so"
-    " many are looked at, one or another is decided by chance."
+    " the paper, its lead is told, and whether it is open. Each interval is of its own pair: where"
+    " so many are looked at, one or another is decided by chance."
 )
 
 

@@ -192,10 +192,6 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
                 "parameter_shapes: 1 -> 0",
                 "parameter_shapes: 1 -> 0 (2)",
                 "mean_velocity_jvp: (_, r_moving, t_moving) -> (_, t_moving, r_moving)",
-                (
-                    "parameter_shapes: (1, size.input_size, size.input_size, size.in_channels)"
-                    " -> (1, size.input_size, size.in_channels, size.input_size)"
-                ),
             ),
         },
     ],
