@@ -131,6 +131,7 @@ def bench(session: nox.Session) -> None:
         about = ("--framework", framework, "--record", "results/records")
         run("jvp-overhead", *about, "--rounds", "5", *(options if framework == "jax" else ()))
         run("throughput", "sampling", *about, "--rounds", "5", "--batch-sizes", "64")
+        run("depth", *about)
         if full:
             run("jvp-overhead", *about, "--model.cls=DiT_B_4", "--rounds", "5")
             run("attention", *about, "--rounds", "5")

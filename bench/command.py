@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from impls.common.errors import UserError
 
-Name = Literal["jvp-overhead", "throughput", "sampling", "attention"]
+Name = Literal["jvp-overhead", "throughput", "sampling", "attention", "depth"]
 
 
 def measure(
@@ -33,6 +33,7 @@ def measure(
     from rich.console import Console
 
     from bench.attention import attention
+    from bench.depth import depth
     from bench.forms import configuration
     from bench.jvp_overhead import jvp_overhead
     from bench.measurement import Measured, write_json, write_records
@@ -54,6 +55,7 @@ def measure(
             "throughput": lambda: throughput(*about, models, batch_sizes),
             "sampling": lambda: sampling(*about),
             "attention": lambda: attention(*about),
+            "depth": lambda: depth(subject, status.update),
         }
         for name in names:
             finished.append(benches[name]())

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.table import Table
 
+from bench.depth import DEPTHS, PRECISIONS, QUANTITIES
 from bench.forms import FLOW_MATCHING
 from bench.jvp_overhead import PAPER
 from bench.measurement import Measured
@@ -17,13 +18,10 @@ Value = Estimate | float | None
 
 def print_report(found: Measured, console: Console) -> None:
     """What was measured, with 95 % intervals of the medians over interleaved rounds in brackets."""
-    rounds = {q.settings["num_rounds"] for q in found.quantities}
+    rounds = {q.settings.get("num_rounds") for q in found.quantities}
     about = {q.config.training.precision for q in found.quantities}
-    console.print(
-        f"\n{found.name}: {found.subject}, {found.device}, {', '.join(sorted(about))},"
-        f" {rounds.pop()} rounds",
-        soft_wrap=True,
-    )
+    made = f", {', '.join(sorted(about))}, {rounds.pop()} rounds" if None not in rounds else ""
+    console.print(f"\n{found.name}: {found.subject}, {found.device}{made}", soft_wrap=True)
     PRINTERS[found.name](found, console)
 
 
@@ -101,11 +99,22 @@ def _attention(found: Measured, console: Console) -> None:
     console.print(table)
 
 
+def _depth(found: Measured, console: Console) -> None:
+    for precision in PRECISIONS:
+        table = _table(f"worst error in {precision}", *QUANTITIES)
+        for blocks in DEPTHS:
+            ofs = (f"{quantity}, {precision}, {blocks} blocks" for quantity in QUANTITIES)
+            cells = (f"{_plain(found.value('relative_error', of)):.0e}" for of in ofs)
+            table.add_row(f"{blocks} blocks", *cells)
+        console.print(table)
+
+
 PRINTERS: dict[str, Callable[[Measured, Console], None]] = {
     "jvp-overhead": _jvp_overhead,
     "throughput": _throughput,
     "sampling": _sampling,
     "attention": _attention,
+    "depth": _depth,
 }
 
 

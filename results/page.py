@@ -27,7 +27,7 @@ FIGURES = Path(__file__).parent / "figures"
 SECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "reproduction": ("Published FIDs, and ours", ("reproduction",)),
     "fid": ("FIDs that were measured", ()),
-    "verify": ("What agrees, by family", ("errors",)),
+    "verify": ("What agrees, by family", ("errors", "depth")),
     "jvp_overhead": ("What the JVP costs", ("jvp_overhead",)),
     "throughput": ("Throughput", ()),
     "accelerators": ("GPUs and TPUs", ()),

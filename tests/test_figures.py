@@ -32,6 +32,7 @@ COMMITTED = read(RECORDS)
 # A record that each figure shows, and how much it changes; one row on the canvas of each.
 SHOWN = {
     "ablations": ("evaluate/digits_Frechet_distance", {"preset": "ablation/default"}),
+    "depth": ("bench/relative_error", {"quantity": "u", "precision": "float32"}),
     "digits": ("evaluate/conditional_accuracy", {"training_seed": 42}),
     "errors": ("verify/jvp/jvp_matches_central_difference", {}),
     "jvp_overhead": ("bench/step_time_ratio", {"of": "unguided sparse / flow matching"}),

@@ -14,7 +14,9 @@ from impls.common.errors import NotInstalledError
 
 @app.command(name="bench")
 def bench(
-    names: Positional[tuple[Literal["jvp-overhead", "throughput", "sampling", "attention"], ...]],
+    names: Positional[
+        tuple[Literal["jvp-overhead", "throughput", "sampling", "attention", "depth"], ...]
+    ],
     /,
     *,
     framework: Literal["jax", "torch"],
@@ -29,13 +31,13 @@ def bench(
     record: Path | None = None,
     override: Override = (),
 ) -> int:
-    """Measure what the JVP costs, throughput, sampling, or the overhead by number of tokens.
+    """Measure what the JVP costs, throughput, sampling, overhead by tokens, rounding by depth.
 
     A small network (DiT_S_4) and batch (32) of mf_b4 where no --config is given. Any key of the
     configuration is an option too: --model.cls DiT_B_4 --training.batch-size 64.
 
     Args:
-        names: jvp-overhead, throughput, sampling, attention; one or more.
+        names: jvp-overhead, throughput, sampling, attention, depth; one or more.
         framework: jax or torch.
         device: auto (a GPU or TPU where there is one), cpu, cuda, …
         config: a preset's name or a YAML file, which then says network and batch.

@@ -11,7 +11,16 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from PIL import Image
 
-from results.draw import ablations, curves, digits, errors, jvp_overhead, reproduction, samples
+from results.draw import (
+    ablations,
+    curves,
+    depth,
+    digits,
+    errors,
+    jvp_overhead,
+    reproduction,
+    samples,
+)
 from results.draw.style import render
 from results.reading import read
 from results.schema import RECORDS, Record
@@ -21,6 +30,7 @@ NAMED_AFTER = re.compile(rb"\bimage[0-9a-f]{10}\b")  # by matplotlib, after the 
 FIGURES = Path(__file__).parent.parent / "figures"
 ALL: dict[str, Callable[[list[Record]], Figure]] = {
     "ablations": ablations.draw,
+    "depth": depth.draw,
     "digits": digits.draw,
     "errors": errors.draw,
     "jvp_overhead": jvp_overhead.draw,

@@ -1,0 +1,79 @@
+"""How rounding grows with the number of blocks: u, du/dt and the gradient, in each precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import reference
+from bench.measurement import Measured, Quantity, Settings
+from impls.common.config_files import from_sizes
+from impls.common.data import digits
+from impls.common.draws import training_draws
+from impls.common.records import Batch
+from verify.cases import DIGITS, Case, as_dtype, perturbed_parameters
+from verify.compare import relative_error, row_error
+from verify.probe import Probe
+
+DEPTHS = (1, 2, 4, 8, 16, 28)  # up to that of DiT-XL
+ROWS, SEED = 8, 0
+QUANTITIES = ("u", "du/dt", "gradient")
+
+
+class Precision(NamedTuple):
+    """Of what goes in, and of the products inside."""
+
+    inputs: Any
+    products: str  # training.precision
+
+
+PRECISIONS = {
+    "float64": Precision(np.float64, "float32"),  # which never lowers what goes in
+    "float32": Precision(np.float32, "float32"),
+    "bfloat16": Precision(np.float32, "bfloat16"),
+}
+
+
+def depth(subject: ModuleType, report: Callable[[str], None]) -> Measured:
+    """Errors against the float64 reference, relative to the largest entry: see `verify.compare`.
+
+    Of u and du/dt the worst sample of a batch counts, of the gradient the worst tensor.
+    """
+    found = Measured(subject.__name__, subject.device_name(), "depth")
+    for blocks in DEPTHS:
+        for name, precision in PRECISIONS.items():
+            report(f"{blocks} blocks in {name}")
+            case = _case(blocks, precision.products)
+            for quantity, error in errors(subject, case, precision.inputs):
+                settings: Settings = {"depth": blocks, "precision": name, "quantity": quantity}
+                of = f"{quantity}, {name}, {blocks} blocks"
+                found.quantities.append(
+                    Quantity("relative_error", of, error, "1", case.config, settings)
+                )
+    return found
+
+
+def errors(subject: ModuleType, case: Case, dtype: Any) -> Iterator[tuple[str, float]]:
+    """Each of QUANTITIES with its error."""
+    probe, x = Probe(subject, dtype, (case,)), case.inputs
+    arrays = (x.z, x.r, x.t, x.labels, x.tangent)
+    expected = reference.mean_velocity_jvp(
+        case.config, *as_dtype((case.params, *arrays), np.float64)
+    )
+    actual = probe.call("mean_velocity_jvp", case.config, probe.params(case), *arrays)
+    for name, ours, theirs in zip(QUANTITIES, actual, expected, strict=False):
+        yield name, row_error(ours, theirs)
+    gradient, known = probe.step(case)[1], case.step[1]
+    yield QUANTITIES[2], max(relative_error(gradient[name], known[name]) for name in known)
+
+
+def _case(blocks: int, products: str) -> Case:
+    """Real digits and perturbed parameters, the same whatever the precision."""
+    config = from_sizes({**DIGITS, "depth": blocks}, {}, {"precision": products})
+    images, labels = digits()
+    batch = Batch(images[:ROWS], labels[:ROWS])
+    params = perturbed_parameters(config, SEED)
+    return Case(f"{blocks} blocks", config, params, batch, training_draws(config, SEED, 0, ROWS))

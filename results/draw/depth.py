@@ -1,0 +1,83 @@
+"""How rounding grows with depth: u, du/dt and gradient in each precision, both frameworks."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+
+from results.cells import NAMES
+from results.draw import style
+from results.schema import Record
+
+WHAT = "bench/relative_error"
+PANELS = ("u", "du/dt", "gradient")
+PRECISIONS = ("float64", "float32", "bfloat16")
+HEIGHT, WIDTH, GAP = 2.3, 1.55, 0.2  # of a panel and between two, in inches
+DECADES = (1e-16, 1e-12, 1e-8, 1e-4, 1.0)
+
+Errors = dict[tuple[str, str, str], dict[int, float]]  # (subject, quantity, precision) -> by depth
+
+
+def newest_errors(records: list[Record]) -> Errors:
+    """The newest error of each quantity, precision and depth, on CPUs."""
+    found: Errors = {}
+    for record in records:
+        if record.what == WHAT and record.value is not None and record.device == "cpu":
+            settings = record.settings
+            key = record.subject, str(settings["quantity"]), str(settings["precision"])
+            found.setdefault(key, {})[int(settings["depth"])] = record.value
+    return found
+
+
+def draw(records: list[Record]) -> Figure:
+    """A panel for each quantity; the precisions lie far apart."""
+    found, top, left = newest_errors(records), 0.78, 0.62
+    depths = sorted({depth for errors in found.values() for depth in errors})
+    figure = style.canvas(top + HEIGHT + 0.55)
+    for place, quantity in enumerate(PANELS):
+        begin = left + place * (WIDTH + GAP)
+        axes = style.plane(figure, begin, style.WIDTH - begin - WIDTH, top, HEIGHT)
+        axes.set_title(quantity, loc="left", size=10, weight="bold")
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        axes.set_ylim(DECADES[0], DECADES[-1])
+        axes.yaxis.set_major_locator(FixedLocator(DECADES) if found else NullLocator())
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_locator(FixedLocator(depths) if found else LogLocator(base=2))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: f"{at:.0f}"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda at, _: f"{at:.0e}" if at < 1 else "1"))
+        axes.tick_params(labelleft=place == 0, labelbottom=bool(found))
+        _draw_panel(axes, quantity, found)
+        if place == 1:
+            axes.set_xlabel("blocks")
+    style.legend(figure, {**style.FRAMEWORKS}, 2, 0.06)
+    return figure
+
+
+def _draw_panel(axes: Axes, quantity: str, found: Errors) -> None:
+    for (subject, mark), size in zip(
+        zip(NAMES, style.FRAMEWORKS.values(), strict=True), (6, 4), strict=True
+    ):
+        for precision in PRECISIONS:
+            errors = sorted(found.get((subject, quantity, precision), {}).items())
+            if errors:
+                depths, values = zip(*errors, strict=True)
+                axes.plot(
+                    depths, values, color=mark.color, marker=mark.marker, markersize=size,
+                    linewidth=1, alpha=0.85,
+                )  # fmt: skip
+    for precision in PRECISIONS:
+        highest = [
+            max(errors.values())
+            for (_, of, name), errors in found.items()
+            if (of, name) == (quantity, precision)
+        ]
+        if highest:
+            axes.text(
+                1.0, max(highest) * 6, precision, size=style.SMALL, ha="right",
+                transform=axes.get_yaxis_transform(),
+            )  # fmt: skip
+    if not found:
+        style.at_end(axes, 1e-8, "not measured")
