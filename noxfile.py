@@ -131,8 +131,8 @@ def bench(session: nox.Session) -> None:
         about = ("--framework", framework, "--record", "results/records")
         run("jvp-overhead", *about, "--rounds", "5", *(options if framework == "jax" else ()))
         run("throughput", "sampling", *about, "--rounds", "5", "--batch-sizes", "64")
-        run("depth", *about)
         if full:
+            run("depth", *about)
             run("jvp-overhead", *about, "--model.cls=DiT_B_4", "--rounds", "5")
             run("attention", *about, "--rounds", "5")
             sizes = ("--models", "DiT_S_4", "DiT_S_2", "DiT_B_4", "--batch-sizes", "8", "32", "128")

@@ -65,7 +65,7 @@ def test_an_example_is_of_records_or_its_numbers_are_found(records: list[Record]
     assert "6e-07" in found
 
 
-@pytest.mark.parametrize("begin", ["| JAX | 42 |", "| mf_b4 | 80 |", "| jvp | 7 |", "agrees: "])
+@pytest.mark.parametrize("begin", ["| JAX | 42 |", "| mf_b4 | 80 |", "| jvp | ", "agrees: "])
 def test_a_number_made_up_in_a_table_is_found(begin: str, records: list[Record]) -> None:
     line = next(text for text in README.splitlines() if text.startswith(begin))
     last = [*re.finditer(r"\d", line)][-1].start()
