@@ -164,8 +164,8 @@ def test_records_of_scores_are_complete(framework: str, tmp_path: Path) -> None:
         low, high = record.interval or (1, 0)
         assert low <= (record.value or 0) <= high
     assert records[0].settings == {
-        "training_seed": 42, "training_step": 1, "num_samples": 100, "num_steps": 1,
-        "sampling_seed": 0, "weights": "ema",
+        "preset": "none", "training_seed": 42, "training_step": 1, "num_samples": 100,
+        "num_steps": 1, "sampling_seed": 0, "weights": "ema",
     }  # fmt: skip
     assert 0 < (records[-1].value or 0) < 600
     assert checkpoints.find(tmp_path / "run").step == 1
