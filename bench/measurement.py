@@ -67,7 +67,7 @@ def write_records(found: Measured, folder: Path) -> Path:
                 interval=estimate[1:] if isinstance(estimate, Estimate) else None,
                 settings={"of": quantity.of, **quantity.settings},
                 detail="" if value is not None else "the framework does not count it",
-                dtype=quantity.config.training.precision,
+                dtype=str(quantity.settings.get("precision", quantity.config.training.precision)),
                 config_hash=config_hash(quantity.config),
                 date=now.isoformat(timespec="seconds"),
                 **where,

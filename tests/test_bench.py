@@ -116,7 +116,7 @@ def test_depth_measures_rounding_in_each_precision(
     bounds = {"float64": (1e-17, 1e-14), "float32": (1e-9, 5e-6), "bfloat16": (1e-4, 0.1)}
     assert len(records) == 3 * len(bounds)
     for record in records:
-        low, high = bounds[str(record.settings["precision"])]
+        low, high = bounds[record.dtype]
         assert low < (record.value or 0) < high, record.settings
 
 
