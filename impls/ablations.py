@@ -22,13 +22,12 @@ from impls.convert import implementation
 from impls.generate import generate, scores
 from impls.run_records import curve_records, failed_record, score_records
 from impls.train import NotFiniteError, train
+from results.ablations import DEFAULT, SCORED
 from results.schema import Record, append, record_file
 
 PRESETS = tuple(name for name in preset_names() if name.startswith("ablation/"))
-DEFAULT = "ablation/default"
 FRAMEWORKS = ("jax", "torch")
-NUM_SAMPLES = 1000
-SCORED = "scored"  # file in the folder of a run that names where its scores are recorded
+RECORDED = "scored"  # file in the folder of a run that names where its scores are recorded
 # One thread for each of the processes that run side by side; JAX compiles for one seed of a preset.
 ALONE = {
     "OMP_NUM_THREADS": "1",
@@ -56,7 +55,7 @@ def study(
         for preset in presets:
             name = f"{preset.replace('/', '_')}-{framework}-{seed}"
             folder = workdir / name
-            marker, place = folder / SCORED, str(record.resolve()) if record else ""
+            marker, place = folder / RECORDED, str(record.resolve()) if record else ""
             if marker.is_file() and marker.read_text(encoding="utf-8") == place:
                 continue
             picture = samples / f"{name}.png" if samples and seed == seeds[0] else None
@@ -100,14 +99,15 @@ def _one_run(
         return [failed_record(config, framework, str(error))]
     if not ending.finished:
         return []
-    made = generate(ending.checkpoint, NUM_SAMPLES, 1, 0, "balanced", framework)
+    num_samples, num_steps, seed = (
+        int(SCORED[name]) for name in ("num_samples", "num_steps", "sampling_seed")
+    )
+    weights = str(SCORED["weights"])
+    made = generate(ending.checkpoint, num_samples, num_steps, seed, "balanced", framework, weights)
     if picture:
         picture.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture_grid(made.images[:20], columns=10, scale=2)).save(picture)
-    settings: dict[str, int | float | str] = {
-        "num_samples": NUM_SAMPLES, "num_steps": 1, "sampling_seed": 0, "weights": "ema",
-    }  # fmt: skip
-    found = score_records(ending.checkpoint, framework, scores(made), settings)
+    found = score_records(ending.checkpoint, framework, scores(made), SCORED)
     records = [record for record in found if record.subject != "real digits"]
     if config == load_config(DEFAULT, {"training.seed": config.training.seed}):
         records += curve_records(ending.checkpoint, framework)

@@ -19,7 +19,7 @@ from scipy import stats
 from impls.common.config_files import load_config
 from results.cells import NAMES, Cell, Piece, Said, Table, joined, marked
 from results.published import Published, published
-from results.schema import Record
+from results.schema import Record, Settings
 
 # Group of published.yml -> what is varied.
 GROUPS = {
@@ -32,7 +32,7 @@ GROUPS = {
 DISTANCE = "evaluate/digits_Frechet_distance"
 DEFAULT = "ablation/default"
 # What the outcome of a run is measured of; `meanflow evaluate` can record other scores of it.
-SCORED = {"num_samples": 1000, "num_steps": 1, "sampling_seed": 0, "weights": "ema"}
+SCORED: Settings = {"num_samples": 1000, "num_steps": 1, "sampling_seed": 0, "weights": "ema"}
 NOT_MEASURED = "not measured"
 LEVEL = 0.95
 

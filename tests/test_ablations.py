@@ -40,7 +40,7 @@ def short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
     monkeypatch.setattr("impls.ablations.load_config", load)
     monkeypatch.setattr("impls.run_records.load_config", load)
-    monkeypatch.setattr(ablations, "NUM_SAMPLES", 100)
+    monkeypatch.setitem(SCORED, "num_samples", 100)
     return tmp_path
 
 
@@ -81,10 +81,6 @@ def test_a_preset_changes_one_thing_of_the_default(name: str) -> None:
         if value != default[section][key]
     }
     assert len(changed) == 1 or changed == {"method.P_mean", "method.P_std"}
-
-
-def test_the_table_is_of_as_many_samples_as_the_study_makes() -> None:
-    assert SCORED["num_samples"] == ablations.NUM_SAMPLES
 
 
 def test_a_run_is_recorded_once_with_its_curve_and_picture(framework: str, short: Path) -> None:

@@ -8,12 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from results.ablations import DEFAULT
 from results.cells import NAMES
 from results.draw import style
 from results.schema import Record
 from results.tables import CURVES
 
-PRESET = "ablation/default"
+PRESET = DEFAULT
 # Quantity -> what heads its panel.
 PANELS = dict(
     zip(
