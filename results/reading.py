@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, from_json
 
-from impls.common.errors import UserError, did_you_mean
+from impls.common.errors import Notice, UserError, did_you_mean
 from results.schema import FORMAT, RECORDS, Record, digest
 
 MARKERS = (b"<<<<<<<", b"=======", b">>>>>>>", b"|||||||")  # that git leaves of a merge
@@ -23,6 +24,8 @@ class RecordError(UserError):
 
 def read(folder: Path = RECORDS) -> list[Record]:
     """Every record of a folder by date, those of one date in the order of file names and lines.
+
+    A torn line (part of a record, as a full disk leaves it) is passed over with a `Notice`.
 
     Raises:
         RecordError: for a line that is no record, was changed after it was written, or stands
@@ -48,9 +51,29 @@ def _records_of(file: Path) -> Iterator[tuple[str, Record]]:
     except OSError as error:
         raise RecordError(f"{file} cannot be read ({error.strerror})") from None
     for number, text in enumerate(content.split(b"\n"), start=1):
-        if text.strip():
-            place = f"{file}, line {number}"
+        place = f"{file}, line {number}"
+        if _is_torn(text):
+            notice = (
+                f"{place} ends before its record does, as a full disk leaves it, and is passed"
+                " over: delete the line, and measure anew what it held"
+            )
+            warnings.warn(Notice(notice), stacklevel=3)
+        elif text.strip():
             yield place, parse(text, place)
+
+
+def _is_torn(text: bytes) -> bool:
+    """Whether a line is the beginning of one record: JSON without a fault, but for its end.
+
+    A torn line with another record glued to it is none: that record would be lost without a word.
+    """
+    if not text.startswith(b"{") or text.count(b'{"format"') > 1:
+        return False
+    try:
+        from_json(text)
+    except ValueError as error:
+        return str(error).startswith("EOF while parsing")
+    return False
 
 
 def parse(text: bytes, place: str) -> Record:

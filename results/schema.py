@@ -7,17 +7,26 @@ are one for each kind, day and machine, so two people who add records touch diff
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterable
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from impls.common.errors import UserError
 from results.environment import machine_id
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 FORMAT = 2
 RECORDS = Path(__file__).parent / "records"
@@ -116,10 +125,44 @@ def record_file(folder: Path, kind: str, date: str) -> Path:
 
 
 def append(records: Iterable[Record], path: Path) -> None:
-    """Add records to a file of JSON lines; nothing that is there is touched."""
+    """Add records to a file of JSON lines, all or none; nothing that is there is touched.
+
+    Raises:
+        UserError: when they cannot be written, as on a full disk.
+    """
     content = "".join(line(record) + "\n" for record in records).encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # In one write: another process may append at the same time, and no line of one may end up
-    # within a line of the other.
-    with path.open("ab", buffering=0) as file:
-        file.write(content)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b", buffering=0) as file:
+            _lock(file)
+            _write_whole(file, content)
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {path}: {error.strerror}; nothing was recorded"
+        ) from error
+
+
+def _lock(file: FileIO) -> None:
+    """Keep other processes that append out until the file is closed."""
+    if fcntl:
+        with contextlib.suppress(OSError):  # a network file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def _write_whole(file: FileIO, content: bytes) -> None:
+    """Write at the end of a file, on a line of its own; leave no part of it where that fails."""
+    end = file.seek(0, os.SEEK_END)
+    file.seek(max(end - 1, 0))
+    if end and file.read(1) != b"\n":  # part of a line, or one that was written by hand
+        content = b"\n" + content
+    written = 0
+    try:
+        # One write where the disk has room: no line of another process comes between, even without
+        # the lock. A full disk makes it a short one, and the next write says why.
+        while written < len(content):
+            written += file.write(content[written:])
+        os.fsync(file.fileno())  # some file systems find out only now
+    except OSError:
+        if file.seek(0, os.SEEK_END) == end + written:  # else another process has appended since
+            file.truncate(end)
+        raise

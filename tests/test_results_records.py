@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,14 @@ from typing import Any
 import pytest
 from results_records import record, refused
 
+from impls.cli import main
+from impls.common.errors import Notice, UserError
 from results.environment import machine_id
 from results.migration import main as migrate
 from results.reading import RecordError, read
 from results.schema import FORMAT, RECORDS, Record, append, digest, line, record_file
+
+ROOT = Path(__file__).parent.parent
 
 
 def file(folder: Path, *records: Record) -> Path:
@@ -81,6 +87,108 @@ def test_appending_touches_nothing_that_is_there(tmp_path: Path) -> None:
     assert len(read(tmp_path)) == 2
 
 
+# A disk that is full
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 16 kB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "none", disk]
+    if (
+        sys.platform != "linux"
+        or subprocess.run(mount, capture_output=True, check=False).returncode
+    ):
+        pytest.skip("mounting a file system takes root on Linux")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_a_full_disk_is_one_sentence_and_changes_no_byte(small_disk: Path) -> None:
+    path = file(small_disk, record())
+    before = path.read_bytes()
+    many = [record(settings={"point": i}) for i in range(100)]
+    with pytest.raises(UserError) as caught:
+        append(many, path)
+    assert str(caught.value) == (
+        f"cannot write to {path}: No space left on device; nothing was recorded"
+    )
+    assert path.read_bytes() == before
+    append(many[:2], path)
+    assert len(read(small_disk)) == 3
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from results_records import record
+from results.schema import append
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+append([record(settings={"point": i}) for i in range(100)], Path(sys.argv[1]))
+"""
+
+
+def test_a_write_that_the_system_cuts_short_is_taken_back(tmp_path: Path) -> None:
+    """No file may grow beyond 5 kB: the kernel writes up to there and returns the count."""
+    pytest.importorskip("resource")
+    path = file(tmp_path, record())
+    before = path.read_bytes()
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, path],
+        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert f"cannot write to {path}: File too large; nothing was recorded" in done.stderr
+    assert path.read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "records").write_text("in the way")
+    with pytest.raises(UserError, match=r"cannot write to .*a.jsonl: .*; nothing was recorded$"):
+        append([record()], tmp_path / "records" / "a.jsonl")
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_a_torn_line_is_named_and_skipped_wherever_it_ends(end: bytes, tmp_path: Path) -> None:
+    text = line(record(detail="é…", interval=None, dtype="\x1f")).encode()
+    whole = line(record(value=2.0, interval=None)).encode()
+    path = tmp_path / "a.jsonl"
+    for length in range(1, len(text)):
+        path.write_bytes(whole + b"\n" + text[:length] + end)
+        with pytest.warns(Notice, match=r"a\.jsonl, line 2 ends before its record does"):
+            assert [one.value for one in read(tmp_path)] == [2.0]
+
+
+def test_what_is_appended_after_a_torn_line_begins_a_line(tmp_path: Path) -> None:
+    path = file(tmp_path, record())
+    path.write_bytes(path.read_bytes() + line(record(value=2.0)).encode()[:-9])
+    file(tmp_path, record(value=1.25))
+    with pytest.warns(Notice, match="line 2"):
+        assert [one.value for one in read(tmp_path)] == [1.2, 1.25]
+
+
+def test_a_whole_line_without_a_newline_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "bench-2026-01-01-000000.jsonl"
+    path.write_text(line(record()))
+    file(tmp_path, record(value=1.25))
+    assert [one.value for one in read(tmp_path)] == [1.2, 1.25]
+
+
+def test_a_command_says_of_a_torn_line_what_to_do_and_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = file(tmp_path, record())
+    path.write_bytes(path.read_bytes() + line(record(value=2.0)).encode()[:-9])
+    assert main(["results", "show", "--records", str(tmp_path)]) == 0
+    printed, said = capsys.readouterr()
+    assert "1.2" in printed
+    assert said == (
+        f"meanflow: {path}, line 2 ends before its record does, as a full disk leaves it, and is"
+        " passed over: delete the line, and measure anew what it held\n"
+    )
+
+
 # What is refused
 
 
@@ -105,7 +213,11 @@ def without(name: str) -> Callable[[str], str]:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda text: text[:-5], "is not JSON"),
+        (lambda text: text[:200] + text, "is not JSON"),  # one that was glued to a torn one
+        (lambda text: text[: text.index('{"of') + 1] + text, "is not JSON"),
+        (lambda text: text[: text.index('{"of')] + text, "is not JSON"),
+        (lambda text: text.replace(", ", " ", 1), "is not JSON"),
+        (lambda text: text + "}", "is not JSON"),
         (lambda text: "", None),
         (lambda text: "[1]", "is [1], expected one JSON object"),
         (lambda text: "[" * 100_000, "nested too deep"),

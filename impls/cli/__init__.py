@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from impls.cli import (  # noqa: F401
     conversion,
@@ -17,7 +20,7 @@ from impls.cli import (  # noqa: F401
     verify,
 )
 from impls.cli.options import app, spell_out_keys
-from impls.common.errors import UserError
+from impls.common.errors import Notice, UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,11 +30,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
     try:
         given = sys.argv[1:] if arguments is None else arguments
-        status: int = app.cli(prog="meanflow", args=spell_out_keys(given))
+        with _notices_on_stderr():
+            status: int = app.cli(prog="meanflow", args=spell_out_keys(given))
     except UserError as error:
         print(f"meanflow: {error}", file=sys.stderr)
         return 2
     return status
+
+
+@contextmanager
+def _notices_on_stderr() -> Iterator[None]:
+    """Print each notice once, on a line of its own; other warnings are left as they are."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", Notice)
+        show_other = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *at: Any, **options: Any) -> None:
+            if issubclass(category, Notice):
+                print(f"meanflow: {message}", file=sys.stderr)
+            else:
+                show_other(message, category, *at, **options)
+
+        warnings.showwarning = show
+        yield
 
 
 def run() -> None:

@@ -1,4 +1,4 @@
-"""Errors that a user can cause."""
+"""Errors that a user can cause, and notices of what a command passes over."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ class UserError(ValueError):
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
+
+
+class Notice(UserWarning):
+    """One sentence on one line; the command line prints it to stderr and goes on."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
