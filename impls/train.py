@@ -145,7 +145,7 @@ def identity(config: Config) -> dict[str, Any]:
         free.remove("num_steps")  # the cycle's length
     for key in free:
         del kept[f"training.{key}"]
-    for key in ("root", "num_workers", "prefetch_factor", "pin_memory", "cache"):
+    for key in ("root", "num_workers", "prefetch_factor"):
         del kept[f"dataset.{key}"]
     return {key: value for key, value in kept.items() if "_per_" not in key}
 

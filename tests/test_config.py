@@ -13,7 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from impls.common.config import CLASSES, SIZES, Config, Network
+from impls.cli import main
+from impls.common.config import CLASSES, OFFICIAL_ONLY, SIZES, Config, Network
 from impls.common.config_files import (
     PRESETS,
     ConfigError,
@@ -23,7 +24,9 @@ from impls.common.config_files import (
     load_config,
     preset_names,
 )
+from impls.common.errors import Notice
 from results.published import all_published
+from results.reading import read
 
 Write = Callable[..., Path]  # (content, file name) -> path of the file written
 
@@ -119,7 +122,8 @@ def test_official_keys_load_unchanged(write: Write) -> None:
     loaded = config.model_dump(mode="json")
     for section, keys in yaml.safe_load(OFFICIAL).items():
         for key, value in keys.items() if isinstance(keys, dict) else ():
-            assert loaded[section][key] == value, f"{section}.{key}"
+            if f"{section}.{key}" not in OFFICIAL_ONLY:
+                assert loaded[section][key] == value, f"{section}.{key}"
     assert config.load_from is None
     assert config.eval_only is False
 
@@ -150,7 +154,6 @@ def test_defaults_are_the_official_defaults(write: Write) -> None:
         ("method: {guidance_eq: None}", "method.guidance_eq", "none"),
         ("method: {guidance_eq: false}", "method.guidance_eq", "none"),
         ("model: {cls: DiT-B/4}", "model.cls", "DiT_B_4"),
-        ("dataset: {num_classes: 10}", "sampling.num_classes", 10),
         (
             "sampling: {num_steps: 2, sampling_timesteps: [1, 5e-1, 0]}",
             "sampling.sampling_timesteps",
@@ -164,6 +167,61 @@ def test_spellings_found_in_yaml_files_are_read(
     section, leaf = key.split(".")
     got = getattr(getattr(load_config(write(text)), section), leaf)
     assert (type(got), got) == (type(value), value)
+
+
+# Keys of official files that change nothing here
+
+
+OTHER_VALUES = {
+    "dataset.pin_memory": True,
+    "dataset.cache": True,
+    "training.half_precision": "maybe",
+    "training.ema_type": "edm",
+    "sampling.schedule": [1, 0.5],
+    "sampling.num_classes": 10,
+}
+
+
+@pytest.mark.parametrize("key", OFFICIAL_ONLY)
+def test_a_key_without_effect_is_accepted_with_a_notice_and_not_stored(
+    write: Write, key: str
+) -> None:
+    section, leaf = key.split(".")
+    value = OTHER_VALUES[key]
+    path = write(yaml.safe_dump({section: {leaf: value}}))
+    for source, changes, where in ((path, {}, path), ("mf_b4", {key: value}, "the overrides")):
+        with pytest.warns(Notice) as given:
+            config = load_config(source, changes)
+        (notice,) = (str(warning.message) for warning in given)
+        assert notice.startswith(f"{key} in {where} is ")
+        assert "has no effect" in notice
+        assert config == (Config() if source == path else load_config("mf_b4"))
+        assert leaf not in yaml.safe_load(effective_yaml(config))[section]
+
+
+def test_a_key_without_effect_is_said_once_at_the_command_line(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write("base: digits\ntraining: {half_precision: true}\n")
+    assert main(["config", str(path)]) == 0
+    printed, said = capsys.readouterr()
+    assert said == (
+        f"meanflow: training.half_precision in {path} is true, which has no effect: the key is"
+        " accepted so that files of the official code load\n"
+    )
+    assert "half_precision" not in printed
+    assert main(["config", "digits", "--training.half-precision=true"]) == 0
+    assert capsys.readouterr().err.startswith("meanflow: training.half_precision in the overrides")
+
+
+def test_a_key_without_effect_at_its_default_is_accepted_in_silence(write: Write) -> None:
+    official = write("dataset: {num_classes: 10}\nsampling: {num_classes: 10, schedule: default}\n")
+    assert load_config(official) == load_config(write("dataset: {num_classes: 10}", "plain.yml"))
+
+
+def test_an_error_beside_a_key_without_effect_is_the_error_alone(write: Write) -> None:
+    text = "training: {half_precision: true, seed: -1}\nsampling: {schedule: 1}"
+    assert message_of(write(text)).startswith("training.seed in")
 
 
 def test_overrides_win_over_the_file_and_may_be_text(write: Write, tmp_path: Path) -> None:
@@ -309,6 +367,17 @@ def test_hash_of_the_defaults_is_pinned() -> None:
     assert config_hash(Config()) == "8d97eaecf7f5"
 
 
+def test_recorded_runs_of_presets_have_the_hash_of_their_configuration() -> None:
+    runs = {
+        (str(record.settings["preset"]), record.settings["training_seed"], record.config_hash)
+        for record in read()
+        if record.settings.get("preset") in preset_names() and record.config_hash
+    }
+    assert len(runs) > 50
+    for preset, seed, recorded in runs:
+        assert config_hash(load_config(preset, {"training.seed": seed})) == recorded, preset
+
+
 def test_hash_changes_with_any_key_and_only_then() -> None:
     hashes = [config_hash(load_config(name)) for name in preset_names()]
     assert len(set(hashes)) == len(hashes)
@@ -412,9 +481,7 @@ BAD_VALUES = [
     ("training: {learning_rate: inf}", "training.learning_rate", "'inf', expected a number above"),
     ("training: {ema_val: 1.0}", "training.ema_val", "1.0, expected a number from 0 up to but"),
     ("training: {adam_b2: -0.1}", "training.adam_b2", "-0.1, expected a number from 0 up to"),
-    ("training: {ema_type: cnst}", "training.ema_type", "'cnst', expected const; did you mean"),
     ("training: {seed: -1}", "training.seed", "-1, expected a whole number, 0 or more"),
-    ("training: {half_precision: 2}", "training.half_precision", "2, expected true or false"),
     ("method: {data_proportion: 1.5}", "method.data_proportion", "1.5, expected a number from 0"),
     ("method: {class_dropout_prob: -1}", "method.class_dropout_prob", "-1, expected a number from"),
     ("method: {norm_eps: 0}", "method.norm_eps", "0, expected a number above 0"),
@@ -438,8 +505,6 @@ BAD_VALUES = [
     ("model: {depth: 0}", "model.depth", "0, expected null or a whole number, 1 or more"),
     ("model: {mlp_ratio: 0.0001}", "model.mlp_ratio", "expected at least 1 / the hidden size"),
     ("sampling: {num_steps: 0}", "sampling.num_steps", "0, expected a whole number, 1 or more"),
-    ("sampling: {num_classes: 10}", "sampling.num_classes", "10, expected dataset.num_classes"),
-    ("sampling: {schedule: cosine}", "sampling.schedule", "'cosine', expected default"),
     ("sampling: {sampling_timesteps: 1}", "sampling.sampling_timesteps", "1, expected null or a"),
     ("training: 5", "training", "5, expected a mapping with keys such as learning_rate"),
     ("training:", "training", "null, expected a mapping with keys such as learning_rate"),

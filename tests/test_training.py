@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml  # type: ignore[import-untyped, unused-ignore]
 from small_runs import arrays, assert_same_bits, small
 
 from impls.cli import main
 from impls.common import checkpoints
 from impls.common.checkpoints import CheckpointError
-from impls.common.config import Config
+from impls.common.config import OFFICIAL_ONLY, Config
 from impls.common.config_files import load_config
 from impls.convert import implementation
 from impls.train import TrainingError, _draws, train
@@ -44,6 +45,24 @@ def test_a_resumed_run_ends_with_the_same_bits(framework: str, tmp_path: Path) -
     module = implementation(framework)
     train(module, framework, small(), tmp_path / "whole")
     train(module, framework, small(training__num_steps=4), tmp_path / "halves")
+    train(module, framework, small(), tmp_path / "halves")
+    assert_same_bits(arrays(framework, tmp_path / "whole"), arrays(framework, tmp_path / "halves"))
+
+
+def test_a_run_whose_configuration_has_keys_that_were_dropped_since_resumes(
+    framework: str, tmp_path: Path
+) -> None:
+    """As an older version stored it: with the keys of official files that have no effect."""
+    module = implementation(framework)
+    train(module, framework, small(), tmp_path / "whole")
+    train(module, framework, small(training__num_steps=4), tmp_path / "halves")
+    for file in (tmp_path / "halves").rglob("config.yml"):
+        stored = yaml.safe_load(file.read_text())
+        for dotted, value in OFFICIAL_ONLY.items():
+            section, key = dotted.split(".")
+            stored[section][key] = value
+        stored["sampling"]["num_classes"] = 10
+        file.write_text(yaml.safe_dump(stored))
     train(module, framework, small(), tmp_path / "halves")
     assert_same_bits(arrays(framework, tmp_path / "whole"), arrays(framework, tmp_path / "halves"))
 

@@ -1,8 +1,8 @@
 """The configuration: the official sections and keys, checked, frozen and hashable.
 
 Names and defaults are the official code's, so its YAML files load unchanged: see
-`impls.common.config_files` for reading them. `Config` is hashable, so it can be a static argument
-of a jitted function.
+`impls.common.config_files` for reading them, and `OFFICIAL_ONLY` for keys of theirs that are
+dropped. `Config` is hashable, so it can be a static argument of a jitted function.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -34,6 +33,16 @@ SIZES = {
     "XL": (28, 1152, 16),
 }
 CLASSES = ("DiT", *(f"DiT_{letter}_{patch}" for letter in SIZES for patch in (2, 4, 8)))
+
+# Keys of official files that have no effect here, with their official values: accepted, not stored.
+OFFICIAL_ONLY: dict[str, object] = {
+    "dataset.pin_memory": False,  # page-locked host memory in the official loader
+    "dataset.cache": False,  # never read by the official code
+    "training.half_precision": False,  # never read by the official code
+    "training.ema_type": "const",  # no other type exists
+    "sampling.schedule": "default",  # no other schedule exists
+    "sampling.num_classes": None,  # None: that of dataset.num_classes
+}
 
 
 class MismatchError(ValueError):
@@ -120,8 +129,6 @@ class DatasetConfig(Section):
     root: Text = "DATA_ROOT"  # folder of the prepared data; the default is a placeholder
     num_workers: Workers = 4  # loading processes; 0 loads in the main process
     prefetch_factor: Count = 2  # batches each worker prepares ahead
-    pin_memory: Flag = False  # page-locked host memory in the loader
-    cache: Flag = False  # kept for official files; the official code never reads it
     image_size: Count = 32  # pixels (or latents) along each side
     image_channels: Count = 4  # 4 for latents: their mean and std on disk count once
     num_classes: Count = 1000  # labels are 0 .. num_classes - 1
@@ -140,13 +147,11 @@ class TrainingConfig(Section):
     sample_per_epoch: Count = 10  # epochs between two grids of samples
     checkpoint_per_epoch: Count = 10  # epochs between two checkpoints
     fid_per_epoch: Count = 10  # epochs between two FIDs
-    half_precision: Flag = False  # kept for official files; the official code never reads it
     seed: Seed = 42  # of everything random in training
     adam_b1: BelowOne = 0.9  # decay of the first moment (optax's default officially)
     adam_b2: BelowOne = 0.95  # decay of the second moment
     adam_eps: Positive = 1e-8  # added to the root of the second moment (optax's default)
     weight_decay: NonNegative = 0.0  # decoupled, as in AdamW
-    ema_type: Literal["const"] = "const"  # the decay of the average stays what it is
     ema_val: BelowOne = 0.9999  # ema <- ema_val * ema + (1 - ema_val) * params, every step
     sample_on_training: Flag = True  # whether to draw grids of samples while training
     num_steps: OptionalCount = None  # steps to train; null: num_epochs passes
@@ -197,8 +202,9 @@ class MethodConfig(Section):
     # random: each row with that chance, as in the authors' code for CIFAR-10.
     equal_rows: Literal["first", "random"] = "first"
     # The loss is the same in each. sparse: du/dt only where r < t (random rows are dense all the
-    # same); dense: in every row, as in the official code; autodiff: dense by torch.func.jvp (JAX
-    # has no other form than autodiff).
+    # same); dense: in every row, as in the official code; autodiff: dense, in PyTorch by
+    # torch.func.jvp instead of the JVP that tangent.py writes out; in JAX, where every form is a
+    # jax.jvp, the same as dense.
     jvp: Literal["sparse", "dense", "autodiff"] = "sparse"
     # Of (z, r, t): v01 is (v, 0, 1), the right one; the others are the wrong ones of Table 1 (b).
     tangent: Literal["v01", "v00", "v10", "v11"] = "v01"
@@ -251,9 +257,7 @@ class SamplingConfig(Section):
 
     seed: Seed = 0  # of the noise and labels of drawn images
     num_steps: Count = 1  # network evaluations per image
-    schedule: Literal["default"] = "default"  # the times below
     sampling_timesteps: Times = None  # num_steps + 1 times from 1 down to 0; null: equal steps
-    num_classes: OptionalCount = None  # always dataset.num_classes; kept for official files
 
     @model_validator(mode="after")
     def _times_fall_from_one_to_zero(self) -> SamplingConfig:
@@ -283,21 +287,10 @@ class Config(Section):
     training: TrainingConfig = TrainingConfig()
     method: MethodConfig = MethodConfig()
     model: ModelConfig = ModelConfig()
-    sampling: SamplingConfig = Field(default=SamplingConfig(), validate_default=True)
+    sampling: SamplingConfig = SamplingConfig()
     fid: FidConfig = FidConfig()
     load_from: OptionalText = None  # checkpoint to start from; null starts anew
-    eval_only: Flag = False  # measure the FID of load_from and stop
-
-    @field_validator("sampling")
-    @classmethod
-    def _classes_follow_dataset(cls, value: SamplingConfig, info: ValidationInfo) -> SamplingConfig:
-        if "dataset" not in info.data:  # the data set has an error of its own
-            return value
-        num_classes = info.data["dataset"].num_classes
-        if value.num_classes not in (None, num_classes):
-            expected = f"dataset.num_classes ({num_classes}): leave it out, it follows that key"
-            raise MismatchError("sampling.num_classes", value.num_classes, expected)
-        return value.model_copy(update={"num_classes": num_classes})
+    eval_only: Flag = False  # print the scores of load_from (digits only) instead of training
 
     @model_validator(mode="after")
     def _network_fits(self) -> Config:

@@ -3,7 +3,8 @@
     config = load_config("mf_b4", {"training.batch_size": 64})
 
 A file is laid over the defaults, which are the official ones, or over the preset that it names as
-its `base`. A mistake raises `ConfigError` with one sentence.
+its `base`. A mistake raises `ConfigError` with one sentence; a key of official files that has no
+effect here is dropped, with a `Notice` where its value is not the official one.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import difflib
 import hashlib
 import json
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -21,8 +23,8 @@ import yaml  # type: ignore[import-untyped, unused-ignore]
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from impls.common.config import Config, MismatchError, Network, Section
-from impls.common.errors import UserError, did_you_mean
+from impls.common.config import OFFICIAL_ONLY, Config, MismatchError, Network, Section
+from impls.common.errors import Notice, UserError, did_you_mean
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -88,9 +90,15 @@ def effective_yaml(config: Config) -> str:
 def config_hash(config: Config) -> str:
     """Identify a configuration by 12 hexadecimal digits, the same on every machine.
 
-    Every key counts, folders included: sha256 of the JSON with sorted keys and no spaces.
+    Every key counts, folders included: sha256 of the JSON with sorted keys and no spaces. Keys of
+    `OFFICIAL_ONLY` count with their official values: hashes of records from before they were
+    dropped stay what they are.
     """
-    text = json.dumps(config.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    plain = config.model_dump(mode="json")
+    for dotted, value in _official_values(config).items():
+        section, key = dotted.split(".")
+        plain[section][key] = value
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -106,12 +114,39 @@ def _build(data: object, name: str, overrides: Mapping[str, Any]) -> Config:
             merged[section] = value
         elif isinstance(merged.setdefault(section, {}), dict):
             merged[section][key] = value
+    dropped = _take_official_only(merged)
     try:
-        return Config.model_validate(merged)
+        config = Config.model_validate(merged)
     except ValidationError as error:
         first, *more = error.errors(include_url=False)
-    count = f" (and {len(more)} more error{'s' * (len(more) > 1)})" if more else ""
-    raise ConfigError(_explain(first, merged, name, overrides) + count)
+        count = f" (and {len(more)} more error{'s' * (len(more) > 1)})" if more else ""
+        raise ConfigError(_explain(first, merged, name, overrides) + count) from None
+    official = _official_values(config)
+    for key, value in dropped.items():
+        if value not in (official[key], OFFICIAL_ONLY[key]):
+            place = "the overrides" if key in overrides else name
+            notice = (
+                f"{key} in {place} is {_show(value)}, which has no effect: the key is accepted so"
+                " that files of the official code load"
+            )
+            warnings.warn(Notice(notice), stacklevel=3)
+    return config
+
+
+def _official_values(config: Config) -> dict[str, object]:
+    """The value in the official code of each key of `OFFICIAL_ONLY`."""
+    return OFFICIAL_ONLY | {"sampling.num_classes": config.dataset.num_classes}
+
+
+def _take_official_only(sections: dict[str, Any]) -> dict[str, object]:
+    """Take the keys of `OFFICIAL_ONLY` out of the sections; returns those that were there."""
+    taken = {}
+    for dotted in OFFICIAL_ONLY:
+        section, key = dotted.split(".")
+        keys = sections.get(section)
+        if isinstance(keys, dict) and key in keys:
+            taken[dotted] = keys.pop(key)
+    return taken
 
 
 def _sections(data: object, name: str) -> dict[str, Any]:
