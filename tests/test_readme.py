@@ -127,6 +127,17 @@ def test_every_check_and_preset_exists(
         assert main(["verify", "--list", "--check", pattern]) == 0
 
 
+@pytest.mark.parametrize(
+    "command", [c for c in of("meanflow") if c[:2] in (["results", "show"], ["results", "diff"])],
+    ids=" ".join,
+)  # fmt: skip
+def test_every_command_on_records_finds_some(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command) == 0
+    assert not re.match("0 compared", capsys.readouterr().out)
+
+
 def test_every_preset_is_named() -> None:
     said = [re.sub("/.*", "/*", name) for name in preset_names()]
     assert [name for name in said if f"`{name}`" not in README] == []

@@ -18,7 +18,10 @@ class Batch(NamedTuple):
 
 
 class Draws(NamedTuple):
-    """Every random number of one evaluation of the objective (SPEC order)."""
+    """Every random number of one evaluation of the objective.
+
+    The first four stand in the order in which the official code draws them; it has no fifth.
+    """
 
     t_raw: Array  # [batch] float, standard normal, or uniform on [0, 1) for noise_dist "uniform"
     r_raw: Array  # [batch] float, same law as t_raw

@@ -1,123 +1,36 @@
 """MeanFlow in JAX: the public names, in data-flow order. This module satisfies the protocol."""
 
-from .autoencoder import decode, encode, load_autoencoder
-from .checkpoint import (
-    export_state,
-    load_state,
-    restore_checkpoint,
-    save_checkpoint,
-)
-from .cost import (
-    compile_with_cost,
-    matrix_product,
-)
 from .device import (
-    device_name,
-    export_params,
-    get,
-    init_params,
-    load_params,
-    put,
     select_device,
+    device_name,
+    put,
+    get,
     sync,
+    load_params,
+    export_params,
+    init_params,
 )
-from .draws import device_draws
-from .inception import (
-    inception_features,
-    load_inception,
-)
-from .network import (
-    DiT,
-    ablations,
-    activations,
-    mean_velocity,
-    mean_velocity_jvp,
-    parameter_shapes,
-)
+from .network import DiT, mean_velocity, mean_velocity_jvp, ablations, activations, parameter_shapes
 from .objective import (
-    adaptive_weight,
-    dense_velocities,
-    drop_labels,
-    guide,
-    guided_velocity,
+    times,
+    num_equal_rows,
     interpolate,
+    guided_velocity,
+    guide,
+    drop_labels,
+    dense_velocities,
+    sparse_velocities,
+    target,
+    squared_error,
+    adaptive_weight,
     loss,
     loss_and_gradient,
-    num_equal_rows,
-    sparse_velocities,
-    squared_error,
-    target,
-    times,
 )
-from .optimizer import (
-    apply_gradient,
-    clip_gradient,
-    init_optimizer,
-    learning_rate,
-    update_average,
-)
+from .optimizer import learning_rate, clip_gradient, init_optimizer, apply_gradient, update_average
+from .step import State, Metrics, init_state, train_step, accumulate, update, compile_step
+from .checkpoint import save_checkpoint, restore_checkpoint, export_state, load_state
 from .sample import sample
-from .step import (
-    Metrics,
-    State,
-    accumulate,
-    compile_step,
-    init_state,
-    train_step,
-    update,
-)
-
-__all__ = [
-    "DiT",
-    "Metrics",
-    "State",
-    "ablations",
-    "accumulate",
-    "activations",
-    "adaptive_weight",
-    "apply_gradient",
-    "clip_gradient",
-    "compile_step",
-    "compile_with_cost",
-    "decode",
-    "dense_velocities",
-    "device_draws",
-    "device_name",
-    "drop_labels",
-    "encode",
-    "export_params",
-    "export_state",
-    "get",
-    "guide",
-    "guided_velocity",
-    "inception_features",
-    "init_optimizer",
-    "init_params",
-    "init_state",
-    "interpolate",
-    "learning_rate",
-    "load_autoencoder",
-    "load_inception",
-    "load_params",
-    "load_state",
-    "loss",
-    "loss_and_gradient",
-    "matrix_product",
-    "mean_velocity",
-    "mean_velocity_jvp",
-    "num_equal_rows",
-    "parameter_shapes",
-    "put",
-    "restore_checkpoint",
-    "sample",
-    "save_checkpoint",
-    "select_device",
-    "sparse_velocities",
-    "squared_error",
-    "sync",
-    "target",
-    "times",
-    "train_step",
-    "update",
-    "update_average",
-]
+from .draws import device_draws
+from .cost import compile_with_cost, matrix_product
+from .autoencoder import load_autoencoder, encode, decode
+from .inception import load_inception, inception_features
