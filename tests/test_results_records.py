@@ -119,6 +119,22 @@ def test_a_full_disk_is_one_sentence_and_changes_no_byte(small_disk: Path) -> No
     assert len(read(small_disk)) == 3
 
 
+def test_what_a_full_disk_refuses_of_one_takes_no_line_of_another(small_disk: Path) -> None:
+    def kept(run: int) -> int | None:
+        try:
+            append([record(settings={"run": run, "point": i}) for i in range(5)], path)
+        except UserError:
+            return None
+        return run
+
+    path = small_disk / "a.jsonl"
+    with ThreadPoolExecutor(8) as pool:
+        runs = {run for run in pool.map(kept, range(40)) if run is not None}
+    assert 0 < len(runs) < 40
+    assert {one.settings["run"] for one in read(small_disk)} == runs
+    assert len(read(small_disk)) == 5 * len(runs)
+
+
 LIMITED = """
 import resource, sys
 from pathlib import Path
