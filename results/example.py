@@ -11,8 +11,8 @@ from results.checks import DTYPES, PAIR, newest_run
 from results.compare import passes
 from results.schema import Record
 from verify.registry import all_checks
+from verify.outcome import FAIL, NOT_APPLICABLE, PASS, Outcome, Report
 from verify.report import summary, table
-from verify.runner import FAIL, NOT_APPLICABLE, PASS, Outcome, Report
 
 SHOWN = ("jvp", "checkpoint", "official")  # families
 

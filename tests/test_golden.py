@@ -11,7 +11,8 @@ import pytest
 from golden_folders import FOLDERS, NAMES, TRAINED, arrays_of, copy_of, rewrite
 
 from verify.golden import BUNDLED, GoldenCase, load_golden, load_trainings, unread
-from verify.runner import Report, run, select
+from verify.outcome import Report
+from verify.runner import run, select
 
 # torch.func.jvp scripts its decompositions when it first runs, and torch deprecates that itself.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")

@@ -17,7 +17,8 @@ from verify.cases import cases
 from verify.golden import BUNDLED, load_golden, load_trainings
 from verify.mutants import MUTANTS, Mutant, planted
 from verify.registry import Check, NotApplicable, all_checks
-from verify.runner import Outcome, run
+from verify.outcome import Outcome
+from verify.runner import run
 
 FEW = (
     "guided", "odd_batch", "latent", "omega", "unguided", "window", "uniform", "many_dropped",

@@ -35,7 +35,8 @@ from verify.mutants import altered, slips
 from verify.mutants.equivalent import EQUIVALENT
 from verify.probe import Probe
 from verify.registry import all_checks
-from verify.runner import FAIL, _outcome
+from verify.outcome import FAIL
+from verify.runner import outcome_of
 
 ROOT = Path(__file__).parent.parent
 # Between them these have every branch of the objective and both networks, of a single block.
@@ -158,7 +159,7 @@ def first_failure(
         for name in names:
             if name in left_out:
                 continue
-            if _outcome(all_checks()[name], "slip", (probe,)).status == FAIL:
+            if outcome_of(all_checks()[name], "slip", (probe,)).status == FAIL:
                 return name
     return None
 

@@ -1,1 +1,8 @@
-"""Checks that any subject is put through: see `verify.runner.run` and `meanflow verify --list`."""
+"""Checks that any subject is put through: see `verify.runner.run` and `meanflow verify --list`.
+
+A subject raises `NotApplicable` for a configuration that it does not implement.
+"""
+
+from verify.registry import NotApplicable
+
+__all__ = ["NotApplicable"]

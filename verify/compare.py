@@ -28,7 +28,8 @@ def relative_error(actual: Array, expected: Array) -> float:
     """Largest |actual - expected| over the largest |expected| of the whole array.
 
     The scale is a maximum, so the number of entries does not enter. Where everything expected is
-    zero, nothing else will do: the error is 0 or infinite. Another shape is infinitely wrong.
+    zero, nothing else will do: the error is 0 or infinite. Another shape is infinitely wrong, and
+    the error says which.
     """
     return _relative(actual, expected, axes=None)
 
@@ -50,8 +51,10 @@ def used_derivative(loss: Any) -> Array:
 def mismatches(actual: Array, expected: Array) -> float:
     """Number of entries that differ in any bit; infinite for another shape or dtype."""
     actual, expected = np.asarray(actual), np.asarray(expected)
-    if actual.shape != expected.shape or actual.dtype != expected.dtype:
-        return float("inf")
+    if actual.shape != expected.shape:
+        return _misshapen(actual, expected)
+    if actual.dtype != expected.dtype:
+        return Error(np.inf, f"returned {actual.dtype}, expected {expected.dtype}")
     same = actual == expected
     if expected.dtype.kind in "fc":
         same &= np.signbit(actual.real) == np.signbit(expected.real)
@@ -63,23 +66,27 @@ def worst(errors: Mapping[str, float]) -> Error:
     if not errors:
         raise ValueError("a check compared nothing")
 
-    def size(name: str) -> float:
-        value = float(errors[name])
-        tolerance = getattr(errors[name], "tolerance", None)
-        value = value / tolerance if tolerance else value
-        return float("inf") if np.isnan(value) else value
+    name = max(errors, key=lambda name: badness(errors[name]))
+    return at(name, errors[name])
 
-    name = max(errors, key=size)
-    error = errors[name]
-    inner = getattr(error, "where", "")
-    where = f"{name}: {inner}" if inner else name
+
+def badness(error: float) -> float:
+    """What errors are ordered by: their size, or their share of a tolerance of their own."""
+    tolerance = getattr(error, "tolerance", None)
+    value = float(error) / tolerance if tolerance else float(error)
+    return float("inf") if np.isnan(value) else value
+
+
+def at(place: str, error: float) -> Error:
+    """The error with a place put before the one that it names, and its tolerance kept."""
+    where = ": ".join(part for part in (place, getattr(error, "where", "")) if part)
     return Error(error, where, getattr(error, "tolerance", None))
 
 
 def _relative(actual: Array, expected: Array, axes: tuple[int, ...] | None) -> float:
     actual, expected = np.asarray(actual), np.asarray(expected, np.float64)
     if actual.shape != expected.shape:
-        return float("inf")
+        return _misshapen(actual, expected)
     if not expected.size:
         raise ValueError("nothing to compare: the arrays are empty")
     difference = np.abs(actual.astype(np.float64) - expected).max(axis=axes)
@@ -87,3 +94,7 @@ def _relative(actual: Array, expected: Array, axes: tuple[int, ...] | None) -> f
     zero = np.where(difference == 0, 0.0, np.where(np.isnan(difference), np.nan, np.inf))
     safe = np.where(scale == 0, 1.0, scale)
     return float(np.max(np.where(scale == 0, zero, difference / safe)))
+
+
+def _misshapen(actual: Array, expected: Array) -> Error:
+    return Error(np.inf, f"returned shape {actual.shape}, expected {expected.shape}")

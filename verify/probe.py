@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import functools
-import importlib
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from impls.common.config import Config
-from impls.common.errors import UserError
-from impls.protocol import Implementation
 from verify.cases import Array, Case, as_dtype
 from verify.golden import GoldenCase, GoldenTraining
 from verify.registry import NotApplicable
+from verify.subjects import BORDER, PROTOCOL, offers
 
-PROTOCOL = tuple(name for name in vars(Implementation) if not name.startswith("_"))
-
-
-class SubjectError(UserError):
-    """A subject that cannot be used; the message is one sentence for the user."""
-
-
-class NotInstalled(SubjectError):
-    """The subject is fine, but a package that it imports is not installed."""
+OF_THEIR_OWN_DTYPE = ("device_draws",)  # float32 in a float64 run too
 
 
 @dataclass(frozen=True)
@@ -51,21 +41,39 @@ class Probe:
         golden: tuple[GoldenCase, ...] = (),
         trainings: tuple[GoldenTraining, ...] = (),
     ) -> None:
-        self.subject, self.dtype, self.cases = subject, dtype, cases
+        self.dtype, self.cases = dtype, cases
         self.golden, self.trainings = golden, trainings
-        self._params: dict[int, Any] = {}
-        self._activations: dict[int, dict[str, Array]] = {}
-        self._trained: dict[Any, Any] = {}
+        self.returned: set[str] = set()  # functions that were called and returned, see `once`
+        self.other_dtypes: dict[str, str] = {}  # function -> the dtype it returned, if not ours
+        self.subject: Any = _Watched(subject, self.returned)
+        self._offers = frozenset(offers(subject))
+        self._answers: dict[Any, tuple[Any, frozenset[str]]] = {}
+        self._kept: list[Any] = []  # what ids in keys of _answers belong to
         self._steppers: dict[Config, Callable[..., Any]] = {}
-        self._steps: dict[int, tuple[Any, dict[str, Array]]] = {}
 
     def offers(self, name: str) -> bool:
         """Whether the subject has this name of the protocol."""
-        return callable(getattr(self.subject, name, None))
+        return name in self._offers
 
     def call(self, name: str, *args: Any) -> Any:
         """One function of the protocol, NumPy in and NumPy out."""
-        return self.subject.get(getattr(self.subject, name)(*map(self._cross, args)))
+        answer = self.subject.get(getattr(self.subject, name)(*map(self._cross, args)))
+        self._notice_dtype(name, answer)
+        return answer
+
+    def once(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        """`make()`, once for each key; what was called then counts as called again."""
+        if key not in self._answers:
+            before = set(self.returned)
+            self.returned.clear()
+            try:
+                answer = make()
+                self._answers[key] = answer, frozenset(self.returned)
+            finally:
+                self.returned |= before
+        answer, called = self._answers[key]
+        self.returned |= called
+        return answer
 
     def load(self, config: Config, canonical: dict[str, Array]) -> Host:
         """Canonical parameters, cast and loaded into the subject's own form."""
@@ -73,36 +81,49 @@ class Probe:
 
     def params(self, case: Case) -> Host:
         """The loaded parameters of a case, once."""
-        if id(case) not in self._params:
-            self._params[id(case)] = self.load(case.config, case.params)
-        return Host(self._params[id(case)].value)
+        loaded: Host = self.once(
+            ("params", self._id(case)), lambda: self.load(case.config, case.params)
+        )
+        return loaded
+
+    def loss(self, case: Case) -> Any:
+        """The subject's Loss of a case, once: of loss_and_gradient, or else of loss."""
+        if self.offers("loss_and_gradient") and self.offers("export_params"):
+            return self.step(case)[0]
+        arguments = (case.config, self.params(case), case.batch, case.draws)
+        return self.once(("loss", self._id(case)), lambda: self.call("loss", *arguments))
 
     def step(self, case: Case) -> tuple[Any, dict[str, Array]]:
         """The subject's loss and gradient of a case, once: (Loss, canonical name -> gradient)."""
-        if id(case) not in self._steps:
-            arguments = map(self._cross, (case.batch, case.draws))
-            loss, gradient = self.subject.loss_and_gradient(
-                case.config, self.params(case).value, *arguments
-            )
-            exported = self.subject.export_params(case.config, gradient)
-            self._steps[id(case)] = (self.subject.get(loss), exported)
-        return self._steps[id(case)]
+        step: tuple[Any, dict[str, Array]] = self.once(
+            ("step", self._id(case)), functools.partial(self._step, case)
+        )
+        return step
+
+    def _step(self, case: Case) -> tuple[Any, dict[str, Array]]:
+        inputs = map(self._cross, (case.batch, case.draws))
+        params = self.params(case).value
+        loss, gradient = self.subject.loss_and_gradient(case.config, params, *inputs)
+        exported = self.subject.export_params(case.config, gradient)
+        loss = self.subject.get(loss)
+        self._notice_dtype("loss_and_gradient", (loss, exported))
+        return loss, exported
 
     def activations(self, case: Case, *inputs: Array) -> dict[str, Array]:
         """The subject's activations of a case, once."""
-        if id(case) not in self._activations:
-            found = self.call("activations", case.config, self.params(case), *inputs)
-            self._activations[id(case)] = found
-        return self._activations[id(case)]
+        found: dict[str, Array] = self.once(
+            ("activations", self._id(case)),
+            lambda: self.call("activations", case.config, self.params(case), *inputs),
+        )
+        return found
 
     def trained(
         self, training: GoldenTraining | Case, train: Callable[..., Any], *args: Any
     ) -> Any:
         """The result of `train(self, training, *args)`, once."""
-        key = (id(training), train, args)
-        if key not in self._trained:
-            self._trained[key] = train(self, training, *args)
-        return self._trained[key]
+        return self.once(
+            (train, self._id(training), args), lambda: train(self, training, *args)
+        )
 
     def stepper(self, config: Config) -> Callable[..., tuple[Any, Any]]:
         """One training step as the subject's loop makes it, compiled once where it compiles.
@@ -110,16 +131,34 @@ class Probe:
         Returns:
             A function of state, batch and draws: the state after, and Metrics, else the Loss.
         """
-        if config not in self._steppers:
-            step = functools.partial(self.subject.train_step, config)
-            offered = self.offers("compile_step")
-            self._steppers[config] = self.subject.compile_step(config) if offered else step
-        return self._steppers[config]
+        if not self.offers("compile_step"):
+            return functools.partial(self.subject.train_step, config)
+        made: Callable[..., tuple[Any, Any]] = self.once(
+            ("stepper", config), lambda: self.subject.compile_step(config)
+        )
+        return made
 
     def require(self, dtype: Any, reason: str) -> None:
         """Declare a check not applicable in the other dtype."""
         if self.dtype != dtype:
             raise NotApplicable(reason)
+
+    def clear_caches(self) -> None:
+        """Drop what the subject has compiled; answers, which are NumPy arrays, are kept."""
+        self._answers = {k: v for k, v in self._answers.items() if k[0] != "stepper"}
+        if self.offers("clear_caches"):
+            self.subject.clear_caches()
+
+    def _id(self, problem: Any) -> int:
+        """A key for a problem, which is kept alive so that no other gets the same."""
+        self._kept.append(problem)
+        return id(problem)
+
+    def _notice_dtype(self, name: str, answer: Any) -> None:
+        for array in _arrays(answer):
+            if array.dtype.kind == "f" and array.dtype != self.dtype:
+                if name not in OF_THEIR_OWN_DTYPE:
+                    self.other_dtypes[name] = str(array.dtype)
 
     def _cross(self, argument: Any) -> Any:
         if isinstance(argument, Host):
@@ -129,32 +168,30 @@ class Probe:
         return self.subject.put(as_dtype(argument, self.dtype))
 
 
-def load_subject(name: str) -> ModuleType:
-    """Import a subject by module name, also from the current folder.
+class _Watched:
+    """A subject whose functions of the protocol note that they were called and returned."""
 
-    Raises:
-        NotInstalled: when a package that the subject imports is missing.
-        SubjectError: when there is no such module, or it offers nothing of the protocol.
-    """
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        missing = error.name or name
-        if name == missing or name.startswith(f"{missing}."):
-            raise SubjectError(
-                f"there is no subject {name}: give a module name such as impls.meanflow_jax,"
-                " importable from here"
-            ) from error
-        raise NotInstalled(f"{name} needs the package {missing}, which is not installed") from error
-    except (Exception, SystemExit) as error:  # the module may raise anything
-        reason = f"{type(error).__name__}: {error}"
-        raise SubjectError(f"the subject {name} cannot be imported: {reason}") from error
-    offered = [function for function in PROTOCOL if hasattr(module, function)]
-    if not {"put", "get"} <= set(offered) or len(offered) < 3:
-        raise SubjectError(
-            f"{name} is not a subject: it must offer put, get and functions of impls/protocol.py"
-        )
-    return module
+    def __init__(self, subject: ModuleType, returned: set[str]) -> None:
+        self._subject, self._returned = subject, returned
+        self.__name__ = subject.__name__
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(self._subject, name)
+        if name not in PROTOCOL or name in BORDER or not callable(function):
+            return function
+
+        def watched(*args: Any, **named: Any) -> Any:
+            answer = function(*args, **named)
+            self._returned.add(name)
+            return answer
+
+        return watched
+
+
+def _arrays(tree: Any) -> list[np.ndarray[Any, Any]]:
+    """The arrays in nested tuples and dictionaries."""
+    if isinstance(tree, dict):
+        tree = tuple(tree.values())
+    if isinstance(tree, tuple):
+        return [array for node in tree for array in _arrays(node)]
+    return [tree] if isinstance(tree, np.ndarray | np.generic) else []

@@ -1,21 +1,22 @@
 """The list of checks: each a function whose name is a sentence that should be true.
 
-A check takes a `Probe` (a subject at one dtype), compares, and returns its worst error as a float.
-What it cannot say anything about it declares by raising `NotApplicable` with the reason.
+A check takes a `Probe` (a subject at one dtype; family cross: two). It returns its worst error as a
+float, or yields pairs of a place and the error there. A check with a last parameter named `case`,
+`golden` or `training` is called for each built-in case, golden case or golden training in turn.
+What it cannot judge it declares by raising `NotApplicable` with the reason, which then holds for
+that case alone, or by yielding it in place of an error.
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from verify.probe import Probe
 
 DTYPES = (np.float64, np.float32)
 FAMILIES = (
@@ -38,8 +39,18 @@ FAMILIES = (
 )
 
 
+PROBLEMS = ("case", "golden", "training")  # last parameter of a check that is called for each
+
+
 class NotApplicable(Exception):
-    """This check has nothing to say here; the message is the reason."""
+    """This check has nothing to say here; the message is the reason.
+
+    A subject may raise it from any function, for a configuration that it does not implement: then
+    that case is not judged, and the others are.
+    """
+
+
+Errors = Iterator[tuple[str, "float | NotApplicable"]]  # what a check yields: place, error there
 
 
 @dataclass(frozen=True)
@@ -48,10 +59,18 @@ class Check:
 
     name: str
     family: str
-    function: Callable[..., float]
-    needs: tuple[str, ...]  # protocol names without which it is not applicable
+    function: Callable[..., float | Errors]
+    needs: tuple[str, ...]  # protocol names without which it is not applicable; a|b: one of two
     exact: bool  # no rounding is excused: the tolerance is 0
     like: str  # the check whose tolerance applies, its own name by default
+    full: bool = False  # only of the full run: it is slow, trains long, or starts processes
+    only: Callable[[Any], bool] = lambda _case: True  # the cases, or golden cases, it is about
+
+    @property
+    def each(self) -> str:
+        """Which of PROBLEMS it is called for one by one; nothing for a check called once."""
+        last = list(inspect.signature(self.function).parameters)[-1:]
+        return last[0] if last and last[0] in PROBLEMS else ""
 
     @property
     def sentence(self) -> str:
@@ -62,23 +81,36 @@ class Check:
 _CHECKS: dict[str, Check] = {}
 
 
-def check(family: str, needs: str, *, exact: bool = False, like: str = "") -> Callable[[Any], Any]:
+def check(
+    family: str,
+    needs: str,
+    *,
+    exact: bool = False,
+    like: str = "",
+    full: bool = False,
+    only: Callable[[Any], bool] = lambda _case: True,
+) -> Callable[[Any], Any]:
     """Register a function as a check of a family.
 
     Args:
-        needs: protocol names, separated by spaces.
+        needs: protocol names, separated by spaces; `loss|loss_and_gradient` means one of the two.
         exact: no rounding is excused.
         like: for a check that compares a subject with itself: the check against the reference
             that measures the rounding of what is compared.
+        full: leave it to `meanflow verify --full`: it costs more than 3 s a subject, trains long or
+            starts processes.
+        only: of a check that is called for each case, which cases it is about.
     """
     if family not in FAMILIES:
         raise ValueError(f"unknown family {family}")
 
-    def register(function: Callable[[Probe], float]) -> Callable[[Probe], float]:
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
         name = function.__name__
         if name in _CHECKS:
             raise ValueError(f"two checks are called {name}")
-        _CHECKS[name] = Check(name, family, function, tuple(needs.split()), exact, like or name)
+        _CHECKS[name] = Check(
+            name, family, function, tuple(needs.split()), exact, like or name, full, only
+        )
         return function
 
     return register

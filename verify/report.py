@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from rich.console import Console
@@ -16,16 +17,28 @@ from rich.text import Text
 
 from results.environment import environment
 from results.schema import Record, append, record_file
-from verify.runner import FAIL, NOT_APPLICABLE, PASS, Outcome, Report
+from verify.outcome import FAIL, NOT_APPLICABLE, PAIR, PASS, Outcome, Report, Subject
+from verify.registry import all_checks
+from verify.stages import causes
+from verify.subjects import BORDER, PROTOCOL
 
 FORMAT = 1
 SUBJECTS_PER_TABLE = 2  # what 80 columns hold
 NAME_WIDTH = 38
 DTYPES = ("float64", "float32")
+WIDTH = 80
+NOT_IN_JSON = ("judges", "places", "traceback")
 
 
-def print_report(report: Report, console: Console) -> None:
-    """Tables by family, then every failure with its place, then one line per subject."""
+def print_report(
+    report: Report, console: Console, *, verbose: bool = False, tracebacks: bool = False
+) -> None:
+    """Tables by family, then every failure with its place, then what was judged.
+
+    Args:
+        verbose: name several of the worst places of each failure.
+        tracebacks: print the whole traceback of a check that an exception ended.
+    """
     console.print(
         "Worst error of each check, with the largest that is allowed. Errors are relative\n"
         "to the largest entry of the sample or tensor, against the float64 reference,\n"
@@ -44,13 +57,43 @@ def print_report(report: Report, console: Console) -> None:
     absent = Counter(o.detail for o in report.outcomes if o.status == NOT_APPLICABLE)
     for reason, count in absent.items():
         console.print(f"n/a {count} x: {reason}", style="dim", markup=False)
-    for outcome in report.failed:
-        console.print(_failure(outcome))
+    _print_failures(report, console, verbose, tracebacks)
     console.print()
-    for note in report.notes:
-        console.print(note, markup=False)
+    notices = (notice for subject in report.subjects for notice in subject.notices)
+    for line in (*report.notes, *notices, *partly_judged(report)):
+        console.print(line, markup=False)
     for line in summary(report):
-        console.print(line)
+        console.print(line, markup=False)
+
+
+def _print_failures(report: Report, console: Console, verbose: bool, tracebacks: bool) -> None:
+    """Failures with what they say; those that follow from others are only named."""
+    following = causes(report.failed)
+    followers: dict[str, list[str]] = {}
+    for outcome in report.failed:
+        cause = following.get((outcome.check, outcome.subject, outcome.dtype))
+        if cause:
+            line = f"{outcome.check} ({outcome.subject}, {outcome.dtype})"
+            followers.setdefault(cause, []).append(line)
+            continue
+        console.print(_failure(outcome, verbose))
+        if tracebacks and outcome.traceback:
+            console.print(outcome.traceback, markup=False)
+    for cause, lines in followers.items():
+        console.print(Text(f"\nFAIL {len(lines)} more, which follow from {cause}:", style="red"))
+        for line in lines:
+            console.print(Text(f"     {line}", style="dim"))
+
+
+def partly_judged(report: Report) -> list[str]:
+    """A line for each check that passed but judged only some of its cases."""
+    return list(
+        dict.fromkeys(
+            f"{outcome.check} ({outcome.subject}): {outcome.detail.split('; ')[-1]}"
+            for outcome in report.outcomes
+            if outcome.status == PASS and outcome.detail.split("; ")[-1].startswith("judged ")
+        )
+    )
 
 
 def table(outcomes: list[Outcome], subjects: list[str], report: Report) -> Table:
@@ -101,7 +144,7 @@ def _number(value: float) -> str:
 
 def _short(subject: str) -> str:
     """impls.meanflow_jax -> jax; a pair stands in two lines."""
-    parts = [part.removeprefix("impls.").removeprefix("meanflow_") for part in subject.split(" ~ ")]
+    parts = [part.removeprefix("impls.").removeprefix("meanflow_") for part in subject.split(PAIR)]
     return " ~\n".join(parts)
 
 
@@ -113,33 +156,89 @@ def _counts(outcomes: list[Outcome]) -> str:
     return ", ".join(said)
 
 
-def _failure(outcome: Outcome) -> Text:
-    measured = "" if outcome.error is None else f" error {outcome.error:.2e}"
+def _failure(outcome: Outcome, verbose: bool) -> Text:
+    error = "" if outcome.error is None else f" error {outcome.error:.2e}"
     allowed = "" if outcome.tolerance is None else f", allowed {outcome.tolerance:.2e}"
-    text = f"\nFAIL {outcome.check} ({outcome.subject}, {outcome.dtype}){measured}{allowed}"
-    return Text(f"{text}\n     {outcome.detail}", style="red")
+    lines = [f"FAIL {outcome.check} ({outcome.subject}, {outcome.dtype}){error}{allowed}"]
+    if outcome.check in all_checks():
+        lines.append(all_checks()[outcome.check].sentence)
+    lines += [outcome.detail, *(outcome.places[1:] if verbose else ())]
+    return Text("\n" + "\n     ".join(lines), style="red")
 
 
 def summary(report: Report) -> list[str]:
-    """One line per subject and pair, and the total time where that is known."""
+    """One line per subject and pair, what of them was judged, and what the run took."""
     lines = []
-    for subject in dict.fromkeys(outcome.subject for outcome in report.outcomes):
-        rows = [outcome for outcome in report.outcomes if outcome.subject == subject]
+    following = causes(report.failed)
+    for name in dict.fromkeys(outcome.subject for outcome in report.outcomes):
+        rows = [outcome for outcome in report.outcomes if outcome.subject == name]
         count = len({outcome.check for outcome in rows})
         statuses = {outcome.status for outcome in rows}
         verdict = FAIL.upper() if FAIL in statuses else PASS if PASS in statuses else NOT_APPLICABLE
-        lines.append(f"{verdict}  {subject}: {count} checks, {_counts(rows)}")
-    if report.seconds:
-        lines.append(f"{sum(report.seconds.values()):.0f} seconds")
-    return lines
+        lines.append(f"{verdict}  {name}: {count} checks, {_counts(rows)}")
+        followers = sum((o.check, o.subject, o.dtype) in following for o in rows)
+        if followers:
+            lines[-1] += f"; {followers} failures follow from others"
+    for subject in report.subjects:
+        lines += judged(report, subject)
+    return [*lines, *_cost(report)]
+
+
+def judged(report: Report, subject: Subject) -> list[str]:
+    """Which functions of a subject were judged and which were not, in lines of 80 columns."""
+    names = report.judged(subject.name)
+    if not names:
+        return wrap(f"nothing of {subject.name} was judged: {missing(report, subject)}", WIDTH)
+    rest = [name for name in PROTOCOL if name not in names and name not in BORDER]
+    called = {need for o in report.outcomes for need in _needs(o.check)}
+    rest = [name for name in rest if name in called]
+    if not rest:
+        return [f"judged of {subject.name}: every function that these checks need"]
+    text = f"judged of {subject.name}: {', '.join(names)}; not: {', '.join(rest)}"
+    return wrap(text, WIDTH, subsequent_indent="    ")
+
+
+def missing(report: Report, subject: Subject) -> str:
+    """What a subject would have to offer for some check to judge it."""
+    short = {
+        tuple(need for need in _needs(name) if need not in subject.offers)
+        for name in dict.fromkeys(outcome.check for outcome in report.outcomes)
+    }
+    sets = sorted((names for names in short if names), key=lambda names: (len(names), names))
+    if not sets:
+        return "no function of it returned"
+    few = [" and ".join(names) for names in sets if len(names) == len(sets[0])]
+    offered = ", ".join(name for name in subject.offers if name not in BORDER) or "nothing else"
+    return f"it offers {offered}, and would have to offer {', or '.join(few[:8])}"
+
+
+def _needs(check: str) -> tuple[str, ...]:
+    """Functions that a check needs beside the border, the first of alternatives."""
+    found = all_checks().get(check)
+    needs = (need.split("|")[0] for need in found.needs) if found else ()
+    return tuple(need for need in needs if need not in BORDER)
+
+
+def _cost(report: Report) -> list[str]:
+    """Seconds and memory of the run, as far as they are known."""
+    seconds = sum(report.seconds.values()) if report.wall_seconds is None else report.wall_seconds
+    if not seconds:
+        return []
+    said = [f"{seconds:.0f} seconds"]
+    if report.peak_bytes:
+        said.append(f"at most {report.peak_bytes / 1e9:.1f} GB of memory a process")
+    if report.num_processes > 1:
+        said.append(f"{report.num_processes} processes")
+    return [", ".join(said)]
 
 
 def write_json(report: Report, path: Path) -> None:
-    """The run as JSON: format, environment, outcomes, seconds per family."""
+    """The run as JSON: format, environment, outcomes, what was judged, seconds per family."""
     content: dict[str, Any] = {
         "format": FORMAT,
         "environment": environment(),
         "outcomes": [_plain(outcome) for outcome in report.outcomes],
+        "judged": {subject.name: report.judged(subject.name) for subject in report.subjects},
         "seconds": report.seconds,
         "notes": report.notes,
     }
@@ -148,7 +247,7 @@ def write_json(report: Report, path: Path) -> None:
 
 def _plain(outcome: Outcome) -> dict[str, Any]:
     """JSON has no infinity: an infinite error becomes null, and its detail says so."""
-    plain = asdict(outcome)
+    plain = {key: value for key, value in asdict(outcome).items() if key not in NOT_IN_JSON}
     if outcome.error is not None and outcome.error == float("inf"):
         plain |= {"error": None, "detail": f"infinite: {outcome.detail}"}
     return plain

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import fnmatch
+import gc
 import itertools
 import math
+import os
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+import traceback
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -17,50 +22,25 @@ import reference
 from impls.common.errors import UserError, did_you_mean
 from verify import tolerances
 from verify.cases import cases
-from verify.compare import Error
+from verify.compare import Error, at, badness
 from verify.golden import GoldenCase, GoldenTraining
+from verify.outcome import FAIL, NOT_APPLICABLE, PAIR, PASS, Outcome, Report
 from verify.probe import Probe
 from verify.registry import DTYPES, FAMILIES, Check, NotApplicable, all_checks
 
 Stored = TypeVar("Stored", GoldenCase, GoldenTraining)
-PASS, FAIL, NOT_APPLICABLE = "pass", "fail", "n/a"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one check found on one subject (or pair) at one dtype."""
-
-    check: str
-    family: str
-    subject: str
-    dtype: str
-    status: str  # "pass", "fail" or "n/a"
-    error: float | None  # worst error; None when n/a or when the check could not finish
-    tolerance: float | None
-    detail: str  # where the worst error lies, or the reason
-
-
-@dataclass
-class Report:
-    """Every outcome of a run, with the seconds that each family took."""
-
-    outcomes: list[Outcome] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()  # where the cases come from, in sentences
-    settings: dict[str, int | float | str] = field(default_factory=dict)  # the same, for records
-
-    @property
-    def failed(self) -> list[Outcome]:
-        """Outcomes that are failures."""
-        return [outcome for outcome in self.outcomes if outcome.status == FAIL]
+NUM_PLACES = 5  # of the worst that an outcome names
 
 
 class UnknownCheckError(UserError):
     """A pattern that matches no check; the message is one sentence for the user."""
 
 
-def select(patterns: Sequence[str]) -> list[Check]:
+def select(patterns: Sequence[str], *, full: bool = True) -> list[Check]:
     """Checks whose name or family matches one of the patterns (shell style); all for none.
+
+    Args:
+        full: with those of the full run; a check that is named is always selected.
 
     Raises:
         UnknownCheckError: naming the pattern that matches nothing, and the nearest name.
@@ -71,13 +51,16 @@ def select(patterns: Sequence[str]) -> list[Check]:
         found = {
             name
             for name, check in checks.items()
-            if fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(check.family, pattern)
+            if fnmatch.fnmatch(name, pattern)
+            or (fnmatch.fnmatch(check.family, pattern) and (full or not check.full))
         }
         if not found:
             hint = did_you_mean(pattern, [*checks, *FAMILIES]) or ": --list names them"
             raise UnknownCheckError(f"there is no check or family {pattern}{hint}")
         chosen |= found
-    return [check for name, check in checks.items() if not patterns or name in chosen]
+    if not patterns:
+        return [check for check in checks.values() if full or not check.full]
+    return [check for name, check in checks.items() if name in chosen]
 
 
 def run(
@@ -104,19 +87,30 @@ def run(
         for dtype in dtypes
     ]
     pairs = [
-        (f"{one} ~ {other}", (p, q))
+        (f"{one}{PAIR}{other}", (p, q))
         for (one, p), (other, q) in itertools.combinations(probes, 2)
         if p.dtype == q.dtype
     ]
-    for check in checks:
+    for family, members in itertools.groupby(checks, key=lambda check: check.family):
         start = time.perf_counter()
-        targets = pairs if check.family == "cross" else [(name, (p,)) for name, p in probes]
-        for name, arguments in targets:
-            progress(f"{check.family}: {check.name} ({name}, {_dtype(arguments[0])})")
-            report.outcomes.append(_outcome(check, name, arguments))
+        targets = pairs if family == "cross" else [(name, (p,)) for name, p in probes]
+        for check, (name, arguments) in itertools.product(members, targets):
+            progress(f"{family}: {check.name} ({name}, {_dtype(arguments[0])})")
+            report.outcomes.append(outcome_of(check, name, arguments))
+        _release(probe for _, probe in probes)
         spent = time.perf_counter() - start
-        report.seconds[check.family] = report.seconds.get(check.family, 0.0) + spent
+        report.seconds[family] = report.seconds.get(family, 0.0) + spent
     return report
+
+
+def _release(probes: Iterable[Probe]) -> None:
+    """Give back the memory of compiled programs: gigabytes, and other families need others."""
+    for probe in probes:
+        probe.clear_caches()
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim:  # the C library would keep what is freed
+        trim(0)
 
 
 def _stored_as(dtype: Any, problems: tuple[Stored, ...]) -> tuple[Stored, ...]:
@@ -124,34 +118,122 @@ def _stored_as(dtype: Any, problems: tuple[Stored, ...]) -> tuple[Stored, ...]:
     return tuple(problem for problem in problems if problem.dtype == dtype) or problems
 
 
-def _outcome(check: Check, name: str, probes: tuple[Probe, ...]) -> Outcome:
-    dtype = _dtype(probes[0])
+def outcome_of(check: Check, name: str, probes: tuple[Probe, ...]) -> Outcome:
+    """What a check finds on a subject, or on a pair of subjects, of a name."""
+    for probe in probes:
+        probe.returned.clear()
+        probe.other_dtypes.clear()
 
-    def outcome(status: str, error: float | None, allowed: float | None, detail: str) -> Outcome:
-        return Outcome(check.name, check.family, name, dtype, status, error, allowed, detail)
+    def outcome(
+        status: str, error: float | None, allowed: float | None, detail: str, **more: Any
+    ) -> Outcome:
+        judges = tuple(sorted({name for probe in probes for name in probe.returned}))
+        if status == NOT_APPLICABLE:
+            judges = ()
+        where = (check.name, check.family, name, _dtype(probes[0]))
+        return Outcome(*where, status, error, allowed, detail, judges, **more)
 
     try:
-        error = _call(check, probes)
-        allowed = _tolerance(check, probes[0].dtype, error)
+        found = _measure(check, probes)
+        allowed = _tolerance(check, probes[0].dtype, found.error)
     except NotApplicable as reason:
         return outcome(NOT_APPLICABLE, None, None, str(reason))
-    except Exception as failure:  # noqa: BLE001  a subject may raise anything; that is a finding
-        return outcome(FAIL, None, None, _brief(failure))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as failure:  # noqa: BLE001  a subject may raise anything, SystemExit too
+        said = traceback.format_exc()
+        return outcome(FAIL, None, None, _brief(failure, probes), traceback=said)
+    error = found.error
     status = PASS if error <= allowed else FAIL  # a NaN fails
-    if math.isnan(error):
-        return outcome(status, None, allowed, f"not a number: {error.where}")
-    return outcome(status, float(error), allowed, error.where)
+    detail = f"not a number: {error.where}" if math.isnan(error) else error.where
+    if status == FAIL:
+        said = [f"{name} returned {got}, asked for {_dtype(probe)}"
+                for probe in probes for name, got in probe.other_dtypes.items()]  # fmt: skip
+        detail = "; ".join((detail, *said))
+    if found.unjudged:
+        detail = "; ".join(filter(None, (detail, found.unjudged)))
+    value = None if math.isnan(error) else float(error)
+    return outcome(status, value, allowed, detail, places=found.places)
 
 
-def _call(check: Check, probes: tuple[Probe, ...]) -> Error:
+@dataclass(frozen=True)
+class _Found:
+    error: Error  # the worst
+    places: tuple[str, ...]  # the worst ones, in words
+    unjudged: str  # what of the problems was not judged, and why; "" where all were
+
+
+def _measure(check: Check, probes: tuple[Probe, ...]) -> _Found:
+    """Every error that the check yields; the worst of them.
+
+    Raises:
+        NotApplicable: when nothing was judged.
+    """
+    _require_names(check, probes)
+    found: list[Error] = []
+    judged: set[str] = set()  # cases, or places of a check that is called once
+    reasons: dict[str, str] = {}  # of those that were not: why
+    for case, place, error in _errors(check, probes):
+        if isinstance(error, NotApplicable):
+            reasons[case or place] = str(error)
+        elif isinstance(error, float | np.floating):
+            found.append(at(f"{case} {place}".strip(), error))
+            judged.add(case or place)
+        else:
+            raise TypeError(f"the check returned {error!r}, expected its worst error as a float")
+    reason = next(iter(reasons.values()), "")
+    if not found:
+        raise NotApplicable(reason) if reasons else ValueError("the check compared nothing")
+    found.sort(key=badness, reverse=True)
+    places = tuple(f"{float(error):.2e} {error.where}" for error in found[:NUM_PLACES])
+    count = f"{len(judged)} of {len(judged | set(reasons))} {'cases' if check.each else 'places'}"
+    return _Found(found[0], places, f"judged {count} ({reason})" if reasons else "")
+
+
+def _require_names(check: Check, probes: tuple[Probe, ...]) -> None:
     for probe in probes:
-        missing = [need for need in check.needs if not probe.offers(need)]
+        missing = [
+            need.replace("|", " or ")
+            for need in check.needs
+            if not any(probe.offers(name) for name in need.split("|"))
+        ]
         if missing:
             raise NotApplicable(f"the subject offers no {', '.join(missing)}")
-    error = check.function(*probes)
-    if not isinstance(error, (float, np.floating)):
-        raise TypeError(f"the check returned {error!r}, expected its worst error as a float")
-    return error if isinstance(error, Error) else Error(float(error))
+
+
+def _errors(check: Check, probes: tuple[Probe, ...]) -> Iterator[tuple[str, str, Any]]:
+    """The name of the case, the place, and the error there, or why there is none."""
+    if not check.each:
+        yield from (("", *answer) for answer in _answers(check.function(*probes)))
+        return
+    for problem in _problems(check, probes[0]):
+        try:
+            for place, error in _answers(check.function(*probes, problem)):
+                yield problem.name, place, error
+        except NotApplicable as reason:
+            yield problem.name, "", reason
+
+
+def _problems(check: Check, probe: Probe) -> list[Any]:
+    of: dict[str, tuple[Any, ...]] = {
+        "case": probe.cases, "golden": probe.golden, "training": probe.trainings,
+    }  # fmt: skip
+    given = of[check.each]
+    if not given and check.each == "golden":
+        raise NotApplicable("no golden folder was given")
+    if not given and check.each == "training":
+        raise NotApplicable("the golden folder stores no training steps")
+    chosen = [problem for problem in given if check.only(problem)]
+    if not chosen:
+        raise ValueError("no case has the settings that the check is about")
+    return chosen
+
+
+def _answers(answer: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(answer, Generator):
+        yield from answer
+    else:
+        yield "", answer
 
 
 def _tolerance(check: Check, dtype: Any, error: Error) -> float:
@@ -170,21 +252,17 @@ def distances() -> dict[str, dict[str, tuple[float, str]]]:
     found: dict[str, dict[str, tuple[float, str]]] = {}
     wide, narrow = (Probe(reference, dtype, cases()) for dtype in DTYPES)
     for check in all_checks().values():
-        if (
-            check.exact
-            or check.like != check.name
-            or not all(wide.offers(need) for need in check.needs)
-        ):
+        if check.exact or check.like != check.name or check.each in ("golden", "training"):
             continue
         is_cross = check.family == "cross"
         for arguments in [(narrow, wide)] if is_cross else [(wide,), (narrow,)]:
             try:
-                error = _call(check, arguments)
+                error = _measure(check, arguments).error
             except NotApplicable:
                 continue
             if error.tolerance is None:
-                at = found.setdefault(check.name, {})
-                at[_dtype(arguments[0])] = (float(error), error.where)
+                entry = found.setdefault(check.name, {})
+                entry[_dtype(arguments[0])] = (float(error), error.where)
     return found
 
 
@@ -192,7 +270,13 @@ def _dtype(probe: Probe) -> str:
     return str(np.dtype(probe.dtype).name)
 
 
-def _brief(failure: Exception) -> str:
-    """The exception in one line."""
-    text = " ".join(str(failure).split())
-    return f"raised {type(failure).__name__}: {text[:200]}"
+def _brief(failure: BaseException, probes: tuple[Probe, ...]) -> str:
+    """The exception in one line, with the innermost line of the subject's own code."""
+    text = " ".join(str(failure).split())[:200]
+    said = ": ".join(filter(None, (f"raised {type(failure).__name__}", text)))
+    homes = [file for probe in probes if (file := getattr(probe.subject, "__file__", None))]
+    folders = [Path(home).parent if home.endswith("__init__.py") else Path(home) for home in homes]
+    for frame in reversed(traceback.extract_tb(failure.__traceback__)):
+        if any(Path(frame.filename).is_relative_to(folder) for folder in folders):
+            return f"{said} ({Path(frame.filename).name}:{frame.lineno} in {frame.name})"
+    return said

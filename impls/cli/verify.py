@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
+from typing import Literal
 
 from tyro.conf import Positional, UseAppendAction
 
@@ -23,63 +21,92 @@ def verify(
     /,
     *,
     check: UseAppendAction[tuple[str, ...]] = (),
+    full: bool = False,
+    dtype: Literal["float64", "float32"] | None = None,
+    require: UseAppendAction[tuple[str, ...]] = (),
     golden: Path | None = None,
     official: Path | None = None,
     official_settings: int | None = None,
     official_seed: int | None = None,
     json: Path | None = None,
     record: Path | None = None,
+    verbose: bool = False,
+    traceback: bool = False,
+    processes: int | None = None,
+    cache: bool = True,
     list: bool = False,  # noqa: A002  the name of the option
 ) -> int:
     """Check implementations against the reference, the official numbers and each other.
 
+    The exit status is 0 when everything agrees, 1 when something does not, and 2 when nothing of a
+    subject was judged, or an option or a file is wrong.
+
     Args:
-        subjects: module names; both implementations by default.
+        subjects: module names, or paths of their files; both implementations by default.
         check: a check or a family of checks, shell patterns allowed; may be repeated.
+        full: compile as training does, with every optimization, and run the slow checks too.
+        dtype: one precision alone.
+        require: checks or families (patterns) that fail where they are not applicable.
         golden: folder of golden files to check against, instead of the bundled one.
         official: checkout of the authors' code (Gsunshine/meanflow) to run and check against.
         official_settings: how many random settings to run it with (20 unless told).
         official_seed: what these settings, their parameters and inputs follow from (0).
         json: file to write every outcome to.
         record: folder to append records of this run to.
+        verbose: name several of the worst places of each failure.
+        traceback: print where in the subject an exception came from, frame by frame.
+        processes: how many to use; one for each processor by default, one for a few checks.
+        cache: keep what XLA compiles in the user's cache folder (--no-cache: do not).
         list: print the checks with what they say, and stop.
     """
-    # The problems are tiny: threads of PyTorch and BLAS would mostly wait for each other.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    # … and XLA would spend minutes on making them fast.
-    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
-
     from rich.console import Console
 
+    from verify import compilation
     from verify import report as reports
     from verify.golden import stored, unread
     from verify.official_live import run_official
-    from verify.runner import run, select
+    from verify.outcome import required
+    from verify.processes import num_processes, run_spread
+    from verify.registry import DTYPES
+    from verify.runner import select
 
+    compilation.prepare(full=full, cache=cache)
     live = _live_options(official, official_settings, official_seed, golden)
     console = Console(highlight=False, soft_wrap=True)
-    checks = select(check or (("official",) if live else ()))
+    checks = select(check or (("official",) if live else ()), full=full)
+    demanded = {found.name for found in select(require)} if require else set()
     if list:
         for chosen in checks:
             console.print(f"{chosen.family}: {chosen.name}\n    {chosen.sentence}", markup=False)
         return 0
     if live and "official" not in {chosen.family for chosen in checks}:
         raise UserError("--official brings cases for the family official, which --check leaves out")
+    check_count("--processes", processes)
     check_writable(json, record)
-    modules = _load_subjects(subjects, (REFERENCE, *SUBJECTS) if live else SUBJECTS)
+    default = (REFERENCE, *SUBJECTS) if live else SUBJECTS
     with console.status("") as status:
         problems = run_official(*live, progress=status.update) if live else stored(golden)
-        cases = problems.cases
-        found = run(modules, checks, cases, problems.trainings, progress=status.update)
-    found.notes, found.settings = problems.notes, problems.settings
-    reports.print_report(found, console)
-    for case in cases:
+        found = run_spread(
+            subjects or default,
+            checks,
+            problems,
+            dtypes=[kind for kind in DTYPES if dtype in (None, kind.__name__)],
+            processes=processes or num_processes(checks),
+            skip_missing=not subjects,
+            progress=status.update,
+        )
+    found.outcomes = required(found.outcomes, demanded)
+    reports.print_report(found, console, verbose=verbose, tracebacks=traceback)
+    for case in problems.cases:
         if extra := unread(case):
             console.print(f"not checked in golden case {case.name}: {', '.join(extra)}")
     if json:
         reports.write_json(found, json)
     if record:
         console.print(f"records appended to {reports.write_records(found, record)}")
+    compilation.shrink_cache()
+    if found.unjudged:
+        return 2
     return 1 if found.failed else 0
 
 
@@ -99,25 +126,3 @@ def _live_options(
     if golden is not None:
         raise UserError("--official makes cases of its own: leave out --golden, or run both apart")
     return official, NUM_SETTINGS if num_settings is None else num_settings, seed or 0
-
-
-def _load_subjects(names: Sequence[str], default: Sequence[str]) -> list[tuple[str, ModuleType]]:
-    """Modules by name; of the default ones, those whose framework is installed."""
-    from verify.probe import NotInstalled, load_subject
-
-    if names:
-        return [(name, load_subject(name)) for name in names]
-    modules: list[tuple[str, ModuleType]] = []
-    missing = []
-    for name in default:
-        try:
-            modules.append((name, load_subject(name)))
-        except NotInstalled as error:
-            missing.append(str(error))
-    if len(missing) == len(SUBJECTS):
-        raise UserError(
-            "; ".join(missing) + ': install one with pip install -e ".[jax]" or ".[torch]"'
-        )
-    for line in missing:
-        print(f"not checked: {line}")
-    return modules

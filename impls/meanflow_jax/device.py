@@ -51,6 +51,11 @@ def sync(tree: Any) -> Any:
     return jax.block_until_ready(tree)
 
 
+def clear_caches() -> None:
+    """Free the programs that were compiled, and what was kept to make them."""
+    jax.clear_caches()
+
+
 def load_params(config: Config, canonical: dict[str, np.ndarray]) -> Any:
     """Parameters in this framework's layout from canonical ones (see `impls.common.weights`).
 

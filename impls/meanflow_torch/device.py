@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -52,6 +53,12 @@ def sync(tree: Any) -> Any:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return tree
+
+
+def clear_caches() -> None:
+    """Free the programs that were compiled, and what was kept to make them."""
+    if "torch._dynamo" in sys.modules:  # else nothing was, and the import takes seconds
+        torch.compiler.reset()
 
 
 def load_params(config: Config, canonical: dict[str, np.ndarray]) -> Any:

@@ -102,6 +102,11 @@ def drop_labels(
     return torch.where(_image_axes(dropped), v, v_g), labels_in
 
 
+def jvp_forms() -> tuple[str, ...]:
+    """Values of method.jvp that are understood here; "dense" is the official form."""
+    return ("sparse", "dense", "autodiff")
+
+
 def dense_velocities(
     config: Config,
     params: Any,

@@ -6,89 +6,77 @@ from typing import Any
 
 import numpy as np
 
-from verify.cases import Array
+from verify.cases import Array, Case
 from verify.checks.checkpoint import state_mismatches
+from verify.checks.objective import LOSS, field_error
 from verify.compare import relative_error, row_error, worst
 from verify.probe import Host, Probe
-from verify.registry import check
+from verify.registry import Errors, NotApplicable, check
 from verify.trajectory import NEEDS, advance, everything, follow, moved_errors, start
 
 STEP = "loss_and_gradient load_params export_params"
 
 
-def _fields_error(one: Probe, other: Probe, *fields: str) -> float:
-    errors = {}
-    for case in one.cases:
-        ours, theirs = one.step(case)[0], other.step(case)[0]
-        for field in fields:
-            errors[f"{case.name} {field}"] = row_error(getattr(ours, field), getattr(theirs, field))
-    return worst(errors)
+def _fields(one: Probe, other: Probe, case: Case, *names: str) -> Errors:
+    ours, theirs = one.loss(case), other.loss(case)
+    for name in names:
+        if getattr(theirs, name) is None:
+            yield name, NotApplicable(f"the Loss of one of the two has no {name}")
+        else:
+            yield name, field_error(getattr(ours, name), getattr(theirs, name), name)
 
 
 @check("cross", "mean_velocity load_params")
-def same_mean_velocity(one: Probe, other: Probe) -> float:
+def same_mean_velocity(one: Probe, other: Probe, case: Case) -> float:
     """u of the same inputs."""
-    errors = {}
-    for case in one.cases:
-        x = case.inputs
-        ours, theirs = (
-            p.call("mean_velocity", case.config, p.params(case), x.z, x.t, x.h, x.labels)
-            for p in (one, other)
-        )
-        errors[case.name] = row_error(ours, theirs)
-    return worst(errors)
+    x = case.inputs
+    ours, theirs = (
+        p.call("mean_velocity", case.config, p.params(case), x.z, x.t, x.h, x.labels)
+        for p in (one, other)
+    )
+    return row_error(ours, theirs)
 
 
-@check("cross", STEP)
-def same_derivative(one: Probe, other: Probe) -> float:
+@check("cross", LOSS)
+def same_derivative(one: Probe, other: Probe, case: Case) -> Errors:
     """du/dt in the whole objective."""
-    return _fields_error(one, other, "du_dt")
+    return _fields(one, other, case, "du_dt")
 
 
-@check("cross", STEP)
-def same_target(one: Probe, other: Probe) -> float:
+@check("cross", LOSS)
+def same_target(one: Probe, other: Probe, case: Case) -> Errors:
     """v_g and the regression target."""
-    return _fields_error(one, other, "v_g", "target")
+    return _fields(one, other, case, "v_g", "target")
 
 
-@check("cross", STEP)
-def same_per_sample_errors(one: Probe, other: Probe) -> float:
+@check("cross", LOSS)
+def same_per_sample_errors(one: Probe, other: Probe, case: Case) -> Errors:
     """Squared error, weight and v_loss of each sample."""
-    return _fields_error(one, other, "squared_error", "weight", "v_loss")
+    return _fields(one, other, case, "squared_error", "weight", "v_loss")
 
 
-@check("cross", STEP)
-def same_loss(one: Probe, other: Probe) -> float:
+@check("cross", LOSS)
+def same_loss(one: Probe, other: Probe, case: Case) -> Errors:
     """The loss value."""
-    return _fields_error(one, other, "total")
+    return _fields(one, other, case, "total")
 
 
 @check("cross", STEP)
-def same_gradient(one: Probe, other: Probe) -> float:
+def same_gradient(one: Probe, other: Probe, case: Case) -> Errors:
     """Every gradient tensor by name."""
-    errors = {}
-    for case in one.cases:
-        ours, theirs = one.step(case)[1], other.step(case)[1]
-        for name in theirs:
-            errors[f"{case.name} {name}"] = relative_error(ours[name], theirs[name])
-    return worst(errors)
+    ours, theirs = one.step(case)[1], other.step(case)[1]
+    for name in theirs:
+        yield name, relative_error(ours[name], theirs[name])
 
 
 @check("cross", "sample load_params")
-def same_samples(one: Probe, other: Probe) -> float:
+def same_samples(one: Probe, other: Probe, case: Case) -> float:
     """Four steps from the same noise."""
-    errors = {}
-    for case in one.cases:
-        noise, labels = case.inputs.z, case.inputs.labels
-        ours, theirs = (
-            p.call(
-                "sample", case.config, p.params(case), noise, labels,
-                Host((1.0, 0.75, 0.5, 0.25, 0.0)),
-            )
-            for p in (one, other)
-        )  # fmt: skip
-        errors[case.name] = row_error(ours, theirs)
-    return worst(errors)
+    given = (case.inputs.z, case.inputs.labels, Host((1.0, 0.75, 0.5, 0.25, 0.0)))
+    ours, theirs = (
+        p.call("sample", case.config, p.params(case), *given) for p in (one, other)
+    )
+    return row_error(ours, theirs)
 
 
 # ------------------------------------------------------------------------------- training

@@ -6,86 +6,78 @@ import numpy as np
 
 import reference
 from verify.cases import Case, as_dtype
-from verify.compare import row_error, worst
+from verify.compare import row_error
 from verify.probe import Probe
-from verify.registry import check
+from verify.registry import Errors, check
 
 
-def _module_error(probe: Probe, *endings: str) -> float:
+def _modules(probe: Probe, case: Case, *endings: str) -> Errors:
     """Worst row of the outputs of modules whose canonical name is, or ends in, one of these."""
-    errors = {}
-    for case in probe.cases:
-        inputs = case.inputs
-        arguments = (inputs.z, inputs.t, inputs.h, inputs.labels)
-        actual = probe.activations(case, *arguments)
-        for name, array in case.activations.items():
-            last = name.split("/")[-1]
-            if last in endings or (last.startswith("blocks_") and "blocks" in endings):
-                errors[f"{case.name} {name}"] = row_error(actual[name], array)
-    return worst(errors)
+    inputs = case.inputs
+    actual = probe.activations(case, inputs.z, inputs.t, inputs.h, inputs.labels)
+    for name, array in case.activations.items():
+        last = name.split("/")[-1]
+        if last in endings or (last.startswith("blocks_") and "blocks" in endings):
+            yield name, row_error(actual[name], array)
 
 
 @check("network", "activations load_params")
-def patch_and_position_embedding_match(probe: Probe) -> float:
+def patch_and_position_embedding_match(probe: Probe, case: Case) -> Errors:
     """Linear patch embedding plus the 2-D sine-cosine position embedding, column before row."""
-    return _module_error(probe, "x_embedder")
+    return _modules(probe, case, "x_embedder")
 
 
 @check("network", "activations load_params")
-def time_embedding_matches(probe: Probe) -> float:
+def time_embedding_matches(probe: Probe, case: Case) -> Errors:
     """T(t): [cos, sin] of the raw time in 0..1, Linear, SiLU, Linear."""
-    return _module_error(probe, "t_embedder")
+    return _modules(probe, case, "t_embedder")
 
 
 @check("network", "activations load_params")
-def interval_embedding_matches(probe: Probe) -> float:
+def interval_embedding_matches(probe: Probe, case: Case) -> Errors:
     """H(h): an embedder of its own for h = t - r."""
-    return _module_error(probe, "h_embedder")
+    return _modules(probe, case, "h_embedder")
 
 
 @check("network", "activations load_params")
-def label_embedding_matches(probe: Probe) -> float:
+def label_embedding_matches(probe: Probe, case: Case) -> Errors:
     """Y(y): a table whose last row is the null label."""
-    return _module_error(probe, "y_embedder")
+    return _modules(probe, case, "y_embedder")
 
 
 @check("network", "activations load_params")
-def modulation_matches(probe: Probe) -> float:
+def modulation_matches(probe: Probe, case: Case) -> Errors:
     """adaLN: six chunks of Linear(SiLU(T + H + Y))."""
-    return _module_error(probe, "adaLN")
+    return _modules(probe, case, "adaLN")
 
 
 @check("network", "activations load_params")
-def attention_matches(probe: Probe) -> float:
+def attention_matches(probe: Probe, case: Case) -> Errors:
     """softmax(q k^T / sqrt(head_dim)) v, between the qkv and output projections."""
-    return _module_error(probe, "attn")
+    return _modules(probe, case, "attn")
 
 
 @check("network", "activations load_params")
-def mlp_matches(probe: Probe) -> float:
+def mlp_matches(probe: Probe, case: Case) -> Errors:
     """Linear, tanh-GELU, Linear."""
-    return _module_error(probe, "mlp")
+    return _modules(probe, case, "mlp")
 
 
 @check("network", "activations load_params")
-def blocks_match(probe: Probe) -> float:
+def blocks_match(probe: Probe, case: Case) -> Errors:
     """Each block: modulated LayerNorm, attention, gate; modulated LayerNorm, MLP, gate."""
-    return _module_error(probe, "blocks")
+    return _modules(probe, case, "blocks")
 
 
 @check("network", "activations load_params")
-def final_layer_matches(probe: Probe) -> float:
+def final_layer_matches(probe: Probe, case: Case) -> Errors:
     """Modulated LayerNorm and the linear layer to pixels."""
-    return _module_error(probe, "final_layer")
+    return _modules(probe, case, "final_layer")
 
 
 @check("network", "mean_velocity load_params")
-def mean_velocity_matches(probe: Probe) -> float:
+def mean_velocity_matches(probe: Probe, case: Case) -> float:
     """u(z, t, h, y) of the whole network against the reference, sample by sample."""
-    return worst({case.name: _velocity_error(probe, case) for case in probe.cases})
-
-
-def _velocity_error(probe: Probe, case: Case) -> float:
     inputs = case.inputs
     arguments = (inputs.z, inputs.t, inputs.h, inputs.labels)
     expected = reference.mean_velocity(
@@ -95,14 +87,14 @@ def _velocity_error(probe: Probe, case: Case) -> float:
     return row_error(actual, expected)
 
 
-@check("network", "mean_velocity load_params", like="mean_velocity_matches")
-def rows_are_independent(probe: Probe) -> float:
+@check(
+    "network",
+    "mean_velocity load_params",
+    like="mean_velocity_matches",
+    only=lambda case: len(case.inputs.t) > 1,
+)
+def rows_are_independent(probe: Probe, case: Case) -> float:
     """Without its first row, and in another order, a batch gives the same u for the rest."""
-    several = [case for case in probe.cases if len(case.inputs.t) > 1]
-    return worst({case.name: _rest_error(probe, case) for case in several})
-
-
-def _rest_error(probe: Probe, case: Case) -> float:
     x, params = case.inputs, probe.params(case)
     arguments = (x.z, x.t, x.h, x.labels)
     u = probe.call("mean_velocity", case.config, params, *arguments)
@@ -112,15 +104,10 @@ def _rest_error(probe: Probe, case: Case) -> float:
 
 
 @check("network", "mean_velocity mean_velocity_jvp load_params", exact=True)
-def dtype_is_kept(probe: Probe) -> float:
+def dtype_is_kept(probe: Probe, case: Case) -> Errors:
     """Inputs and parameters of one dtype give outputs of that dtype, u and du/dt."""
-    errors = {}
-    for case in probe.cases:
-        x, params = case.inputs, probe.params(case)
-        u = probe.call("mean_velocity", case.config, params, x.z, x.t, x.h, x.labels)
-        pair = probe.call(
-            "mean_velocity_jvp", case.config, params, x.z, x.r, x.t, x.labels, x.tangent
-        )
-        for name, array in zip(("u", "jvp u", "du/dt"), (u, *pair), strict=True):
-            errors[f"{case.name} {name} is {array.dtype}"] = float(array.dtype != probe.dtype)
-    return worst(errors)
+    x, params = case.inputs, probe.params(case)
+    u = probe.call("mean_velocity", case.config, params, x.z, x.t, x.h, x.labels)
+    pair = probe.call("mean_velocity_jvp", case.config, params, x.z, x.r, x.t, x.labels, x.tangent)
+    for name, array in zip(("u", "jvp u", "du/dt"), (u, *pair), strict=True):
+        yield f"{name} is {array.dtype}", float(array.dtype != probe.dtype)

@@ -2,148 +2,134 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 import reference
 from verify.cases import Array, Case, as_dtype
-from verify.compare import Error, mismatches, row_error, used_derivative, worst
+from verify.compare import mismatches, row_error, used_derivative
 from verify.probe import Probe
-from verify.registry import check
+from verify.registry import Errors, NotApplicable, check
 
 NEAR_THE_WINDOW = (0.1, 0.349, 0.351, 0.599, 0.601, 0.9)  # the window is 0.35 .. 0.6
+LOSS = "loss|loss_and_gradient load_params"
 
 
-def _with(probe: Probe, **settings: Any) -> Iterable[Case]:
-    """Cases whose method has these settings."""
-    found = [
-        case
-        for case in probe.cases
-        if all(getattr(case.config.method, key) == value for key, value in settings.items())
-    ]
-    if not found:
-        raise ValueError(f"no case has {settings}")
-    return found
+def _has(**settings: Any) -> Callable[[Case], bool]:
+    """Whether the method of a case has these settings."""
+
+    def chosen(case: Case) -> bool:
+        method = case.config.method
+        return all(getattr(method, key) == value for key, value in settings.items())
+
+    return chosen
 
 
-def _fields_error(probe: Probe, *fields: str) -> Error:
-    """Worst row of fields of the subject's loss, over all cases, against the reference."""
-    errors = {}
-    for case in probe.cases:
-        actual, expected = probe.step(case)[0], case.step[0]
-        for field in fields:
-            errors[f"{case.name} {field}"] = row_error(
-                getattr(actual, field), getattr(expected, field)
-            )
-    return worst(errors)
+def _fields(probe: Probe, case: Case, *names: str) -> Errors:
+    """Worst row of each field of the subject's Loss against the reference's."""
+    found, expected = probe.loss(case), case.step[0]
+    for name in names:
+        yield name, field_error(getattr(found, name), getattr(expected, name), name)
+
+
+def field_error(found: Any, expected: Array, name: str) -> float | NotApplicable:
+    """The worst row of a field of Loss; a field that a subject leaves None is not judged."""
+    if found is None:
+        return NotApplicable(f"the subject's Loss has no {name}")
+    return row_error(found, expected)
 
 
 # ---------------------------------------------------------------------------------- times
 
 
-def _times_error(probe: Probe, noise_dist: str) -> float:
-    errors = {}
-    for case in _with(probe, noise_dist=noise_dist):
-        actual = probe.call("times", case.config, case.draws)
-        expected = reference.times(case.config, as_dtype(case.draws, np.float64))
-        for name, a, e in zip("tr", actual, expected, strict=True):
-            errors[f"{case.name} {name}"] = row_error(a, e)
-    return worst(errors)
+def _times(probe: Probe, case: Case) -> Errors:
+    actual = probe.call("times", case.config, case.draws)
+    expected = reference.times(case.config, as_dtype(case.draws, np.float64))
+    for name, a, e in zip("tr", actual, expected, strict=True):
+        yield name, row_error(a, e)
 
 
-@check("objective", "times")
-def logit_normal_times_match(probe: Probe) -> float:
+@check("objective", "times", only=_has(noise_dist="logit_normal"))
+def logit_normal_times_match(probe: Probe, case: Case) -> Errors:
     """t = max, r = min of sigmoid(P_std raw + P_mean), then r := t in the first rows."""
-    return _times_error(probe, "logit_normal")
+    return _times(probe, case)
 
 
-@check("objective", "times")
-def uniform_times_match(probe: Probe) -> float:
+@check("objective", "times", only=_has(noise_dist="uniform"))
+def uniform_times_match(probe: Probe, case: Case) -> Errors:
     """t = max, r = min of the raw uniforms, then r := t in the first rows."""
-    return _times_error(probe, "uniform")
+    return _times(probe, case)
 
 
 @check("objective", "times", exact=True)
-def first_rows_have_equal_times(probe: Probe) -> float:
+def first_rows_have_equal_times(probe: Probe, case: Case) -> float:
     """r = t in exactly the first int(batch * data_proportion) rows, odd batches included."""
-    errors = {}
-    for case in probe.cases:
-        t, r = probe.call("times", case.config, case.draws)
-        count = int(len(t) * case.config.method.data_proportion)
-        errors[case.name] = float(np.sum((t == r) != (np.arange(len(t)) < count)))
-    return worst(errors)
+    t, r = probe.call("times", case.config, case.draws)
+    count = int(len(t) * case.config.method.data_proportion)
+    return float(np.sum((t == r) != (np.arange(len(t)) < count)))
 
 
 # -------------------------------------------------------------------------- interpolation
 
 
 @check("objective", "interpolate")
-def interpolation_matches(probe: Probe) -> float:
+def interpolation_matches(probe: Probe, case: Case) -> Errors:
     """z = (1 - t) x + t e and v = e - x."""
-    errors = {}
-    for case in probe.cases:
-        arguments = (case.batch.images, case.draws.noise, case.stages.t)
-        actual = probe.call("interpolate", *arguments)
-        expected = reference.interpolate(*as_dtype(arguments, np.float64))
-        for name, a, e in zip("zv", actual, expected, strict=True):
-            errors[f"{case.name} {name}"] = row_error(a, e)
-    return worst(errors)
+    arguments = (case.batch.images, case.draws.noise, case.stages.t)
+    actual = probe.call("interpolate", *arguments)
+    expected = reference.interpolate(*as_dtype(arguments, np.float64))
+    for name, a, e in zip("zv", actual, expected, strict=True):
+        yield name, row_error(a, e)
 
 
 # ------------------------------------------------------------------------------- guidance
 
 
-def _guidance_error(probe: Probe, cases: Iterable[Case]) -> float:
-    errors = {}
-    for case in cases:
-        arrays = (case.stages.z, case.stages.t, case.stages.v, case.batch.labels)
-        actual = probe.call("guided_velocity", case.config, probe.params(case), *arrays)
-        wide = as_dtype((case.params, *arrays), np.float64)
-        errors[case.name] = row_error(actual, reference.guided_velocity(case.config, *wide))
-    return worst(errors)
+def _guidance_error(probe: Probe, case: Case) -> float:
+    arrays = (case.stages.z, case.stages.t, case.stages.v, case.batch.labels)
+    actual = probe.call("guided_velocity", case.config, probe.params(case), *arrays)
+    wide = as_dtype((case.params, *arrays), np.float64)
+    return row_error(actual, reference.guided_velocity(case.config, *wide))
 
 
-@check("objective", "guided_velocity load_params")
-def guidance_with_kappa_matches(probe: Probe) -> float:
+def _has_kappa(case: Case) -> bool:
+    return _has(guidance_eq="cfg")(case) and case.config.method.kappa > 0
+
+
+@check("objective", "guided_velocity load_params", only=_has_kappa)
+def guidance_with_kappa_matches(probe: Probe, case: Case) -> float:
     """kappa > 0: v_g = omega v + (1 - omega - kappa) v_u + kappa v_c, with h = 0."""
-    cases = _with(probe, guidance_eq="cfg")
-    return _guidance_error(probe, [case for case in cases if case.config.method.kappa > 0])
+    return _guidance_error(probe, case)
 
 
-@check("objective", "guided_velocity load_params")
-def guidance_without_kappa_matches(probe: Probe) -> float:
+@check("objective", "guided_velocity load_params", only=_has(guidance_eq="cfg", kappa=0.0))
+def guidance_without_kappa_matches(probe: Probe, case: Case) -> float:
     """kappa = 0: v_g = v_u + omega (v - v_u), with no conditional call."""
-    return _guidance_error(probe, _with(probe, guidance_eq="cfg", kappa=0.0))
+    return _guidance_error(probe, case)
 
 
-@check("objective", "guided_velocity load_params", exact=True)
-def guidance_is_off_outside_its_window(probe: Probe) -> float:
+@check("objective", "guided_velocity load_params", exact=True, only=_has(t_start=0.35))
+def guidance_is_off_outside_its_window(probe: Probe, case: Case) -> float:
     """Outside t_start <= t <= t_end v_g is v, on either side, and inside it is not."""
-    wrong = {}
-    for case in _with(probe, t_start=0.35):
-        method, stages = case.config.method, case.stages
-        times = np.resize(np.array(NEAR_THE_WINDOW, np.float32), len(stages.t))
-        arrays = (stages.z, times, stages.v, case.batch.labels)
-        v_g = probe.call("guided_velocity", case.config, probe.params(case), *arrays)
-        distance = np.abs(v_g - stages.v.astype(probe.dtype)).max((1, 2, 3))
-        inside = (times >= method.t_start) & (times <= method.t_end)
-        scale = np.abs(stages.v).max((1, 2, 3))
-        wrong[case.name] = float(np.sum((distance > 1e-3 * scale) != inside))
-    return worst(wrong)
+    method, stages = case.config.method, case.stages
+    times = np.resize(np.array(NEAR_THE_WINDOW, np.float32), len(stages.t))
+    arrays = (stages.z, times, stages.v, case.batch.labels)
+    v_g = probe.call("guided_velocity", case.config, probe.params(case), *arrays)
+    distance = np.abs(v_g - stages.v.astype(probe.dtype)).max((1, 2, 3))
+    inside = (times >= method.t_start) & (times <= method.t_end)
+    scale = np.abs(stages.v).max((1, 2, 3))
+    return float(np.sum((distance > 1e-3 * scale) != inside))
 
 
-@check("objective", "guided_velocity load_params", exact=True)
-def no_guidance_is_the_velocity(probe: Probe) -> float:
+@check("objective", "guided_velocity load_params", exact=True, only=_has(guidance_eq="none"))
+def no_guidance_is_the_velocity(probe: Probe, case: Case) -> float:
     """guidance_eq "none": v_g is v, bit for bit."""
-    errors = {}
-    for case in _with(probe, guidance_eq="none"):
-        v = case.stages.v
-        arrays = (case.stages.z, case.stages.t, v, case.batch.labels)
-        v_g = probe.call("guided_velocity", case.config, probe.params(case), *arrays)
-        errors[case.name] = mismatches(v_g, v.astype(probe.dtype))
-    return worst(errors)
+    v = case.stages.v
+    arrays = (case.stages.z, case.stages.t, v, case.batch.labels)
+    v_g = probe.call("guided_velocity", case.config, probe.params(case), *arrays)
+    return mismatches(v_g, v.astype(probe.dtype))
 
 
 # ---------------------------------------------------------------------------- label dropout
@@ -158,38 +144,28 @@ def _dropped(probe: Probe, case: Case) -> tuple[Array, Array, Any]:
 
 
 @check("objective", "drop_labels", exact=True)
-def dropout_takes_the_first_rows(probe: Probe) -> float:
+def dropout_takes_the_first_rows(probe: Probe, case: Case) -> float:
     """As many of the first labels become null as uniforms fall below class_dropout_prob."""
-    errors = {}
-    for case in probe.cases:
-        _, labels_in, (_, expected) = _dropped(probe, case)
-        errors[case.name] = mismatches(labels_in, expected)
-    return worst(errors)
+    _, labels_in, (_, expected) = _dropped(probe, case)
+    return mismatches(labels_in, expected)
 
 
 @check("objective", "drop_labels", exact=True)
-def dropped_rows_lose_their_guidance(probe: Probe) -> float:
+def dropped_rows_lose_their_guidance(probe: Probe, case: Case) -> float:
     """A row without label gets v_g := v; the other rows keep theirs."""
-    errors = {}
-    for case in probe.cases:
-        v_g, _, (expected, _) = _dropped(probe, case)
-        errors[case.name] = mismatches(v_g, expected.astype(probe.dtype))
-    return worst(errors)
+    v_g, _, (expected, _) = _dropped(probe, case)
+    return mismatches(v_g, expected.astype(probe.dtype))
 
 
 # ------------------------------------------------------------------------ target and weight
 
 
 @check("objective", "target")
-def target_matches(probe: Probe) -> float:
+def target_matches(probe: Probe, case: Case) -> float:
     """u_tgt = v_g - (t - r) du/dt."""
-    errors = {}
-    for case in probe.cases:
-        stages = case.stages
-        arguments = (stages.v_g, stages.du_dt, stages.t, stages.r)
-        expected = reference.target(*as_dtype(arguments, np.float64))
-        errors[case.name] = row_error(probe.call("target", *arguments), expected)
-    return worst(errors)
+    arguments = (case.stages.v_g, case.stages.du_dt, case.stages.t, case.stages.r)
+    expected = reference.target(*as_dtype(arguments, np.float64))
+    return row_error(probe.call("target", *arguments), expected)
 
 
 @check("objective", "target")
@@ -203,84 +179,76 @@ def target_clips_the_interval(probe: Probe) -> float:
 
 
 @check("objective", "squared_error")
-def squared_error_is_a_sum(probe: Probe) -> float:
+def squared_error_is_a_sum(probe: Probe, case: Case) -> float:
     """s = sum over pixels and channels of (u - u_tgt)^2, one per sample: not a mean."""
-    errors = {}
-    for case in probe.cases:
-        arguments = (case.stages.u, case.stages.target)
-        expected = reference.squared_error(*as_dtype(arguments, np.float64))
-        errors[case.name] = row_error(probe.call("squared_error", *arguments), expected)
-    return worst(errors)
+    arguments = (case.stages.u, case.stages.target)
+    expected = reference.squared_error(*as_dtype(arguments, np.float64))
+    return row_error(probe.call("squared_error", *arguments), expected)
 
 
 @check("objective", "adaptive_weight")
-def adaptive_weight_matches(probe: Probe) -> float:
+def adaptive_weight_matches(probe: Probe, case: Case) -> Errors:
     """w = 1 / (s + norm_eps)^norm_p, for errors from 1e-4 to 1e4 too."""
-    errors = {}
-    for case in probe.cases:
-        spread = np.logspace(-4, 4, 9, dtype=np.float32)
-        for name, error in (("own", case.stages.squared_error), ("spread", spread)):
-            expected = reference.adaptive_weight(case.config, error.astype(np.float64))
-            actual = probe.call("adaptive_weight", case.config, error)
-            errors[f"{case.name} {name}"] = row_error(actual, expected)
-    return worst(errors)
+    spread = np.logspace(-4, 4, 9, dtype=np.float32)
+    for name, error in (("own", case.stages.squared_error), ("spread", spread)):
+        expected = reference.adaptive_weight(case.config, error.astype(np.float64))
+        yield name, row_error(probe.call("adaptive_weight", case.config, error), expected)
 
 
 # ---------------------------------------------------------------------------- the whole chain
 
 
-@check("objective", "loss_and_gradient load_params export_params")
-def state_and_velocity_match(probe: Probe) -> float:
+@check("objective", LOSS)
+def state_and_velocity_match(probe: Probe, case: Case) -> Errors:
     """In the whole objective: times t and r, state z, velocity v."""
-    return _fields_error(probe, "t", "r", "z", "v")
+    return _fields(probe, case, "t", "r", "z", "v")
 
 
-@check("objective", "loss_and_gradient load_params export_params")
-def tangent_matches(probe: Probe) -> float:
+@check("objective", LOSS)
+def tangent_matches(probe: Probe, case: Case) -> Errors:
     """In the whole objective: the guided velocity after label dropout, and the labels."""
-    return _fields_error(probe, "v_g", "labels_in")
+    return _fields(probe, case, "v_g", "labels_in")
 
 
-@check("objective", "loss_and_gradient load_params export_params")
-def mean_velocity_and_derivative_match(probe: Probe) -> float:
+@check("objective", LOSS)
+def mean_velocity_and_derivative_match(probe: Probe, case: Case) -> Errors:
     """In the whole objective: u, and du/dt where r < t, which is where it is used."""
-    errors: dict[str, float] = {"u": _fields_error(probe, "u")}
-    for case in probe.cases:
-        found, expected = (used_derivative(loss) for loss in (probe.step(case)[0], case.step[0]))
-        errors[f"{case.name} du_dt"] = row_error(found, expected)
-    return worst(errors)
+    yield from _fields(probe, case, "u")
+    found, expected = probe.loss(case), case.step[0]
+    if any(getattr(found, name) is None for name in ("du_dt", "t", "r")):
+        yield "du_dt", NotApplicable("the subject's Loss has no du_dt, t or r")
+    else:
+        yield "du_dt", row_error(used_derivative(found), used_derivative(expected))
 
 
-@check("objective", "loss_and_gradient load_params export_params")
-def whole_target_matches(probe: Probe) -> float:
+@check("objective", LOSS)
+def whole_target_matches(probe: Probe, case: Case) -> Errors:
     """In the whole objective: the regression target."""
-    return _fields_error(probe, "target")
+    return _fields(probe, case, "target")
 
 
-@check("objective", "loss_and_gradient load_params export_params")
-def per_sample_errors_match(probe: Probe) -> float:
+@check("objective", LOSS)
+def per_sample_errors_match(probe: Probe, case: Case) -> Errors:
     """In the whole objective: squared error and weight of each sample."""
-    return _fields_error(probe, "squared_error", "weight")
+    return _fields(probe, case, "squared_error", "weight")
 
 
-@check("objective", "loss_and_gradient load_params export_params")
-def velocity_loss_matches(probe: Probe) -> float:
+@check("objective", LOSS)
+def velocity_loss_matches(probe: Probe, case: Case) -> Errors:
     """The monitor v_loss = sum (u - v)^2 of each sample, against the unguided velocity."""
-    return _fields_error(probe, "v_loss")
+    return _fields(probe, case, "v_loss")
 
 
-@check("objective", "loss_and_gradient load_params export_params")
-def loss_matches(probe: Probe) -> float:
+@check("objective", LOSS)
+def loss_matches(probe: Probe, case: Case) -> Errors:
     """The loss: mean over the batch of w s. Nearly blind on its own when norm_p is 1."""
-    return _fields_error(probe, "total")
+    return _fields(probe, case, "total")
 
 
 @check("objective", "loss loss_and_gradient load_params", like="tangent_matches")
-def loss_alone_is_the_same(probe: Probe) -> float:
+def loss_alone_is_the_same(probe: Probe, case: Case) -> Errors:
     """loss() and loss_and_gradient() return the same record."""
-    errors = {}
-    for case in probe.cases:
-        alone = probe.call("loss", case.config, probe.params(case), case.batch, case.draws)
-        for field, array in probe.step(case)[0]._asdict().items():
-            errors[f"{case.name} {field}"] = row_error(getattr(alone, field), array)
-    return worst(errors)
+    alone = probe.call("loss", case.config, probe.params(case), case.batch, case.draws)
+    for name, array in probe.step(case)[0]._asdict().items():
+        if array is not None:
+            yield name, field_error(getattr(alone, name), array, name)

@@ -15,10 +15,11 @@ import reference
 from impls.common.config import MethodConfig
 from impls.common.records import Loss
 from verify.cases import Array, as_dtype
-from verify.compare import Error, mismatches, relative_error, row_error, worst
+from verify.checks.objective import LOSS, field_error
+from verify.compare import Error, mismatches, relative_error, row_error
 from verify.golden import GoldenCase, GoldenTraining
 from verify.probe import Host, Probe
-from verify.registry import NotApplicable, check
+from verify.registry import Errors, NotApplicable, check
 from verify.tolerances import rounding_tolerance
 
 STEP = "loss_and_gradient load_params export_params"
@@ -68,105 +69,96 @@ def _loss_distance(method: MethodConfig, narrow: Loss, wide: Loss) -> float:
     return max(own, float(passed_on) * _error_distance(narrow, wide, "squared_error"))
 
 
-def _fields_error(probe: Probe, **stored: str) -> Error:
-    """Worst of fields of the loss (keyword) against stored arrays (value), over all cases."""
-    errors: dict[str, float] = {}
-    for case in _golden(probe):
-        for field, name in stored.items():
-            actual = getattr(probe.step(case)[0], field)
-            error = row_error(actual, case.arrays[name].reshape(np.shape(actual)))
-            tolerance = _allowed(probe, case, _distance(case, field))
-            errors[f"{case.name} {name}"] = Error(error, "", tolerance)
-    return worst(errors)
+def _fields(probe: Probe, golden: GoldenCase, **stored: str) -> Errors:
+    """Errors of fields of the loss (keyword) against stored arrays (value)."""
+    for field, name in stored.items():
+        actual, expected = getattr(probe.loss(golden), field), golden.arrays[name]
+        shape = getattr(golden.step[0], field).shape
+        error = field_error(actual, expected.reshape(shape), field)
+        if isinstance(error, NotApplicable):
+            yield name, error
+        else:
+            yield name, _allowing(error, _allowed(probe, golden, _distance(golden, field)))
 
 
-def _golden(probe: Probe) -> tuple[GoldenCase, ...]:
-    if not probe.golden:
-        raise NotApplicable("no golden folder was given")
-    return probe.golden
+def _allowing(error: float, tolerance: float) -> Error:
+    return Error(error, getattr(error, "where", ""), tolerance)
 
 
-@check("official", STEP)
-def official_times_match(probe: Probe) -> float:
+@check("official", LOSS)
+def official_times_match(probe: Probe, golden: GoldenCase) -> Errors:
     """jvp_t and jvp_r: the times that the official code hands to its JVP."""
-    return _fields_error(probe, t="jvp_t", r="jvp_r")
+    return _fields(probe, golden, t="jvp_t", r="jvp_r")
 
 
-@check("official", STEP)
-def official_state_matches(probe: Probe) -> float:
+@check("official", LOSS)
+def official_state_matches(probe: Probe, golden: GoldenCase) -> Errors:
     """jvp_z: the noisy state."""
-    return _fields_error(probe, z="jvp_z")
+    return _fields(probe, golden, z="jvp_z")
 
 
-@check("official", STEP)
-def official_tangent_matches(probe: Probe) -> float:
+@check("official", LOSS)
+def official_tangent_matches(probe: Probe, golden: GoldenCase) -> Errors:
     """jvp_tangent: the guided velocity after label dropout."""
-    return _fields_error(probe, v_g="jvp_tangent")
+    return _fields(probe, golden, v_g="jvp_tangent")
 
 
-@check("official", STEP)
-def official_mean_velocity_matches(probe: Probe) -> float:
+@check("official", LOSS)
+def official_mean_velocity_matches(probe: Probe, golden: GoldenCase) -> Errors:
     """jvp_u: the network's answer in the official code."""
-    return _fields_error(probe, u="jvp_u")
+    return _fields(probe, golden, u="jvp_u")
 
 
 @check("official", "mean_velocity_jvp load_params")
-def official_derivative_matches(probe: Probe) -> float:
+def official_derivative_matches(probe: Probe, golden: GoldenCase) -> Errors:
     """jvp_du_dt: the official Jacobian-vector product, of every row."""
-    errors: dict[str, float] = {}
-    for case in _golden(probe):
-        at = case.step[0]
-        arguments = (case.config, probe.params(case), at.z, at.r, at.t, at.labels_in, at.v_g)
-        _, found = probe.call("mean_velocity_jvp", *arguments)
-        expected = case.arrays["jvp_du_dt"].reshape(found.shape)
-        tolerance = _allowed(probe, case, _distance(case, "du_dt"))
-        errors[f"{case.name} jvp_du_dt"] = Error(row_error(found, expected), "", tolerance)
-    return worst(errors)
+    at = golden.step[0]
+    arguments = (golden.config, probe.params(golden), at.z, at.r, at.t, at.labels_in, at.v_g)
+    _, found = probe.call("mean_velocity_jvp", *arguments)
+    error = row_error(found, golden.arrays["jvp_du_dt"].reshape(at.du_dt.shape))
+    yield "jvp_du_dt", _allowing(error, _allowed(probe, golden, _distance(golden, "du_dt")))
 
 
-@check("official", STEP)
-def official_velocity_loss_matches(probe: Probe) -> float:
+@check("official", LOSS)
+def official_velocity_loss_matches(probe: Probe, golden: GoldenCase) -> Errors:
     """v_loss: the official monitor, per sample."""
-    return _fields_error(probe, v_loss="v_loss")
+    return _fields(probe, golden, v_loss="v_loss")
 
 
-@check("official", STEP)
-def official_loss_matches(probe: Probe) -> float:
+@check("official", LOSS)
+def official_loss_matches(probe: Probe, golden: GoldenCase) -> Errors:
     """loss: the official loss value."""
-    return _fields_error(probe, total="loss")
+    return _fields(probe, golden, total="loss")
+
+
+def _stores_gradients(golden: GoldenCase) -> bool:
+    return any(name.startswith("grad/") for name in golden.arrays)
 
 
 @check("official", STEP)
-def official_gradients_match(probe: Probe) -> float:
+def official_gradients_match(probe: Probe) -> Errors:
     """grad/<name>: every official gradient tensor that is stored."""
-    errors: dict[str, float] = {}
-    for case in _golden(probe):
-        stored = {name: array for name, array in case.arrays.items() if name.startswith("grad/")}
-        if not stored:
-            continue
-        gradient = probe.step(case)[1]
-        tolerance = _allowed(probe, case, _gradient_distance(case))
-        for name, array in stored.items():
-            canonical = case.official_names[name.removeprefix("grad/")]
-            error = relative_error(gradient[canonical], array)
-            errors[f"{case.name} {name}"] = Error(error, "", tolerance)
-    if not errors:
+    stored = [golden for golden in probe.golden if _stores_gradients(golden)]
+    if not stored:
         raise NotApplicable("the golden folder stores no gradient tensors")
-    return worst(errors)
+    for golden in stored:
+        gradient = probe.step(golden)[1]
+        tolerance = _allowed(probe, golden, _gradient_distance(golden))
+        for name, array in golden.arrays.items():
+            if name.startswith("grad/"):
+                canonical = golden.official_names[name.removeprefix("grad/")]
+                error = relative_error(gradient[canonical], array)
+                yield f"{golden.name} {name}", _allowing(error, tolerance)
 
 
 @check("official", STEP)
-def official_gradient_norms_match(probe: Probe) -> float:
+def official_gradient_norms_match(probe: Probe, golden: GoldenCase) -> float:
     """grad_norms: the norm of every official gradient tensor, by name."""
-    errors: dict[str, float] = {}
-    for case in _golden(probe):
-        gradient = probe.step(case)[1]
-        names = [case.official_names[name] for name in case.arrays["grad_names"].tolist()]
-        norms = np.array([np.linalg.norm(gradient[name].astype(np.float64)) for name in names])
-        error = row_error(norms, case.arrays["grad_norms"])
-        tolerance = _allowed(probe, case, _gradient_distance(case))
-        errors[case.name] = Error(error, "", tolerance)
-    return worst(errors)
+    gradient = probe.step(golden)[1]
+    names = [golden.official_names[name] for name in golden.arrays["grad_names"].tolist()]
+    norms = np.array([np.linalg.norm(gradient[name].astype(np.float64)) for name in names])
+    error = row_error(norms, golden.arrays["grad_norms"])
+    return _allowing(error, _allowed(probe, golden, _gradient_distance(golden)))
 
 
 def _gradient_distance(case: GoldenCase) -> float:
@@ -176,25 +168,24 @@ def _gradient_distance(case: GoldenCase) -> float:
 
 
 @check("official", "sample load_params")
-def official_samples_match(probe: Probe) -> float:
+def official_samples_match(probe: Probe) -> Errors:
     """sample_s1, _s2, _s4: the official sampler from the stored noise."""
-    errors: dict[str, float] = {}
-    for case in _golden(probe):
-        noise = case.arrays["sample_noise"]
-        labels = case.batch.labels[: len(noise)]
-        for name in case.samplers:
-            times = tuple(float(s) for s in case.arrays[f"{name}_times"])
-            arguments = (noise, labels, Host(times))
-            actual = probe.call("sample", case.config, probe.params(case), *arguments)
-            narrow, wide = (
-                _reference_sample(case, labels, times, dtype) for dtype in (np.float32, np.float64)
-            )
-            tolerance = _allowed(probe, case, row_error(narrow, wide))
-            error = row_error(actual, case.arrays[name])
-            errors[f"{case.name} {name}"] = Error(error, "", tolerance)
-    if not errors:
+    if not any(golden.samplers for golden in probe.golden):
         raise NotApplicable("the golden folder stores no samples")
-    return worst(errors)
+    for golden in probe.golden:
+        for name in golden.samplers:
+            noise = golden.arrays["sample_noise"]
+            labels = golden.batch.labels[: len(noise)]
+            times = tuple(float(s) for s in golden.arrays[f"{name}_times"])
+            arguments = (noise, labels, Host(times))
+            actual = probe.call("sample", golden.config, probe.params(golden), *arguments)
+            narrow, wide = (
+                _reference_sample(golden, labels, times, dtype)
+                for dtype in (np.float32, np.float64)
+            )
+            tolerance = _allowed(probe, golden, row_error(narrow, wide))
+            error = row_error(actual, golden.arrays[name])
+            yield f"{golden.name} {name}", _allowing(error, tolerance)
 
 
 def _reference_sample(
@@ -205,18 +196,15 @@ def _reference_sample(
 
 
 @check("official", "load_params export_params", exact=True)
-def official_parameters_round_trip(probe: Probe) -> float:
+def official_parameters_round_trip(probe: Probe, golden: GoldenCase) -> Errors:
     """params: official names -> canonical -> subject -> official names, bit for bit."""
     from impls.common import weights
 
-    errors: dict[str, float] = {}
-    for case in _golden(probe):
-        exported = probe.subject.export_params(case.config, probe.params(case).value)
-        back = weights.to_official(case.config.network, exported)
-        for official, canonical in case.official_names.items():
-            expected = case.params[canonical].astype(probe.dtype)
-            errors[f"{case.name} {official}"] = mismatches(back[official], expected)
-    return worst(errors)
+    exported = probe.subject.export_params(golden.config, probe.params(golden).value)
+    back = weights.to_official(golden.config.network, exported)
+    for official, canonical in golden.official_names.items():
+        expected = golden.params[canonical].astype(probe.dtype)
+        yield official, mismatches(back[official], expected)
 
 
 # ------------------------------------------------------------------------- training steps
@@ -245,55 +233,43 @@ def _train(probe: Probe, training: GoldenTraining) -> dict[str, Any]:
     }
 
 
-def _trained_error(probe: Probe, kind: str) -> Error:
-    """Worst tensor after the stored training steps.
+def _trained_errors(probe: Probe, training: GoldenTraining, kind: str) -> Errors:
+    """Error of each tensor after the stored training steps.
 
     Adam divides by the root of the second moment, so an entry whose gradient is rounding alone
     moves by rounding alone, magnified: what that does to the reference in float32 is what is
     excused, for the worst tensor of each kind.
     """
-    errors: dict[str, float] = {}
-    for training in probe.trainings:
-        narrow, wide = (_reference_training(training, d)[kind] for d in (np.float32, np.float64))
-        spread = max(relative_error(narrow[name], wide[name]) for name in wide)
-        tolerance = _allowed(probe, training, spread)
-        trained = probe.trained(training, _train)[kind]
-        for name, stored in training.final[kind].items():
-            error = Error(relative_error(trained[name], stored), "", tolerance)
-            errors[f"{training.name} {name}"] = error
-    if not errors:
-        raise NotApplicable("the golden folder stores no training steps")
-    return worst(errors)
+    narrow, wide = (_reference_training(training, d)[kind] for d in (np.float32, np.float64))
+    spread = max(relative_error(narrow[name], wide[name]) for name in wide)
+    tolerance = _allowed(probe, training, spread)
+    trained = probe.trained(training, _train)[kind]
+    for name, stored in training.final[kind].items():
+        yield name, _allowing(relative_error(trained[name], stored), tolerance)
 
 
 TRAIN = "init_state train_step load_params export_params"
 
 
 @check("official", TRAIN)
-def official_training_losses_match(probe: Probe) -> float:
+def official_training_losses_match(probe: Probe, training: GoldenTraining) -> float:
     """train_<k>_steps: the loss of every official training step."""
-    errors: dict[str, float] = {}
-    for training in probe.trainings:
-        pairs = zip(
-            *(_reference_training(training, d)["steps"] for d in (np.float32, np.float64)),
-            strict=True,
-        )
-        distance = max(_loss_distance(training.config.method, *pair) for pair in pairs)
-        tolerance = _allowed(probe, training, distance)
-        error = row_error(probe.trained(training, _train)["losses"], training.losses)
-        errors[training.name] = Error(error, "", tolerance)
-    if not errors:
-        raise NotApplicable("the golden folder stores no training steps")
-    return worst(errors)
+    pairs = zip(
+        *(_reference_training(training, d)["steps"] for d in (np.float32, np.float64)),
+        strict=True,
+    )
+    distance = max(_loss_distance(training.config.method, *pair) for pair in pairs)
+    error = row_error(probe.trained(training, _train)["losses"], training.losses)
+    return _allowing(error, _allowed(probe, training, distance))
 
 
 @check("official", TRAIN)
-def official_trained_parameters_match(probe: Probe) -> float:
+def official_trained_parameters_match(probe: Probe, training: GoldenTraining) -> Errors:
     """train_<k>_steps: every parameter tensor after the official Adam steps."""
-    return _trained_error(probe, "params")
+    return _trained_errors(probe, training, "params")
 
 
 @check("official", TRAIN)
-def official_trained_average_matches(probe: Probe) -> float:
+def official_trained_average_matches(probe: Probe, training: GoldenTraining) -> Errors:
     """train_<k>_steps: the moving average of every tensor after the official steps."""
-    return _trained_error(probe, "ema")
+    return _trained_errors(probe, training, "ema")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import math
-from types import ModuleType
 from typing import Any
 
 from impls.common import weights
@@ -21,10 +19,11 @@ def _config(size: str) -> Config:
     return load_config("mf_b4", {"model.cls": size})
 
 
-@functools.cache
-def _shapes(subject: ModuleType, size: str) -> dict[str, tuple[int, ...]]:
-    """What the subject's network of this size declares; the dtype does not enter."""
-    shapes: dict[str, tuple[int, ...]] = subject.parameter_shapes(_config(size))
+def _shapes(probe: Probe, size: str) -> dict[str, tuple[int, ...]]:
+    """What the subject's network of this size declares."""
+    shapes: dict[str, tuple[int, ...]] = probe.once(
+        ("shapes", size), lambda: probe.subject.parameter_shapes(_config(size))
+    )
     return shapes
 
 
@@ -37,7 +36,7 @@ def parameter_counts_are_official(probe: Probe) -> float:
     """All fifteen sizes, DiT_S_2 to DiT_XL_8: as many parameters and tensors as officially."""
     errors = {}
     for size, official in _read("param_counts.json").items():
-        shapes = _shapes(probe.subject, size).values()
+        shapes = _shapes(probe, size).values()
         errors[f"{size} parameters"] = float(
             abs(sum(math.prod(shape) for shape in shapes) - official["params"])
         )
@@ -50,7 +49,7 @@ def dit_b_4_tensors_are_official(probe: Probe) -> float:
     """DiT_B_4: every official tensor by name and shape, none missing and none more."""
     config = _config("DiT_B_4")
     names = {tensor.name: tensor.official for tensor in weights.tensors(config.network)}
-    shapes = _shapes(probe.subject, "DiT_B_4")
+    shapes = _shapes(probe, "DiT_B_4")
     ours = {names.get(name, name): list(shape) for name, shape in shapes.items()}
     official = _read("params_DiT_B_4.json")
     different = [name for name in {*ours, *official} if ours.get(name) != official.get(name)]

@@ -6,23 +6,24 @@ import numpy as np
 
 import reference
 from verify.cases import Case, as_dtype
-from verify.compare import mismatches, relative_error, row_error, used_derivative, worst
+from verify.compare import mismatches, relative_error, row_error, used_derivative
 from verify.probe import Probe
-from verify.registry import NotApplicable, check
+from verify.registry import Errors, NotApplicable, check
 
-FORMS = ("sparse", "dense", "autodiff")
 NUM_CASES = 2  # of each kind of guidance; a framework compiles each anew
 
 
 @check(
-    "objective", "loss_and_gradient load_params export_params", like="gradient_matches_hand_written"
+    "objective",
+    "loss_and_gradient load_params export_params jvp_forms",
+    like="gradient_matches_hand_written",
 )
-def other_form_of_the_jvp_gives_the_same(probe: Probe) -> float:
+def other_form_of_the_jvp_gives_the_same(probe: Probe) -> Errors:
     """method.jvp sparse, dense (the official form) and autodiff: every quantity and gradient."""
     probe.require(np.float64, "both forms round differently; the others hold each to the reference")
-    if not hasattr(probe.subject, "sparse_velocities"):
+    forms = probe.subject.jvp_forms()
+    if len(forms) < 2:
         raise NotApplicable("it has one form")
-    errors: dict[str, float] = {}
     seen = []
     for case in probe.cases:
         method = case.config.method
@@ -30,35 +31,35 @@ def other_form_of_the_jvp_gives_the_same(probe: Probe) -> float:
         seen.append(kind)
         if seen.count(kind) > NUM_CASES:
             continue
-        for form in FORMS:
+        for form in forms:
             if form != method.jvp:
-                errors |= _differences(probe, case, form)
-    return worst(errors)
+                yield from _differences(probe, case, form)
 
 
-@check("jvp", "mean_velocity_jvp load_params", like="mean_velocity_and_derivative_match")
-def rows_without_a_tangent_are_not_changed(probe: Probe) -> float:
+@check(
+    "jvp",
+    "mean_velocity_jvp load_params jvp_forms",
+    like="mean_velocity_and_derivative_match",
+)
+def rows_without_a_tangent_are_not_changed(probe: Probe, case: Case) -> Errors:
     """With tangents for the last row alone, or none, u is the same in every row."""
-    if not hasattr(probe.subject, "sparse_velocities"):
+    if "sparse" not in probe.subject.jvp_forms():
         raise NotApplicable("it takes a tangent for every row")
-    errors = {}
-    for case in probe.cases:
-        x, wide = case.inputs, as_dtype((case.params, case.inputs), np.float64)
-        given = wide[0], *(getattr(wide[1], name) for name in ("z", "r", "t", "labels", "tangent"))
-        expected = reference.mean_velocity_jvp(case.config, *given)
-        for count in (0, 1):
-            rows = slice(len(x.tangent) - count, None)
-            arrays = (x.z, x.r, x.t, x.labels, x.tangent[rows])
-            u, du_dt = probe.call("mean_velocity_jvp", case.config, probe.params(case), *arrays)
-            errors[f"{case.name} u, {count} moving"] = row_error(u, expected[0])
-            if count:
-                errors[f"{case.name} du/dt"] = row_error(du_dt, expected[1][rows])
-            else:
-                errors[f"{case.name} rows of du/dt that nothing moves"] = float(len(du_dt))
-    return worst(errors)
+    x, wide = case.inputs, as_dtype((case.params, case.inputs), np.float64)
+    given = wide[0], *(getattr(wide[1], name) for name in ("z", "r", "t", "labels", "tangent"))
+    expected = reference.mean_velocity_jvp(case.config, *given)
+    for count in (0, 1):
+        rows = slice(len(x.tangent) - count, None)
+        arrays = (x.z, x.r, x.t, x.labels, x.tangent[rows])
+        u, du_dt = probe.call("mean_velocity_jvp", case.config, probe.params(case), *arrays)
+        yield f"u, {count} moving", row_error(u, expected[0])
+        if count:
+            yield "du/dt", row_error(du_dt, expected[1][rows])
+        else:
+            yield "rows of du/dt that nothing moves", float(len(du_dt))
 
 
-def _differences(probe: Probe, case: Case, form: str) -> dict[str, float]:
+def _differences(probe: Probe, case: Case, form: str) -> Errors:
     """How far the loss, what it is made of and its gradient are from those of the case's form."""
     method = case.config.method.model_copy(update={"jvp": form})
     config = case.config.model_copy(update={"method": method})
@@ -67,10 +68,8 @@ def _differences(probe: Probe, case: Case, form: str) -> dict[str, float]:
     ours, theirs = (
         x._replace(du_dt=used_derivative(x)) for x in (probe.step(case)[0], probe.subject.get(loss))
     )
-    errors = {}
     for field, array in theirs._asdict().items():
         compare = mismatches if field == "labels_in" else row_error
-        errors[f"{case.name} {form} {field}"] = compare(getattr(ours, field), array)
+        yield f"{case.name} {form} {field}", compare(getattr(ours, field), array)
     for name, array in probe.subject.export_params(config, gradient).items():
-        errors[f"{case.name} {form} {name}"] = relative_error(probe.step(case)[1][name], array)
-    return errors
+        yield f"{case.name} {form} {name}", relative_error(probe.step(case)[1][name], array)

@@ -9,10 +9,10 @@ import numpy as np
 
 from impls.common import weights
 from impls.common.config_files import from_sizes
-from verify.cases import LATENT, Array
+from verify.cases import LATENT, Array, Case
 from verify.compare import Error, mismatches, worst
 from verify.probe import Probe
-from verify.registry import check
+from verify.registry import Errors, check
 
 RECORDED = Path(__file__).parent.parent / "fixtures" / "initial_parameters.npz"
 SEED = 42
@@ -26,30 +26,24 @@ def recorded_initial_parameters() -> dict[str, Array]:
 
 
 @check("weights", "load_params export_params", exact=True)
-def parameters_round_trip(probe: Probe) -> float:
+def parameters_round_trip(probe: Probe, case: Case) -> Errors:
     """Loading canonical parameters and exporting them returns every tensor bit for bit."""
-    errors = {}
-    for case in probe.cases:
-        expected = {name: array.astype(probe.dtype) for name, array in case.params.items()}
-        exported = probe.subject.export_params(case.config, probe.params(case).value)
-        if list(exported) != list(expected):
-            return Error(np.inf, f"{case.name}: other names, or names in another order")
-        for name, array in expected.items():
-            errors[f"{case.name} {name}"] = mismatches(exported[name], array)
-    return worst(errors)
+    exported = probe.subject.export_params(case.config, probe.params(case).value)
+    if list(exported) != list(case.params):
+        yield "", Error(np.inf, "other names, or names in another order")
+        return
+    for name, array in case.params.items():
+        yield name, mismatches(exported[name], array.astype(probe.dtype))
 
 
 @check("weights", "load_params export_params", exact=True)
-def official_names_round_trip(probe: Probe) -> float:
+def official_names_round_trip(probe: Probe, case: Case) -> Errors:
     """canonical -> subject -> official names -> canonical returns every tensor bit for bit."""
-    errors = {}
-    for case in probe.cases:
-        exported = probe.subject.export_params(case.config, probe.params(case).value)
-        official = weights.to_official(case.config.network, exported)
-        back = weights.from_official(case.config.network, official)
-        for name, array in case.params.items():
-            errors[f"{case.name} {name}"] = mismatches(back[name], array.astype(probe.dtype))
-    return worst(errors)
+    exported = probe.subject.export_params(case.config, probe.params(case).value)
+    official = weights.to_official(case.config.network, exported)
+    back = weights.from_official(case.config.network, official)
+    for name, array in case.params.items():
+        yield name, mismatches(back[name], array.astype(probe.dtype))
 
 
 @check("weights", "init_params export_params", exact=True)
@@ -94,13 +88,10 @@ def _law_error(array: Array, name: str) -> float:
 
 
 @check("weights", "init_params mean_velocity", exact=True)
-def untrained_network_is_zero(probe: Probe) -> float:
+def untrained_network_is_zero(probe: Probe, case: Case) -> float:
     """adaLN-Zero: with initial parameters u is exactly 0 everywhere."""
-    errors = {}
-    for case in probe.cases:
-        params = weights.initial_parameters(case.config.network, SEED)
-        x = case.inputs
-        loaded = probe.load(case.config, params)
-        u = probe.call("mean_velocity", case.config, loaded, x.z, x.t, x.h, x.labels)
-        errors[case.name] = float(np.abs(u).max())
-    return worst(errors)
+    params = weights.initial_parameters(case.config.network, SEED)
+    x = case.inputs
+    loaded = probe.load(case.config, params)
+    u = probe.call("mean_velocity", case.config, loaded, x.z, x.t, x.h, x.labels)
+    return float(np.abs(u).max())

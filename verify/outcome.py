@@ -1,0 +1,75 @@
+"""What a run finds: outcomes of checks, and the report that holds them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+PASS, FAIL, NOT_APPLICABLE = "pass", "fail", "n/a"
+PAIR = " ~ "  # between the two subjects of a cross check
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one check found on one subject (or pair) at one dtype."""
+
+    check: str
+    family: str
+    subject: str
+    dtype: str
+    status: str  # "pass", "fail" or "n/a"
+    error: float | None  # worst error; None when n/a or when the check could not finish
+    tolerance: float | None
+    detail: str  # where the worst error lies, or the reason
+    judges: tuple[str, ...] = ()  # functions of the protocol that were called and returned
+    places: tuple[str, ...] = ()  # the worst places, the worst first, each with its error
+    traceback: str = ""  # of the exception that ended the check
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a subject offers, as far as a report needs it."""
+
+    name: str
+    offers: tuple[str, ...]  # names of the protocol
+    notices: tuple[str, ...] = ()  # sentences about names that do not count, or are misspelt
+
+
+@dataclass
+class Report:
+    """Every outcome of a run, with the seconds that each family took."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)  # of each family, summed over processes
+    subjects: tuple[Subject, ...] = ()
+    notes: tuple[str, ...] = ()  # where the cases come from, in sentences
+    settings: dict[str, int | float | str] = field(default_factory=dict)  # the same, for records
+    wall_seconds: float | None = None  # of the whole run
+    num_processes: int = 1
+    peak_bytes: int = 0  # the largest resident memory of one process
+
+    @property
+    def failed(self) -> list[Outcome]:
+        """Outcomes that are failures."""
+        return [outcome for outcome in self.outcomes if outcome.status == FAIL]
+
+    def judged(self, subject: str) -> tuple[str, ...]:
+        """Functions of a subject that some check called and that returned."""
+        mine = (o for o in self.outcomes if subject in o.subject.split(PAIR))
+        names = {name for outcome in mine for name in outcome.judges}
+        offers = next((s.offers for s in self.subjects if s.name == subject), tuple(names))
+        return tuple(name for name in offers if name in names)
+
+    @property
+    def unjudged(self) -> list[Subject]:
+        """Subjects of which nothing was judged: about them the run says nothing."""
+        return [subject for subject in self.subjects if not self.judged(subject.name)]
+
+
+def required(outcomes: list[Outcome], names: set[str]) -> list[Outcome]:
+    """The outcomes, with what is not applicable a failure for checks of these names."""
+    return [
+        replace(outcome, status=FAIL, detail=f"required, but not applicable: {outcome.detail}")
+        if outcome.status == NOT_APPLICABLE and outcome.check in names
+        else outcome
+        for outcome in outcomes
+    ]
