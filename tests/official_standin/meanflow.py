@@ -1,5 +1,7 @@
 """Stand-in for the authors' meanflow.py: the objective and the sampler."""
 
+# ruff: noqa: TID251  theirs draws for itself
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp

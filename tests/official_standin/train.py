@@ -5,6 +5,8 @@ Of our own writing from the paper: with the other files of this folder it stands
 of github.com/Gsunshine/meanflow where tests run commands that take one.
 """
 
+# ruff: noqa: TID251  theirs draws for itself
+
 from typing import Any
 
 import jax
