@@ -10,6 +10,7 @@ import contextlib
 import functools
 import io
 import json
+import os
 import re
 import runpy
 import shlex
@@ -206,7 +207,8 @@ class Session:
         else:
             script, *options = words
             command = [sys.executable, str(ROOT / script), *options]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            own = os.environ | {"JAX_ENABLE_X64": "0"}  # as in a shell, not as in these tests
+            done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
 
 
