@@ -1,7 +1,7 @@
 """Stand-in for the authors' train.py: their train step, under the names and arguments of theirs.
 
 Like theirs it imports libraries that a step does not call, and uses names that JAX has removed.
-Of our own writing from the paper: with the other files of this folder it stands in for a checkout
+Of our own writing: with the other files of this folder it stands in for a checkout
 of github.com/Gsunshine/meanflow where tests run commands that take one.
 """
 
