@@ -166,6 +166,22 @@ def golden(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def official(session: nox.Session) -> None:
+    """Run the README's commands on the authors' code of a checkout: `-- --official CHECKOUT`.
+
+    Without this session the test suite runs them on a stand-in of the same interface.
+    """
+    if len(session.posargs) != 2 or session.posargs[0] != "--official":
+        session.error("give a checkout of the authors' code: nox -s official -- --official PATH")
+    checkout = Path(session.posargs[1])
+    if not checkout.is_dir():
+        session.error(f"there is no folder {checkout}: give a checkout of the authors' code")
+    install(session, "jax", "torch", "fid", "vae", "dev")
+    where = {"MEANFLOW_OFFICIAL": str(checkout.resolve())}
+    session.run("pytest", "tests/test_readme_commands.py", "-k", "CHECKOUT", env=where)
+
+
+@nox.session(default=False)
 def tables(session: nox.Session) -> None:
     """Write every table and figure of results and of the README anew, from the records."""
     install(session, "figures")

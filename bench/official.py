@@ -23,7 +23,7 @@ from bench.steps import make_batch
 from impls.common.config import Config
 from impls.common.errors import UserError
 from impls.common.records import Cost
-from verify.official_checkout import CheckoutError, official_code
+from verify.official_checkout import METHOD_FIELDS, CheckoutError, official_code
 
 
 class OfficialStep:
@@ -75,9 +75,7 @@ def _initial_state(train: Any, config: Config) -> Any:
     dit.DiT_bench = partial(
         dit.DiT, **sizes, mlp_ratio=size.mlp_ratio, num_classes=size.num_classes
     )
-    settings = method.model_dump(exclude={"jvp", "equal_rows"})
-    if method.guidance_eq == "none":
-        settings["guidance_eq"] = None
+    settings = method.model_dump(include=METHOD_FIELDS)
     model = train.MeanFlow(
         model_str="DiT_bench", model_config={}, num_classes=size.num_classes, **settings
     )

@@ -10,6 +10,7 @@ import pytest
 from impls.common import draws
 from impls.common.draws import Stream
 from impls.common.errors import UserError
+from impls.common.fid.frechet import frechet_distance
 from impls.common.fid.moments import MomentGroups, group_numbers, merge, moments, without
 from impls.common.fid.scores import (
     add_sums,
@@ -20,7 +21,6 @@ from impls.common.fid.scores import (
 )
 from impls.common.fid.statistics import Statistics
 from reference import frechet
-from reference.frechet import frechet_distance
 
 
 def normal(*shape: int, key: int = 0) -> np.ndarray:
@@ -105,6 +105,20 @@ def test_what_is_not_finite_is_refused(which: int) -> None:
     arguments[which][2] = np.nan
     with pytest.raises(ValueError, match="not finite"):
         frechet_distance(*arguments)
+
+
+@pytest.mark.parametrize("size", [1, 24, 150])
+def test_distance_is_that_of_the_reference(size: int) -> None:
+    arguments = normal(size), covariance(size, 3 * size), normal(size, key=1), np.eye(size)
+    expected = frechet.frechet_distance(*arguments)
+    assert frechet_distance(*arguments) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("rank", [1, 7, 40])
+def test_distance_of_the_reference_is_good_to_a_millionth_whatever_the_rank(rank: int) -> None:
+    cov, zero = covariance(64, rank), np.zeros(64)
+    found = frechet.frechet_distance(zero, cov, zero, 1.21 * cov)
+    assert abs(found - 0.01 * np.trace(cov)) < 1e-6 * np.trace(cov)
 
 
 @pytest.mark.filterwarnings("ignore:The .disp. argument is deprecated")  # clean-fid's own call

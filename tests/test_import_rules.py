@@ -35,12 +35,13 @@ RUNS_WHEN_IMPORTED = ("__main__.py",)
 
 # folder, what nothing in it may import
 RULES = [
+    ("impls", ("reference",)),
     ("impls/common", (*JAX, *TORCH, "impls.meanflow_jax", "impls.meanflow_torch", "verify")),
     ("impls/protocol.py", (*JAX, *TORCH, "impls.meanflow_jax", "impls.meanflow_torch", "verify")),
     ("reference", (*JAX, *TORCH, "impls", "verify", "bench", "results")),
     ("results", (*JAX, *TORCH, "impls.meanflow_jax", "impls.meanflow_torch")),
-    ("impls/meanflow_jax", (*TORCH, "impls.meanflow_torch", "reference", "verify", "bench")),
-    ("impls/meanflow_torch", (*JAX, "impls.meanflow_jax", "reference", "verify", "bench")),
+    ("impls/meanflow_jax", (*TORCH, "impls.meanflow_torch", "verify", "bench")),
+    ("impls/meanflow_torch", (*JAX, "impls.meanflow_jax", "verify", "bench")),
     ("verify", ("impls.meanflow_jax", "impls.meanflow_torch", "bench")),
     ("bench", ("impls.meanflow_jax", "impls.meanflow_torch")),
 ]

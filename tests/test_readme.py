@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from impls.cli import main
-from impls.common.config_files import load_config, preset_names
+from impls.common.config_files import preset_names
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -101,41 +100,6 @@ def test_every_nox_session_exists(command: list[str]) -> None:
         command_of = "fid-check" if own[1] == "fid-check" else "verify"
         text = source[own[1]] if own[1] in source else help_of(command_of)
         assert has_option(text, option), option
-
-
-@pytest.mark.parametrize("command", of("meanflow"), ids=" ".join)
-def test_every_meanflow_option_exists(command: list[str]) -> None:
-    subcommand, *rest = command
-    assert re.search(rf"\b{subcommand}\b", help_of())
-    actions = rest[:1] if subcommand in ("prepare", "results") else []
-    for option in options(rest):
-        if "." in option:  # a key of the configuration
-            key, value = option.removeprefix("--").split("=")
-            load_config("digits", {key.replace("-", "_"): value})
-        else:
-            assert has_option(help_of(subcommand, *actions), option), option
-
-
-@pytest.mark.parametrize("command", of("meanflow"), ids=" ".join)
-def test_every_check_and_preset_exists(
-    command: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    if command[0] == "config" and not command[1].endswith(".yml"):
-        assert main(command) == 0
-    patterns = [command[i + 1] for i, word in enumerate(command) if word == "--check"]
-    for pattern in patterns:
-        assert main(["verify", "--list", "--check", pattern]) == 0
-
-
-@pytest.mark.parametrize(
-    "command", [c for c in of("meanflow") if c[:2] in (["results", "show"], ["results", "diff"])],
-    ids=" ".join,
-)  # fmt: skip
-def test_every_command_on_records_finds_some(
-    command: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(command) == 0
-    assert not re.match("0 compared", capsys.readouterr().out)
 
 
 def test_every_preset_is_named() -> None:

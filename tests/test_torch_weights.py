@@ -14,10 +14,10 @@ from impls.common import checkpoints, weights
 from impls.common.config import Config
 from impls.common.config_files import load_config
 from impls.common.errors import UserError
+from impls.common.positions import position_embedding
 from impls.common.torch_weights import load_torch
 from impls.common.weights import initial_parameters
 from impls.convert import canonical_state
-from reference.layers import position_embedding
 
 torch = pytest.importorskip("torch")
 

@@ -25,9 +25,10 @@ from impls.common.config_files import from_sizes
 from impls.common.draws import image_shape
 from impls.common.errors import UserError
 from verify import official_checkout
-from verify.golden import Problems
+from verify.golden import BUNDLED, Problems
 from verify.mutants import MUTANTS, Mutant, planted
 from verify.official_checkout import (
+    METHOD_FIELDS,
     NEEDED,
     SHIMS,
     UNCALLED,
@@ -40,6 +41,7 @@ from verify.official_settings import MAX_ROWS, PER_NETWORK, random_settings
 from verify.runner import run, select
 
 CHECKOUT = os.environ.get("MEANFLOW_OFFICIAL", "")
+STANDIN = Path(__file__).parent / "official_standin"
 OBJECTIVE = ("impls/meanflow_torch", "objective.py")
 SLIPS = (  # which a port could make, and which leave many settings as they were
     Mutant(
@@ -218,6 +220,17 @@ def test_theirs_are_importable_for_a_while_and_nothing_stays(tmp_path: Path) -> 
     assert {name: sys.modules.get(name) for name in UNCALLED} == {
         n: loaded.get(n) for n in UNCALLED
     }
+
+
+def test_their_class_takes_the_official_keys_and_refuses_ours() -> None:
+    pytest.importorskip("jax")
+    cases = json.loads((BUNDLED / "cases.json").read_text())
+    assert all(set(case["method"]) == METHOD_FIELDS for case in cases.values())
+    with official_code(Path(CHECKOUT or STANDIN)) as (train, _):
+        make = functools.partial(train.MeanFlow, model_str="DiT_S_4", model_config={})
+        make(**cases["cfg_kappa"]["method"])
+        with pytest.raises(TypeError, match="tangent"):
+            make(tangent="v01")
 
 
 def test_a_loaded_module_of_a_name_of_theirs_is_not_hidden(

@@ -27,7 +27,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from official_checkout import CheckoutError, commit_of, official_code, widened
+from official_checkout import METHOD_FIELDS, CheckoutError, commit_of, official_code, widened
 from official_run import (
     DRAW_NAMES,
     Arrays,
@@ -51,8 +51,6 @@ INPUT_NAMES = ("x", "y", *DRAW_NAMES, "sample_noise", *(f"sample_{k}_times" for 
 # fmt: off
 MODEL_FIELDS = {"input_size", "patch_size", "in_channels", "hidden_size", "depth", "num_heads",
                 "mlp_ratio", "num_classes"}
-METHOD_FIELDS = {"noise_dist", "P_mean", "P_std", "data_proportion", "guidance_eq", "omega",
-                 "kappa", "class_dropout_prob", "t_start", "t_end", "norm_p", "norm_eps"}
 TRAINING = {"learning_rate": 1e-3, "adam_b1": 0.9, "adam_b2": 0.95, "adam_eps": 1e-8,
             "weight_decay": 0.0, "ema_decay": 0.9}
 # fmt: on

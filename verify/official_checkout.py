@@ -24,6 +24,11 @@ from unittest import mock
 
 NEEDED = ("meanflow.py", "train.py", "models/models_dit.py", "utils/ema_util.py")
 MODULES = ("meanflow", "train", "models", "utils")  # the top-level names that theirs take
+# fmt: off
+# Keys of `method` that their MeanFlow takes; it refuses any other.
+METHOD_FIELDS = {"noise_dist", "P_mean", "P_std", "data_proportion", "guidance_eq", "omega",
+                 "kappa", "class_dropout_prob", "t_start", "t_end", "norm_p", "norm_eps"}
+# fmt: on
 
 # Library -> what theirs imports it for. None is called by forward, the train step or the sampler,
 # so none is imported, installed or not: a mock stands in its place while theirs are imported.

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from impls.common import draws
 from impls.common.data import digits_split
 from impls.common.draws import Stream
-from reference.frechet import frechet_distance, moments
+from impls.common.fid.frechet import frechet_distance
+from impls.common.fid.moments import moments
 
 Array = NDArray[Any]
 HIDDEN = 64
@@ -42,9 +43,12 @@ def digits_frechet(images: Array) -> Score:
     """Frechet distance of images [n, 8, 8, 1] from the held-out digits, in hidden features."""
     real = moments(features(digits_split(held_out=True).images))
     found = features(images)
-    value = frechet_distance(*moments(found), *real)
-    resampled = [frechet_distance(*moments(found[rows]), *real) for rows in _resamples(len(found))]
-    return _bootstrap(value, resampled)
+
+    def distance(rows: Array) -> float:
+        made = moments(rows)
+        return frechet_distance(made.mean, made.covariance, real.mean, real.covariance)
+
+    return _bootstrap(distance(found), [distance(found[rows]) for rows in _resamples(len(found))])
 
 
 def features(images: Array) -> Array:

@@ -29,8 +29,8 @@ from impls.common.config import Config, Network
 from impls.common.data import torch_files
 from impls.common.downloads import not_the_file
 from impls.common.errors import UserError
+from impls.common.positions import position_embedding
 from impls.common.records import CanonicalState
-from reference.layers import position_embedding
 
 Tensors = dict[str, NDArray[Any]]
 WRAPPERS = "module.", "_orig_mod.", "model.", "net."

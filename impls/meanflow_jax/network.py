@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from impls.common.config import Config, Network
+from impls.common.positions import position_embedding
 from impls.common.weights import TIME_EMBEDDERS
 
 from .layers import (
@@ -17,7 +18,6 @@ from .layers import (
     linear,
     modulate,
     patchify,
-    position_embedding,
     sinusoid,
     split_heads,
     unpatchify,

@@ -33,20 +33,6 @@ def sinusoid(time: torch.Tensor) -> torch.Tensor:
     return torch.cat([angle.cos(), angle.sin()], dim=-1)
 
 
-def position_embedding(width: int, grid: int) -> np.ndarray:
-    """Fixed 2-D sine-cosine embedding, tokens in row-major order: [grid * grid, width] float64.
-
-    The first half of the width encodes the column (w), the second the row (h); each half is
-    [sin, cos] of width/4 frequencies 10000^(-k / (width/4)).
-    """
-    quarter = width // 4
-    frequencies = MAX_PERIOD ** (-np.arange(quarter) / quarter)
-    angle = np.arange(grid)[:, None] * frequencies
-    axis = np.concatenate([np.sin(angle), np.cos(angle)], axis=-1)
-    row, column = np.divmod(np.arange(grid * grid), grid)
-    return np.concatenate([axis[column], axis[row]], axis=-1)
-
-
 def patchify(images: torch.Tensor, patch: int) -> torch.Tensor:
     """[batch, height, width, channel] -> [batch, token, patch * patch * channel], row-major"""
     batch, height, width, channel = images.shape

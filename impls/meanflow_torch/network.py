@@ -11,6 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from impls.common import weights
 from impls.common.config import Config, Network
+from impls.common.positions import position_embedding
 from impls.common.weights import TIME_EMBEDDERS, TIME_FEATURES
 
 from .layers import (
@@ -18,7 +19,6 @@ from .layers import (
     layer_norm,
     modulate,
     patchify,
-    position_embedding,
     sinusoid,
     split_heads,
     unpatchify,

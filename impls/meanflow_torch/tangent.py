@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from impls.common.config import Network
+from impls.common.positions import position_embedding
 
 from .layers import (
     LAYER_NORM_EPS,
@@ -20,7 +21,6 @@ from .layers import (
     frequencies,
     modulate,
     patchify,
-    position_embedding,
     sinusoid,
     split_heads,
     unpatchify,

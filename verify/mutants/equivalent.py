@@ -56,11 +56,7 @@ _OBJECTIVE: Reasons = {
     ),
 }
 _EMBEDDINGS: Reasons = {
-    LAST_OF_TWO: (
-        "sinusoid: -1 -> 1",
-        "position_embedding: -1 -> 1",
-        "position_embedding: -1 -> 1 (2)",
-    ),
+    LAST_OF_TWO: ("sinusoid: -1 -> 1",),
     SQUARE_IMAGES: (
         "patchify: (batch, height, width, channel) -> (batch, width, height, channel)",
     ),

@@ -1,8 +1,8 @@
-"""Bugs in the features that FID is made of."""
+"""Bugs in the features that FID is made of, and in the distance."""
 
 from __future__ import annotations
 
-from .plant import Mutant
+from .plant import COMMON, Mutant
 
 BOTH = "legacy_inception_features_match clean_inception_features_match"
 LEGACY = "legacy_inception_features_match"
@@ -18,6 +18,10 @@ def _reference(name: str, old: str, new: str, caught_by: str) -> Mutant:
 
 def _jax(name: str, old: str, new: str, caught_by: str) -> Mutant:
     return _inception("impls/meanflow_jax", name, old, new, caught_by)
+
+
+def _fid(file: str, name: str, old: str, new: str) -> Mutant:
+    return Mutant(name, COMMON, file, old, new, ("frechet_distance_matches_its_definition",))
 
 
 FEATURES = (
@@ -63,5 +67,17 @@ FEATURES = (
         "source = np.arange(SIDE) * (size / SIDE)",
         "source = np.arange(SIDE) * ((size - 1) / (SIDE - 1))",
         LEGACY,
+    ),
+    _fid(
+        "fid/frechet.py",
+        "a covariance's factor keeps the order of its pivots",
+        "factor[pivots - 1] = ",
+        "factor[:] = ",
+    ),
+    _fid(
+        "fid/moments.py",
+        "the covariance is biased",
+        "self.scatter / (self.num_samples - 1)",
+        "self.scatter / self.num_samples",
     ),
 )

@@ -16,6 +16,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from verify.cases import cases
+from verify.registry import all_checks
 
 ROOT = Path(__file__).parent.parent.parent
 COMMON = "impls/common"
@@ -95,6 +96,7 @@ def _in_copy(mutant: Mutant) -> Any:
 @contextmanager
 def _in_place(mutant: Mutant) -> Iterator[ModuleType]:
     """Shared code is called by the checks themselves, so the bug stands in for the original."""
+    all_checks()  # the checks import functions by name: the original ones
     for case in cases():  # computed on demand and kept: before the bug is there
         _ = case.step, case.stages, case.inputs
     subject = importlib.import_module(mutant.subject)

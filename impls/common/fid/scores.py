@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.special import entr, log_softmax, stdtrit
 
 from impls.common.errors import UserError
+from impls.common.fid.frechet import frechet_distance
 from impls.common.fid.moments import Moments, merge, without
 from impls.common.fid.statistics import Statistics
-from reference.frechet import frechet_distance
 
 Array = NDArray[Any]
 NUM_SPLITS = 10  # of the Inception score, everywhere it is published

@@ -1,0 +1,334 @@
+"""Every command of the README runs, on stand-ins of the files that it takes, or it is said why not.
+
+The stand-ins lie in one folder under the names that the README gives their originals. A checkout
+of the authors' code takes the place of its stand-in where MEANFLOW_OFFICIAL names one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import json
+import os
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from test_readme import ROOT, commands, has_option, help_of, options
+from test_results_external import told
+from test_verify_official import CHECKOUT, STANDIN
+
+from bench.fid import standins
+from impls.cli import main
+from impls.common import draws, weights
+from impls.common.config_files import load_config
+from impls.common.draws import Stream
+
+jax, torch = pytest.importorskip("jax"), pytest.importorskip("torch")
+pytest.importorskip("cleanfid")
+pytest.importorskip("diffusers")
+
+SMALL = "--model.hidden-size=16 --model.depth=1 --model.num-heads=2 --model.patch-size=4"
+SHORT = f"{SMALL} --training.batch-size=32 --training.num-steps=3"
+TRAIN = "meanflow train --framework jax --config digits --workdir runs/digits"
+INCEPTION = {"inception-2015-12-05.pt": "inception.pt"}  # that name is for the file of one digest
+ADD = "meanflow results add mine.yml"
+PACK = "meanflow prepare pack --input latents/train --output packed"
+
+
+@dataclass(frozen=True)
+class Runs:
+    """A command that ends with exit status 0 here."""
+
+    replaced: dict[str, str] = field(default_factory=dict)  # parts of it by others, in this order
+    added: str = ""  # words at its end
+    after: str = ""  # the command of the table that writes what this one reads
+    writes: str = ""  # a file or folder that is there afterwards
+
+
+@dataclass(frozen=True)
+class RunBy:
+    """A command that another test runs in small."""
+
+    test: str  # file::name
+    but: str = ""  # what it leaves out, and why
+
+
+@dataclass(frozen=True)
+class NotRun:
+    """A command that no test runs."""
+
+    reason: str
+
+
+INSTALLS = NotRun("installs packages, as every session of nox does")
+SESSION = NotRun("installs packages, then runs a command that tests run without nox")
+LONG = NotRun("trains or measures for most of an hour, by commands that tests run in small")
+MENTION = NotRun("names a command, whose options stand in a block")
+
+TABLE: dict[str, Runs | RunBy | NotRun] = {
+    "pip install nox": INSTALLS,
+    "pip install -c constraints.txt -e .[jax,torch]": INSTALLS,
+    "nox -s verify": SESSION,
+    "nox -s verify -- --check jvp": SESSION,
+    "nox -s verify-jax": SESSION,
+    "nox -s verify-torch": SESSION,
+    "nox -s tests": SESSION,
+    "nox -s tests -- --slow": SESSION,
+    "nox -s lint types": SESSION,
+    "nox -s tables": RunBy(
+        "test_tables.py::test_the_committed_tables_follow_from_the_committed_records"
+    ),
+    "nox -s notebook": LONG,
+    "nox -s slips": LONG,
+    "nox -s bench": LONG,
+    "nox -s ablations": LONG,
+    "nox -s train-digits": LONG,
+    "nox -s tolerances": LONG,
+    "nox -s golden": MENTION,
+    "nox -s official -- --official CHECKOUT": NotRun("runs this file, on a checkout of theirs"),
+    "nox -s fid-check": RunBy(
+        "test_fid_check.py::test_stand_ins_score_the_same_in_both_frameworks_as_in_numpy"
+    ),
+    "meanflow statistics": MENTION,
+    # verify
+    "meanflow verify my_port.subject": Runs(),
+    "meanflow verify my_port.subject --check jvp --check guidance_*": Runs(),
+    "meanflow verify --list": Runs(),
+    "meanflow verify --golden FOLDER --json outcomes.json": Runs(
+        {"FOLDER": "golden"}, "reference --check official", writes="outcomes.json"
+    ),
+    "meanflow verify --official CHECKOUT": Runs(
+        added="reference --official-settings=1 --official-seed=16"  # a network of one block
+    ),
+    "nox -s golden -- --official CHECKOUT --cases FILE --seed 1 --output FOLDER": Runs(
+        {"FILE": "cases.json", "FOLDER": "made"}, writes="made/case_small.npz"
+    ),
+    # configurations and training
+    "meanflow config mf_b4": Runs(),
+    "meanflow config digits": Runs(),
+    "meanflow config my.yml --set method.kappa=0.9": Runs(),
+    TRAIN: Runs(added=SHORT, writes="runs/digits"),
+    "meanflow train --framework torch --config digits --workdir runs/torch"
+    " --training.num-steps=500": Runs({"steps=500": "steps=3"}, SMALL, writes="runs/torch"),
+    "meanflow train --framework jax --config PRESET --workdir runs/PRESET"
+    " --training.num-epochs=80": Runs(
+        {"framework jax": "framework torch", "runs/PRESET": "runs/preset", "PRESET": "digits"},
+        SHORT,
+    ),
+    "meanflow sample --checkpoint runs/digits --output-dir samples --num-samples 100"
+    " --num-steps 1": Runs(after=TRAIN, writes="samples/grid.png"),
+    "meanflow evaluate --checkpoint runs/digits": Runs(after=TRAIN),
+    # checkpoints
+    "meanflow convert --checkpoint runs/digits --framework torch --output runs/carried": Runs(
+        after=TRAIN, writes="runs/carried"
+    ),
+    "meanflow convert --checkpoint runs/digits --safetensors digits.safetensors": Runs(
+        after=TRAIN, writes="digits.safetensors"
+    ),
+    "meanflow convert --from-official checkpoint_400000 --config mf_b4 --framework jax"
+    " --output runs/b4": Runs({"mf_b4": "tiny.yml"}, writes="runs/b4"),
+    "meanflow convert --from-torch 0400000.pt --config mf_b4 --framework torch"
+    " --output runs/sit": Runs({"mf_b4": "tiny.yml"}, writes="runs/sit"),
+    # data
+    PACK: Runs(writes="packed"),
+    "meanflow train --framework jax --config mf_b4 --workdir runs/b4 --dataset.root=packed": Runs(
+        {"framework jax": "framework torch", "runs/b4": "runs/packed"},
+        f"{SHORT} --dataset.image-size=8",
+        PACK,
+        "runs/packed",
+    ),
+    "meanflow prepare latents --imagenet imagenet --vae sd-vae-ft-mse --output latents": Runs(
+        {"output latents": "output encoded"}, "--image-size=16", writes="encoded"
+    ),
+    "meanflow statistics --images imagenet/train --inception inception-2015-12-05.pt"
+    " --output stats.npz": Runs(INCEPTION, "--image-size=16", writes="stats.npz"),
+    # FID
+    "nox -s fid-check -- --checkpoint checkpoint_1200000 --vae sd-vae-ft-mse"
+    " --inception inception-2015-12-05.pt --stats imagenet_256_fid_stats.npz": Runs(
+        INCEPTION,
+        "--config tiny.yml --num-samples 100 --framework torch",
+        writes="runs/fid-check/torch.npy",
+    ),
+    "meanflow fid-check --checkpoint runs/PRESET --vae FOLDER --inception FILE --stats FILE"
+    " --record results/records": RunBy(
+        "test_fid_check.py::test_a_run_of_ours_is_scored_without_a_configuration"
+    ),
+    # results
+    "meanflow results template > mine.yml": Runs(writes="mine.yml"),
+    ADD: Runs({"mine.yml": "theirs.yml"}, "--records records"),
+    "meanflow results add FILE": MENTION,
+    "meanflow results show --what fid": Runs(added="--records records", after=ADD),
+    "meanflow results diff e41afe03 e69565ca": Runs(),
+    "meanflow results check": Runs(),
+    # bench
+    "meanflow bench jvp-overhead --framework torch": RunBy(
+        "test_bench.py::test_a_bench_prints_ratios_and_records_them"
+    ),
+    "meanflow bench jvp-overhead --framework jax --against official=CHECKOUT": Runs(
+        added=f"--config digits {SMALL} --training.batch-size=4 --rounds=1 --forms='flow matching'"
+    ),
+    "meanflow bench throughput --framework jax --models DiT_S_4 DiT_B_4 --batch-sizes 32 64": RunBy(
+        "test_bench.py::test_throughput_and_sampling_say_how_many_a_second"
+    ),
+    "meanflow bench sampling attention --framework torch --training.compile=always": RunBy(
+        "test_bench.py::test_attention_goes_through_the_numbers_of_tokens",
+        but="uncompiled: to compile takes PyTorch minutes",
+    ),
+    "meanflow bench depth --framework jax": RunBy(
+        "test_bench.py::test_depth_measures_rounding_in_each_precision"
+    ),
+}
+
+
+class Session:
+    """A session of nox without an environment of its own: its commands run in this one."""
+
+    def __init__(self, options: list[str]) -> None:
+        self.posargs = options
+
+    def install(self, *requirements: str) -> None:
+        pass
+
+    def run(self, program: str, *words: str) -> None:
+        if program == "meanflow":
+            assert main(words) == 0
+        else:
+            script, *options = words
+            command = [sys.executable, str(ROOT / script), *options]
+            own = os.environ | {"JAX_ENABLE_X64": "0"}  # as in a shell, not as in these tests
+            done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+
+
+def run(words: list[str]) -> int:
+    program, *rest = words
+    if program == "meanflow":
+        return main(rest)
+    session = noxfile()[rest[1].replace("-", "_")]
+    session(Session(rest[rest.index("--") + 1 :]))
+    return 0
+
+
+@functools.cache  # nox knows its sessions by name, and warns of a second one
+def noxfile() -> dict[str, Any]:
+    pytest.importorskip("nox")
+    return runpy.run_path(str(ROOT / "noxfile.py"))
+
+
+def write_stand_ins(folder: Path) -> None:
+    """What the commands read, under the names of the README or of TABLE."""
+    links = {
+        "CHECKOUT": Path(CHECKOUT or STANDIN).resolve(),
+        "checkpoint_400000": standins.CHECKPOINT,
+        "checkpoint_1200000": standins.CHECKPOINT,
+        "sd-vae-ft-mse": standins.FILES / "vae",
+        "inception.pt": standins.FILES / "inception.pt",
+        "imagenet_256_fid_stats.npz": standins.STATISTICS,
+        "golden": ROOT / "tests" / "golden" / "patch_4",
+    }
+    for link, target in links.items():
+        (folder / link).symlink_to(target)
+    for name in ("my_port", "records", "latents/train", "imagenet/train/ant"):
+        (folder / name).mkdir(parents=True)
+    (folder / "my_port" / "subject.py").write_text(
+        "from reference import get, load_params, mean_velocity, mean_velocity_jvp, put\n"
+    )
+    (folder / "my.yml").write_text("base: mf_b4\n")
+    config = standins.source().config
+    (folder / "tiny.yml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    cases = json.loads((standins.BUNDLED / "cases.json").read_text())
+    small = {**cases["no_guidance"], "batch": 2, "sampling": {"s1": [1.0, 0.0]}}
+    small["model"] |= {"hidden_size": 8, "depth": 1, "num_heads": 2}
+    (folder / "cases.json").write_text(json.dumps({"small": small}))
+    params = weights.to_torch(config.network, weights.initial_parameters(config.network, 0))
+    torch.save(
+        {name: torch.from_numpy(array) for name, array in params.items()}, folder / "0400000.pt"
+    )
+    for number in range(32):
+        latent = draws.normal((8, 8, 8), number, Stream.CHECK)
+        held = {"image": torch.from_numpy(latent), "label": torch.tensor(number)}
+        torch.save(held, folder / "latents" / "train" / f"{number:08d}.pt")
+    for number in range(4):
+        levels = draws.uniform((24, 20, 3), number, Stream.CHECK) * 256
+        image = Image.fromarray(levels.astype(np.uint8))
+        image.save(folder / "imagenet" / "train" / "ant" / f"{number}.png")
+    told(folder)
+
+
+Runner = Callable[[str], None]
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Runner:
+    """Runs a command of TABLE among stand-ins, once, after the one whose output it reads."""
+    folder = tmp_path_factory.mktemp("readme")
+    write_stand_ins(folder)
+    done: dict[str, None] = {}
+
+    def run_once(command: str) -> None:
+        if command in done:
+            return
+        how = TABLE[command]
+        assert isinstance(how, Runs)
+        if how.after:
+            run_once(how.after)
+        line = command
+        for old, new in how.replaced.items():
+            assert old in line
+            line = line.replace(old, new)
+        line, _, output = line.partition(" > ")
+        printed, path = io.StringIO(), list(sys.path)
+        as_ever = jax.numpy_rank_promotion("allow")  # the strict mode is for our own code
+        with contextlib.chdir(folder), contextlib.redirect_stdout(printed), as_ever:
+            assert run(shlex.split(f"{line} {how.added}")) == 0, printed.getvalue()
+        sys.path[:] = path
+        if output:
+            (folder / output).write_text(printed.getvalue())
+        assert (folder / how.writes).exists()
+        done[command] = None
+
+    return run_once
+
+
+def test_every_command_is_in_the_table() -> None:
+    assert set(TABLE) == {" ".join(command) for command in commands()}
+
+
+@pytest.mark.parametrize(
+    "command", [c for c, how in TABLE.items() if isinstance(how, Runs)], ids=str
+)
+def test_the_command_runs(command: str, runner: Runner) -> None:
+    runner(command)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [c for c, how in TABLE.items() if not isinstance(how, Runs) and c.startswith("meanflow")],
+)
+def test_every_option_of_a_command_that_is_not_run_exists(command: str) -> None:
+    subcommand, *rest = shlex.split(command)[1:]
+    assert re.search(rf"\b{subcommand}\b", help_of())
+    for option in options(rest):
+        if "." in option:  # a key of the configuration
+            key, value = option.removeprefix("--").split("=")
+            load_config("digits", {key.replace("-", "_"): value})
+        else:
+            assert has_option(help_of(subcommand), option), option
+
+
+@pytest.mark.parametrize("test", sorted({h.test for h in TABLE.values() if isinstance(h, RunBy)}))
+def test_the_test_that_runs_the_command_exists(test: str) -> None:
+    file, name = test.split("::")
+    assert f"def {name}(" in (ROOT / "tests" / file).read_text()
