@@ -10,8 +10,8 @@ from results.cells import NAMES
 from results.checks import DTYPES, PAIR, newest_run
 from results.compare import passes
 from results.schema import Record
-from verify.registry import all_checks
 from verify.outcome import FAIL, NOT_APPLICABLE, PASS, Outcome, Report
+from verify.registry import all_checks
 from verify.report import summary, table
 
 SHOWN = ("jvp", "checkpoint", "official")  # families

@@ -75,6 +75,8 @@ BEYOND_PROTOCOL = {
 # protocol name -> why the reference does not offer it
 NOT_IN_REFERENCE = {
     "init_params": "the laws are in impls.common.weights, which the reference may not import",
+    "jvp_forms": "it has one form",
+    "clear_caches": "NumPy compiles nothing",
     "compile_step": "NumPy compiles nothing, and nobody trains with it",
     "save_checkpoint": "nobody trains with it",
     "restore_checkpoint": "nobody trains with it",

@@ -169,7 +169,7 @@ TABLE: dict[str, Runs | RunBy | NotRun] = {
     "meanflow results template > mine.yml": Runs(writes="mine.yml"),
     ADD: Runs({"mine.yml": "theirs.yml"}, "--records records"),
     "meanflow results add FILE": MENTION,
-    "meanflow results show --what fid": Runs(added="--records records", after=ADD),
+    "meanflow results show --what digits": Runs(),
     "meanflow results diff e41afe03 e69565ca": Runs(),
     "meanflow results check": Runs(),
     # bench

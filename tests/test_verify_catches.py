@@ -16,8 +16,8 @@ from impls.cli import main
 from verify.cases import cases
 from verify.golden import BUNDLED, load_golden, load_trainings
 from verify.mutants import MUTANTS, Mutant, planted
-from verify.registry import Check, NotApplicable, all_checks
 from verify.outcome import Outcome
+from verify.registry import Check, NotApplicable, all_checks
 from verify.runner import run
 
 FEW = (
@@ -36,7 +36,11 @@ def outcomes(subject: ModuleType, names: Iterable[str], dtype: str) -> list[Outc
     checks = [check for name, check in all_checks().items() if name in names]
     own = [check for check in checks if check.family != "cross"]
     crossed = [check for check in checks if check.family == "cross"]
-    answered = [c for c in crossed if all(hasattr(reference, need) for need in c.needs)]
+    answered = [
+        check
+        for check in crossed
+        if all(hasattr(reference, need.split("|")[-1]) for need in check.needs)
+    ]
     rest = [check for check in crossed if check not in answered]
     found: list[Outcome] = []
     for chosen, partner in ((own, ""), (answered, "reference"), (rest, "impls.meanflow_torch")):

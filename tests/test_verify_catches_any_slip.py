@@ -33,9 +33,9 @@ from impls.common.records import Batch
 from verify.cases import DIGITS, LATENT, Case, cases, perturbed_parameters
 from verify.mutants import altered, slips
 from verify.mutants.equivalent import EQUIVALENT
+from verify.outcome import FAIL
 from verify.probe import Probe
 from verify.registry import all_checks
-from verify.outcome import FAIL
 from verify.runner import outcome_of
 
 ROOT = Path(__file__).parent.parent

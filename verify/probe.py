@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ class Probe:
         self.returned: set[str] = set()  # functions that were called and returned, see `once`
         self.other_dtypes: dict[str, str] = {}  # function -> the dtype it returned, if not ours
         self.subject: Any = _Watched(subject, self.returned)
+        self.file: str | None = vars(subject).get("__file__")
         self._offers = frozenset(offers(subject))
         self._answers: dict[Any, tuple[Any, frozenset[str]]] = {}
         self._kept: list[Any] = []  # what ids in keys of _answers belong to
@@ -121,9 +123,7 @@ class Probe:
         self, training: GoldenTraining | Case, train: Callable[..., Any], *args: Any
     ) -> Any:
         """The result of `train(self, training, *args)`, once."""
-        return self.once(
-            (train, self._id(training), args), lambda: train(self, training, *args)
-        )
+        return self.once((train, self._id(training), args), lambda: train(self, training, *args))
 
     def stepper(self, config: Config) -> Callable[..., tuple[Any, Any]]:
         """One training step as the subject's loop makes it, compiled once where it compiles.
@@ -147,7 +147,8 @@ class Probe:
         """Drop what the subject has compiled; answers, which are NumPy arrays, are kept."""
         self._answers = {k: v for k, v in self._answers.items() if k[0] != "stepper"}
         if self.offers("clear_caches"):
-            self.subject.clear_caches()
+            with contextlib.suppress(Exception):  # housekeeping, about which no check says anything
+                self.subject.clear_caches()
 
     def _id(self, problem: Any) -> int:
         """A key for a problem, which is kept alive so that no other gets the same."""
@@ -155,10 +156,10 @@ class Probe:
         return id(problem)
 
     def _notice_dtype(self, name: str, answer: Any) -> None:
-        for array in _arrays(answer):
-            if array.dtype.kind == "f" and array.dtype != self.dtype:
-                if name not in OF_THEIR_OWN_DTYPE:
-                    self.other_dtypes[name] = str(array.dtype)
+        floating = [array.dtype for array in _arrays(answer) if array.dtype.kind == "f"]
+        other = [str(dtype) for dtype in floating if dtype != self.dtype]
+        if other and name not in OF_THEIR_OWN_DTYPE:
+            self.other_dtypes[name] = other[0]
 
     def _cross(self, argument: Any) -> Any:
         if isinstance(argument, Host):
@@ -194,4 +195,4 @@ def _arrays(tree: Any) -> list[np.ndarray[Any, Any]]:
         tree = tuple(tree.values())
     if isinstance(tree, tuple):
         return [array for node in tree for array in _arrays(node)]
-    return [tree] if isinstance(tree, np.ndarray | np.generic) else []
+    return [np.asarray(tree)] if isinstance(tree, np.ndarray | np.generic) else []

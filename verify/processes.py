@@ -23,6 +23,11 @@ from verify.registry import DTYPES, FAMILIES, Check, all_checks
 from verify.runner import run
 from verify.subjects import NotInstalled, describe, load_subject
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 # Families that look at the same steps of a subject are checked by the same process.
 TOGETHER = (
     ("objective", "gradient", "training", "precision", "checkpoint", "cross"),
@@ -112,9 +117,7 @@ def load_subjects(
 
 def peak_bytes() -> int:
     """Largest resident memory of this process so far; 0 where the system does not tell."""
-    try:
-        import resource
-    except ImportError:
+    if resource is None:
         return 0
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
@@ -155,7 +158,9 @@ def _in_processes(
     # Frameworks have threads, which a forked process would lack: each starts afresh.
     context = multiprocessing.get_context("spawn")
     count = min(processes, len(parts))
-    with ProcessPoolExecutor(count, context, _begin, (tuple(names), skip_missing, problems)) as pool:
+    with ProcessPoolExecutor(
+        count, context, _begin, (tuple(names), skip_missing, problems)
+    ) as pool:
         futures: list[Future[Report]] = []
         try:
             described = pool.submit(_describe)

@@ -206,7 +206,8 @@ def missing(report: Report, subject: Subject) -> str:
     }
     sets = sorted((names for names in short if names), key=lambda names: (len(names), names))
     if not sets:
-        return "no function of it returned"
+        reasons = (o.detail for o in report.outcomes if subject.name in o.subject.split(PAIR))
+        return next(filter(None, reasons), "no function of it was called")
     few = [" and ".join(names) for names in sets if len(names) == len(sets[0])]
     offered = ", ".join(name for name in subject.offers if name not in BORDER) or "nothing else"
     return f"it offers {offered}, and would have to offer {', or '.join(few[:8])}"

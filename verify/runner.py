@@ -141,8 +141,8 @@ def outcome_of(check: Check, name: str, probes: tuple[Probe, ...]) -> Outcome:
     except KeyboardInterrupt:
         raise
     except BaseException as failure:  # noqa: BLE001  a subject may raise anything, SystemExit too
-        said = traceback.format_exc()
-        return outcome(FAIL, None, None, _brief(failure, probes), traceback=said)
+        frames = traceback.format_exc()
+        return outcome(FAIL, None, None, _brief(failure, probes), traceback=frames)
     error = found.error
     status = PASS if error <= allowed else FAIL  # a NaN fails
     detail = f"not a number: {error.where}" if math.isnan(error) else error.where
@@ -177,7 +177,8 @@ def _measure(check: Check, probes: tuple[Probe, ...]) -> _Found:
         if isinstance(error, NotApplicable):
             reasons[case or place] = str(error)
         elif isinstance(error, float | np.floating):
-            found.append(at(f"{case} {place}".strip(), error))
+            kept = error if isinstance(error, float) else float(error)
+            found.append(at(f"{case} {place}".strip(), kept))
             judged.add(case or place)
         else:
             raise TypeError(f"the check returned {error!r}, expected its worst error as a float")
@@ -274,8 +275,8 @@ def _brief(failure: BaseException, probes: tuple[Probe, ...]) -> str:
     """The exception in one line, with the innermost line of the subject's own code."""
     text = " ".join(str(failure).split())[:200]
     said = ": ".join(filter(None, (f"raised {type(failure).__name__}", text)))
-    homes = [file for probe in probes if (file := getattr(probe.subject, "__file__", None))]
-    folders = [Path(home).parent if home.endswith("__init__.py") else Path(home) for home in homes]
+    homes = [Path(file) for probe in probes if (file := probe.file)]
+    folders = [home.parent if home.name == "__init__.py" else home for home in homes]
     for frame in reversed(traceback.extract_tb(failure.__traceback__)):
         if any(Path(frame.filename).is_relative_to(folder) for folder in folders):
             return f"{said} ({Path(frame.filename).name}:{frame.lineno} in {frame.name})"

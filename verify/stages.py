@@ -89,10 +89,7 @@ def earlier() -> dict[str, tuple[str, ...]]:
 
 def _matching(names: list[str], patterns: str) -> tuple[str, ...]:
     return tuple(
-        name
-        for pattern in patterns.split()
-        for name in names
-        if fnmatch.fnmatch(name, pattern)
+        name for pattern in patterns.split() for name in names if fnmatch.fnmatch(name, pattern)
     )
 
 

@@ -97,7 +97,7 @@ def describe(name: str, module: ModuleType) -> Subject:
 
 def _is_borrowed(module: ModuleType, name: str) -> bool:
     home = str(getattr(getattr(module, name), "__module__", "") or "")
-    ours = home.split(".")[0] in IMPLEMENTATIONS
+    ours = home.split(".", maxsplit=1)[0] in IMPLEMENTATIONS
     return ours and module.__name__.split(".")[0] not in IMPLEMENTATIONS
 
 

@@ -39,7 +39,7 @@ def verify(
     """Check implementations against the reference, the official numbers and each other.
 
     The exit status is 0 when everything agrees, 1 when something does not, and 2 when nothing of a
-    subject was judged, or an option or a file is wrong.
+    subject was judged, or when an option or a file is wrong.
 
     Args:
         subjects: module names, or paths of their files; both implementations by default.
@@ -105,9 +105,9 @@ def verify(
     if record:
         console.print(f"records appended to {reports.write_records(found, record)}")
     compilation.shrink_cache()
-    if found.unjudged:
-        return 2
-    return 1 if found.failed else 0
+    if found.failed:
+        return 1
+    return 2 if found.unjudged else 0
 
 
 def _live_options(

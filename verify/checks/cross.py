@@ -73,9 +73,7 @@ def same_gradient(one: Probe, other: Probe, case: Case) -> Errors:
 def same_samples(one: Probe, other: Probe, case: Case) -> float:
     """Four steps from the same noise."""
     given = (case.inputs.z, case.inputs.labels, Host((1.0, 0.75, 0.5, 0.25, 0.0)))
-    ours, theirs = (
-        p.call("sample", case.config, p.params(case), *given) for p in (one, other)
-    )
+    ours, theirs = (p.call("sample", case.config, p.params(case), *given) for p in (one, other))
     return row_error(ours, theirs)
 
 
