@@ -90,7 +90,8 @@ def test_list_names_every_check_with_its_sentence(capsys: pytest.CaptureFixture[
     assert main(["verify", "--list"]) == 0
     printed = capsys.readouterr().out
     for name, check in all_checks().items():
-        assert f"{check.family}: {name}\n    {check.sentence}\n" in printed
+        slow = " (--full)" if check.full else ""
+        assert f"{check.family}: {name}{slow}\n    {check.sentence}\n" in printed
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -34,6 +34,7 @@ ONLY_IN_TORCH = {
     ("network.py", "LabelEmbedder.forward"): "as its class",
     ("network.py", "structure"): "a torch module is made before it is called",
     ("layers.py", "constant"): "in JAX it is one call",
+    ("layers.py", "positions"): "JAX computes it once, when it traces",
 }
 # (file, name) -> why only the JAX text has it
 ONLY_IN_JAX = {

@@ -32,20 +32,6 @@ def test_device_draws_resume_to_the_same_bits(framework: str, tmp_path: Path) ->
     assert_same_bits(arrays(framework, tmp_path / "whole"), arrays(framework, tmp_path / "halves"))
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:.torch.jit.script_method")  # PyTorch says it of its own code
-def test_a_compiled_step_trains_as_the_eager_one(framework: str, tmp_path: Path) -> None:
-    """The tangent too: a compiler that drops it would change every gradient."""
-    module = implementation(framework)
-    ends = []
-    for mode in ("always", "never"):
-        train(module, framework, small(training__compile=mode), tmp_path / mode)
-        ends.append(arrays(framework, tmp_path / mode))
-    for name, array in ends[0].items():
-        scale = max(np.abs(ends[1][name]).max(), 1e-2)
-        assert np.abs(array - ends[1][name]).max() / scale < 1e-3, name
-
-
 def test_bfloat16_products_leave_float32_parameters(framework: str, tmp_path: Path) -> None:
     config = small(training__precision="bfloat16")
     train(implementation(framework), framework, config, tmp_path)

@@ -52,7 +52,8 @@ EARLIER = {
     "steps_with_every_setting_match": "adam_steps_match learning_rate_matches"
     " clipped_gradient_matches parts_of_a_batch_match",
     "further_averages_match": "steps_with_every_setting_match moving_average_matches",
-    "logged_metrics_match exported_moments_match": "steps_with_every_setting_match",
+    "logged_metrics_match exported_moments_match steps_compiled_by_the_framework_match":
+        "steps_with_every_setting_match",
     "bfloat16_*": "gradient_matches_hand_written",
     "official_times_match official_state_matches": "state_and_velocity_match",
     "official_tangent_matches": "tangent_matches official_state_matches",

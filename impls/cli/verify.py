@@ -73,11 +73,13 @@ def verify(
     compilation.prepare(full=full, cache=cache)
     live = _live_options(official, official_settings, official_seed, golden)
     console = Console(highlight=False, soft_wrap=True)
-    checks = select(check or (("official",) if live else ()), full=full)
+    checks = select(check or (("official",) if live else ()), full=full or list)
     demanded = {found.name for found in select(require)} if require else set()
     if list:
         for chosen in checks:
-            console.print(f"{chosen.family}: {chosen.name}\n    {chosen.sentence}", markup=False)
+            slow = " (--full)" if chosen.full else ""
+            said = f"{chosen.family}: {chosen.name}{slow}\n    {chosen.sentence}"
+            console.print(said, markup=False)
         return 0
     if live and "official" not in {chosen.family for chosen in checks}:
         raise UserError("--official brings cases for the family official, which --check leaves out")

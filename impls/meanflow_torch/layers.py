@@ -8,6 +8,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from impls.common.config import Network
+from impls.common.positions import position_embedding
 from impls.common.weights import TIME_FEATURES
 
 LAYER_NORM_EPS = 1e-6
@@ -69,6 +71,21 @@ def layer_norm(x: torch.Tensor) -> torch.Tensor:
     E[x^2] - E[x]^2, which loses digits and agrees to rounding.
     """
     return F.layer_norm(x, x.shape[-1:], eps=LAYER_NORM_EPS)
+
+
+def positions(size: Network) -> np.ndarray:
+    """The position embedding of a size, made once: [token, width] float64.
+
+    A plain dictionary, filled with the structure of the network before anything is traced:
+    torch.compile would trace NumPy's power, whose compiled form is good to float32 alone.
+    """
+    if size not in _POSITIONS:
+        grid = size.input_size // size.patch_size
+        _POSITIONS[size] = position_embedding(size.hidden_size, grid)
+    return _POSITIONS[size]
+
+
+_POSITIONS: dict[Network, np.ndarray] = {}
 
 
 def constant(array: np.ndarray, like: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from impls.common import weights
 from impls.common.config import Config, Network
-from impls.common.positions import position_embedding
 from impls.common.weights import TIME_EMBEDDERS, TIME_FEATURES
 
 from .layers import (
@@ -19,6 +18,7 @@ from .layers import (
     layer_norm,
     modulate,
     patchify,
+    positions,
     sinusoid,
     split_heads,
     unpatchify,
@@ -34,13 +34,13 @@ class PatchEmbed(nn.Module):
         self.size = size
         # A convolution in name and layout; computed as the matrix product that it is.
         self.proj = nn.Conv2d(size.in_channels, size.hidden_size, size.patch_size, size.patch_size)
+        self.position = positions(size)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         """[batch, height, width, channel] -> [batch, token, width]"""
         size, patch = self.size, self.size.patch_size
-        grid = size.input_size // patch
         kernel = self.proj.weight.permute(2, 3, 1, 0).reshape(-1, size.hidden_size)
-        position = constant(position_embedding(size.hidden_size, grid), z)
+        position = constant(self.position, z)
         return patchify(z, patch) @ kernel + self.proj.bias + position
 
 

@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 
 from impls.common.config import Network
-from impls.common.positions import position_embedding
 
 from .layers import (
     LAYER_NORM_EPS,
@@ -21,6 +20,7 @@ from .layers import (
     frequencies,
     modulate,
     patchify,
+    positions,
     sinusoid,
     split_heads,
     unpatchify,
@@ -73,9 +73,7 @@ def embed_patches(size: Network, params: Params, z: Dual) -> Dual:
     """Patches through one linear layer, plus the position embedding."""
     kernel = params["x_embedder.proj.weight"].permute(2, 3, 1, 0).reshape(-1, size.hidden_size)
     value, tangent = (patchify(part, size.patch_size) for part in z)
-    position = constant(
-        position_embedding(size.hidden_size, size.input_size // size.patch_size), value
-    )
+    position = constant(positions(size), value)
     value = value @ kernel + params["x_embedder.proj.bias"] + position
     return Dual(value, tangent @ kernel.detach())
 

@@ -1,1 +1,1 @@
-"""The checks, one file a family."""
+"""The checks, by subject matter: every module here is read, and names the family of each."""

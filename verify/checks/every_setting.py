@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 import reference
@@ -22,6 +24,7 @@ from verify.trajectory import (
 )
 
 NUM_STEPS = 5
+NUM_COMPILED = 3
 LIKE = "steps_with_every_setting_match"
 
 
@@ -77,6 +80,17 @@ def compiled_step_is_the_train_step(probe: Probe) -> float:
     }
     ours, theirs = (subject.export_params(config, s.params) for s in (state, expected))
     return worst(errors | moved_errors(ours, theirs, case.params, "params"))
+
+
+@check("training", f"compile_step {NEEDS}", like=LIKE, full=True)
+def steps_compiled_by_the_framework_match(probe: Probe) -> float:
+    """With training.compile always: every setting in three steps, against the reference."""
+    probe.require(np.float64, "two forms of one text: in float64 their rounding is out of the way")
+    case = probe.cases[0]
+    training = case.config.training.model_copy(update={"compile": "always"})
+    compiled = replace(case, config=case.config.model_copy(update={"training": training}))
+    found, expected = follow(probe, compiled, NUM_COMPILED), answer(case, NUM_COMPILED)
+    return worst(moved_errors(found.params, expected.params, case.params, case.name))
 
 
 @check("training", f"compile_step {NEEDS}", like=LIKE)

@@ -93,6 +93,15 @@ OPTIMIZER = (
 )
 
 STEP = (
+    _in(
+        "step.py",
+        "impls/meanflow_jax",
+        "a step that must be compiled leaves out clipping",
+        "gradient, norm = clip_gradient(config, gradient)",
+        'norm = clip_gradient(config, gradient)[1]\n        if config.training.compile != "always":'
+        "\n            gradient = clip_gradient(config, gradient)[0]",
+        "steps_compiled_by_the_framework_match",
+    ),
     _step(
         "the average lags one step behind",
         "training.ema_val, state.ema_params, params)",
