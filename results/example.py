@@ -27,6 +27,13 @@ def example(records: list[Record]) -> str:
         for record in records
         if record.what.startswith("seconds/") and record.date == recorded[0].date
     }
+    for record in records:
+        if record.what.startswith("run/") and record.date == recorded[0].date:
+            report.num_processes = int(record.settings["processes"])
+            if record.unit == "seconds":
+                report.wall_seconds = record.value
+            else:
+                report.peak_bytes = int(record.value or 0)
     shown = [outcome for outcome in report.outcomes if outcome.family in SHOWN]
     shown.sort(key=lambda outcome: SHOWN.index(outcome.family))
     buffer = io.StringIO()

@@ -278,6 +278,13 @@ def write_records(report: Report, folder: Path) -> Path:
         Record(subject="verify", what=f"seconds/{family}", value=spent, unit="seconds", **where)
         for family, spent in report.seconds.items()
     ]
+    where["settings"] = report.settings | {"processes": report.num_processes}
+    cost = (("seconds", report.wall_seconds), ("bytes", float(report.peak_bytes)))
+    records += [
+        Record(subject="verify", what=f"run/{unit}", value=value, unit=unit, **where)
+        for unit, value in cost
+        if value
+    ]
     path = record_file(folder, "verify", now.isoformat())
     append(records, path)
     return path
