@@ -105,6 +105,8 @@ TABLE: dict[str, Runs | RunBy | NotRun] = {
     # verify
     "meanflow verify my_port.subject": Runs(),
     "meanflow verify my_port.subject --check jvp --check guidance_*": Runs(),
+    "meanflow verify ./my_port/subject.py --dtype float32 --verbose": Runs(),
+    "meanflow verify my_port.subject --require jvp_matches*": Runs(),
     "meanflow verify --list": Runs(),
     "meanflow verify --golden FOLDER --json outcomes.json": Runs(
         {"FOLDER": "golden"}, "reference --check official", writes="outcomes.json"
@@ -242,9 +244,10 @@ def write_stand_ins(folder: Path) -> None:
         (folder / link).symlink_to(target)
     for name in ("my_port", "records", "latents/train", "imagenet/train/ant"):
         (folder / name).mkdir(parents=True)
-    (folder / "my_port" / "subject.py").write_text(
-        "from reference import get, load_params, mean_velocity, mean_velocity_jvp, put\n"
-    )
+    names = ("load_params", "mean_velocity", "mean_velocity_jvp")
+    own = (f"def {name}(*given): return reference.{name}(*given)" for name in names)
+    text = "\n".join(("import reference", "from reference import get, put", *own))
+    (folder / "my_port" / "subject.py").write_text(text)
     (folder / "my.yml").write_text("base: mf_b4\n")
     config = standins.source().config
     (folder / "tiny.yml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
