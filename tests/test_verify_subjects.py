@@ -89,6 +89,15 @@ def test_what_is_required_and_not_applicable_fails(
     assert "required, but not applicable: the subject offers no squared_error" in said(capsys)
 
 
+def test_a_required_check_need_not_judge_every_precision(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    chosen = ["--check", "jvp_matches_central_difference"]
+    assert main(["verify", "reference", *chosen, "--require", chosen[1]]) == 0
+    assert main(["verify", "reference", *chosen, "--require", chosen[1], "--dtype=float32"]) == 1
+    capsys.readouterr()
+
+
 def test_a_required_check_that_does_not_exist_is_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -66,10 +66,11 @@ class Report:
 
 
 def required(outcomes: list[Outcome], names: set[str]) -> list[Outcome]:
-    """The outcomes, with what is not applicable a failure for checks of these names."""
+    """The outcomes, where a check of these names that judges a subject at no dtype is a failure."""
+    judged = {(o.check, o.subject) for o in outcomes if o.status != NOT_APPLICABLE}
     return [
         replace(outcome, status=FAIL, detail=f"required, but not applicable: {outcome.detail}")
-        if outcome.status == NOT_APPLICABLE and outcome.check in names
+        if outcome.check in names and (outcome.check, outcome.subject) not in judged
         else outcome
         for outcome in outcomes
     ]
