@@ -17,6 +17,7 @@ from pathlib import Path
 QUICK = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 LIMIT = 256 * 2**20  # bytes; a run of every check leaves about 25 MB
 PREFIX = "xla-"
+FOLDER = "JAX_COMPILATION_CACHE_DIR"  # read by JAX; one that the user has set is left alone
 
 
 def prepare(*, full: bool, cache: bool) -> None:
@@ -32,8 +33,8 @@ def prepare(*, full: bool, cache: bool) -> None:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     if not full:
         os.environ.setdefault("XLA_FLAGS", QUICK)
-    if cache and (folder := cache_folder()):
-        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
+    if cache and FOLDER not in os.environ and (folder := cache_folder()):
+        os.environ[FOLDER] = str(folder)
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 

@@ -45,9 +45,13 @@ class Part:
     dtype: str
 
 
-def num_processes(checks: Sequence[Check]) -> int:
-    """How many processes to use for these checks: one for few, else one for each processor."""
-    if len(checks) < FEW:
+def num_processes(checks: Sequence[Check], *, long: bool = False) -> int:
+    """How many processes to use for these checks: one for few, else one for each processor.
+
+    Args:
+        long: there are many cases, so that a few checks take long too.
+    """
+    if len(checks) < FEW and not long:
         return 1
     usable = getattr(os, "sched_getaffinity", lambda _pid: range(os.cpu_count() or 1))(0)
     return min(len(usable), MOST)

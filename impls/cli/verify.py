@@ -46,7 +46,7 @@ def verify(
         check: a check or a family of checks, shell patterns allowed; may be repeated.
         full: compile as training does, with every optimization, and run the slow checks too.
         dtype: one precision alone.
-        require: checks or families (patterns) that fail where they are not applicable in every dtype.
+        require: checks or families (patterns) that fail where they are applicable in no dtype.
         golden: folder of golden files to check against, instead of the bundled one.
         official: checkout of the authors' code (Gsunshine/meanflow) to run and check against.
         official_settings: how many random settings to run it with (20 unless told).
@@ -93,7 +93,7 @@ def verify(
             checks,
             problems,
             dtypes=[kind for kind in DTYPES if dtype in (None, kind.__name__)],
-            processes=processes or num_processes(checks),
+            processes=processes or num_processes(checks, long=live is not None),
             skip_missing=not subjects,
             progress=status.update,
         )
