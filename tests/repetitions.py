@@ -13,19 +13,10 @@ from collections import defaultdict
 import hypothesis
 import pytest
 
+from results.soak import ACTS
+
 SHARE = 20  # the suite runs one repetition of so many, at least one of each test
 MORE = 50  # times the examples of the suite that the act `fuzz` makes of each test
-ACTS = {
-    "kills": "runs killed at random moments and started again end with the same bits",
-    "repetitions": "runs stopped at random steps, and samples of random seeds, have the same bits",
-    "mutants": "each planted bug fails the checks that must catch it",
-    "slips": "each small slip in a text fails a check, or is known to change nothing",
-    "fuzz": "random settings, arrays and damaged files: properties hold, refusals are one sentence",
-}
-COUNTED = {  # what the act repeats
-    "kills": "kills", "repetitions": "runs", "mutants": "mutants", "slips": "slips",
-    "fuzz": "examples",
-}  # fmt: skip
 
 
 def one_in_twenty(items: list[pytest.Item]) -> list[pytest.Item]:

@@ -1,7 +1,7 @@
-"""Every repetition that takes too long for the suite: `nox -s soak`, of which each act is recorded.
+"""Repetitions that take too long for the suite, each act of them recorded: `nox -s soak`.
 
-`-- kills fuzz` runs single acts, `-- --minutes 10` bounds the time of all, `-- --seed N` repeats the
-draws of a record. An act that does not come to its end in its time is a random sample, and its
+`-- kills fuzz` runs single acts, `-- --minutes 10` bounds the time of all, `-- --seed N` repeats
+the draws of a record. An act that does not come to its end in its time is a random sample, and its
 record says of how many; one that is interrupted, or of which nothing ran, is not recorded.
 """
 
@@ -15,12 +15,13 @@ import time
 from pathlib import Path
 
 import pytest
-from repetitions import ACTS, COUNTED
 
 from results.environment import environment
 from results.schema import RECORDS, Record, append, record_file
+from results.soak import ACTS
 
-MINUTES = 90
+TESTS = Path(__file__).parent
+MINUTES = 85  # the last repetitions and the environment take some more
 # Share of the time that each act has; what one leaves over is for the next ones.
 SHARES = {"kills": 2, "repetitions": 2, "fuzz": 2, "mutants": 4, "slips": 8}
 
@@ -61,16 +62,20 @@ def run(act: str, seed: int, until: float, given: argparse.Namespace) -> list[st
 
     Args:
         until: when the last repetition starts, in seconds since 1970.
+
+    Raises:
+        SystemExit: when it was interrupted, or the tests could not be collected.
     """
     counts, start = Counts(), time.monotonic()
     about = [f"--soak={act}", f"--soak-seed={seed}", f"--soak-until={until}"]
     workers = ["-n", given.workers, "--dist", "worksteal", "-p", "no:cacheprovider"]
-    sys.stdout.write(f"{act} with seed {seed}: {ACTS[act]}\n")
-    code = pytest.main([*about, f"--hypothesis-seed={seed}", *workers, "-q"], plugins=[counts])
+    sys.stdout.write(f"{act} with seed {seed}: {ACTS[act].sentence}\n")
+    options = [*about, f"--hypothesis-seed={seed}", *workers, "-q", str(TESTS)]
+    code = pytest.main(options, plugins=[counts])
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-        return [f"{act} was not recorded: pytest ended with {pytest.ExitCode(code).name}"]
+        sys.exit(f"{act} is not recorded: pytest ended with {pytest.ExitCode(code).name}")
     if not counts.num_run and not counts.failed:
-        return [f"{act} was not recorded: nothing ran"]
+        return [f"{act}, which is not recorded: nothing ran"]
     made = outcome(act, seed, counts, round(time.monotonic() - start, 1))
     append([made], record_file(given.record, "soak", made.date))
     return list(counts.failed)
@@ -88,7 +93,7 @@ def outcome(act: str, seed: int, counts: Counts, seconds: float) -> Record:
             "seed": seed,
             "num_tests": counts.num_tests,
             "num_run": counts.num_run,
-            f"num_{COUNTED[act]}": counts.repetitions,
+            ACTS[act].counted: counts.repetitions,
             "seconds": seconds,
         },
         detail="; ".join(counts.failed),
