@@ -43,7 +43,7 @@ def command(framework: str, workdir: Path, num_steps: int) -> list[str]:
     ]
 
 
-NUM_STEPS = 60
+NUM_STEPS = 20
 
 
 @pytest.fixture(scope="session")
