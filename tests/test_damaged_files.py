@@ -95,7 +95,6 @@ def trained(framework: str, folder: Path) -> Path:
     return saved.path
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Orbax's threads
 @settings(max_examples=20)
 @given(st.floats(0, 1, exclude_max=True), DAMAGE)
 @pytest.mark.parametrize("framework", ["jax", "torch"])
