@@ -80,7 +80,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     act = config.getoption("--soak")
     kept = of_act(act, config.getoption("--soak-seed"), items) if act else one_in_twenty(items)
-    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
     items[:] = kept
     if not act and not config.getoption("--slow"):
         skip = pytest.mark.skip(reason="takes minutes: run it with --slow")
