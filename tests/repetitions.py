@@ -1,7 +1,8 @@
 """Which repetitions of a test run: one in twenty in the suite, all of them in `nox -s soak`.
 
 A test marked `soak("kills", of="repetition")` belongs to the act of kills and is repeated over its
-parameter `repetition`. The act `fuzz` is every test of Hypothesis.
+parameter `repetition`; with `share=100` the suite runs one in a hundred. The act `fuzz` is every
+test of Hypothesis.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ MORE = 50  # times the examples of the suite that the act `fuzz` makes of each t
 
 
 def one_in_twenty(items: list[pytest.Item]) -> list[pytest.Item]:
-    """Every item, but of each repeated test the first of every twenty repetitions.
+    """Every item, but of each repeated test the first of every twenty repetitions, or its share.
 
     Two items are repetitions of one test when they differ in the repeated parameter alone.
     """
@@ -32,7 +33,7 @@ def one_in_twenty(items: list[pytest.Item]) -> list[pytest.Item]:
             params = {**item.callspec.params, mark.kwargs["of"]: ...}
             test = f"{item.path} {item.originalname} {sorted(params.items(), key=str)}"
             met[test] += 1
-            if met[test] % SHARE != 1:
+            if (met[test] - 1) % mark.kwargs.get("share", SHARE):
                 continue
         kept.append(item)
     return kept

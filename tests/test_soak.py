@@ -19,8 +19,8 @@ from results.schema import Record
 ExitCode = pytest.ExitCode
 
 
-def item(test: str, act: str = "", **params: object) -> Any:
-    mark = pytest.mark.soak(act, of="repetition").mark if act else None
+def item(test: str, act: str = "", share: int = 20, **params: object) -> Any:
+    mark = pytest.mark.soak(act, of="repetition", share=share).mark if act else None
     return SimpleNamespace(
         path="a.py",
         originalname=test,
@@ -44,6 +44,12 @@ def test_the_suite_keeps_one_repetition_in_twenty_of_each_framework(count: int, 
     assert found[:2] == others
     names = [one.callspec.params["framework"] for one in found[2:]]
     assert [names.count("jax"), names.count("torch")] == [kept, kept]
+
+
+def test_the_suite_keeps_the_share_that_a_test_asks_for() -> None:
+    items = [item("test_slip", "slips", share=5, repetition=i) for i in range(11)]
+    kept = [one.callspec.params["repetition"] for one in repetitions.one_in_twenty(items)]
+    assert kept == [0, 5, 10]
 
 
 def test_an_act_is_all_of_its_repetitions_in_an_order_of_the_seed() -> None:
