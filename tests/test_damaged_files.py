@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import json
 import shutil
 from collections.abc import Callable
@@ -95,6 +96,8 @@ def trained(framework: str, folder: Path) -> Path:
     return saved.path
 
 
+# Orbax abandons the arrays that it has not read when one before them is damaged.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @settings(max_examples=20)
 @given(st.floats(0, 1, exclude_max=True), DAMAGE)
 @pytest.mark.parametrize("framework", ["jax", "torch"])
@@ -110,3 +113,5 @@ def test_a_damaged_checkpoint_is_read_or_refused(
     file.write_bytes(damaged(file.read_bytes(), damage))
     refused_or_read(lambda: arrays(framework, copy), str(copy))
     shutil.rmtree(copy)
+    if framework == "jax":
+        gc.collect()  # so that what was abandoned is said here, and in no other test

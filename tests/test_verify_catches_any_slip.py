@@ -176,7 +176,7 @@ def first_failure(
 @functools.cache
 def slips_of(framework: str, file: str) -> tuple[Slip, ...]:
     text = (ROOT / f"impls/meanflow_{framework}" / file).read_text(encoding="utf-8")
-    return tuple(slips(text))
+    return tuple(sorted(slips(text), key=lambda slip: str(slip) in EQUIVALENT[framework, file]))
 
 
 @functools.cache
