@@ -175,6 +175,7 @@ def first_failure(
 
 @functools.cache
 def slips_of(framework: str, file: str) -> tuple[Slip, ...]:
+    """Every slip of a file; last those that are listed, which go through every check."""
     text = (ROOT / f"impls/meanflow_{framework}" / file).read_text(encoding="utf-8")
     return tuple(sorted(slips(text), key=lambda slip: str(slip) in EQUIVALENT[framework, file]))
 
