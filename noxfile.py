@@ -13,6 +13,8 @@ nox.options.reuse_venv = "yes"  # the second run of a session starts at once
 nox.options.sessions = ["verify", "tests", "lint", "types"]
 
 IMPLEMENTATIONS = {"jax": "impls.meanflow_jax", "torch": "impls.meanflow_torch"}
+# More processes would each compile what another has not yet finished, and take a gigabyte.
+PARALLEL = ("-n", "logical", "--maxprocesses=4", "--dist=worksteal")
 
 
 def install(session: nox.Session, *extras: str) -> None:
@@ -44,19 +46,28 @@ def verify_torch(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The test suite; `nox -s tests -- --slow` adds the slow ones."""
+    """The test suite, on up to four processors; `nox -s tests -- --slow` adds the slow ones."""
     install(session, "jax", "torch", "fid", "vae", "dev")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *PARALLEL, *session.posargs)
+
+
+@nox.session(default=False)
+def soak(session: nox.Session) -> None:
+    """Repetitions too long for the suite, recorded in results/records: at most 90 minutes.
+
+    `-- kills repetitions fuzz mutants slips` are its acts, `-- --minutes 10` bounds the time of
+    all, `-- --seed N` repeats the draws of a record. Ends with exit status 1 when any failed.
+    """
+    install(session, "jax", "torch", "fid", "vae", "dev")
+    session.run("python", "tests/soak.py", *session.posargs)
 
 
 @nox.session(default=False)
 def slips(session: nox.Session) -> None:
     """Every small slip in both implementations must turn a check red: most of an hour."""
     install(session, "jax", "torch", "fid", "vae", "dev")
-    options = session.posargs or ["-s"]
-    session.run(
-        "pytest", "--slow", "--exhaustive", "tests/test_verify_catches_any_slip.py", *options
-    )
+    text = "tests/test_verify_catches_any_slip.py"
+    session.run("pytest", *PARALLEL, "--soak=slips", text, *session.posargs)
 
 
 @nox.session

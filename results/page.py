@@ -31,6 +31,7 @@ SECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "jvp_overhead": ("What the JVP costs", ("jvp_overhead",)),
     "throughput": ("Throughput", ()),
     "accelerators": ("GPUs and TPUs", ()),
+    "soak": ("Repetitions", ()),
     "ablation_order": ("Ablations: the order", ()),
     "ablations": ("Ablations: every row", ("ablations",)),
     "digits": ("Digits in one step", ("digits", "training_curves", "samples")),

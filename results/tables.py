@@ -31,6 +31,7 @@ from results.fid import fid
 from results.reading import read
 from results.reproduction import reproduction
 from results.schema import RECORDS, Record
+from results.soak import soak
 
 ROOT = Path(__file__).parent.parent
 TABLES = Path(__file__).parent / "tables"
@@ -155,6 +156,7 @@ ALL: dict[str, Callable[[list[Record]], Table]] = {
     "ablations": ablations,
     "fid": fid,
     "accelerators": accelerators,
+    "soak": soak,
 }
 
 

@@ -5,9 +5,15 @@ The directory works with JAX alone, with PyTorch alone and with neither: what is
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import importlib.util
 import os
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import Generator
 from types import ModuleType
 
 # Float64 where asked and exact float32 products: read by JAX when it is first imported.
@@ -17,8 +23,16 @@ os.environ["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
+# What one process compiles, the other workers and subprocesses of the same run read.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jax-compiled-")
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
 import hypothesis
 import pytest
+from repetitions import num_examples, of_act, one_in_twenty
 
 from impls.common import draws
 from impls.common.config import Config
@@ -50,21 +64,52 @@ FRAMEWORKS = {"impls.meanflow_jax": "jax", "impls.meanflow_torch": "torch"}
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
-    parser.addoption("--exhaustive", action="store_true", help="run those marked exhaustive too")
+    parser.addoption("--soak", metavar="ACT", help="all of one act's repetitions, and nothing else")
+    parser.addoption("--soak-seed", type=int, default=0, help="of their draws and their order")
+    parser.addoption("--soak-until", type=float, help="start none after this time, in s since 1970")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     # PyTorch says this of its own code, when its forward-mode derivatives are first used.
     config.addinivalue_line("filterwarnings", "ignore:.torch.jit.script. is deprecated")
+    # Another process is writing the entry, or was killed while it was: JAX compiles again.
+    config.addinivalue_line("filterwarnings", "ignore:Error reading persistent compilation cache")
 
 
+@pytest.hookimpl(trylast=True)  # after -k and -m have chosen
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    for mark, takes in (("slow", "minutes"), ("exhaustive", "most of an hour")):
-        if not config.getoption(f"--{mark}"):
-            skip = pytest.mark.skip(reason=f"takes {takes}: run it with --{mark}")
-            for item in items:
-                if mark in item.keywords:
-                    item.add_marker(skip)
+    act = config.getoption("--soak")
+    kept = of_act(act, config.getoption("--soak-seed"), items) if act else one_in_twenty(items)
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+    items[:] = kept
+    if not act and not config.getoption("--slow"):
+        skip = pytest.mark.skip(reason="takes minutes: run it with --slow")
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(skip)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    until = item.config.getoption("--soak-until")
+    if until and time.time() > until:
+        pytest.skip("the time is up")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if call.when == "call" and hasattr(item, "hypothesis_statistics"):
+        report.user_properties.append(("repetitions", num_examples(item.hypothesis_statistics)))
+    return report
+
+
+@pytest.fixture
+def moments(request: pytest.FixtureRequest) -> random.Random:
+    """Random numbers for what happens when: of the seed of the soak and the test's own name."""
+    seed = request.config.getoption("--soak-seed")
+    return random.Random(f"{seed} {request.node.name}")  # noqa: S311
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import random
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -41,25 +43,51 @@ def command(framework: str, workdir: Path, num_steps: int) -> list[str]:
     ]
 
 
+NUM_STEPS = 20
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, np.ndarray]]:
+    """The arrays at the end of a framework's run that nobody killed."""
+
+    @functools.cache
+    def run(framework: str) -> dict[str, np.ndarray]:
+        folder = tmp_path_factory.mktemp("whole")
+        subprocess.run(command(framework, folder, NUM_STEPS), cwd=ROOT, check=True)
+        return arrays(framework, folder)
+
+    return run
+
+
 @pytest.mark.slow
-def test_ten_kills_at_random_moments_change_no_bit(framework: str, tmp_path: Path) -> None:
-    subprocess.run(command(framework, tmp_path / "whole", 60), cwd=ROOT, check=True)
-    moments = random.Random(0)  # noqa: S311
-    folder, begun = tmp_path / "killed" / "checkpoints", []
-    for _ in range(10):
-        with subprocess.Popen(command(framework, tmp_path / "killed", 60), cwd=ROOT) as process:
-            before = newest(folder)
+@pytest.mark.soak("kills", of="repetition")
+@pytest.mark.parametrize("repetition", range(20))
+def test_kills_at_random_moments_change_no_bit(
+    framework: str,
+    repetition: int,
+    whole: Callable[[str], dict[str, np.ndarray]],
+    moments: random.Random,
+    tmp_path: Path,
+    record_property: Callable[[str, int], None],
+) -> None:
+    """A run is killed, started again, killed again, and then left alone."""
+    asked = command(framework, tmp_path, NUM_STEPS)
+    for _ in range(2):
+        before = newest(tmp_path / "checkpoints")
+        wanted = before + moments.randint(1, NUM_STEPS // 4)
+        with subprocess.Popen(asked, cwd=ROOT) as process:
             deadline = time.monotonic() + 120
-            while newest(folder) <= before and process.poll() is None:
+            while newest(tmp_path / "checkpoints") < wanted:
+                assert process.poll() is None
                 assert time.monotonic() < deadline
                 time.sleep(0.001)
             time.sleep(moments.uniform(0, 0.2))  # amid a step, a save, or the removal of an old one
             process.send_signal(signal.SIGKILL)
-        begun.append(newest(folder))
-    assert begun == sorted(begun)
-    assert 0 < begun[0] < begun[-1]
-    subprocess.run(command(framework, tmp_path / "killed", 60), cwd=ROOT, check=True)
-    assert_same_bits(arrays(framework, tmp_path / "whole"), arrays(framework, tmp_path / "killed"))
+        assert process.returncode == -signal.SIGKILL, "it ended before it was killed"
+        assert newest(tmp_path / "checkpoints") >= wanted
+        record_property("repetitions", 1)
+    subprocess.run(asked, cwd=ROOT, check=True)
+    assert_same_bits(arrays(framework, tmp_path), whole(framework))
 
 
 def newest(folder: Path) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 from pathlib import Path
@@ -41,11 +42,16 @@ def test_a_run_leaves_its_log_configuration_and_checkpoint(framework: str, tmp_p
     assert list((tmp_path / "tensorboard").iterdir())
 
 
-def test_a_resumed_run_ends_with_the_same_bits(framework: str, tmp_path: Path) -> None:
-    module = implementation(framework)
-    train(module, framework, small(), tmp_path / "whole")
-    train(module, framework, small(training__num_steps=4), tmp_path / "halves")
-    train(module, framework, small(), tmp_path / "halves")
+@pytest.mark.soak("repetitions", of="repetition")
+@pytest.mark.parametrize("repetition", range(20))
+def test_a_resumed_run_ends_with_the_same_bits(
+    framework: str, repetition: int, moments: random.Random, tmp_path: Path
+) -> None:
+    module, seed = implementation(framework), {"training__seed": moments.randrange(2**32)}
+    train(module, framework, small(**seed), tmp_path / "whole")
+    stop = moments.randrange(1, small().training.num_steps)
+    train(module, framework, small(**seed, training__num_steps=stop), tmp_path / "halves")
+    train(module, framework, small(**seed), tmp_path / "halves")
     assert_same_bits(arrays(framework, tmp_path / "whole"), arrays(framework, tmp_path / "halves"))
 
 
@@ -167,12 +173,17 @@ def test_another_configuration_is_refused_on_resume(framework: str, tmp_path: Pa
         train(module, framework, small(method__kappa=0.3), tmp_path)
 
 
-def test_samples_do_not_depend_on_how_many_are_made(framework: str, tmp_path: Path) -> None:
+@pytest.mark.soak("repetitions", of="repetition")
+@pytest.mark.parametrize("repetition", range(20))
+def test_samples_do_not_depend_on_how_many_are_made(
+    framework: str, repetition: int, moments: random.Random, tmp_path: Path
+) -> None:
     train(implementation(framework), framework, small(), tmp_path / "run")
-    made = {}
+    made, seed = {}, str(moments.randrange(2**32))
     for count in (3, 5):
         folder = tmp_path / str(count)
         asked = ["--checkpoint", str(tmp_path / "run"), "--output-dir", str(folder)]
+        asked += ["--seed", seed]
         assert main(["sample", *asked, "--num-samples", str(count), "--save-images"]) == 0
         assert len(list(folder.glob("0*.png"))) == count
         assert (folder / "grid.png").is_file()

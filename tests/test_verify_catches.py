@@ -70,8 +70,11 @@ def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
 # ------------------------------------------------------------------------------ the mutants
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
-def test_mutant_is_caught(mutant: Mutant) -> None:
+@pytest.mark.soak("mutants", of="mutant")
+@pytest.mark.parametrize(
+    ("package", "mutant"), [(m.package, m) for m in MUTANTS], ids=[m.name for m in MUTANTS]
+)
+def test_mutant_is_caught(package: str, mutant: Mutant) -> None:
     if mutant.framework:
         pytest.importorskip(mutant.framework)
     with planted(mutant) as subject:

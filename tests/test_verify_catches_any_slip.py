@@ -2,7 +2,8 @@
 
 `verify.mutants.slips` makes the slips by rule. Each is put into a copy of the implementation and
 run through the suite in float64, the most sensitive checks first, until one fails (what float64
-cannot see, lower precision and checkpoints, in float32); an exception counts as caught. First a few
+cannot see, lower precision and checkpoints, in float32); an exception counts as caught. One slip in
+twenty (of JAX in a hundred) goes through the suite, all of them through `nox -s slips`. First a few
 cases are used; a slip that survives them goes through all. What survives must be listed in
 `verify.mutants.equivalent` with the reason why it changes nothing, and nothing may be listed there
 that a check catches.
@@ -18,20 +19,21 @@ import functools
 import importlib
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from repetitions import SHARE
 
 from impls.common import draws
 from impls.common.config_files import from_sizes
 from impls.common.draws import Stream
 from impls.common.records import Batch
 from verify.cases import DIGITS, LATENT, Case, cases, perturbed_parameters
-from verify.mutants import altered, slips
+from verify.mutants import Slip, altered, slips
 from verify.mutants.equivalent import EQUIVALENT
 from verify.outcome import FAIL
 from verify.probe import Probe
@@ -99,6 +101,14 @@ FILES = {
     "checkpoint.py": ("exported_state_is_the_state", "checkpoint", "checkpoint"),
     "draws.py": ("device_draws_are_float32_records", "draws", ""),
 }
+PARTS = 100  # that a file's slips are dealt into
+# The suite runs one part of JAX, whose slips take several times as long, and five of PyTorch.
+TEXTS = [
+    pytest.param(framework, file, marks=pytest.mark.soak("slips", of="part", share=share))
+    for framework, share in (("jax", PARTS), ("torch", SHARE))
+    for file in FILES
+    if (ROOT / f"impls/meanflow_{framework}" / file).exists()
+]
 # Slow, and blind to nothing that their neighbours see.
 LEFT_OUT = (
     "gradient_matches_complex_step",
@@ -108,8 +118,7 @@ LEFT_OUT = (
 )
 
 
-# JAX's part takes most of an hour, so it runs apart from the other slow tests: nox -s slips.
-@pytest.fixture(params=[pytest.param("jax", marks=pytest.mark.exhaustive), "torch"])
+@pytest.fixture
 def framework(request: pytest.FixtureRequest) -> Iterator[str]:
     module = pytest.importorskip(request.param)
     if request.param == "torch":
@@ -143,8 +152,9 @@ def first_failure(
     file: str,
     chosen: tuple[Case, ...],
     left_out: tuple[str, ...] = LEFT_OUT,
+    only: str | None = None,
 ) -> str | None:
-    """The name of the first check that fails, or None."""
+    """The name of the first check that fails, of all or of `only` one, or None."""
     likely, wide, narrow = FILES[file]
     members = {
         families: [name for name, check in all_checks().items() if check.family in families.split()]
@@ -157,40 +167,67 @@ def first_failure(
     ):
         probe = Probe(subject, dtype, given)
         for name in names:
-            if name in left_out:
+            if name in left_out or name != (only or name):
                 continue
             if outcome_of(all_checks()[name], "slip", (probe,)).status == FAIL:
                 return name
     return None
 
 
+@functools.cache
+def slips_of(framework: str, file: str) -> tuple[Slip, ...]:
+    """Every slip of a file; last those that are listed, which go through every check."""
+    text = (ROOT / f"impls/meanflow_{framework}" / file).read_text(encoding="utf-8")
+    return tuple(sorted(slips(text), key=lambda slip: str(slip) in EQUIVALENT[framework, file]))
+
+
+@functools.cache
+def original_passes(framework: str, file: str, check: str) -> bool:
+    """Whether a check that a slip fails passes where there is none."""
+    subject = importlib.import_module(f"impls.meanflow_{framework}")
+    return first_failure(subject, file, few(file), only=check) is None
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("file", FILES)
-def test_every_slip_is_caught_unless_it_changes_nothing(framework: str, file: str) -> None:
-    package = f"impls/meanflow_{framework}"
-    if not (ROOT / package / file).exists():
-        pytest.skip(f"{package} has no {file}")
-    intact = importlib.import_module(package.replace("/", "."))
-    assert first_failure(intact, file, few(file)) is None
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize(("framework", "file"), TEXTS, indirect=["framework"])
+def test_every_slip_is_caught_unless_it_changes_nothing(
+    framework: str, file: str, part: int, record_property: Callable[[str, int], None]
+) -> None:
+    chosen = slips_of(framework, file)[part::PARTS]
     listed = EQUIVALENT[framework, file]
     survivors, caught = [], Counter()
-    for slip in slips((ROOT / package / file).read_text(encoding="utf-8")):
-        try:
-            with altered(package, file, slip.source) as subject:
-                found = first_failure(subject, file, few(file))
-                if found is None and str(slip) not in listed:
-                    found = first_failure(subject, file, cases(), left_out=())
-        except Exception as error:  # noqa: BLE001  it cannot even be imported
-            found = type(error).__name__
+    for slip in chosen:
+        found = failure_for(framework, file, slip, is_listed=str(slip) in listed)
         if found is None:
             survivors.append(str(slip))
         else:
             caught[found] += 1
-    lines = [f"{package}/{file}: {len(survivors)} slips change nothing; caught are"]
+    assert [name for name in caught if not original_passes(framework, file, name)] == []
+    record_property("repetitions", len(chosen))
+    lines = [f"{framework}/{file}: {len(survivors)} slips change nothing; caught are"]
     lines += [f"{count:4d} by {name}" for name, count in caught.most_common()]
     sys.stdout.write("\n  ".join(lines) + "\n")
-    assert caught.total() >= 3
     unlisted = [slip for slip in survivors if slip not in listed]
     assert not unlisted, "no check sees:\n" + "\n".join(unlisted)
-    wrong = [slip for slip in listed if slip not in survivors]
-    assert not wrong, "listed as changing nothing, but caught or gone:\n" + "\n".join(wrong)
+    wrong = [str(slip) for slip in chosen if str(slip) in listed and str(slip) not in survivors]
+    assert not wrong, "listed as changing nothing, but caught:\n" + "\n".join(wrong)
+
+
+def failure_for(framework: str, file: str, slip: Slip, *, is_listed: bool) -> str | None:
+    """The name of the first check that fails for a slip, or of what it raised, or None."""
+    try:
+        with altered(f"impls/meanflow_{framework}", file, slip.source) as subject:
+            found = first_failure(subject, file, few(file))
+            if found is None and not is_listed:
+                found = first_failure(subject, file, cases(), left_out=())
+    except Exception as error:  # noqa: BLE001  it cannot even be imported
+        return type(error).__name__
+    return found
+
+
+@pytest.mark.parametrize(("framework_name", "file"), EQUIVALENT)
+def test_every_slip_that_is_listed_can_be_made(framework_name: str, file: str) -> None:
+    made = {str(slip) for slip in slips_of(framework_name, file)}
+    assert made
+    assert [slip for slip in EQUIVALENT[framework_name, file] if slip not in made] == []
