@@ -16,12 +16,14 @@ import time
 from collections.abc import Generator
 from types import ModuleType
 
+from verify.compilation import QUICK
+
 # Float64 where asked and exact float32 products: read by JAX when it is first imported.
 os.environ["JAX_ENABLE_X64"] = "1"
 os.environ["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"
 # Tiny problems: threads would mostly wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+os.environ.setdefault("XLA_FLAGS", QUICK)
 
 # What one process compiles, the other workers and subprocesses of the same run read.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:

@@ -27,8 +27,9 @@ def prepare(*, full: bool, cache: bool) -> None:
         full: compile as training does, with all of XLA's optimizations.
         cache: keep what is compiled, and use what was kept.
     """
-    # Threads of PyTorch and BLAS would mostly wait for each other.
+    # Threads of PyTorch, BLAS and XLA would mostly wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("NPROC", "1")
     # Several processes share a GPU where there is one.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     if not full:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import fnmatch
-import gc
 import itertools
 import math
 import os
@@ -29,6 +28,7 @@ from verify.probe import Probe
 from verify.registry import DTYPES, FAMILIES, Check, NotApplicable, all_checks
 
 Stored = TypeVar("Stored", GoldenCase, GoldenTraining)
+ENOUGH = 13 * 10**8  # bytes of resident memory above which compiled programs are given up
 NUM_PLACES = 5  # of the worst that an outcome names
 
 
@@ -104,13 +104,23 @@ def run(
 
 
 def _release(probes: Iterable[Probe]) -> None:
-    """Give back the memory of compiled programs: gigabytes, and other families need others."""
+    """Give back the memory of compiled programs where it is much; families share some of them."""
+    if 0 < resident_bytes() < ENOUGH:
+        return
     for probe in probes:
         probe.clear_caches()
-    gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
     if trim:  # the C library would keep what is freed
         trim(0)
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process; 0 where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGESIZE")
 
 
 def _stored_as(dtype: Any, problems: tuple[Stored, ...]) -> tuple[Stored, ...]:

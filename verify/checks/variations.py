@@ -81,10 +81,12 @@ def _cases(case: Case) -> tuple[Case, ...]:
 
 
 def _varied(case: Case, tangent: str, embedding: str) -> Case:
+    """The case with these two, a tangent in every row, and no guidance, which knows neither."""
     config = case.config
+    method = {"tangent": tangent, "guidance_eq": "none", "data_proportion": 0.0}
     config = config.model_copy(
         update={
-            "method": config.method.model_copy(update={"tangent": tangent}),
+            "method": config.method.model_copy(update=method),
             "model": config.model.model_copy(update={"embedding": embedding}),
         }
     )
