@@ -7,12 +7,11 @@ of the authors' code takes the place of its stand-in where MEANFLOW_OFFICIAL nam
 from __future__ import annotations
 
 import contextlib
-import functools
+import importlib
 import io
 import json
 import os
 import re
-import runpy
 import shlex
 import subprocess
 import sys
@@ -91,6 +90,7 @@ TABLE: dict[str, Runs | RunBy | NotRun] = {
         "test_tables.py::test_the_committed_tables_follow_from_the_committed_records"
     ),
     "nox -s notebook": LONG,
+    "nox -s soak": LONG,
     "nox -s slips": LONG,
     "nox -s bench": LONG,
     "nox -s ablations": LONG,
@@ -223,10 +223,11 @@ def run(words: list[str]) -> int:
     return 0
 
 
-@functools.cache  # nox knows its sessions by name, and warns of a second one
 def noxfile() -> dict[str, Any]:
     pytest.importorskip("nox")
-    return runpy.run_path(str(ROOT / "noxfile.py"))
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+    return vars(importlib.import_module("noxfile"))  # once: nox warns of a second one
 
 
 def write_stand_ins(folder: Path) -> None:

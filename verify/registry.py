@@ -122,4 +122,6 @@ def all_checks() -> dict[str, Check]:
 
     for module in pkgutil.iter_modules(verify.checks.__path__):
         importlib.import_module(f"verify.checks.{module.name}")
-    return dict(sorted(_CHECKS.items(), key=lambda item: FAMILIES.index(item[1].family)))
+    # Modules may have been imported in any order; sorted keeps that of the checks in each of them.
+    order = lambda item: (FAMILIES.index(item[1].family), item[1].function.__module__)  # noqa: E731
+    return dict(sorted(_CHECKS.items(), key=order))
