@@ -23,6 +23,7 @@ os.environ["JAX_ENABLE_X64"] = "1"
 os.environ["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"
 # Tiny problems: threads would mostly wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("NPROC", "1")
 os.environ.setdefault("XLA_FLAGS", QUICK)
 
 # What one process compiles, the other workers and subprocesses of the same run read.

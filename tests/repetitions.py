@@ -1,7 +1,7 @@
 """Which repetitions of a test run: one in twenty in the suite, all of them in `nox -s soak`.
 
 A test marked `soak("kills", of="repetition")` belongs to the act of kills and is repeated over its
-parameter `repetition`; with `share=100` the suite runs one in a hundred. The act `fuzz` is every
+parameter `repetition`; with `share=100` the suite runs one in a hundred, with `share=None` none. The act `fuzz` is every
 test of Hypothesis.
 """
 
@@ -33,7 +33,8 @@ def one_in_twenty(items: list[pytest.Item]) -> list[pytest.Item]:
             params = {**item.callspec.params, mark.kwargs["of"]: ...}
             test = f"{item.path} {item.originalname} {sorted(params.items(), key=str)}"
             met[test] += 1
-            if (met[test] - 1) % mark.kwargs.get("share", SHARE):
+            share = mark.kwargs.get("share", SHARE)
+            if share is None or (met[test] - 1) % share:
                 continue
         kept.append(item)
     return kept
