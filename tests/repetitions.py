@@ -1,8 +1,8 @@
 """Which repetitions of a test run: one in twenty in the suite, all of them in `nox -s soak`.
 
 A test marked `soak("kills", of="repetition")` belongs to the act of kills and is repeated over its
-parameter `repetition`; with `share=100` the suite runs one in a hundred, with `share=None` none. The act `fuzz` is every
-test of Hypothesis.
+parameter `repetition`; with `share=100` the suite runs one in a hundred, with `share=None` none.
+The act `fuzz` is every test of Hypothesis.
 """
 
 from __future__ import annotations
