@@ -19,8 +19,8 @@ class Act(NamedTuple):
 ACTS = {
     "kills": Act("runs killed at random moments end with the same bits as one left alone",
                  "num_kills"),
-    "repetitions": Act("runs resumed at random steps, samples of random seeds: the same bits",
-                       "num_runs"),
+    "repetitions": Act("runs resumed at random steps, samples of random seeds (the same bits),"
+                       " larger images", "num_runs"),
     "mutants": Act("planted bugs: each fails the checks that must catch it", "num_mutants"),
     "slips": Act("small slips in both texts: each fails a check or changes nothing", "num_slips"),
     "fuzz": Act("random settings, arrays and damaged files: what holds of any, holds",
