@@ -55,7 +55,7 @@ def verify(
         record: folder to append records of this run to.
         verbose: name several of the worst places of each failure.
         traceback: print where in the subject an exception came from, frame by frame.
-        processes: how many to use; one for each processor (8 at most), one for a few checks by default.
+        processes: how many to use; by default one a processor (8 at most), one for a few checks.
         cache: keep what XLA compiles in the user's cache folder (--no-cache: do not).
         list: print the checks with what they say, and stop.
     """
