@@ -123,6 +123,7 @@ LEFT_OUT = (
     "jvp_matches_complex_step",
     "jvp_matches_central_difference",
     "parameter_counts_are_official",
+    "steps_compiled_by_the_framework_match",
 )
 
 
