@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from impls.cli import main
-from results import accelerators, checks, reproduction, tables
-from results import fid as fid_scores
-from results.cells import Table, markdown
+from meanflow_repro import main
 from results.schema import Record
+from results.tabulate import accelerators, checks, reproduction, write
+from results.tabulate import fid as fid_scores
+from results.tabulate.cells import Table, markdown
 
 MACHINE = {"processor": "Example CPU", "device": "cpu", "num_usable_cpus": 2}
 PROTOCOL = {"labels": "uniformly random", "resize": "legacy_tensorflow"}
@@ -42,9 +44,9 @@ def in_markdown(make: Callable[[list[Record]], Table]) -> Callable[[list[Record]
     return lambda records: markdown(make(records))
 
 
-digits_table = in_markdown(tables.digits)
-overhead_table = in_markdown(tables.jvp_overhead)
-throughput_table = in_markdown(tables.throughput)
+digits_table = in_markdown(write.digits)
+overhead_table = in_markdown(write.jvp_overhead)
+throughput_table = in_markdown(write.throughput)
 reproduction_table = in_markdown(reproduction.reproduction)
 verify_table = in_markdown(checks.verify)
 fid_table = in_markdown(fid_scores.fid)
@@ -57,3 +59,22 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     said = capsys.readouterr().err
     assert len(said.splitlines()) == 1
     return said
+
+
+TOLD = {
+    "who": "someone/port", "url": "https://example.org/run", "date": "2026-01-31",
+    "preset": "mf_b4", "epochs": 240, "framework": "torch", "hardware": "8 x H100",
+    "value": 11.42, "interval": [11.31, 11.53], "num_samples": 50_000, "num_steps": 1,
+    "ema": 0.9999, "protocol": {
+        "labels": "random", "uint8": "truncated", "inception": "inception-2015-12-05.pt",
+        "resize": "legacy_tensorflow", "reference": "official", "vae": "mse",
+    },
+}  # fmt: skip
+
+
+def told(folder: Path, **changes: Any) -> Path:
+    """A file with some keys changed, or left out where the change is `...`."""
+    content = {name: value for name, value in (TOLD | changes).items() if value is not ...}
+    path = folder / "theirs.yml"
+    path.write_text(yaml.safe_dump(content))
+    return path

@@ -1,0 +1,9 @@
+"""Checkouts of the authors' code: a stand-in of the same interface, and a real one where named."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+STANDIN = Path(__file__).parent / "official_standin"
+CHECKOUT = os.environ.get("MEANFLOW_OFFICIAL", "")
