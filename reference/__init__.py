@@ -4,9 +4,7 @@ It imports nothing of impls, and offers the names of the protocol where they mak
 itself a subject of the verification suite.
 """
 
-from .autoencoder import decode, encode, load_autoencoder
-from .device import export_params, get, load_params, put, sync
-from .inception import inception_features, load_inception
+from .device import get, put, sync
 from .network import ablations, activations, mean_velocity, mean_velocity_jvp
 from .objective import (
     Loss,
@@ -27,8 +25,11 @@ from .optimizer import (
     learning_rate,
     update_average,
 )
+from .parameters import export_params, load_params
 from .sample import sample
 from .step import State, accumulate, init_state, train_step, update
+from .vision.autoencoder import decode, encode, load_autoencoder
+from .vision.inception import inception_features, load_inception
 
 __all__ = [
     "Loss",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 
 def put(tree: Any) -> Any:
     """NumPy arrays as this subject's own arrays: NumPy arrays."""
@@ -20,13 +18,3 @@ def get(tree: Any) -> Any:
 def sync(tree: Any) -> Any:
     """Wait until the arrays are computed: they are."""
     return tree
-
-
-def load_params(config: Any, canonical: dict[str, Any]) -> dict[str, Any]:
-    """Parameters in this subject's layout, which is the canonical one, from canonical arrays."""
-    return {name: np.array(array) for name, array in canonical.items()}
-
-
-def export_params(config: Any, params: dict[str, Any]) -> dict[str, Any]:
-    """Canonical name -> NumPy array."""
-    return {name: np.array(array) for name, array in params.items()}

@@ -7,10 +7,8 @@ from .device import (
     get,
     sync,
     clear_caches,
-    load_params,
-    export_params,
-    init_params,
 )
+from .parameters import load_params, export_params, init_params
 from .network import DiT, mean_velocity, mean_velocity_jvp, ablations, activations, parameter_shapes
 from .objective import (
     times,
@@ -34,5 +32,5 @@ from .checkpoint import save_checkpoint, restore_checkpoint, export_state, load_
 from .sample import sample
 from .draws import device_draws
 from .cost import compile_with_cost, matrix_product
-from .autoencoder import load_autoencoder, encode, decode
-from .inception import load_inception, inception_features
+from .vision.autoencoder import load_autoencoder, encode, decode
+from .vision.inception import load_inception, inception_features

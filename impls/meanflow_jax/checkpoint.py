@@ -17,7 +17,8 @@ from impls.common.config import Config
 from impls.common.types import CanonicalState
 from impls.files.checkpoints import CheckpointError
 
-from .device import export_params, load_params
+from .device import Array
+from .parameters import export_params, load_params
 from .step import State, init_state
 
 
@@ -93,7 +94,7 @@ def _quiet() -> Iterator[None]:
         log.setLevel(before)
 
 
-def _int32(number: int) -> jax.Array:
+def _int32(number: int) -> Array:
     """A buffer of its own, since the step function takes each buffer of a state over."""
     return jnp.array(number, jnp.int32)
 

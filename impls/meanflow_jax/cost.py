@@ -13,7 +13,7 @@ import numpy as np
 from impls.common.config import Config
 from impls.common.types import Batch, Cost, Draws
 
-from .device import put
+from .device import Array, put
 from .step import State, compile_step
 
 
@@ -38,7 +38,7 @@ def compile_with_cost(
     return compiled, Cost(counts["flops"], counts["bytes accessed"], peak, seconds)
 
 
-def matrix_product(config: Config, size: int) -> Callable[[], jax.Array]:
+def matrix_product(config: Config, size: int) -> Callable[[], Array]:
     """A function that multiplies two size x size matrices in the precision of the products."""
     low = jnp.bfloat16 if config.training.precision == "bfloat16" else jnp.float32
     matrix = put(np.sin(np.arange(size**2, dtype=np.float32)).reshape(size, size)).astype(low)

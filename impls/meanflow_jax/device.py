@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from impls.common import parameters
-from impls.common.config import Config
 from impls.common.errors import UserError
+
+Array = jax.Array
 
 
 def select_device(name: str) -> None:
@@ -56,51 +56,10 @@ def clear_caches() -> None:
     jax.clear_caches()
 
 
-def load_params(config: Config, canonical: dict[str, np.ndarray]) -> Any:
-    """Parameters in this framework's layout from canonical ones (see `impls.common.parameters`).
-
-    Raises:
-        ValueError: naming the first tensor that is missing, unknown or of another shape.
-    """
-    parameters.check_parameters(config.network, canonical)
-    return put(_nested(canonical))
-
-
-def export_params(config: Config, params: Any) -> dict[str, np.ndarray]:
-    """Canonical name -> NumPy array, the way back from `load_params`."""
-    flat = _flat(get(params))
-    return {tensor.name: flat[tensor.name] for tensor in parameters.tensors(config.network)}
-
-
-def init_params(config: Config, seed: int) -> Any:
-    """Parameters before training, the same numbers in both: see `impls.common.parameters`."""
-    return load_params(config, parameters.initial_parameters(config.network, seed))
-
-
-def _put(array: Any) -> jax.Array:
+def _put(array: Any) -> Array:
     if np.asarray(array).dtype == np.float64 and not jax.config.jax_enable_x64:
         raise ValueError(
             "float64 array given to JAX in 32-bit mode, which would round it silently:"
             " set JAX_ENABLE_X64=1 or pass float32"
         )
     return jnp.asarray(array)
-
-
-def _nested(flat: dict[str, Any]) -> dict[str, Any]:
-    """{"a/b": x} -> {"a": {"b": x}}: the canonical names are the paths of the flax tree."""
-    tree: dict[str, Any] = {}
-    for name, array in flat.items():
-        *path, leaf = name.split("/")
-        node = tree
-        for part in path:
-            node = node.setdefault(part, {})
-        node[leaf] = array
-    return tree
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
-    for name, node in tree.items():
-        path = prefix + name
-        flat.update(_flat(node, f"{path}/") if isinstance(node, dict) else {path: node})
-    return flat

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from impls.common.parameters import TIME_FEATURES
+
+from .device import Array
 
 LAYER_NORM_EPS = 1e-6
 MAX_PERIOD = 10000.0
@@ -21,7 +22,7 @@ def frequencies() -> np.ndarray:
     return np.exp(-math.log(MAX_PERIOD) * np.arange(half) / half)
 
 
-def sinusoid(time: jax.Array) -> jax.Array:
+def sinusoid(time: Array) -> Array:
     """[cos(f_k t), sin(f_k t)] with f_k = 10000^(-k/128), of the raw time in 0..1.
 
     Args:
@@ -34,7 +35,7 @@ def sinusoid(time: jax.Array) -> jax.Array:
     return jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=-1)
 
 
-def patchify(images: jax.Array, patch: int) -> jax.Array:
+def patchify(images: Array, patch: int) -> Array:
     """[batch, height, width, channel] -> [batch, token, patch * patch * channel], row-major"""
     batch, height, width, channel = images.shape
     grid = images.reshape(batch, height // patch, patch, width // patch, patch, channel)
@@ -43,7 +44,7 @@ def patchify(images: jax.Array, patch: int) -> jax.Array:
     )
 
 
-def unpatchify(tokens: jax.Array, patch: int) -> jax.Array:
+def unpatchify(tokens: Array, patch: int) -> Array:
     """[batch, token, patch * patch * channel] -> [batch, height, width, channel], a square image"""
     grid = math.isqrt(tokens.shape[1])
     pixels = tokens.reshape(len(tokens), grid, grid, patch, patch, tokens.shape[2] // patch**2)
@@ -52,14 +53,14 @@ def unpatchify(tokens: jax.Array, patch: int) -> jax.Array:
     )
 
 
-def split_heads(qkv: jax.Array, num_heads: int) -> tuple[jax.Array, ...]:
+def split_heads(qkv: Array, num_heads: int) -> tuple[Array, ...]:
     """[batch, token, 3 * width] -> q, k, v, each [batch, head, token, width / head]"""
     batch, token, width = qkv.shape
     parts = qkv.reshape(batch, token, 3, num_heads, width // 3 // num_heads)
     return tuple(parts.transpose(2, 0, 3, 1, 4))
 
 
-def linear(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
+def linear(x: Array, kernel: Array, bias: Array) -> Array:
     """x W + b over the last axis.
 
     The rows are one matrix: with an axis for tokens, XLA's CPU compiler makes the gradient of each
@@ -72,12 +73,12 @@ def linear(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
     return out.astype(product.dtype).reshape(*x.shape[:-1], kernel.shape[-1])
 
 
-def modulate(x: jax.Array, shift: jax.Array, scale: jax.Array) -> jax.Array:
+def modulate(x: Array, shift: Array, scale: Array) -> Array:
     """x (1 + scale) + shift, with shift and scale [batch, width] per sample."""
     return x * (1 + scale[:, None]) + shift[:, None]
 
 
-def layer_norm(x: jax.Array) -> jax.Array:
+def layer_norm(x: Array) -> Array:
     """(x - mean) / sqrt(var + 1e-6) over the last axis, without affine parameters.
 
     The variance is the mean of squared deviations; the official code has flax's default

@@ -13,6 +13,7 @@ from impls.common.config import Config, Network
 from impls.common.parameters import TIME_EMBEDDERS
 from impls.common.positions import position_embedding
 
+from .device import Array
 from .layers import (
     layer_norm,
     linear,
@@ -35,7 +36,7 @@ class Dense(nn.Module):
     init: Any
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Array) -> Array:
         """[…, features] -> […, width]"""
         kernel = self.param("kernel", self.init, (x.shape[-1], self.width), jnp.float32)
         bias = self.param("bias", _zeros, (self.width,), jnp.float32)
@@ -48,7 +49,7 @@ class PatchEmbed(nn.Module):
     size: Network
 
     @nn.compact
-    def __call__(self, z: jax.Array) -> jax.Array:
+    def __call__(self, z: Array) -> Array:
         """[batch, height, width, channel] -> [batch, token, width]"""
         size, patch = self.size, self.size.patch_size
         grid = size.input_size // patch
@@ -70,7 +71,7 @@ class TimeEmbedder(nn.Module):
     size: Network
 
     @nn.compact
-    def __call__(self, time: jax.Array) -> jax.Array:
+    def __call__(self, time: Array) -> Array:
         """[batch] -> [batch, width]"""
         width = self.size.hidden_size
         hidden = Dense(width, init=_normal, name="fc1")(sinusoid(time))
@@ -83,7 +84,7 @@ class Attention(nn.Module):
     size: Network
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Array) -> Array:
         """[batch, token, width] -> [batch, token, width]"""
         width, wide = self.size.hidden_size, jnp.promote_types(x.dtype, jnp.float32)
         qkv = Dense(3 * width, init=_xavier, name="qkv")(x)
@@ -100,7 +101,7 @@ class Mlp(nn.Module):
     size: Network
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Array) -> Array:
         """[batch, token, width] -> [batch, token, width]"""
         width = self.size.hidden_size
         hidden = Dense(int(width * self.size.mlp_ratio), init=_xavier, name="fc1")(x)
@@ -113,7 +114,7 @@ class Block(nn.Module):
     size: Network
 
     @nn.compact
-    def __call__(self, x: jax.Array, c: jax.Array) -> jax.Array:
+    def __call__(self, x: Array, c: Array) -> Array:
         """x [batch, token, width], c [batch, width] -> [batch, token, width]"""
         width = self.size.hidden_size
         chunks = Dense(6 * width, init=_zeros, name="adaLN")(nn.silu(c))
@@ -130,7 +131,7 @@ class FinalLayer(nn.Module):
     size: Network
 
     @nn.compact
-    def __call__(self, x: jax.Array, c: jax.Array) -> jax.Array:
+    def __call__(self, x: Array, c: Array) -> Array:
         """x [batch, token, width], c [batch, width] -> [batch, token, patch * patch * channel]"""
         width, pixels = self.size.hidden_size, self.size.patch_size**2 * self.size.in_channels
         chunks = Dense(2 * width, init=_zeros, name="adaLN")(nn.silu(c))
@@ -145,7 +146,7 @@ class DiT(nn.Module):
     size: Network
 
     @nn.compact
-    def __call__(self, z: jax.Array, t: jax.Array, h: jax.Array, labels: jax.Array) -> jax.Array:
+    def __call__(self, z: Array, t: Array, h: Array, labels: Array) -> Array:
         """z [batch, height, width, channel], t, h, labels [batch] -> u, shaped as z"""
         size, width = self.size, self.size.hidden_size
         x = PatchEmbed(size, name="x_embedder")(z)
@@ -160,8 +161,8 @@ class DiT(nn.Module):
 
 
 def mean_velocity(
-    config: Config, params: Any, z: jax.Array, t: jax.Array, h: jax.Array, labels: jax.Array
-) -> jax.Array:
+    config: Config, params: Any, z: Array, t: Array, h: Array, labels: Array
+) -> Array:
     """Average velocity over [t - h, t]: u(z, t, h, y).
 
     Args:
@@ -181,12 +182,12 @@ def mean_velocity(
 def mean_velocity_jvp(
     config: Config,
     params: Any,
-    z: jax.Array,
-    r: jax.Array,
-    t: jax.Array,
-    labels: jax.Array,
-    tangent: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
+    z: Array,
+    r: Array,
+    t: Array,
+    labels: Array,
+    tangent: Array,
+) -> tuple[Array, Array]:
     """u and its total derivative: du/dt = tangent . grad_z u + d_t u, with r held fixed.
 
     The tangent of (z, r, t) is (tangent, 0, 1); another method.tangent gives the derivative along
@@ -201,7 +202,7 @@ def mean_velocity_jvp(
     still = len(z) - len(tangent)
     at_rest, moving = ([x[rows] for x in (z, r, t)] for rows in (slice(still), slice(still, None)))
 
-    def u(z: jax.Array, r: jax.Array, t: jax.Array, labels: jax.Array) -> jax.Array:
+    def u(z: Array, r: Array, t: Array, labels: Array) -> Array:
         return mean_velocity(config, params, z, t, t - r, labels)
 
     if not len(tangent):
@@ -221,8 +222,8 @@ def ablations() -> tuple[str, ...]:
 
 
 def activations(
-    config: Config, params: Any, z: jax.Array, t: jax.Array, h: jax.Array, labels: jax.Array
-) -> dict[str, jax.Array]:
+    config: Config, params: Any, z: Array, t: Array, h: Array, labels: Array
+) -> dict[str, Array]:
     """What each module of the network puts out, by canonical module name ("blocks_0/attn")."""
     low = z.astype(_product_dtype(config, z))
     params = _cast(params, low.dtype)
@@ -245,7 +246,7 @@ def parameter_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     return {"/".join(key.key for key in path): array.shape for path, array in paths}
 
 
-def _product_dtype(config: Config, z: jax.Array) -> Any:
+def _product_dtype(config: Config, z: Array) -> Any:
     """What the blocks compute in: `training.precision` where it is lower than that of z."""
     return jnp.bfloat16 if config.training.precision == "bfloat16" else z.dtype
 
@@ -261,13 +262,13 @@ def _cast(params: Any, dtype: Any) -> Any:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _apply(size: Network, params: Any, *inputs: jax.Array) -> jax.Array:
+def _apply(size: Network, params: Any, *inputs: Array) -> Array:
     """Compiled once per size, whatever the method around it; inside another jit it is inlined."""
     return DiT(size).apply({"params": params}, *inputs)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _intermediates(size: Network, params: Any, *inputs: jax.Array) -> Any:
+def _intermediates(size: Network, params: Any, *inputs: Array) -> Any:
     variables = {"params": params}
     _, state = DiT(size).apply(
         variables, *inputs, capture_intermediates=True, mutable="intermediates"

@@ -15,10 +15,11 @@ from impls.common.config import Config
 from impls.common.shapes import check_step
 from impls.common.types import Batch, Draws, Loss
 
+from .device import Array
 from .network import mean_velocity, mean_velocity_jvp
 
 
-def times(config: Config, draws: Draws) -> tuple[jax.Array, jax.Array]:
+def times(config: Config, draws: Draws) -> tuple[Array, Array]:
     """Later and earlier time of each row, r <= t, and r = t in a share data_proportion of them.
 
     logit_normal: sigmoid(P_std raw + P_mean);  uniform: raw;  t = max, r = min
@@ -30,7 +31,7 @@ def times(config: Config, draws: Draws) -> tuple[jax.Array, jax.Array]:
     if method.noise_dist == "logit_normal":
         t, r = (jax.nn.sigmoid(raw * method.P_std + method.P_mean) for raw in (t, r))
     t, r = jnp.maximum(t, r), jnp.minimum(t, r)
-    equal = jnp.arange(len(t)) < num_equal_rows(config, len(t))
+    equal = _rows(t) < num_equal_rows(config, len(t))
     if method.equal_rows == "random":
         equal = draws.equal_uniform < method.data_proportion
     return t, jnp.where(equal, t, r)
@@ -41,15 +42,15 @@ def num_equal_rows(config: Config, num_rows: int) -> int:
     return int(num_rows * config.method.data_proportion)
 
 
-def interpolate(x: jax.Array, noise: jax.Array, t: jax.Array) -> tuple[jax.Array, jax.Array]:
+def interpolate(x: Array, noise: Array, t: Array) -> tuple[Array, Array]:
     """Noisy state and its velocity: z = (1 - t) x + t e, v = e - x"""
     t = _image_axes(t)
     return (1 - t) * x + t * noise, noise - x
 
 
 def guided_velocity(
-    config: Config, params: Any, z: jax.Array, t: jax.Array, v: jax.Array, labels: jax.Array
-) -> jax.Array:
+    config: Config, params: Any, z: Array, t: Array, v: Array, labels: Array
+) -> Array:
     """Guided velocity field, without gradient.
 
     kappa = 0:  v_g = v_u + omega (v - v_u)
@@ -61,13 +62,13 @@ def guided_velocity(
     if method.guidance_eq == "none":
         return v
     h, null = jnp.zeros_like(t), jnp.full_like(labels, config.network.num_classes)
-    params = jax.lax.stop_gradient(params)
+    params = _stop(params)
     v_u = mean_velocity(config, params, z, t, h, null)
     v_c = mean_velocity(config, params, z, t, h, labels) if method.kappa else v_u
     return guide(config, t, v, v_u, v_c)
 
 
-def guide(config: Config, t: jax.Array, v: jax.Array, v_u: jax.Array, v_c: jax.Array) -> jax.Array:
+def guide(config: Config, t: Array, v: Array, v_u: Array, v_c: Array) -> Array:
     """The formula of `guided_velocity`, from its three velocities."""
     method = config.method
     inside = (t >= method.t_start) & (t <= method.t_end)
@@ -79,8 +80,8 @@ def guide(config: Config, t: jax.Array, v: jax.Array, v_u: jax.Array, v_c: jax.A
 
 
 def drop_labels(
-    config: Config, labels: jax.Array, v: jax.Array, v_g: jax.Array, draws: Draws
-) -> tuple[jax.Array, jax.Array]:
+    config: Config, labels: Array, v: Array, v_g: Array, draws: Draws
+) -> tuple[Array, Array]:
     """Label dropout: as many of the *first* rows as uniforms fall below class_dropout_prob.
 
     A dropped row gets the null label and loses its guidance: y := num_classes, v_g := v.
@@ -89,7 +90,7 @@ def drop_labels(
         v_g, labels_in
     """
     num_drop = (draws.drop_uniform < config.method.class_dropout_prob).sum()
-    dropped = jnp.arange(len(labels)) < num_drop
+    dropped = _rows(labels) < num_drop
     labels_in = jnp.where(dropped, config.network.num_classes, labels).astype(labels.dtype)
     return jnp.where(_image_axes(dropped), v, v_g), labels_in
 
@@ -102,13 +103,13 @@ def jvp_forms() -> tuple[str, ...]:
 def dense_velocities(
     config: Config,
     params: Any,
-    z: jax.Array,
-    v: jax.Array,
-    t: jax.Array,
-    r: jax.Array,
-    labels: jax.Array,
+    z: Array,
+    v: Array,
+    t: Array,
+    r: Array,
+    labels: Array,
     draws: Draws,
-) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+) -> tuple[Array, Array, Array, Array]:
     """Guidance, label dropout and JVP as the official code has them: every row in every call.
 
     Returns:
@@ -123,13 +124,13 @@ def dense_velocities(
 def sparse_velocities(
     config: Config,
     params: Any,
-    z: jax.Array,
-    v: jax.Array,
-    t: jax.Array,
-    r: jax.Array,
-    labels: jax.Array,
+    z: Array,
+    v: Array,
+    t: Array,
+    r: Array,
+    labels: Array,
     draws: Draws,
-) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+) -> tuple[Array, Array, Array, Array]:
     """The same without what cancels, in about three quarters of the arithmetic.
 
     Where r = t, du/dt is multiplied by t - r = 0, so it is not computed: du_dt is 0 there. And
@@ -146,10 +147,10 @@ def sparse_velocities(
         v_g, labels_in = drop_labels(config, labels, v, v_g, draws)
         u, du_dt = mean_velocity_jvp(config, params, z, r, t, labels_in, v_g[num_equal:])
         return v_g, labels_in, u, jnp.concatenate([jnp.zeros_like(v[:num_equal]), du_dt])
-    network_params, null = jax.lax.stop_gradient(params), jnp.full_like(labels, num_classes)
+    null = jnp.full_like(labels, num_classes)
     both = mean_velocity(
         config,
-        network_params,
+        _stop(params),
         jnp.concatenate([z, z[num_equal:]]),
         t_both := jnp.concatenate([t, t[num_equal:]]),
         jnp.zeros_like(t_both),
@@ -160,27 +161,27 @@ def sparse_velocities(
     v_g = jnp.concatenate([v[:num_equal], moving])
     v_g, labels_in = drop_labels(config, labels, v, v_g, draws)
     u, du_dt = mean_velocity_jvp(config, params, z, r, t, labels_in, v_g[num_equal:])
-    v_c = jnp.concatenate([jax.lax.stop_gradient(u[:num_equal]), v_c])
+    v_c = jnp.concatenate([_stop(u[:num_equal]), v_c])
     v_g, _ = drop_labels(config, labels, v, guide(config, t, v, v_u, v_c), draws)
     return v_g, labels_in, u, jnp.concatenate([jnp.zeros_like(v[:num_equal]), du_dt])
 
 
-def target(v_g: jax.Array, du_dt: jax.Array, t: jax.Array, r: jax.Array) -> jax.Array:
+def target(v_g: Array, du_dt: Array, t: Array, r: Array) -> Array:
     """Regression target for the average velocity, without gradient.
 
     u_tgt = v_g - clip(t - r, 0, 1) du/dt      (MeanFlow identity, with r held fixed)
     """
-    return jax.lax.stop_gradient(v_g - _image_axes(jnp.clip(t - r, 0, 1)) * du_dt)
+    return _stop(v_g - _image_axes(jnp.clip(t - r, 0, 1)) * du_dt)
 
 
-def squared_error(u: jax.Array, u_target: jax.Array) -> jax.Array:
+def squared_error(u: Array, u_target: Array) -> Array:
     """Per-sample squared error, a sum over pixels and channels: [batch]"""
     return jnp.square(u - u_target).sum((1, 2, 3))
 
 
-def adaptive_weight(config: Config, error: jax.Array) -> jax.Array:
+def adaptive_weight(config: Config, error: Array) -> Array:
     """Weight of each sample, without gradient: w = 1 / (s + norm_eps)^norm_p"""
-    return jax.lax.stop_gradient(1 / (error + config.method.norm_eps) ** config.method.norm_p)
+    return _stop(1 / (error + config.method.norm_eps) ** config.method.norm_p)
 
 
 def loss(config: Config, params: Any, batch: Batch, draws: Draws) -> Loss:
@@ -214,7 +215,7 @@ def loss_and_gradient(config: Config, params: Any, batch: Batch, draws: Draws) -
     """The loss and the gradient of its total, in the tree of `params`."""
     check_step(config, batch, draws)
 
-    def total(params: Any) -> tuple[jax.Array, Loss]:
+    def total(params: Any) -> tuple[Array, Loss]:
         out = loss(config, params, batch, draws)
         return out.total, out
 
@@ -222,6 +223,16 @@ def loss_and_gradient(config: Config, params: Any, batch: Batch, draws: Draws) -
     return out, gradient
 
 
-def _image_axes(x: jax.Array) -> jax.Array:
+def _image_axes(x: Array) -> Array:
     """[batch] -> [batch, 1, 1, 1]"""
     return x[:, None, None, None]
+
+
+def _rows(x: Array) -> Array:
+    """0, 1, 2, … along the batch: [batch]"""
+    return jnp.arange(len(x))
+
+
+def _stop(tree: Any) -> Any:
+    """The arrays of a tree without gradient."""
+    return jax.lax.stop_gradient(tree)

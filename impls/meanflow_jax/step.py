@@ -13,6 +13,7 @@ from impls.common.config import Config
 from impls.common.parameters import tensors
 from impls.common.types import WATCHED, Batch, Draws, Loss
 
+from .device import Array
 from .objective import loss_and_gradient
 from .optimizer import (
     apply_gradient,
@@ -117,7 +118,7 @@ def compile_step(config: Config) -> Callable[[State, Batch, Draws], tuple[State,
     return step if config.training.compile == "never" else jax.jit(step, donate_argnums=0)
 
 
-def _finite(config: Config, batch: Batch, draws: Draws, loss: Loss, gradient: Any) -> jax.Array:
+def _finite(config: Config, batch: Batch, draws: Draws, loss: Loss, gradient: Any) -> Array:
     """Whether each array of `watched` holds finite numbers only: [watched] bool."""
     fields = {**batch._asdict(), **draws._asdict(), **loss._asdict()}
     arrays = [fields[name] for name in WATCHED]

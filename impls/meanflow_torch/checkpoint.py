@@ -12,7 +12,8 @@ from impls.common.config import Config
 from impls.common.types import CanonicalState
 from impls.files.checkpoints import CheckpointError
 
-from .device import export_params, load_params
+from .device import Array
+from .parameters import export_params, load_params
 from .step import State, init_state
 
 
@@ -89,7 +90,7 @@ def load_state(config: Config, canonical: CanonicalState) -> State:
     )
 
 
-def _fill(name: str, tensor: torch.Tensor, value: torch.Tensor) -> None:
+def _fill(name: str, tensor: Array, value: Array) -> None:
     """Copy a value of the same shape; `copy_` alone would broadcast another."""
     if value.shape != tensor.shape:
         raise ValueError(f"{name} is {tuple(value.shape)}, expected {tuple(tensor.shape)}")

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from impls.common.config import Config
 from impls.common.types import Batch, Cost, Draws
 
-from .device import put, sync
+from .device import Array, put, sync
 from .step import State, accumulate, compile_step
 
 
@@ -38,7 +38,7 @@ def compile_with_cost(
     return step, Cost(counter.get_total_flops(), None, peak, seconds)
 
 
-def matrix_product(config: Config, size: int) -> Callable[[], torch.Tensor]:
+def matrix_product(config: Config, size: int) -> Callable[[], Array]:
     """A function that multiplies two size x size matrices in the precision of the products."""
     low = torch.bfloat16 if config.training.precision == "bfloat16" else torch.float32
     matrix = put(np.sin(np.arange(size**2, dtype=np.float32)).reshape(size, size)).to(low)

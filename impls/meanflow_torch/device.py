@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch.utils import _pytree as pytree
 
-from impls.common import parameters
-from impls.common.config import Config
 from impls.common.errors import UserError
+
+Array = torch.Tensor
 
 
 def select_device(name: str) -> None:
@@ -61,27 +61,6 @@ def clear_caches() -> None:
         torch.compiler.reset()
 
 
-def load_params(config: Config, canonical: dict[str, np.ndarray]) -> Any:
-    """Parameters in this framework's layout from canonical ones (see `impls.common.parameters`).
-
-    The result is a state_dict of `DiT`, with the names and layouts of facebookresearch/DiT.
-
-    Raises:
-        ValueError: naming the first tensor that is missing, unknown or of another shape.
-    """
-    return put(parameters.to_torch(config.network, canonical))
-
-
-def export_params(config: Config, params: Any) -> dict[str, np.ndarray]:
-    """Canonical name -> NumPy array, the way back from `load_params`."""
-    return parameters.from_torch(config.network, get(params))
-
-
-def init_params(config: Config, seed: int) -> Any:
-    """Parameters before training, the same numbers in both: see `impls.common.parameters`."""
-    return load_params(config, parameters.initial_parameters(config.network, seed))
-
-
 @contextmanager
 def exact_products() -> Iterator[None]:
     """Convolutions in float32, not in TF32, which cuDNN takes by default."""
@@ -94,5 +73,5 @@ def _get(leaf: Any) -> np.ndarray:
     return leaf.detach().cpu().numpy().copy() if isinstance(leaf, torch.Tensor) else np.array(leaf)
 
 
-def _put(array: Any) -> torch.Tensor:
+def _put(array: Any) -> Array:
     return torch.tensor(np.asarray(array), device=torch.get_default_device())

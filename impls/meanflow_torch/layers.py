@@ -12,6 +12,8 @@ from impls.common.config import Network
 from impls.common.parameters import TIME_FEATURES
 from impls.common.positions import position_embedding
 
+from .device import Array
+
 LAYER_NORM_EPS = 1e-6
 MAX_PERIOD = 10000.0
 
@@ -22,7 +24,7 @@ def frequencies() -> np.ndarray:
     return np.exp(-math.log(MAX_PERIOD) * np.arange(half) / half)
 
 
-def sinusoid(time: torch.Tensor) -> torch.Tensor:
+def sinusoid(time: Array) -> Array:
     """[cos(f_k t), sin(f_k t)] with f_k = 10000^(-k/128), of the raw time in 0..1.
 
     Args:
@@ -35,7 +37,7 @@ def sinusoid(time: torch.Tensor) -> torch.Tensor:
     return torch.cat([angle.cos(), angle.sin()], dim=-1)
 
 
-def patchify(images: torch.Tensor, patch: int) -> torch.Tensor:
+def patchify(images: Array, patch: int) -> Array:
     """[batch, height, width, channel] -> [batch, token, patch * patch * channel], row-major"""
     batch, height, width, channel = images.shape
     grid = images.reshape(batch, height // patch, patch, width // patch, patch, channel)
@@ -44,7 +46,7 @@ def patchify(images: torch.Tensor, patch: int) -> torch.Tensor:
     )
 
 
-def unpatchify(tokens: torch.Tensor, patch: int) -> torch.Tensor:
+def unpatchify(tokens: Array, patch: int) -> Array:
     """[batch, token, patch * patch * channel] -> [batch, height, width, channel], a square image"""
     grid = math.isqrt(tokens.shape[1])
     pixels = tokens.reshape(len(tokens), grid, grid, patch, patch, tokens.shape[2] // patch**2)
@@ -53,18 +55,18 @@ def unpatchify(tokens: torch.Tensor, patch: int) -> torch.Tensor:
     )
 
 
-def split_heads(qkv: torch.Tensor, num_heads: int) -> tuple[torch.Tensor, ...]:
+def split_heads(qkv: Array, num_heads: int) -> tuple[Array, ...]:
     """[batch, token, 3 * width] -> q, k, v, each [batch, head, token, width / head]"""
     parts = qkv.unflatten(-1, (3, num_heads, qkv.shape[-1] // 3 // num_heads))
     return tuple(part.transpose(1, 2) for part in parts.unbind(2))
 
 
-def modulate(x: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+def modulate(x: Array, shift: Array, scale: Array) -> Array:
     """x (1 + scale) + shift, with shift and scale [batch, width] per sample."""
     return x * (1 + scale[:, None]) + shift[:, None]
 
 
-def layer_norm(x: torch.Tensor) -> torch.Tensor:
+def layer_norm(x: Array) -> Array:
     """(x - mean) / sqrt(var + 1e-6) over the last axis, without affine parameters.
 
     The variance is the mean of squared deviations; the official code has flax's default
@@ -88,6 +90,6 @@ def positions(size: Network) -> np.ndarray:
 _POSITIONS: dict[Network, np.ndarray] = {}
 
 
-def constant(array: np.ndarray, like: torch.Tensor) -> torch.Tensor:
+def constant(array: np.ndarray, like: Array) -> Array:
     """A NumPy array as a tensor of the dtype and on the device of another."""
     return torch.as_tensor(array, dtype=like.dtype, device=like.device)

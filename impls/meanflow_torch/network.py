@@ -13,6 +13,7 @@ from impls.common import parameters
 from impls.common.config import Config, Network
 from impls.common.parameters import TIME_EMBEDDERS, TIME_FEATURES
 
+from .device import Array
 from .layers import (
     constant,
     layer_norm,
@@ -36,7 +37,7 @@ class PatchEmbed(nn.Module):
         self.proj = nn.Conv2d(size.in_channels, size.hidden_size, size.patch_size, size.patch_size)
         self.position = positions(size)
 
-    def forward(self, z: torch.Tensor) -> torch.Tensor:
+    def forward(self, z: Array) -> Array:
         """[batch, height, width, channel] -> [batch, token, width]"""
         size, patch = self.size, self.size.patch_size
         kernel = self.proj.weight.permute(2, 3, 1, 0).reshape(-1, size.hidden_size)
@@ -54,7 +55,7 @@ class TimeEmbedder(nn.Module):
             nn.Linear(TIME_FEATURES, width), nn.SiLU(), nn.Linear(width, width)
         )
 
-    def forward(self, time: torch.Tensor) -> torch.Tensor:
+    def forward(self, time: Array) -> Array:
         """[batch] -> [batch, width]"""
         return self.mlp(sinusoid(time))
 
@@ -66,7 +67,7 @@ class LabelEmbedder(nn.Module):
         super().__init__()
         self.embedding_table = nn.Embedding(size.num_classes + 1, size.hidden_size)
 
-    def forward(self, labels: torch.Tensor) -> torch.Tensor:
+    def forward(self, labels: Array) -> Array:
         """[batch] integer -> [batch, width]"""
         return self.embedding_table(labels)
 
@@ -80,7 +81,7 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(size.hidden_size, 3 * size.hidden_size)
         self.proj = nn.Linear(size.hidden_size, size.hidden_size)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Array) -> Array:
         """[batch, token, width] -> [batch, token, width]"""
         q, k, v = split_heads(self.qkv(x), self.size.num_heads)
         out = F.scaled_dot_product_attention(q, k, v)
@@ -96,7 +97,7 @@ class Mlp(nn.Module):
         self.fc1 = nn.Linear(size.hidden_size, hidden)
         self.fc2 = nn.Linear(hidden, size.hidden_size)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Array) -> Array:
         """[batch, token, width] -> [batch, token, width]"""
         return self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
 
@@ -111,7 +112,7 @@ class Block(nn.Module):
         self.attn = Attention(size)
         self.mlp = Mlp(size)
 
-    def forward(self, x: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Array, c: Array) -> Array:
         """x [batch, token, width], c [batch, width] -> [batch, token, width]"""
         chunks = self.adaLN_modulation(c)
         shift_msa, scale_msa, gate_msa, shift_mlp, scale_mlp, gate_mlp = chunks.chunk(6, -1)
@@ -130,7 +131,7 @@ class FinalLayer(nn.Module):
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
         self.linear = nn.Linear(width, pixels)
 
-    def forward(self, x: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Array, c: Array) -> Array:
         """x [batch, token, width], c [batch, width] -> [batch, token, patch * patch * channel]"""
         shift, scale = self.adaLN_modulation(c).chunk(2, -1)
         x = modulate(layer_norm(x), shift, scale)
@@ -160,9 +161,7 @@ class DiT(nn.Module):
             state = {name: torch.tensor(array, device=device) for name, array in initial.items()}
             self.load_state_dict(state, assign=True)
 
-    def forward(
-        self, z: torch.Tensor, t: torch.Tensor, h: torch.Tensor, labels: torch.Tensor
-    ) -> torch.Tensor:
+    def forward(self, z: Array, t: Array, h: Array, labels: Array) -> Array:
         """z [batch, height, width, channel], t, h, labels [batch] -> u, shaped as z"""
         x = self.x_embedder(z)
         times = {"t": t, "r": t - h, "h": h}
@@ -177,11 +176,11 @@ class DiT(nn.Module):
 def mean_velocity(
     config: Config,
     params: Any,
-    z: torch.Tensor,
-    t: torch.Tensor,
-    h: torch.Tensor,
-    labels: torch.Tensor,
-) -> torch.Tensor:
+    z: Array,
+    t: Array,
+    h: Array,
+    labels: Array,
+) -> Array:
     """Average velocity over [t - h, t]: u(z, t, h, y).
 
     Args:
@@ -202,12 +201,12 @@ def mean_velocity(
 def mean_velocity_jvp(
     config: Config,
     params: Any,
-    z: torch.Tensor,
-    r: torch.Tensor,
-    t: torch.Tensor,
-    labels: torch.Tensor,
-    tangent: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor]:
+    z: Array,
+    r: Array,
+    t: Array,
+    labels: Array,
+    tangent: Array,
+) -> tuple[Array, Array]:
     """u and its total derivative: du/dt = tangent . grad_z u + d_t u, with r held fixed.
 
     The tangent of (z, r, t) is (tangent, 0, 1); another method.tangent gives the derivative along
@@ -240,11 +239,11 @@ def ablations() -> tuple[str, ...]:
 def activations(
     config: Config,
     params: Any,
-    z: torch.Tensor,
-    t: torch.Tensor,
-    h: torch.Tensor,
-    labels: torch.Tensor,
-) -> dict[str, torch.Tensor]:
+    z: Array,
+    t: Array,
+    h: Array,
+    labels: Array,
+) -> dict[str, Array]:
     """What each module of the network puts out, by canonical module name ("blocks_0/attn")."""
     module, out = structure(config.network), {}
 
@@ -286,7 +285,7 @@ def _forward_mode(config: Config, params: Any, inputs: Any, along: Any) -> Any:
     z, t, h, labels = inputs
     module, params = structure(config.network), _cast(params, z.dtype)
 
-    def u(*inputs: torch.Tensor) -> Any:
+    def u(*inputs: Array) -> Any:
         return torch.func.functional_call(module, params, (*inputs, labels))
 
     with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no forward mode
@@ -294,7 +293,7 @@ def _forward_mode(config: Config, params: Any, inputs: Any, along: Any) -> Any:
     return tuple(part.to(t.dtype) for part in pair)
 
 
-def _product_dtype(config: Config, z: torch.Tensor) -> torch.dtype:
+def _product_dtype(config: Config, z: Array) -> torch.dtype:
     """What the blocks compute in: `training.precision` where it is lower than that of z."""
     return torch.bfloat16 if config.training.precision == "bfloat16" else z.dtype
 

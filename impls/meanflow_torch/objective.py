@@ -14,10 +14,11 @@ from impls.common.config import Config
 from impls.common.shapes import check_step
 from impls.common.types import Batch, Draws, Loss
 
+from .device import Array
 from .network import mean_velocity, mean_velocity_jvp
 
 
-def times(config: Config, draws: Draws) -> tuple[torch.Tensor, torch.Tensor]:
+def times(config: Config, draws: Draws) -> tuple[Array, Array]:
     """Later and earlier time of each row, r <= t, and r = t in a share data_proportion of them.
 
     logit_normal: sigmoid(P_std raw + P_mean);  uniform: raw;  t = max, r = min
@@ -40,9 +41,7 @@ def num_equal_rows(config: Config, num_rows: int) -> int:
     return int(num_rows * config.method.data_proportion)
 
 
-def interpolate(
-    x: torch.Tensor, noise: torch.Tensor, t: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def interpolate(x: Array, noise: Array, t: Array) -> tuple[Array, Array]:
     """Noisy state and its velocity: z = (1 - t) x + t e, v = e - x"""
     t = _image_axes(t)
     return (1 - t) * x + t * noise, noise - x
@@ -51,11 +50,11 @@ def interpolate(
 def guided_velocity(
     config: Config,
     params: Any,
-    z: torch.Tensor,
-    t: torch.Tensor,
-    v: torch.Tensor,
-    labels: torch.Tensor,
-) -> torch.Tensor:
+    z: Array,
+    t: Array,
+    v: Array,
+    labels: Array,
+) -> Array:
     """Guided velocity field, without gradient.
 
     kappa = 0:  v_g = v_u + omega (v - v_u)
@@ -67,28 +66,26 @@ def guided_velocity(
     if method.guidance_eq == "none":
         return v
     h, null = torch.zeros_like(t), torch.full_like(labels, config.network.num_classes)
-    params = {name: tensor.detach() for name, tensor in params.items()}
+    params = _stop(params)
     v_u = mean_velocity(config, params, z, t, h, null)
     v_c = mean_velocity(config, params, z, t, h, labels) if method.kappa else v_u
     return guide(config, t, v, v_u, v_c)
 
 
-def guide(
-    config: Config, t: torch.Tensor, v: torch.Tensor, v_u: torch.Tensor, v_c: torch.Tensor
-) -> torch.Tensor:
+def guide(config: Config, t: Array, v: Array, v_u: Array, v_c: Array) -> Array:
     """The formula of `guided_velocity`, from its three velocities."""
     method = config.method
     inside = (t >= method.t_start) & (t <= method.t_end)
-    omega = _image_axes(torch.ones_like(t).masked_fill(inside, method.omega))
-    kappa = _image_axes(torch.zeros_like(t).masked_fill(inside, method.kappa))
+    omega = _image_axes(torch.where(inside, method.omega, torch.ones_like(t)))
+    kappa = _image_axes(torch.where(inside, method.kappa, torch.zeros_like(t)))
     if method.kappa == 0:
         return v_u + omega * (v - v_u)
     return omega * v + (1 - omega - kappa) * v_u + kappa * v_c
 
 
 def drop_labels(
-    config: Config, labels: torch.Tensor, v: torch.Tensor, v_g: torch.Tensor, draws: Draws
-) -> tuple[torch.Tensor, torch.Tensor]:
+    config: Config, labels: Array, v: Array, v_g: Array, draws: Draws
+) -> tuple[Array, Array]:
     """Label dropout: as many of the *first* rows as uniforms fall below class_dropout_prob.
 
     A dropped row gets the null label and loses its guidance: y := num_classes, v_g := v.
@@ -110,13 +107,13 @@ def jvp_forms() -> tuple[str, ...]:
 def dense_velocities(
     config: Config,
     params: Any,
-    z: torch.Tensor,
-    v: torch.Tensor,
-    t: torch.Tensor,
-    r: torch.Tensor,
-    labels: torch.Tensor,
+    z: Array,
+    v: Array,
+    t: Array,
+    r: Array,
+    labels: Array,
     draws: Draws,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+) -> tuple[Array, Array, Array, Array]:
     """Guidance, label dropout and JVP as the official code has them: every row in every call.
 
     Returns:
@@ -131,13 +128,13 @@ def dense_velocities(
 def sparse_velocities(
     config: Config,
     params: Any,
-    z: torch.Tensor,
-    v: torch.Tensor,
-    t: torch.Tensor,
-    r: torch.Tensor,
-    labels: torch.Tensor,
+    z: Array,
+    v: Array,
+    t: Array,
+    r: Array,
+    labels: Array,
     draws: Draws,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+) -> tuple[Array, Array, Array, Array]:
     """The same without what cancels, in about three quarters of the arithmetic.
 
     Where r = t, du/dt is multiplied by t - r = 0, so it is not computed: du_dt is 0 there. And
@@ -153,45 +150,42 @@ def sparse_velocities(
         v_g = guided_velocity(config, params, z, t, v, labels)
         v_g, labels_in = drop_labels(config, labels, v, v_g, draws)
         u, du_dt = mean_velocity_jvp(config, params, z, r, t, labels_in, v_g[num_equal:])
-        return v_g, labels_in, u, torch.cat([torch.zeros_like(v[:num_equal]), du_dt])
-    network_params = {name: tensor.detach() for name, tensor in params.items()}
+        return v_g, labels_in, u, torch.concatenate([torch.zeros_like(v[:num_equal]), du_dt])
     null = torch.full_like(labels, num_classes)
     both = mean_velocity(
         config,
-        network_params,
-        torch.cat([z, z[num_equal:]]),
-        t_both := torch.cat([t, t[num_equal:]]),
+        _stop(params),
+        torch.concatenate([z, z[num_equal:]]),
+        t_both := torch.concatenate([t, t[num_equal:]]),
         torch.zeros_like(t_both),
-        torch.cat([null, labels[num_equal:]]),
+        torch.concatenate([null, labels[num_equal:]]),
     )
     v_u, v_c = both[: len(t)], both[len(t) :]
     moving = guide(config, t[num_equal:], v[num_equal:], v_u[num_equal:], v_c)
-    v_g = torch.cat([v[:num_equal], moving])
+    v_g = torch.concatenate([v[:num_equal], moving])
     v_g, labels_in = drop_labels(config, labels, v, v_g, draws)
     u, du_dt = mean_velocity_jvp(config, params, z, r, t, labels_in, v_g[num_equal:])
-    v_c = torch.cat([u[:num_equal].detach(), v_c])
+    v_c = torch.concatenate([_stop(u[:num_equal]), v_c])
     v_g, _ = drop_labels(config, labels, v, guide(config, t, v, v_u, v_c), draws)
-    return v_g, labels_in, u, torch.cat([torch.zeros_like(v[:num_equal]), du_dt])
+    return v_g, labels_in, u, torch.concatenate([torch.zeros_like(v[:num_equal]), du_dt])
 
 
-def target(
-    v_g: torch.Tensor, du_dt: torch.Tensor, t: torch.Tensor, r: torch.Tensor
-) -> torch.Tensor:
+def target(v_g: Array, du_dt: Array, t: Array, r: Array) -> Array:
     """Regression target for the average velocity, without gradient.
 
     u_tgt = v_g - clip(t - r, 0, 1) du/dt      (MeanFlow identity, with r held fixed)
     """
-    return (v_g - _image_axes(torch.clip(t - r, 0, 1)) * du_dt).detach()
+    return _stop(v_g - _image_axes(torch.clip(t - r, 0, 1)) * du_dt)
 
 
-def squared_error(u: torch.Tensor, u_target: torch.Tensor) -> torch.Tensor:
+def squared_error(u: Array, u_target: Array) -> Array:
     """Per-sample squared error, a sum over pixels and channels: [batch]"""
     return torch.square(u - u_target).sum((1, 2, 3))
 
 
-def adaptive_weight(config: Config, error: torch.Tensor) -> torch.Tensor:
+def adaptive_weight(config: Config, error: Array) -> Array:
     """Weight of each sample, without gradient: w = 1 / (s + norm_eps)^norm_p"""
-    return (1 / (error + config.method.norm_eps) ** config.method.norm_p).detach()
+    return _stop(1 / (error + config.method.norm_eps) ** config.method.norm_p)
 
 
 def loss(config: Config, params: Any, batch: Batch, draws: Draws) -> Loss:
@@ -224,18 +218,24 @@ def loss(config: Config, params: Any, batch: Batch, draws: Draws) -> Loss:
 def loss_and_gradient(config: Config, params: Any, batch: Batch, draws: Draws) -> tuple[Loss, Any]:
     """The loss and the gradient of its total, in the tree of `params`."""
     check_step(config, batch, draws)
-    params = {name: tensor.detach().requires_grad_() for name, tensor in params.items()}
+    params = {name: array.requires_grad_() for name, array in _stop(params).items()}
     out = loss(config, params, batch, draws)
     gradient = torch.autograd.grad(out.total, list(params.values()))
-    out = Loss(*(tensor.detach() for tensor in out))
-    return out, dict(zip(params, gradient, strict=True))
+    return Loss(*map(_stop, out)), dict(zip(params, gradient, strict=True))
 
 
-def _image_axes(x: torch.Tensor) -> torch.Tensor:
+def _image_axes(x: Array) -> Array:
     """[batch] -> [batch, 1, 1, 1]"""
     return x[:, None, None, None]
 
 
-def _rows(x: torch.Tensor) -> torch.Tensor:
+def _rows(x: Array) -> Array:
     """0, 1, 2, … along the batch: [batch]"""
     return torch.arange(len(x), device=x.device)
+
+
+def _stop(tree: Any) -> Any:
+    """The arrays of a tree without gradient."""
+    if isinstance(tree, dict):
+        return {name: _stop(node) for name, node in tree.items()}
+    return tree.detach()

@@ -6,17 +6,16 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-import torch
-
 from impls.common.config import Config
 from impls.common.shapes import check_sampling
 
+from .device import Array
 from .network import mean_velocity
 
 
 def sample(
-    config: Config, params: Any, noise: torch.Tensor, labels: torch.Tensor, times: Sequence[float]
-) -> torch.Tensor:
+    config: Config, params: Any, noise: Array, labels: Array, times: Sequence[float]
+) -> Array:
     """Data from noise along the times 1 = s_0 > s_1 > ... > s_N = 0, one network call each.
 
     z <- z - (s_i - s_{i+1}) u(z, s_i, s_i - s_{i+1}, y)

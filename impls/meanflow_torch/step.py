@@ -11,6 +11,7 @@ from impls.common.config import Config
 from impls.common.parameters import tensors
 from impls.common.types import WATCHED, Batch, Draws, Loss
 
+from .device import Array
 from .network import structure
 from .objective import loss_and_gradient
 from .optimizer import (
@@ -126,7 +127,7 @@ def compile_step(config: Config) -> Callable[[State, Batch, Draws], tuple[State,
     return step
 
 
-def _finite(config: Config, batch: Batch, draws: Draws, loss: Loss, gradient: Any) -> torch.Tensor:
+def _finite(config: Config, batch: Batch, draws: Draws, loss: Loss, gradient: Any) -> Array:
     """Whether each array of `watched` holds finite numbers only: [watched] bool."""
     fields = {**batch._asdict(), **draws._asdict(), **loss._asdict()}
     arrays = [fields[name] for name in WATCHED]

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 
 from impls.common.config import Network
 
+from .device import Array
 from .layers import (
     LAYER_NORM_EPS,
     constant,
@@ -26,18 +27,18 @@ from .layers import (
     unpatchify,
 )
 
-Params = dict[str, torch.Tensor]
+Params = dict[str, Array]
 aten = torch.ops.aten
 
 
 class Dual(NamedTuple):
     """A value, and its tangent in the last rows. No gradient passes through tangents."""
 
-    value: torch.Tensor  # [batch, …]
-    tangent: torch.Tensor  # [moving, …], moving <= batch
+    value: Array  # [batch, …]
+    tangent: Array  # [moving, …], moving <= batch
 
     @property
-    def moving(self) -> torch.Tensor:
+    def moving(self) -> Array:
         """The value of the rows that have a tangent, without gradient."""
         return self.value.detach()[len(self.value) - len(self.tangent) :]
 
@@ -48,9 +49,7 @@ class Dual(NamedTuple):
         return Dual(self.value + other, self.tangent)
 
 
-def velocity(
-    size: Network, params: Params, z: Dual, t: Dual, h: Dual, labels: torch.Tensor
-) -> Dual:
+def velocity(size: Network, params: Params, z: Dual, t: Dual, h: Dual, labels: Array) -> Dual:
     """u(z, t, h, y) and its derivative along the tangents of z, t and h.
 
     Args:

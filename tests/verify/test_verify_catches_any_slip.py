@@ -96,8 +96,8 @@ FILES = {
         "",
     ),
     "sample.py": ("uneven_steps_match", "sampling", ""),
-    "autoencoder.py": ("encoder_matches decoder_matches", "autoencoder", ""),
-    "inception.py": ("legacy_inception_features_match", "inception", "inception"),
+    "vision/autoencoder.py": ("encoder_matches decoder_matches", "autoencoder", ""),
+    "vision/inception.py": ("legacy_inception_features_match", "inception", "inception"),
     "checkpoint.py": ("exported_state_is_the_state", "checkpoint", "checkpoint"),
     "draws.py": ("device_draws_are_float32_records", "draws", ""),
 }

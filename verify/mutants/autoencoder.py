@@ -6,7 +6,7 @@ from .plant import Mutant
 
 
 def _in(package: str, name: str, old: str, new: str, caught_by: str) -> Mutant:
-    return Mutant(name, package, "autoencoder.py", old, new, tuple(caught_by.split()))
+    return Mutant(name, package, "vision/autoencoder.py", old, new, tuple(caught_by.split()))
 
 
 def _reference(name: str, old: str, new: str, caught_by: str) -> Mutant:

@@ -265,14 +265,14 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
     ],
     ("jax", "sample.py"): [],
     ("torch", "sample.py"): [],
-    ("jax", "autoencoder.py"): [
+    ("jax", "vision/autoencoder.py"): [
         {
             EITHER_ORDER: ("_attention: k.swapaxes(-1, -2) -> k.swapaxes(-2, -1)",),
             SUM: ("_group_mean: (1, 2) -> (2, 1)",),
             LAST_OF_TWO: ("_group_mean: -1 -> 1 (3)",),
         }
     ],
-    ("torch", "autoencoder.py"): [
+    ("torch", "vision/autoencoder.py"): [
         {
             READ: ("load_autoencoder: True -> False",),
             EXPORTED: ("load_autoencoder: False -> True",),

@@ -11,7 +11,7 @@ NO_LINKS = "only where the file system has no links"
 THERE = "the file that it would get is there"
 
 FEATURES: dict[tuple[str, str], list[Reasons]] = {
-    ("jax", "inception.py"): [
+    ("jax", "vision/inception.py"): [
         {
             ORDER: (
                 "_stretch: np.minimum(low + 1, size - 1) -> np.minimum(size - 1, low + 1)",
@@ -19,7 +19,7 @@ FEATURES: dict[tuple[str, str], list[Reasons]] = {
             ),
         },
     ],
-    ("torch", "inception.py"): [
+    ("torch", "vision/inception.py"): [
         {
             OTHER_FILE: (
                 "load_inception: _Network(network, None, dtype) -> _Network(None, network, dtype)",

@@ -9,7 +9,7 @@ LEGACY = "legacy_inception_features_match"
 
 
 def _inception(package: str, name: str, old: str, new: str, caught_by: str) -> Mutant:
-    return Mutant(name, package, "inception.py", old, new, tuple(caught_by.split()))
+    return Mutant(name, package, "vision/inception.py", old, new, tuple(caught_by.split()))
 
 
 def _reference(name: str, old: str, new: str, caught_by: str) -> Mutant:

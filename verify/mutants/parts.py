@@ -72,7 +72,7 @@ DRAWS = (
 
 WEIGHTS = (
     _in(
-        "device.py",
+        "parameters.py",
         "impls/meanflow_torch",
         "kernels of equal sides are not transposed",
         "return put(weights.to_torch(config.network, canonical))",

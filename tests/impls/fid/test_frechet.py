@@ -125,7 +125,7 @@ def test_distance_of_the_reference_is_good_to_a_millionth_whatever_the_rank(rank
 @pytest.mark.parametrize("size", [16, 128])
 def test_distance_is_that_of_clean_fid(size: int) -> None:
     pytest.importorskip("torch")
-    from impls.meanflow_torch.torchvision_operators import import_torchvision
+    from impls.meanflow_torch.vision.torchvision_operators import import_torchvision
 
     import_torchvision()
     theirs = pytest.importorskip("cleanfid.fid").frechet_distance

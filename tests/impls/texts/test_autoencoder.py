@@ -39,7 +39,7 @@ OLD_NAMES = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_
 def diffusers_class() -> Any:
     """AutoencoderKL, by the way that the PyTorch text takes."""
     pytest.importorskip("diffusers")
-    from impls.meanflow_torch import autoencoder
+    from impls.meanflow_torch.vision import autoencoder
 
     return autoencoder._network_class()
 

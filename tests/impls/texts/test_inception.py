@@ -33,7 +33,7 @@ from impls.files.inception import (
 from verify.checks.inception import STANDIN
 
 torch: Any = pytest.importorskip("torch")
-from impls.meanflow_torch.torchvision_operators import import_torchvision  # noqa: E402
+from impls.meanflow_torch.vision.torchvision_operators import import_torchvision  # noqa: E402
 from verify.fixtures.inception_module import (  # noqa: E402
     Inception,
     random_inception,
@@ -179,7 +179,7 @@ def test_features_do_not_depend_on_the_batch(
 
 def test_torch_resizes_as_the_file_does(original: Inception) -> None:
     """Only in float64 does the text resize for itself: the file's own code is float32 inside."""
-    from impls.meanflow_torch import inception
+    from impls.meanflow_torch.vision import inception
 
     cleanfid("features")
     x = torch.from_numpy(picture(2, 70, 90)).permute(0, 3, 1, 2)
@@ -236,7 +236,7 @@ def pytorch_fid(original: Inception, tmp_path_factory: pytest.TempPathFactory) -
 def test_features_of_the_file_of_pytorch_fid_are_those_of_its_network(
     subject: ModuleType, pytorch_fid: tuple[Any, Path]
 ) -> None:
-    from impls.meanflow_torch.inception import _resize
+    from impls.meanflow_torch.vision.inception import _resize
 
     network, path = pytorch_fid
     weights = read_inception(path)

@@ -11,7 +11,7 @@ import torch
 from impls.common.errors import NotInstalledError
 from impls.files.autoencoder import Autoencoder, AutoencoderConfig, check_images, check_latents
 
-from .device import exact_products, put
+from ..device import Array, exact_products, put
 from .torchvision_operators import import_torchvision
 
 
@@ -41,7 +41,7 @@ def load_autoencoder(autoencoder: Autoencoder) -> Any:
     return _Model(config, network.eval().requires_grad_(requires_grad=False))
 
 
-def encode(model: Any, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def encode(model: Any, images: Array) -> tuple[Array, Array]:
     """Mean and standard deviation of the latent that an image is encoded to.
 
     mean, log_variance = split(quant_conv(encoder(image))),
@@ -65,7 +65,7 @@ def encode(model: Any, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor
     return posterior.mean.movedim(1, -1), posterior.std.movedim(1, -1)
 
 
-def decode(model: Any, latents: torch.Tensor) -> torch.Tensor:
+def decode(model: Any, latents: Array) -> Array:
     """The image of a latent, about in -1..1.
 
     image = decoder(post_quant_conv(latent))
@@ -86,7 +86,7 @@ def decode(model: Any, latents: torch.Tensor) -> torch.Tensor:
         return model.network.decode(_channels_first(latents)).sample.movedim(1, -1)
 
 
-def _channels_first(images: torch.Tensor) -> torch.Tensor:
+def _channels_first(images: Array) -> Array:
     return images.movedim(-1, 1)
 
 

@@ -26,7 +26,7 @@ from impls.files.inception import (
     clean_resize,
 )
 
-from .device import exact_products, get, put
+from ..device import Array, exact_products, get, put
 from .torchvision_inception import torchvision_inception
 from .torchvision_operators import import_torchvision
 
@@ -56,7 +56,7 @@ def load_inception(weights: InceptionWeights) -> Any:
     return _Network(network, None, dtype)
 
 
-def inception_features(model: Any, images: torch.Tensor, mode: str) -> torch.Tensor:
+def inception_features(model: Any, images: Array, mode: str) -> Array:
     """What Inception pools last, of images that are first resized to 299 x 299.
 
     features = pool(layers((x - 128) / 128)), where x is resized as TensorFlow 1 did in mode
@@ -86,7 +86,7 @@ def inception_features(model: Any, images: torch.Tensor, mode: str) -> torch.Ten
         return model.layers((x - 128) / 128).flatten(1)
 
 
-def _resize(x: torch.Tensor) -> torch.Tensor:
+def _resize(x: Array) -> Array:
     """Bilinear: source = destination * input / output, no half-pixel centres."""
     rows, columns = (
         torch.arange(SIDE, dtype=x.dtype, device=x.device) * (2 / SIDE) + (1 / size - 1)

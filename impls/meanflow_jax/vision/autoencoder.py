@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from impls.files.autoencoder import Autoencoder, AutoencoderConfig, check_images, check_latents
 
-from .device import put
+from ..device import Array, put
 
 GROUP_NORM_EPS = 1e-6
 LOG_VARIANCE_LIMITS = (-30.0, 20.0)
@@ -18,7 +18,7 @@ LOG_VARIANCE_LIMITS = (-30.0, 20.0)
 
 class _Model(NamedTuple):
     config: AutoencoderConfig
-    tensors: dict[str, jax.Array]  # diffusers' name -> array; kernels are [side, side, in, out]
+    tensors: dict[str, Array]  # diffusers' name -> array; kernels are [side, side, in, out]
 
 
 def load_autoencoder(autoencoder: Autoencoder) -> Any:
@@ -38,7 +38,7 @@ def load_autoencoder(autoencoder: Autoencoder) -> Any:
     return _Model(autoencoder.config, put(tensors))
 
 
-def encode(model: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+def encode(model: Any, images: Array) -> tuple[Array, Array]:
     """Mean and standard deviation of the latent that an image is encoded to.
 
     mean, log_variance = split(quant_conv(encoder(image))),
@@ -60,7 +60,7 @@ def encode(model: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
     return _encode(model.config, model.tensors, images)
 
 
-def decode(model: Any, latents: jax.Array) -> jax.Array:
+def decode(model: Any, latents: Array) -> Array:
     """The image of a latent, about in -1..1.
 
     image = decoder(post_quant_conv(latent))
@@ -82,8 +82,8 @@ def decode(model: Any, latents: jax.Array) -> jax.Array:
 
 @partial(jax.jit, static_argnums=0)
 def _encode(
-    config: AutoencoderConfig, tensors: dict[str, jax.Array], images: jax.Array
-) -> tuple[jax.Array, jax.Array]:
+    config: AutoencoderConfig, tensors: dict[str, Array], images: Array
+) -> tuple[Array, Array]:
     model = _Model(config, tensors)
     x = _conv(model, "encoder.conv_in", images)
     last = len(config.block_out_channels) - 1
@@ -100,9 +100,7 @@ def _encode(
 
 
 @partial(jax.jit, static_argnums=0)
-def _decode(
-    config: AutoencoderConfig, tensors: dict[str, jax.Array], latents: jax.Array
-) -> jax.Array:
+def _decode(config: AutoencoderConfig, tensors: dict[str, Array], latents: Array) -> Array:
     model = _Model(config, tensors)
     x = _conv(model, "decoder.conv_in", _conv(model, "post_quant_conv", latents))
     x = _middle(model, "decoder.mid_block", x)
@@ -116,7 +114,7 @@ def _decode(
     return _conv(model, "decoder.conv_out", x)
 
 
-def _resnet(model: _Model, name: str, x: jax.Array) -> jax.Array:
+def _resnet(model: _Model, name: str, x: Array) -> Array:
     """x + conv(silu(norm(conv(silu(norm(x)))))), with x brought to the new width."""
     y = _conv(model, f"{name}.conv1", jax.nn.silu(_group_norm(model, f"{name}.norm1", x)))
     y = _conv(model, f"{name}.conv2", jax.nn.silu(_group_norm(model, f"{name}.norm2", y)))
@@ -125,14 +123,14 @@ def _resnet(model: _Model, name: str, x: jax.Array) -> jax.Array:
     return x + y
 
 
-def _middle(model: _Model, name: str, x: jax.Array) -> jax.Array:
+def _middle(model: _Model, name: str, x: Array) -> Array:
     """A residual block, attention, a residual block."""
     x = _resnet(model, f"{name}.resnets.0", x)
     x = x + _attention(model, f"{name}.attentions.0", x)
     return _resnet(model, f"{name}.resnets.1", x)
 
 
-def _attention(model: _Model, name: str, x: jax.Array) -> jax.Array:
+def _attention(model: _Model, name: str, x: Array) -> Array:
     """softmax(q k^T / sqrt(channels)) v over all positions, with one head."""
     channels = x.shape[-1]
     tokens = _group_norm(model, f"{name}.group_norm", x).reshape(len(x), -1, channels)
@@ -141,19 +139,17 @@ def _attention(model: _Model, name: str, x: jax.Array) -> jax.Array:
     return _linear(model, f"{name}.to_out.0", weights @ v).reshape(x.shape)
 
 
-def _downsample(model: _Model, name: str, x: jax.Array) -> jax.Array:
+def _downsample(model: _Model, name: str, x: Array) -> Array:
     """Every second pixel of a convolution that is padded by zeros below and to the right alone."""
     return _conv(model, name, x, stride=2, padding=((0, 1), (0, 1)))
 
 
-def _upsample(model: _Model, name: str, x: jax.Array) -> jax.Array:
+def _upsample(model: _Model, name: str, x: Array) -> Array:
     """Each pixel four times, then a convolution."""
     return _conv(model, name, x.repeat(2, axis=1).repeat(2, axis=2))
 
 
-def _conv(
-    model: _Model, name: str, x: jax.Array, stride: int = 1, padding: Any = "SAME"
-) -> jax.Array:
+def _conv(model: _Model, name: str, x: Array, stride: int = 1, padding: Any = "SAME") -> Array:
     """Convolution, by default one that keeps height and width: zeros all around."""
     kernel, bias = model.tensors[f"{name}.weight"], model.tensors[f"{name}.bias"]
     layout = ("NHWC", "HWIO", "NHWC")
@@ -161,11 +157,11 @@ def _conv(
     return y + bias[None, None, None]
 
 
-def _linear(model: _Model, name: str, x: jax.Array) -> jax.Array:
+def _linear(model: _Model, name: str, x: Array) -> Array:
     return x @ model.tensors[f"{name}.weight"] + model.tensors[f"{name}.bias"][None, None]
 
 
-def _group_norm(model: _Model, name: str, x: jax.Array) -> jax.Array:
+def _group_norm(model: _Model, name: str, x: Array) -> Array:
     """(x - mean) / sqrt(var + 1e-6) over the pixels and channels of each group, scaled, shifted."""
     centred = x - _group_mean(model, x)
     factor = jax.lax.rsqrt(_group_mean(model, centred**2) + GROUP_NORM_EPS)
@@ -173,7 +169,7 @@ def _group_norm(model: _Model, name: str, x: jax.Array) -> jax.Array:
     return centred * factor * scale[None, None, None] + shift[None, None, None]
 
 
-def _group_mean(model: _Model, x: jax.Array) -> jax.Array:
+def _group_mean(model: _Model, x: Array) -> Array:
     """Mean over the pixels and channels of each group, in each of its channels: [batch, 1, 1, c].
 
     Pixels first, which is twice as fast as all at once.

@@ -13,10 +13,10 @@ from jax import lax
 
 from impls.files.inception import CLEAN, SIDE, InceptionWeights, check_images, clean_resize
 
-from .device import get, put
+from ..device import Array, get, put
 
 _EPSILON = 1e-3  # of batch norm
-_Conv = Callable[..., jax.Array]  # (name, x, stride, padding) -> the output of that layer
+_Conv = Callable[..., Array]  # (name, x, stride, padding) -> the output of that layer
 
 
 def load_inception(weights: InceptionWeights) -> Any:
@@ -31,7 +31,7 @@ def load_inception(weights: InceptionWeights) -> Any:
     return put(weights.tensors)
 
 
-def inception_features(model: Any, images: jax.Array, mode: str) -> jax.Array:
+def inception_features(model: Any, images: Array, mode: str) -> Array:
     """What Inception pools last, of images that are first resized to 299 x 299.
 
     features = pool(layers((x - 128) / 128)), where x is resized as TensorFlow 1 did in mode
@@ -57,12 +57,12 @@ def inception_features(model: Any, images: jax.Array, mode: str) -> jax.Array:
 
 
 @jax.jit
-def _resize(x: jax.Array) -> jax.Array:
+def _resize(x: Array) -> Array:
     """Bilinear: source = destination * input / output, no half-pixel centres."""
     return _stretch(_stretch(x, 1), 2)
 
 
-def _stretch(x: jax.Array, axis: int) -> jax.Array:
+def _stretch(x: Array, axis: int) -> Array:
     """The resize along an axis, whose places are known before anything is computed."""
     size = x.shape[axis]
     source = np.arange(SIDE) * (size / SIDE)
@@ -74,7 +74,7 @@ def _stretch(x: jax.Array, axis: int) -> jax.Array:
 
 
 @jax.jit
-def _layers(tensors: dict[str, jax.Array], x: jax.Array) -> jax.Array:
+def _layers(tensors: dict[str, Array], x: Array) -> Array:
     """[n, 299, 299, 3] in 0..255 -> [n, features]."""
 
     def within(block: str) -> _Conv:
@@ -96,7 +96,7 @@ def _layers(tensors: dict[str, jax.Array], x: jax.Array) -> jax.Array:
     return x.mean((1, 2))
 
 
-def _block_a(conv: _Conv, x: jax.Array) -> jax.Array:
+def _block_a(conv: _Conv, x: Array) -> Array:
     y, z = conv("tower.conv", x), conv("tower_1.conv", x)
     return _side_by_side(
         conv("conv", x),
@@ -106,14 +106,14 @@ def _block_a(conv: _Conv, x: jax.Array) -> jax.Array:
     )
 
 
-def _block_b(conv: _Conv, x: jax.Array) -> jax.Array:
+def _block_b(conv: _Conv, x: Array) -> Array:
     y = conv("tower.conv_1", conv("tower.conv", x))
     return _side_by_side(
         conv("conv", x, 2, "VALID"), conv("tower.conv_2", y, 2, "VALID"), _max_pool(x)
     )
 
 
-def _block_c(conv: _Conv, x: jax.Array) -> jax.Array:
+def _block_c(conv: _Conv, x: Array) -> Array:
     y, z = conv("tower.conv", x), conv("tower_1.conv", x)
     for name in ("tower.conv_1", "tower.conv_2"):
         y = conv(name, y)
@@ -122,7 +122,7 @@ def _block_c(conv: _Conv, x: jax.Array) -> jax.Array:
     return _side_by_side(conv("conv", x), y, z, conv("tower_2.conv", _average_pool(x)))
 
 
-def _block_d(conv: _Conv, x: jax.Array) -> jax.Array:
+def _block_d(conv: _Conv, x: Array) -> Array:
     y, z = conv("tower.conv", x), conv("tower_1.conv", x)
     z = conv("tower_1.conv_2", conv("tower_1.conv_1", z))
     return _side_by_side(
@@ -130,7 +130,7 @@ def _block_d(conv: _Conv, x: jax.Array) -> jax.Array:
     )
 
 
-def _block_e(conv: _Conv, x: jax.Array, pooled: jax.Array) -> jax.Array:
+def _block_e(conv: _Conv, x: Array, pooled: Array) -> Array:
     y = conv("tower_conv", x)
     z = conv("tower_1_conv_1", conv("tower_1_conv", x))
     return _side_by_side(
@@ -144,13 +144,13 @@ def _block_e(conv: _Conv, x: jax.Array, pooled: jax.Array) -> jax.Array:
 
 
 def _conv(
-    tensors: dict[str, jax.Array],
+    tensors: dict[str, Array],
     block: str,
     name: str,
-    x: jax.Array,
+    x: Array,
     stride: int = 1,
     padding: str = "SAME",
-) -> jax.Array:
+) -> Array:
     """relu((weight * x - mean) / sqrt(var + epsilon) + beta), * a convolution without bias."""
     weight = tensors[f"{block}{name}.weight"]
     mean, var, beta = (
@@ -167,12 +167,12 @@ def _conv(
     return jax.nn.relu((y - mean) * lax.rsqrt(var + _EPSILON) + beta)
 
 
-def _max_pool(x: jax.Array, stride: int = 2, padding: str = "VALID") -> jax.Array:
+def _max_pool(x: Array, stride: int = 2, padding: str = "VALID") -> Array:
     window, strides = (1, 3, 3, 1), (1, stride, stride, 1)
     return lax.reduce_window(x, -jnp.inf, lax.max, window, strides, padding)
 
 
-def _average_pool(x: jax.Array) -> jax.Array:
+def _average_pool(x: Array) -> Array:
     """3 x 3, of which only pixels of the image count."""
     window, strides = (1, 3, 3, 1), (1, 1, 1, 1)
     total = lax.reduce_window(x, 0.0, lax.add, window, strides, "SAME")
@@ -180,5 +180,5 @@ def _average_pool(x: jax.Array) -> jax.Array:
     return total / lax.reduce_window(ones, 0.0, lax.add, window, strides, "SAME")
 
 
-def _side_by_side(*branches: jax.Array) -> jax.Array:
+def _side_by_side(*branches: Array) -> Array:
     return jnp.concatenate(branches, -1)

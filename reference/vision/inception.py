@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 from PIL import Image
 
-Array = NDArray[Any]
+from ..layers import Array
+
 Tensors = dict[str, Array]
 Conv = Callable[..., Array]  # (name, x, stride) -> the output of that layer
 

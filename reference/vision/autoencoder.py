@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from reference.layers import silu, softmax
-
-Array = NDArray[Any]
+from ..layers import Array, silu, softmax
 
 GROUP_NORM_EPS = 1e-6
 LOG_VARIANCE_LIMITS = (-30.0, 20.0)

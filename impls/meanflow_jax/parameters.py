@@ -1,0 +1,36 @@
+"""Parameters in this framework's layout, from and to canonical ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from impls.common import parameters
+from impls.common.config import Config
+
+from .device import get, put
+
+
+def load_params(config: Config, canonical: dict[str, np.ndarray]) -> Any:
+    """Parameters in this framework's layout from canonical ones (see `impls.common.parameters`).
+
+    The canonical names are the paths of the flax tree.
+
+    Raises:
+        ValueError: naming the first tensor that is missing, unknown or of another shape.
+    """
+    parameters.check_parameters(config.network, canonical)
+    return put(unflatten_dict(canonical, sep="/"))
+
+
+def export_params(config: Config, params: Any) -> dict[str, np.ndarray]:
+    """Canonical name -> NumPy array, the way back from `load_params`."""
+    flat = flatten_dict(get(params), sep="/")
+    return {tensor.name: flat[tensor.name] for tensor in parameters.tensors(config.network)}
+
+
+def init_params(config: Config, seed: int) -> Any:
+    """Parameters before training, the same numbers in both: see `impls.common.parameters`."""
+    return load_params(config, parameters.initial_parameters(config.network, seed))

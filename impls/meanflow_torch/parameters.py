@@ -1,0 +1,33 @@
+"""Parameters in this framework's layout, from and to canonical ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from impls.common import parameters
+from impls.common.config import Config
+
+from .device import get, put
+
+
+def load_params(config: Config, canonical: dict[str, np.ndarray]) -> Any:
+    """Parameters in this framework's layout from canonical ones (see `impls.common.parameters`).
+
+    The result is a state_dict of `DiT`, with the names and layouts of facebookresearch/DiT.
+
+    Raises:
+        ValueError: naming the first tensor that is missing, unknown or of another shape.
+    """
+    return put(parameters.to_torch(config.network, canonical))
+
+
+def export_params(config: Config, params: Any) -> dict[str, np.ndarray]:
+    """Canonical name -> NumPy array, the way back from `load_params`."""
+    return parameters.from_torch(config.network, get(params))
+
+
+def init_params(config: Config, seed: int) -> Any:
+    """Parameters before training, the same numbers in both: see `impls.common.parameters`."""
+    return load_params(config, parameters.initial_parameters(config.network, seed))
