@@ -1,13 +1,6 @@
 """MeanFlow in JAX: the public names, in data-flow order. This module satisfies the protocol."""
 
-from .device import (
-    select_device,
-    device_name,
-    put,
-    get,
-    sync,
-    clear_caches,
-)
+from .device import select_device, device_name, put, get, sync, clear_caches
 from .parameters import load_params, export_params, init_params
 from .network import DiT, mean_velocity, mean_velocity_jvp, ablations, activations, parameter_shapes
 from .objective import (

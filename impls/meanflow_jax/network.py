@@ -1,4 +1,11 @@
-"""The DiT of MeanFlow: u(z, t, h, y), the average velocity over [t - h, t]."""
+"""The DiT of MeanFlow: u(z, t, h, y), the average velocity over [t - h, t], and its derivative.
+
+`mean_velocity` runs the module below. `mean_velocity_jvp`, which the train step takes u and du/dt
+from, carries dual numbers (a value and its tangent) through the network. In JAX it is `jax.jvp` of
+the module that does so. In PyTorch `torch.func.jvp` of the module runs only where method.jvp is
+autodiff: otherwise the train step does not run the module, but the same layers written out for dual
+numbers in tangent.py.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +15,14 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.traverse_util import flatten_dict
 
 from impls.common.config import Config, Network
 from impls.common.parameters import TIME_EMBEDDERS
 from impls.common.positions import position_embedding
 
 from .device import Array
-from .layers import (
-    layer_norm,
-    linear,
-    modulate,
-    patchify,
-    sinusoid,
-    split_heads,
-    unpatchify,
-)
+from .layers import layer_norm, linear, modulate, patchify, sinusoid, split_heads, unpatchify
 
 _xavier = nn.initializers.xavier_uniform()
 _normal = nn.initializers.normal(0.02)
@@ -180,13 +180,7 @@ def mean_velocity(
 
 
 def mean_velocity_jvp(
-    config: Config,
-    params: Any,
-    z: Array,
-    r: Array,
-    t: Array,
-    labels: Array,
-    tangent: Array,
+    config: Config, params: Any, z: Array, r: Array, t: Array, labels: Array, tangent: Array
 ) -> tuple[Array, Array]:
     """u and its total derivative: du/dt = tangent . grad_z u + d_t u, with r held fixed.
 
@@ -228,8 +222,9 @@ def activations(
     low = z.astype(_product_dtype(config, z))
     params = _cast(params, low.dtype)
     intermediates = _intermediates(config.network, params, low, t, h, labels)
-    paths = jax.tree_util.tree_leaves_with_path(intermediates)
-    return {"/".join(key.key for key in path[:-2]): array for path, array in paths}
+    return {
+        "/".join(path[:-1]): outputs[0] for path, outputs in flatten_dict(intermediates).items()
+    }
 
 
 def parameter_shapes(config: Config) -> dict[str, tuple[int, ...]]:
@@ -242,8 +237,7 @@ def parameter_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     time, label = (jax.ShapeDtypeStruct((1,), dtype) for dtype in ("float32", "int32"))
     key = jax.ShapeDtypeStruct((2,), "uint32")
     declared = jax.eval_shape(DiT(size).init, key, image, time, time, label)
-    paths = jax.tree_util.tree_leaves_with_path(declared["params"])
-    return {"/".join(key.key for key in path): array.shape for path, array in paths}
+    return {name: array.shape for name, array in flatten_dict(declared["params"], sep="/").items()}
 
 
 def _product_dtype(config: Config, z: Array) -> Any:

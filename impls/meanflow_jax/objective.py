@@ -101,14 +101,7 @@ def jvp_forms() -> tuple[str, ...]:
 
 
 def dense_velocities(
-    config: Config,
-    params: Any,
-    z: Array,
-    v: Array,
-    t: Array,
-    r: Array,
-    labels: Array,
-    draws: Draws,
+    config: Config, params: Any, z: Array, v: Array, t: Array, r: Array, labels: Array, draws: Draws
 ) -> tuple[Array, Array, Array, Array]:
     """Guidance, label dropout and JVP as the official code has them: every row in every call.
 
@@ -122,14 +115,7 @@ def dense_velocities(
 
 
 def sparse_velocities(
-    config: Config,
-    params: Any,
-    z: Array,
-    v: Array,
-    t: Array,
-    r: Array,
-    labels: Array,
-    draws: Draws,
+    config: Config, params: Any, z: Array, v: Array, t: Array, r: Array, labels: Array, draws: Draws
 ) -> tuple[Array, Array, Array, Array]:
     """The same without what cancels, in about three quarters of the arithmetic.
 

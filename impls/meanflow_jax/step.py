@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from flax.traverse_util import flatten_dict
 
 from impls.common.config import Config
 from impls.common.parameters import tensors
@@ -15,13 +15,7 @@ from impls.common.types import WATCHED, Batch, Draws, Loss
 
 from .device import Array
 from .objective import loss_and_gradient
-from .optimizer import (
-    apply_gradient,
-    clip_gradient,
-    init_optimizer,
-    learning_rate,
-    update_average,
-)
+from .optimizer import apply_gradient, clip_gradient, init_optimizer, learning_rate, update_average
 
 
 class State(NamedTuple):
@@ -92,9 +86,7 @@ def update(config: Config, state: State, gradient: Any) -> State:
     ema_params, *ema_more = (
         update_average(config, step, decay, average, params)
         for decay, average in zip(
-            (training.ema_val, *training.ema_more),
-            (state.ema_params, *state.ema_more),
-            strict=True,
+            (training.ema_val, *training.ema_more), (state.ema_params, *state.ema_more), strict=True
         )
     )
     return State(step, params, ema_params, tuple(ema_more), opt_state)
@@ -121,7 +113,7 @@ def compile_step(config: Config) -> Callable[[State, Batch, Draws], tuple[State,
 def _finite(config: Config, batch: Batch, draws: Draws, loss: Loss, gradient: Any) -> Array:
     """Whether each array of `watched` holds finite numbers only: [watched] bool."""
     fields = {**batch._asdict(), **draws._asdict(), **loss._asdict()}
+    flat = flatten_dict(gradient, sep="/")
     arrays = [fields[name] for name in WATCHED]
-    for tensor in tensors(config.network):
-        arrays.append(functools.reduce(dict.__getitem__, tensor.name.split("/"), gradient))
+    arrays += [flat[tensor.name] for tensor in tensors(config.network)]
     return jnp.stack([jnp.isfinite(array).all() for array in arrays])

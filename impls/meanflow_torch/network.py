@@ -1,4 +1,11 @@
-"""The DiT of MeanFlow: u(z, t, h, y), the average velocity over [t - h, t]."""
+"""The DiT of MeanFlow: u(z, t, h, y), the average velocity over [t - h, t], and its derivative.
+
+`mean_velocity` runs the module below. `mean_velocity_jvp`, which the train step takes u and du/dt
+from, carries dual numbers (a value and its tangent) through the network. In JAX it is `jax.jvp` of
+the module that does so. In PyTorch `torch.func.jvp` of the module runs only where method.jvp is
+autodiff: otherwise the train step does not run the module, but the same layers written out for dual
+numbers in tangent.py.
+"""
 
 from __future__ import annotations
 
@@ -174,12 +181,7 @@ class DiT(nn.Module):
 
 
 def mean_velocity(
-    config: Config,
-    params: Any,
-    z: Array,
-    t: Array,
-    h: Array,
-    labels: Array,
+    config: Config, params: Any, z: Array, t: Array, h: Array, labels: Array
 ) -> Array:
     """Average velocity over [t - h, t]: u(z, t, h, y).
 
@@ -199,13 +201,7 @@ def mean_velocity(
 
 
 def mean_velocity_jvp(
-    config: Config,
-    params: Any,
-    z: Array,
-    r: Array,
-    t: Array,
-    labels: Array,
-    tangent: Array,
+    config: Config, params: Any, z: Array, r: Array, t: Array, labels: Array, tangent: Array
 ) -> tuple[Array, Array]:
     """u and its total derivative: du/dt = tangent . grad_z u + d_t u, with r held fixed.
 
@@ -237,12 +233,7 @@ def ablations() -> tuple[str, ...]:
 
 
 def activations(
-    config: Config,
-    params: Any,
-    z: Array,
-    t: Array,
-    h: Array,
-    labels: Array,
+    config: Config, params: Any, z: Array, t: Array, h: Array, labels: Array
 ) -> dict[str, Array]:
     """What each module of the network puts out, by canonical module name ("blocks_0/attn")."""
     module, out = structure(config.network), {}

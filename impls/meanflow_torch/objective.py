@@ -48,12 +48,7 @@ def interpolate(x: Array, noise: Array, t: Array) -> tuple[Array, Array]:
 
 
 def guided_velocity(
-    config: Config,
-    params: Any,
-    z: Array,
-    t: Array,
-    v: Array,
-    labels: Array,
+    config: Config, params: Any, z: Array, t: Array, v: Array, labels: Array
 ) -> Array:
     """Guided velocity field, without gradient.
 
@@ -105,14 +100,7 @@ def jvp_forms() -> tuple[str, ...]:
 
 
 def dense_velocities(
-    config: Config,
-    params: Any,
-    z: Array,
-    v: Array,
-    t: Array,
-    r: Array,
-    labels: Array,
-    draws: Draws,
+    config: Config, params: Any, z: Array, v: Array, t: Array, r: Array, labels: Array, draws: Draws
 ) -> tuple[Array, Array, Array, Array]:
     """Guidance, label dropout and JVP as the official code has them: every row in every call.
 
@@ -126,14 +114,7 @@ def dense_velocities(
 
 
 def sparse_velocities(
-    config: Config,
-    params: Any,
-    z: Array,
-    v: Array,
-    t: Array,
-    r: Array,
-    labels: Array,
-    draws: Draws,
+    config: Config, params: Any, z: Array, v: Array, t: Array, r: Array, labels: Array, draws: Draws
 ) -> tuple[Array, Array, Array, Array]:
     """The same without what cancels, in about three quarters of the arithmetic.
 

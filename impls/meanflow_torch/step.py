@@ -14,13 +14,7 @@ from impls.common.types import WATCHED, Batch, Draws, Loss
 from .device import Array
 from .network import structure
 from .objective import loss_and_gradient
-from .optimizer import (
-    apply_gradient,
-    clip_gradient,
-    init_optimizer,
-    learning_rate,
-    update_average,
-)
+from .optimizer import apply_gradient, clip_gradient, init_optimizer, learning_rate, update_average
 
 
 class State(NamedTuple):
@@ -91,9 +85,7 @@ def update(config: Config, state: State, gradient: Any) -> State:
     ema_params, *ema_more = (
         update_average(config, step, decay, average, params)
         for decay, average in zip(
-            (training.ema_val, *training.ema_more),
-            (state.ema_params, *state.ema_more),
-            strict=True,
+            (training.ema_val, *training.ema_more), (state.ema_params, *state.ema_more), strict=True
         )
     )
     return State(step, params, ema_params, tuple(ema_more), opt_state)

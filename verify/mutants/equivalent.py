@@ -41,6 +41,11 @@ _TIMES = (
 )
 _OBJECTIVE: Reasons = {
     GENERAL: ("guide: 0 -> 1",),
+    STOPPED: (
+        "guided_velocity: _stop(params) -> params",
+        "sparse_velocities: _stop(params) -> params",
+        "sparse_velocities: _stop(u[:num_equal]) -> u[:num_equal]",
+    ),
     MORE_WORK: (
         "sparse_velocities: config.method.kappa == 0 -> config.method.kappa != 0",
         "sparse_velocities: config.method.kappa -> config.method.omega",
@@ -99,7 +104,7 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
     ],
     ("torch", "tangent.py"): [
         {
-            ANNOTATION: ("the module: (str, torch.Tensor) -> (torch.Tensor, str)",),
+            ANNOTATION: ("the module: (str, Array) -> (Array, str)",),
             STOPPED: (
                 "Dual.moving: self.value.detach() -> self.value",
                 "embed_patches: kernel.detach() -> kernel",
@@ -205,12 +210,12 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
             OWN_START: (
                 "DiT.__init__: 0 -> 1",
                 (
-                    "DiT.__init__: weights.to_torch(size, weights.initial_parameters(size, seed))"
-                    " -> weights.to_torch(weights.initial_parameters(size, seed), size)"
+                    "DiT.__init__: parameters.to_torch(size, parameters.initial_parameters(size, seed))"
+                    " -> parameters.to_torch(parameters.initial_parameters(size, seed), size)"
                 ),
                 (
-                    "DiT.__init__: weights.initial_parameters(size, seed)"
-                    " -> weights.initial_parameters(seed, size)"
+                    "DiT.__init__: parameters.initial_parameters(size, seed)"
+                    " -> parameters.initial_parameters(seed, size)"
                 ),
                 "DiT.__init__: (name, array) -> (array, name)",
                 "DiT.__init__: True -> False",
@@ -225,11 +230,6 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
                 *_TIMES,
                 "times: jnp.maximum(t, r) -> jnp.maximum(r, t)",
                 "times: jnp.minimum(t, r) -> jnp.minimum(r, t)",
-            ),
-            STOPPED: (
-                "guided_velocity: jax.lax.stop_gradient(params) -> params",
-                "sparse_velocities: jax.lax.stop_gradient(params) -> params",
-                "sparse_velocities: jax.lax.stop_gradient(u[:num_equal]) -> u[:num_equal]",
             ),
             UNUSED: (
                 "sparse_velocities: jnp.zeros_like -> jnp.ones_like",
@@ -247,18 +247,12 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
                 "times: torch.maximum(t, r) -> torch.maximum(r, t)",
                 "times: torch.minimum(t, r) -> torch.minimum(r, t)",
             ),
-            STOPPED: (
-                "guided_velocity: tensor.detach() -> tensor",
-                "sparse_velocities: tensor.detach() -> tensor",
-                "sparse_velocities: u[:num_equal].detach() -> u[:num_equal]",
-            ),
             UNUSED: (
                 "sparse_velocities: torch.zeros_like -> torch.ones_like",
                 "sparse_velocities: torch.zeros_like -> torch.ones_like (3)",
             ),
             EXPORTED: (
-                "loss_and_gradient: tensor.detach() -> tensor",
-                "loss_and_gradient: tensor.detach() -> tensor (2)",
+                "loss_and_gradient: _stop(params) -> params",
             ),
             SAME_LENGTH: ("loss_and_gradient: True -> False",),
         },

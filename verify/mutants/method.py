@@ -243,14 +243,14 @@ GRADIENT = (
         "the target passes gradient",
         "impls/meanflow_jax",
         "objective.py",
-        "jax.lax.stop_gradient(v_g - _image_axes",
+        "_stop(v_g - _image_axes",
         "(v_g - _image_axes",
         ("gradient_matches_hand_written", "same_gradient"),
     ),
     _torch(
         "the weight passes gradient",
-        "config.method.norm_p).detach()",
-        "config.method.norm_p)",
+        "_stop(1 / (error",
+        "(1 / (error",
         "gradient_matches_hand_written gradient_matches_complex_step official_gradients_match"
         " official_gradient_norms_match",
     ),

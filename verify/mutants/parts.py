@@ -75,8 +75,8 @@ WEIGHTS = (
         "parameters.py",
         "impls/meanflow_torch",
         "kernels of equal sides are not transposed",
-        "return put(weights.to_torch(config.network, canonical))",
-        "state = weights.to_torch(config.network, canonical)\n"
+        "return put(parameters.to_torch(config.network, canonical))",
+        "state = parameters.to_torch(config.network, canonical)\n"
         "    return put({k: a.T.copy() if a.ndim == 2 and len(a) == len(a.T) else a"
         " for k, a in state.items()})",
         "parameters_round_trip official_names_round_trip official_parameters_round_trip"
@@ -247,7 +247,7 @@ PUBLISHED = (
     ),
     _torch_network(
         "the parameters are declared as (out, in)",
-        "weights.canonical_axes(known[name]) if name in known else range(parameter.ndim)",
+        "parameters.canonical_axes(known[name]) if name in known else range(parameter.ndim)",
         "range(parameter.ndim)",
         "dit_b_4_tensors_are_official",
     ),

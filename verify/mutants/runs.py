@@ -47,8 +47,8 @@ PRECISION = (
     _bfloat16(
         "objective.py",
         "parameters and gradients are bfloat16",
-        "{name: tensor.detach().requires_grad_() for",
-        "{name: tensor.detach().to(torch.bfloat16).requires_grad_() for",
+        "{name: array.requires_grad_() for",
+        "{name: array.to(torch.bfloat16).requires_grad_() for",
         "bfloat16_keeps_float32_parameters",
     ),
 )

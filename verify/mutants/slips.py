@@ -46,7 +46,7 @@ PAIRS = (
     ("in_channels", "patch_size"),
 )
 OTHER_NAME = {one: other for pair in PAIRS for one, other in (pair, pair[::-1])}
-STOPS = ("detach", "stop_gradient")
+STOPS = ("detach", "stop_gradient", "_stop")
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _changes(node: ast.AST) -> Iterator[ast.AST]:
     if isinstance(node, ast.Call):
         for args in _exchanges(node.args):
             yield _with(node, args=args)
-        if isinstance(node.func, ast.Attribute) and node.func.attr in STOPS:
+        if _text(node.func).split(".")[-1] in STOPS:
             yield node.args[0] if node.args else node.func.value
     if isinstance(node, (ast.Tuple, ast.List)):
         for elements in _exchanges(node.elts):

@@ -182,8 +182,8 @@ SPARSE = (
         "objective.py",
         TORCH,
         "where r = t the unconditional velocity stands for the conditional one",
-        "v_c = torch.cat([u[:num_equal].detach(), v_c])",
-        "v_c = torch.cat([v_u[:num_equal], v_c])",
+        "v_c = torch.concatenate([_stop(u[:num_equal]), v_c])",
+        "v_c = torch.concatenate([v_u[:num_equal], v_c])",
         "other_form_of_the_jvp_gives_the_same tangent_matches",
     ),
     _in(
