@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from impls import protocol
 from impls.common.errors import UserError
-from impls.protocol import Implementation
 from verify.outcome import Subject
 
-PROTOCOL = tuple(name for name in vars(Implementation) if not name.startswith("_"))
+PROTOCOL = protocol.NAMES
 # What carries arrays to and from the device: any module may borrow it, and it is not judged.
 BORDER = ("put", "get", "sync", "select_device", "device_name", "clear_caches")
 ROOT = Path(__file__).parent.parent

@@ -27,8 +27,8 @@ OUTCOME = {"check", "family", "subject", "dtype", "status", "error", "tolerance"
 # A name that is the very function of the reference would not count as the subject's own.
 OWN = """
 import functools, reference
-from impls.protocol import Implementation
-for name in vars(Implementation).keys() & vars(reference).keys() - {"__doc__", "__module__"}:
+from impls.protocol import NAMES
+for name in vars(reference).keys() & set(NAMES):
     globals()[name] = functools.partial(getattr(reference, name))
 """
 # Subjects that are the reference but for one thing.

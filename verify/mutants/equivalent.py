@@ -210,7 +210,8 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
             OWN_START: (
                 "DiT.__init__: 0 -> 1",
                 (
-                    "DiT.__init__: parameters.to_torch(size, parameters.initial_parameters(size, seed))"
+                    "DiT.__init__: parameters.to_torch(size,"
+                    " parameters.initial_parameters(size, seed))"
                     " -> parameters.to_torch(parameters.initial_parameters(size, seed), size)"
                 ),
                 (

@@ -115,7 +115,9 @@ def _changes(node: ast.AST) -> Iterator[ast.AST]:
     if isinstance(node, ast.Call):
         for args in _exchanges(node.args):
             yield _with(node, args=args)
-        if _text(node.func).split(".")[-1] in STOPS:
+        if isinstance(node.func, ast.Name) and node.func.id in STOPS:
+            yield node.args[0]
+        if isinstance(node.func, ast.Attribute) and node.func.attr in STOPS:
             yield node.args[0] if node.args else node.func.value
     if isinstance(node, (ast.Tuple, ast.List)):
         for elements in _exchanges(node.elts):
