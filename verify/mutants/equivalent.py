@@ -252,9 +252,7 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
                 "sparse_velocities: torch.zeros_like -> torch.ones_like",
                 "sparse_velocities: torch.zeros_like -> torch.ones_like (3)",
             ),
-            EXPORTED: (
-                "loss_and_gradient: _stop(params) -> params",
-            ),
+            EXPORTED: ("loss_and_gradient: _stop(params) -> params",),
             SAME_LENGTH: ("loss_and_gradient: True -> False",),
         },
     ],
