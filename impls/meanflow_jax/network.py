@@ -1,10 +1,9 @@
 """The DiT of MeanFlow: u(z, t, h, y), the average velocity over [t - h, t], and its derivative.
 
-`mean_velocity` runs the module below. `mean_velocity_jvp`, which the train step takes u and du/dt
-from, carries dual numbers (a value and its tangent) through the network. In JAX it is `jax.jvp` of
-the module that does so. In PyTorch `torch.func.jvp` of the module runs only where method.jvp is
-autodiff: otherwise the train step does not run the module, but the same layers written out for dual
-numbers in tangent.py.
+`mean_velocity` runs the module below. `mean_velocity_jvp`, where the train step gets u and du/dt,
+carries dual numbers (a value and its tangent) through the network: in JAX as `jax.jvp` of the
+module, in PyTorch not by a general JVP but through the same layers written out for dual numbers in
+tangent.py. Only where method.jvp is autodiff is it `torch.func.jvp` of the module.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """The DiT of MeanFlow: u(z, t, h, y), the average velocity over [t - h, t], and its derivative.
 
-`mean_velocity` runs the module below. `mean_velocity_jvp`, which the train step takes u and du/dt
-from, carries dual numbers (a value and its tangent) through the network. In JAX it is `jax.jvp` of
-the module that does so. In PyTorch `torch.func.jvp` of the module runs only where method.jvp is
-autodiff: otherwise the train step does not run the module, but the same layers written out for dual
-numbers in tangent.py.
+`mean_velocity` runs the module below. `mean_velocity_jvp`, where the train step gets u and du/dt,
+carries dual numbers (a value and its tangent) through the network: in JAX as `jax.jvp` of the
+module, in PyTorch not by a general JVP but through the same layers written out for dual numbers in
+tangent.py. Only where method.jvp is autodiff is it `torch.func.jvp` of the module.
 """
 
 from __future__ import annotations
@@ -195,8 +194,7 @@ def mean_velocity(
         [batch, height, width, channel]
     """
     low = z.to(_product_dtype(config, z))
-    module, params = structure(config.network), _cast(params, low.dtype)
-    u = torch.func.functional_call(module, params, (low, t, h, labels))
+    u = _apply(config.network, _cast(params, low.dtype), low, t, h, labels)
     return u.to(z.dtype)
 
 
@@ -274,10 +272,10 @@ def parameter_shapes(config: Config) -> dict[str, tuple[int, ...]]:
 def _forward_mode(config: Config, params: Any, inputs: Any, along: Any) -> Any:
     """u and du/dt by `torch.func.jvp`: slower, but PyTorch's own word on what tangent.py says."""
     z, t, h, labels = inputs
-    module, params = structure(config.network), _cast(params, z.dtype)
+    params = _cast(params, z.dtype)
 
-    def u(*inputs: Array) -> Any:
-        return torch.func.functional_call(module, params, (*inputs, labels))
+    def u(*inputs: Array) -> Array:
+        return _apply(config.network, params, *inputs, labels)
 
     with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no forward mode
         pair = torch.func.jvp(u, (z, t, h), along)
@@ -295,6 +293,11 @@ def _cast(params: Any, dtype: torch.dtype) -> Any:
         name: tensor if name.startswith(TIME_EMBEDDERS) else tensor.to(dtype)
         for name, tensor in params.items()
     }
+
+
+def _apply(size: Network, params: Any, *inputs: Array) -> Array:
+    """The module with these parameters."""
+    return torch.func.functional_call(structure(size), params, inputs)
 
 
 def structure(size: Network) -> DiT:
