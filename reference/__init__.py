@@ -18,13 +18,7 @@ from .objective import (
     target,
     times,
 )
-from .optimizer import (
-    apply_gradient,
-    clip_gradient,
-    init_optimizer,
-    learning_rate,
-    update_average,
-)
+from .optimizer import apply_gradient, clip_gradient, init_optimizer, learning_rate, update_average
 from .parameters import export_params, load_params
 from .sample import sample
 from .step import State, accumulate, init_state, train_step, update

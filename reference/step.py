@@ -8,13 +8,7 @@ import numpy as np
 
 from .network import Params
 from .objective import Loss, loss_and_gradient
-from .optimizer import (
-    AdamState,
-    apply_gradient,
-    clip_gradient,
-    init_optimizer,
-    update_average,
-)
+from .optimizer import AdamState, apply_gradient, clip_gradient, init_optimizer, update_average
 
 
 class State(NamedTuple):

@@ -272,10 +272,10 @@ def parameter_shapes(config: Config) -> dict[str, tuple[int, ...]]:
 def _forward_mode(config: Config, params: Any, inputs: Any, along: Any) -> Any:
     """u and du/dt by `torch.func.jvp`: slower, but PyTorch's own word on what tangent.py says."""
     z, t, h, labels = inputs
-    params = _cast(params, z.dtype)
+    module, params = structure(config.network), _cast(params, z.dtype)
 
     def u(*inputs: Array) -> Array:
-        return _apply(config.network, params, *inputs, labels)
+        return torch.func.functional_call(module, params, (*inputs, labels))
 
     with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no forward mode
         pair = torch.func.jvp(u, (z, t, h), along)

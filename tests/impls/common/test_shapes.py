@@ -37,15 +37,9 @@ WRONG_SHAPES = [
 ]
 FLOATS = ("images", "t_raw", "r_raw", "noise", "drop_uniform", "equal_uniform")
 WRONG_TIMES = [
-    (),
-    (1.0,),
-    (0.0, 1.0),
-    (1.0, 0.1),
-    (0.9, 0.0),
-    (1.0, 0.5, 0.5, 0.0),
-    (1.0, 0.2, 0.4, 0.0),
+    (), (1.0,), (0.0, 1.0), (1.0, 0.1), (0.9, 0.0), (1.0, 0.5, 0.5, 0.0), (1.0, 0.2, 0.4, 0.0),
     (1.0, float("nan"), 0.0),
-]
+]  # fmt: skip
 
 
 def replaced(case: Case, name: str, change: Any) -> tuple[Batch, Draws]:
@@ -56,10 +50,14 @@ def replaced(case: Case, name: str, change: Any) -> tuple[Batch, Draws]:
     return batch, draws._replace(**{name: change(getattr(draws, name))})
 
 
-def shape_message(name: str, got: str, expected: str) -> str:
-    hint = IMAGE_HINT if name in ("images", "noise") else TIME_HINT
-    # JAX may say below the message that it shortened the traceback.
-    return f"^{name} has shape {re.escape(got)}, expected {re.escape(expected)}: .*{hint}(\\n|$)"
+def refused(subject: ModuleType, case: Case, batch: Batch, draws: Draws, message: str) -> None:
+    """The check alone and every function that computes a loss say the message."""
+    with pytest.raises(ValueError, match=message):
+        check_step(case.config, batch, draws)
+    params, inputs = subject.load_params(case.config, case.params), subject.put((batch, draws))
+    for function in (subject.loss, subject.loss_and_gradient):
+        with pytest.raises(ValueError, match=message):
+            function(case.config, params, *inputs)
 
 
 # One step of the objective
@@ -71,48 +69,24 @@ def test_a_step_of_the_right_shapes_is_accepted(case: Case) -> None:
 
 @pytest.mark.parametrize(("name", "change", "got", "expected"), WRONG_SHAPES)
 def test_a_wrong_shape_is_named_with_what_was_expected(
-    case: Case, name: str, change: Any, got: str, expected: str
-) -> None:
-    batch, draws = replaced(case, name, change)
-    with pytest.raises(ValueError, match=shape_message(name, got, expected)):
-        check_step(case.config, batch, draws)
-
-
-@pytest.mark.parametrize(("name", "change", "got", "expected"), WRONG_SHAPES)
-def test_no_implementation_broadcasts_a_wrong_shape(
     subject: ModuleType, case: Case, name: str, change: Any, got: str, expected: str
 ) -> None:
-    params = subject.load_params(case.config, case.params)
-    batch, draws = subject.put(replaced(case, name, change))
-    with pytest.raises(ValueError, match=shape_message(name, got, expected)):
-        subject.loss(case.config, params, batch, draws)
-    with pytest.raises(ValueError, match=shape_message(name, got, expected)):
-        subject.loss_and_gradient(case.config, params, batch, draws)
+    hint = IMAGE_HINT if name in ("images", "noise") else TIME_HINT
+    # JAX may say below the message that it shortened the traceback.
+    says = f"^{name} has shape {re.escape(got)}, expected {re.escape(expected)}: .*{hint}(\n|$)"
+    refused(subject, case, *replaced(case, name, change), says)
 
 
-@pytest.mark.parametrize("name", FLOATS)
-@pytest.mark.parametrize("dtype", [np.int32, bool])
-def test_whole_numbers_where_reals_belong_are_named(
-    subject: ModuleType, case: Case, name: str, dtype: type
+@pytest.mark.parametrize(
+    ("name", "dtype", "expected"),
+    [(name, dtype, "float") for name in FLOATS for dtype in (np.int32, bool)]
+    + [("labels", dtype, "int") for dtype in (np.float32, bool)],
+)
+def test_an_array_of_another_kind_is_named(
+    subject: ModuleType, case: Case, name: str, dtype: type, expected: str
 ) -> None:
-    batch, draws = replaced(case, name, lambda array: array.astype(dtype))
-    with pytest.raises(ValueError, match=rf"^{name} has dtype \w+, expected float"):
-        check_step(case.config, batch, draws)
-    params = subject.load_params(case.config, case.params)
-    with pytest.raises(ValueError, match=rf"^{name} has dtype [\w.]+, expected float"):
-        subject.loss(case.config, params, *subject.put((batch, draws)))
-
-
-@pytest.mark.parametrize("dtype", [np.float32, bool])
-def test_labels_that_are_no_whole_numbers_are_named(
-    subject: ModuleType, case: Case, dtype: type
-) -> None:
-    batch, draws = replaced(case, "labels", lambda array: array.astype(dtype))
-    with pytest.raises(ValueError, match=r"^labels has dtype \w+, expected int"):
-        check_step(case.config, batch, draws)
-    params = subject.load_params(case.config, case.params)
-    with pytest.raises(ValueError, match=r"^labels has dtype [\w.]+, expected int"):
-        subject.loss(case.config, params, *subject.put((batch, draws)))
+    changed = replaced(case, name, lambda array: array.astype(dtype))
+    refused(subject, case, *changed, rf"^{name} has dtype [\w.]+, expected {expected}")
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint8])
@@ -128,33 +102,31 @@ def test_times_that_fall_from_one_to_zero_are_accepted(case: Case, times: Any) -
     check_sampling(case.config, case.draws.noise, case.batch.labels, times)
 
 
-@pytest.mark.parametrize("times", WRONG_TIMES)
-def test_times_that_do_not_fall_from_one_to_zero_are_listed(
-    subject: ModuleType, case: Case, times: tuple[float, ...]
+WRONG_SAMPLINGS = [
+    (f"^times are {re.escape(str(list(times)))}, expected numbers that fall from 1 to 0$",
+     {"times": times}) for times in WRONG_TIMES
+] + [
+    (r"^noise has shape \(4, 4, 4\), expected \(4, 4, 4, 1\)", {"noise": lambda x: x[..., 0]}),
+    (r"^labels has shape \(3,\), expected \(4,\)", {"labels": lambda x: x[:3]}),
+    (r"^noise has dtype [\w.]*int32, expected float", {"noise": lambda x: x.astype(np.int32)}),
+    (r"^labels has dtype [\w.]*float32, expected int", {"labels": lambda x: x.astype(np.float32)}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("message", "changes"), WRONG_SAMPLINGS)
+def test_sampling_names_wrong_times_and_arrays(
+    subject: ModuleType, case: Case, message: str, changes: dict[str, Any]
 ) -> None:
-    message = f"^times are {re.escape(str(list(times)))}, expected numbers that fall from 1 to 0$"
-    noise, labels = case.draws.noise, case.batch.labels
+    noise, labels = (
+        changes.get(name, np.asarray)(array)
+        for name, array in (("noise", case.draws.noise), ("labels", case.batch.labels))
+    )
+    times = changes.get("times", (1, 0))
     with pytest.raises(ValueError, match=message):
         check_sampling(case.config, noise, labels, times)
     params = subject.load_params(case.config, case.params)
     with pytest.raises(ValueError, match=message):
         subject.sample(case.config, params, *subject.put((noise, labels)), times)
-
-
-def test_sampling_names_a_wrong_array(subject: ModuleType, case: Case) -> None:
-    params = subject.load_params(case.config, case.params)
-    noise, labels = case.draws.noise, case.batch.labels
-    wrong = {
-        r"^noise has shape \(4, 4, 4\), expected \(4, 4, 4, 1\)": (noise[..., 0], labels),
-        r"^labels has shape \(3,\), expected \(4,\)": (noise, labels[:3]),
-        r"^noise has dtype [\w.]*int32, expected float": (noise.astype(np.int32), labels),
-        r"^labels has dtype [\w.]*float32, expected int": (noise, labels.astype(np.float32)),
-    }
-    for message, arrays in wrong.items():
-        with pytest.raises(ValueError, match=message):
-            check_sampling(case.config, *arrays, (1, 0))
-        with pytest.raises(ValueError, match=message):
-            subject.sample(case.config, params, *subject.put(arrays), (1, 0))
 
 
 # Labels

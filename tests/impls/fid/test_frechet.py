@@ -12,13 +12,7 @@ from impls.common.draws import Stream
 from impls.common.errors import UserError
 from impls.fid.distance import frechet_distance
 from impls.fid.moments import MomentGroups, group_numbers, merge, moments, without
-from impls.fid.scores import (
-    add_sums,
-    fid,
-    frechet_score,
-    inception_score,
-    score_sums,
-)
+from impls.fid.scores import add_sums, fid, frechet_score, inception_score, score_sums
 from impls.fid.statistics import Statistics
 from reference import frechet
 

@@ -424,8 +424,7 @@ def test_pytorch_without_the_autoencoder_loads_no_diffusers() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "side",
-    [64, pytest.param(256, marks=pytest.mark.soak("repetitions", of="side", share=None))],
+    "side", [64, pytest.param(256, marks=pytest.mark.soak("repetitions", of="side", share=None))]
 )
 def test_jax_gives_what_diffusers_gives_at_full_size(side: int) -> None:
     pytest.importorskip("diffusers")

@@ -223,16 +223,6 @@ def test_float32_stays_float32_in_64_bit_mode(case: Case, compiled: Any) -> None
 # The module
 
 
-def test_the_module_declares_the_canonical_tree(case: Case) -> None:
-    params = meanflow_jax.load_params(case.config, case.params)
-    paths = jax.tree_util.tree_leaves_with_path(params)
-    named = {"/".join(key.key for key in path): array for path, array in paths}
-    assert set(named) == set(case.params)
-    assert meanflow_jax.parameter_shapes(case.config) == {
-        name: array.shape for name, array in case.params.items()
-    }
-
-
 def test_the_initialisers_of_the_module_follow_the_shared_laws() -> None:
     config = from_sizes({**LATENT, "hidden_size": 96, "depth": 1}, {})
     size = config.network

@@ -55,7 +55,7 @@ ONLY_IN_JAX = {
 }
 # (file, name) -> why the parameters differ
 OTHER_PARAMETERS = {
-    ("network.py", "DiT"): "a torch module holds its parameters, so it starts from a seed",
+    ("network.py", "DiT"): "a torch module holds its parameters, so it starts from a seed"
 }
 # (file, name) -> why the docstrings differ
 OTHER_DOCSTRING = {
