@@ -1,64 +1,26 @@
 """The arbiter: MeanFlow in NumPy float64, with every derivative written by hand.
 
-It imports nothing of impls, and offers the names of the protocol where they make sense, so it is
-itself a subject of the verification suite.
+The public names, in data-flow order. It imports nothing of impls, and offers the names of the
+protocol where they make sense, so it is itself a subject of the verification suite.
 """
 
-from .device import get, put, sync
-from .network import ablations, activations, mean_velocity, mean_velocity_jvp
+from .device import put, get, sync
+from .parameters import load_params, export_params
+from .network import mean_velocity, mean_velocity_jvp, ablations, activations
 from .objective import (
     Loss,
-    adaptive_weight,
-    drop_labels,
-    guided_velocity,
+    times,
     interpolate,
+    guided_velocity,
+    drop_labels,
+    target,
+    squared_error,
+    adaptive_weight,
     loss,
     loss_and_gradient,
-    squared_error,
-    target,
-    times,
 )
-from .optimizer import apply_gradient, clip_gradient, init_optimizer, learning_rate, update_average
-from .parameters import export_params, load_params
+from .optimizer import learning_rate, clip_gradient, init_optimizer, apply_gradient, update_average
+from .step import State, init_state, train_step, accumulate, update
 from .sample import sample
-from .step import State, accumulate, init_state, train_step, update
-from .vision.autoencoder import decode, encode, load_autoencoder
-from .vision.inception import inception_features, load_inception
-
-__all__ = [
-    "Loss",
-    "State",
-    "ablations",
-    "accumulate",
-    "activations",
-    "adaptive_weight",
-    "apply_gradient",
-    "clip_gradient",
-    "decode",
-    "drop_labels",
-    "encode",
-    "export_params",
-    "get",
-    "guided_velocity",
-    "inception_features",
-    "init_optimizer",
-    "init_state",
-    "interpolate",
-    "learning_rate",
-    "load_autoencoder",
-    "load_inception",
-    "load_params",
-    "loss",
-    "loss_and_gradient",
-    "mean_velocity",
-    "mean_velocity_jvp",
-    "put",
-    "sample",
-    "squared_error",
-    "sync",
-    "target",
-    "times",
-    "train_step",
-    "update",
-    "update_average",
-]
+from .vision.autoencoder import load_autoencoder, encode, decode
+from .vision.inception import load_inception, inception_features
