@@ -41,9 +41,8 @@ from verify.fixtures.inception_module import (  # noqa: E402
 )
 
 PILLOW = "ignore:'mode' parameter is deprecated"  # clean-fid's own call
-ROUNDING = (
-    5e-5  # float32 over 94 layers, and of the places of pixels; relative to the largest feature
-)
+# Float32 over 94 layers, and of the places of pixels; relative to the largest feature.
+ROUNDING = 5e-5
 
 
 def cleanfid(module: str) -> Any:
@@ -66,6 +65,10 @@ def features(subject: ModuleType, weights: InceptionWeights, images: Any, mode: 
     model = subject.load_inception(weights)
     found: np.ndarray = subject.get(subject.inception_features(model, subject.put(images), mode))
     return found
+
+
+def channels_first(images: np.ndarray) -> Any:
+    return torch.from_numpy(images).permute(0, 3, 1, 2)
 
 
 def error(found: np.ndarray, expected: np.ndarray) -> float:
@@ -108,9 +111,8 @@ def test_full_size_features_of_both_texts_are_those_of_the_original(
     assert full_size.num_features == 2048
     images = picture(2, *size)
     with torch.no_grad():
-        x = torch.from_numpy(images).permute(0, 3, 1, 2)
-        expected = {LEGACY: original(x, return_features=True).numpy()}
-        x = torch.from_numpy(clean_resize(images)).permute(0, 3, 1, 2)
+        expected = {LEGACY: original(channels_first(images), return_features=True).numpy()}
+        x = channels_first(clean_resize(images))
         expected[CLEAN] = original.layers((x - 128) / 128).flatten(1).numpy()
     for mode in MODES:
         found = features(subject, full_size, images, mode)
@@ -124,9 +126,8 @@ def test_full_size_features_of_the_reference_are_those_of_the_original(
 ) -> None:
     images = picture(1, 80, 60)
     resized = images if mode == LEGACY else clean_resize(images)
-    x = torch.from_numpy(resized).permute(0, 3, 1, 2)
     with torch.no_grad():
-        expected = original(x, return_features=True).numpy()
+        expected = original(channels_first(resized), return_features=True).numpy()
     assert error(features(reference, full_size, images, mode), expected) < ROUNDING
 
 
@@ -182,7 +183,7 @@ def test_torch_resizes_as_the_file_does(original: Inception) -> None:
     from impls.meanflow_torch.vision import inception
 
     cleanfid("features")
-    x = torch.from_numpy(picture(2, 70, 90)).permute(0, 3, 1, 2)
+    x = channels_first(picture(2, 70, 90))
     with torch.no_grad():
         found = original.layers((inception._resize(x.double()).float() - 128) / 128).flatten(1)
         expected = original(x, return_features=True)
@@ -193,9 +194,8 @@ def test_inception_score_is_that_of_the_probabilities_of_the_original(
     standin: InceptionWeights, torch_standin: Any
 ) -> None:
     images = picture(12, 40, 40)
-    x = torch.from_numpy(images).permute(0, 3, 1, 2)
     with torch.no_grad():
-        p = torch_standin(x, no_output_bias=True).double().numpy()
+        p = torch_standin(channels_first(images), no_output_bias=True).double().numpy()
     split = [part * (np.log(part) - np.log(part.mean(0))) for part in (p[:6], p[6:])]
     expected = [np.exp(divergence.sum(1).mean()) for divergence in split]
     found = features(reference, standin, images, LEGACY)
@@ -241,14 +241,11 @@ def test_features_of_the_file_of_pytorch_fid_are_those_of_its_network(
     network, path = pytorch_fid
     weights = read_inception(path)
     images = picture(2, 100, 70)
-    x = torch.from_numpy(clean_resize(images)).permute(0, 3, 1, 2)
-    with torch.no_grad():
-        expected = network((x - 128) / 128)[0].flatten(1).numpy()
-    assert error(features(subject, weights, images, CLEAN), expected) < ROUNDING
-    with torch.no_grad():
-        x = _resize(torch.from_numpy(images).permute(0, 3, 1, 2).float())
-        expected = network((x - 128) / 128)[0].flatten(1).numpy()
-    assert error(features(subject, weights, images, LEGACY), expected) < ROUNDING
+    small = _resize(channels_first(images).float())
+    for mode, x in ((CLEAN, channels_first(clean_resize(images))), (LEGACY, small)):
+        with torch.no_grad():
+            expected = network((x - 128) / 128)[0].flatten(1).numpy()
+        assert error(features(subject, weights, images, mode), expected) < ROUNDING
 
 
 @pytest.mark.parametrize("zipped", [True, False])  # before PyTorch 1.6 files were no archives
@@ -296,36 +293,36 @@ def scripted(path: Path, module: Any) -> Path:
 
 def test_missing_file_is_said_with_where_to_get_it(tmp_path: Path) -> None:
     message = refusal(tmp_path / "none.pt")
-    assert "there is no Inception file" in message
-    assert "nvlabs-fi-cdn.nvidia.com" in message
-    assert "95607719 bytes, SHA-256 f58cb9b6" in message
-    assert "6726825d" in message
+    for part in (
+        "there is no Inception file", "nvlabs-fi-cdn.nvidia.com",
+        "95607719 bytes, SHA-256 f58cb9b6", "6726825d",
+    ):  # fmt: skip
+        assert part in message
 
 
-def test_web_page_is_said(tmp_path: Path) -> None:
-    (tmp_path / "x.pt").write_text("\n<!DOCTYPE html><html>sign in</html>")
-    assert "is a web page, not the file itself: get" in refusal(tmp_path / "x.pt")
+WHOLE = STANDIN.read_bytes()
+MIDDLE = len(WHOLE) // 2
 
 
-@pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.999])
-def test_truncated_file_is_said(tmp_path: Path, share: float) -> None:
-    content = STANDIN.read_bytes()
-    (tmp_path / "x.pt").write_bytes(content[: int(share * len(content))])
-    assert ("cannot be read" if share else "is empty") in refusal(tmp_path / "x.pt")
-
-
-def test_damaged_file_is_said(tmp_path: Path) -> None:
-    content = bytearray(STANDIN.read_bytes())
-    content[len(content) // 2] ^= 255
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"\n<!DOCTYPE html><html>sign in</html>", "is a web page, not the file itself: get"),
+        (b"", "is empty"),
+        *((WHOLE[: int(share * len(WHOLE))], "cannot be read") for share in (0.1, 0.5, 0.999)),
+        (WHOLE[:MIDDLE] + bytes([WHOLE[MIDDLE] ^ 255]) + WHOLE[MIDDLE + 1 :], "cannot be read"),
+    ],
+    ids=["web page", "empty", "a tenth", "half", "cut short", "damaged"],
+)
+def test_file_that_is_none_is_said(tmp_path: Path, content: bytes, says: str) -> None:
     (tmp_path / "x.pt").write_bytes(content)
-    assert "cannot be read" in refusal(tmp_path / "x.pt")
+    assert says in refusal(tmp_path / "x.pt")
 
 
 def test_another_network_is_said(tmp_path: Path) -> None:
     scripted(tmp_path / "x.pt", torch.nn.Sequential(torch.nn.Linear(2, 2)))
-    assert "is no Inception of FID: it holds neither layers.conv.weight" in refusal(
-        tmp_path / "x.pt"
-    )
+    message = refusal(tmp_path / "x.pt")
+    assert "is no Inception of FID: it holds neither layers.conv.weight" in message
     torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "x.pth")
     assert "holds neither layers.conv.weight nor Conv2d_1a_3x3" in refusal(tmp_path / "x.pth")
     torch.save([1, 2], tmp_path / "y.pth")
@@ -344,16 +341,8 @@ def changed(tmp_path: Path, name: str, change: Any) -> Path:
 @pytest.mark.parametrize(
     ("name", "change", "said"),
     [
-        (
-            "layers.mixed_1.tower.conv_1.weight",
-            lambda x: x[..., 1:4, 1:4],
-            "(4, 3, 3, 3), expected",
-        ),
-        (
-            "layers.mixed_4.conv.weight",
-            lambda x: x[:, 1:],
-            "(12, 47, 1, 1), expected (12, 48, 1, 1)",
-        ),
+        ("layers.mixed_1.tower.conv_1.weight", lambda x: x[..., 1:4, 1:4], "(4, 3, 3, 3), exp"),
+        ("layers.mixed_4.conv.weight", lambda x: x[:, 1:], "(12, 47, 1, 1), expected (12, 48, 1"),
         ("layers.mixed_9.tower_conv.weight", lambda x: x[1:], "beta in"),
         ("layers.conv.beta", lambda x: x[1:], "has shape (1,), expected (2,)"),
         ("output.weight", lambda x: x[:, 1:], "has shape (24, 127), expected (24, 128)"),
@@ -376,10 +365,8 @@ def test_number_that_is_not_finite_is_said(tmp_path: Path) -> None:
 )
 def test_file_whose_name_promises_another_hash_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(STANDIN.read_bytes())
-    message = refusal(tmp_path / name)
-    assert (
-        f"has the SHA-256 {hashlib.sha256(STANDIN.read_bytes()).hexdigest()}, expected" in message
-    )
+    digest = hashlib.sha256(STANDIN.read_bytes()).hexdigest()
+    assert f"has the SHA-256 {digest}, expected" in refusal(tmp_path / name)
 
 
 def test_unknown_mode_is_refused(subject: ModuleType, standin: InceptionWeights) -> None:
@@ -409,7 +396,8 @@ def test_missing_package_is_said_with_how_to_get_it(
         meanflow_torch.load_inception(standin)
 
 
-def test_importing_the_package_loads_no_clean_fid() -> None:
+def test_importing_the_package_loads_neither_clean_fid_nor_diffusers() -> None:
     code = "import sys, impls.meanflow_torch; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {name.split(".")[0] for name in done.stdout.split()} & {"cleanfid", "torchvision"}
+    loaded = {name.split(".")[0] for name in done.stdout.split()}
+    assert not loaded & {"cleanfid", "torchvision", "diffusers"}
