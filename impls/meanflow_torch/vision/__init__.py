@@ -1,1 +1,1 @@
-"""Networks beside the own one: the autoencoder of latents, and Inception for FID."""
+"""The autoencoder that latents are made with, and the Inception network of FID."""
