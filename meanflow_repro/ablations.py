@@ -32,7 +32,7 @@ def ablations(
     """
     from bench.studies import ablations as study
     from impls.common.config_files import load_config
-    from impls.interop.convert import implementation
+    from impls.frameworks import implementation
     from impls.trainer.generate import check_scored
     from meanflow_repro.options import check_writable
 

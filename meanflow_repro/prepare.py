@@ -78,7 +78,7 @@ def latents(
         device: auto (a GPU or TPU where there is one), cpu, cuda, …
     """
     from impls.data.encode import encode_folder
-    from impls.interop.convert import implementation
+    from impls.frameworks import implementation
 
     counts = {
         "--image-size": image_size,

@@ -37,7 +37,7 @@ def sample(
         save_images: also write each sample as a PNG.
     """
     from impls.files import checkpoints
-    from impls.interop.convert import implementation
+    from impls.frameworks import implementation
     from impls.trainer.generate import generate, write_samples
 
     check_count("--num-samples", num_samples)
