@@ -10,15 +10,20 @@ from contextlib import contextmanager
 from typing import Any
 
 from impls.common.errors import Notice, UserError
-from meanflow_repro import (  # noqa: F401
-    conversion,
-    evaluation,
-    measuring,
-    results,
-    scoring,
-    statistics,
-    training,
+from meanflow_repro import (  # noqa: F401  the subcommands, in the order of their help
     verify,
+    train,
+    sample,
+    evaluate,
+    convert,
+    prepare,
+    statistics,
+    fid_check,
+    bench,
+    ablations,
+    tables,
+    results,
+    config,
 )
 from meanflow_repro.options import app, spell_out_keys
 

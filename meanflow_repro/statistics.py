@@ -39,7 +39,7 @@ def statistics(
     """
     from impls.fid.image_folder import folder_statistics
     from impls.files.inception import read_inception
-    from impls.interop.convert import implementation
+    from impls.frameworks import implementation
 
     check_count("--image-size", image_size)
     check_count("--batch-size", batch_size)

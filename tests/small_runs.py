@@ -9,7 +9,7 @@ import numpy as np
 from impls.common.config import Config
 from impls.common.config_files import load_config
 from impls.files import checkpoints
-from impls.interop.convert import implementation
+from impls.frameworks import implementation
 
 SMALL = {
     "training.batch_size": 32,

@@ -163,3 +163,29 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
             check=False,
         )
         assert done.returncode == 0, done.stderr
+
+
+# Nobody types a number: outcomes stand in blocks made from records. The two exceptions are names.
+NO_PROSE = r"<!-- table .*?<!-- end -->|```.*?```|^    .*?$|`[^`]*`|\]\([^)]*\)|\d{4}-\d\d-\d\d"
+AMOUNT = r"\b(?:\d[\d,]*|an?|one|two|three|four|five|six|seven|eight|nine|ten|twenty|thirty)"
+OUTCOME = re.compile(
+    rf"(?<!Python )(?<!arXiv )\b\d+\.\d+|\de-\d|{AMOUNT}[\s-](?:%(?! bootstrap)|[GM]B\b|times\b"
+    r"|(?:second|minute|hour|day|week)s?\b)"
+)
+
+
+def outcomes(text: str) -> list[str]:
+    return OUTCOME.findall(re.sub(NO_PROSE, "", text, flags=re.DOTALL | re.MULTILINE))
+
+
+def test_no_outcome_is_typed_into_prose() -> None:
+    assert outcomes(README) == []
+
+
+@pytest.mark.parametrize(
+    "typed", ["in 214 seconds", "1.37 of it", "in a minute", "ten times", "to 3e-07", "99 % of it"]
+)
+def test_an_outcome_in_prose_is_found(typed: str) -> None:
+    assert (
+        len(outcomes(README.replace("\n## Training\n", f"\n## Training\n\nIt is {typed}.\n"))) == 1
+    )

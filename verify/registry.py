@@ -116,6 +116,11 @@ def check(
     return register
 
 
+def sentences() -> tuple[tuple[str, str, str], ...]:
+    """Family, name and sentence of every check."""
+    return tuple((check.family, check.name, check.sentence) for check in all_checks().values())
+
+
 def all_checks() -> dict[str, Check]:
     """Every check by name, in the order of families and of their files."""
     import verify.checks

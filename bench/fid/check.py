@@ -17,7 +17,7 @@ from impls.fid.collection import make_features, summaries
 from impls.fid.generation import Pipeline, Source, in_dtype, inputs
 from impls.fid.scores import FrechetScore, InceptionScore, frechet_score
 from impls.fid.statistics import Statistics
-from impls.trainer.run_log import to_uint8
+from impls.files.pictures import to_uint8
 from results.published import Published, published
 from results.verdict import IMAGES_PER_EPOCH, SAME_EPOCHS
 from verify.compare import row_error

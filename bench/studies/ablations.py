@@ -18,9 +18,9 @@ from PIL import Image
 from bench.studies.runs import curve_records, failed_record, score_records
 from impls.common.config import Config
 from impls.common.config_files import load_config, preset_names
-from impls.interop.convert import implementation
+from impls.files.pictures import picture_grid
+from impls.frameworks import implementation
 from impls.trainer.generate import generate, scores
-from impls.trainer.run_log import picture_grid
 from impls.trainer.train import NotFiniteError, train
 from results.schema import Record, append, record_file
 from results.tabulate.ablations import DEFAULT, SCORED

@@ -13,6 +13,14 @@ class UserError(ValueError):
         super().__init__(" ".join(message.split()))
 
 
+class DataError(UserError):
+    """Data that cannot be used."""
+
+
+class NotInstalledError(UserError):
+    """A package is missing that only this needs; the message says how to install it."""
+
+
 class Notice(UserWarning):
     """One sentence on one line; the command line prints it to stderr and goes on."""
 
@@ -21,7 +29,3 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean X?` for the known word nearest to an unknown one, or nothing."""
     near = difflib.get_close_matches(word, tuple(known), 1)
     return f"; did you mean {near[0]}?" if near else ""
-
-
-class NotInstalledError(UserError):
-    """A package is missing that only this needs; the message says how to install it."""

@@ -9,8 +9,9 @@ Every batch is a pure function of (seed, step), so it needs no state: it is the 
 frameworks, after a resume, and however many processes share it.
 """
 
+from impls.common.errors import DataError
 from impls.data.bundled import HELD_OUT, digits, digits_split
-from impls.data.examples import Arrays, DataError, Example, Examples, Rows
+from impls.data.examples import Arrays, Example, Examples, Rows
 from impls.data.loader import batches, source, steps_per_epoch
 
 __all__ = [

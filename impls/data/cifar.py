@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impls.common.config import DatasetConfig
-from impls.data.examples import Arrays, DataError, check_labels
+from impls.common.errors import DataError
+from impls.data.examples import Arrays, check_labels
 from impls.files.reading import DataUnpickler, readable, root_folder
 
 BATCHES = [f"data_batch_{number}" for number in range(1, 6)]  # the binary ones end in .bin

@@ -22,7 +22,7 @@ from impls.files import shards
 from impls.files.autoencoder import Autoencoder, fingerprint, read_autoencoder
 from impls.files.reading import training_folder
 from impls.files.shards import Layout, array_path
-from impls.interop.convert import implementation
+from impls.frameworks import implementation
 
 AHEAD = 3  # batches that are being decoded while one is encoded
 DECODERS = max(8, os.cpu_count() or 1)  # threads; Pillow lets several run at once

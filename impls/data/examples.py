@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impls.common.draws import Stream, normal, uniform
-from impls.common.errors import UserError
+from impls.common.errors import DataError
 from impls.common.types import Batch
 
 Example = tuple[NDArray[np.float32], int]  # image [height, width, channel], label
@@ -17,10 +17,6 @@ Indices = NDArray[np.int64]
 
 # -1 .. 1 for each byte, as the official ToTensor and Normalize(0.5, 0.5), but rounded once.
 LEVELS: NDArray[np.float32] = (np.arange(256) / 127.5 - 1).astype(np.float32)
-
-
-class DataError(UserError):
-    """Data that cannot be used; the message is one sentence for the user."""
 
 
 class Rows(NamedTuple):

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from impls.common.config import DatasetConfig
+from impls.common.errors import DataError
 from impls.common.types import Batch
-from impls.data.examples import LEVELS, DataError, Examples, Indices, Rows, mirror
+from impls.data.examples import LEVELS, Examples, Indices, Rows, mirror
 from impls.files.reading import readable, root_folder, training_folder
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")

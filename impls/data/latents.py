@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impls.common.config import DatasetConfig
+from impls.common.errors import DataError
 from impls.common.types import Batch
-from impls.data.examples import DataError, Examples, Indices, Rows, check_labels
+from impls.data.examples import Examples, Indices, Rows, check_labels
 from impls.files import shards, torch_files
+from impls.files.autoencoder import SCALE
 from impls.files.reading import readable, root_folder, training_folder
 
-SCALE = np.float32(0.18215)  # brings Stable Diffusion's latents to about unit variance
 NEEDED = "the folder with the .pt latents (or with their folder train), or with packed shards"
 WRONG = "write it again, with 'image' [2C, H, W] (mean, then std) and 'label'"
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from impls.common.config import Config, DatasetConfig
 from impls.common.draws import image_shape
-from impls.common.errors import did_you_mean
+from impls.common.errors import DataError, did_you_mean
 from impls.common.types import Batch
 from impls.data.bundled import training_digits
 from impls.data.cifar import cifar10
-from impls.data.examples import DataError, Example, Examples, Indices, Rows
+from impls.data.examples import Example, Examples, Indices, Rows
 from impls.data.folder import image_folder
 from impls.data.latents import latents
 from impls.data.mnist import mnist

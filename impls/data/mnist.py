@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impls.common.config import DatasetConfig
-from impls.data.examples import Arrays, DataError, check_labels
+from impls.common.errors import DataError
+from impls.data.examples import Arrays, check_labels
 from impls.files.reading import readable, root_folder
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"

@@ -23,8 +23,8 @@ from impls.fid.generation import Pipeline, Source, num_calls
 from impls.fid.moments import MomentGroups, Moments
 from impls.fid.scores import InceptionScore, ScoreSums, add_sums, inception_score, score_sums
 from impls.files.autoencoder import fingerprint
+from impls.files.pictures import picture_grid
 from impls.files.shards import write_whole
-from impls.trainer.run_log import picture_grid
 
 Array = NDArray[Any]
 SHOWN = 16  # samples in the picture

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import MofNCompleteColumn, Progress
 
-from impls.data.examples import DataError
+from impls.common.errors import DataError
 from impls.data.folder import ENDINGS, list_images, read_image
 from impls.fid.extraction import Extractor, extractor
 from impls.fid.moments import Moments, merge, moments

@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from impls.common.errors import UserError
-from impls.data.examples import DataError
+from impls.common.errors import DataError, UserError
 from impls.files.downloads import not_the_file
 from impls.files.reading import readable
 from impls.files.shards import write_whole

@@ -19,9 +19,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from impls.common.errors import UserError
-from impls.data.latents import SCALE
 from impls.files.downloads import not_the_file
 
+SCALE = np.float32(0.18215)  # brings latents to about unit variance
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
 PICKLED = "diffusion_pytorch_model.bin"
 SOURCE = "huggingface.co/stabilityai/sd-vae-ft-mse"

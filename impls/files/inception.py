@@ -19,10 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from impls.common.errors import UserError, did_you_mean
-from impls.data.examples import DataError
-from impls.fid.layers import PARTS, tensor_names, topology
+from impls.common.errors import DataError, UserError, did_you_mean
 from impls.files.downloads import not_the_file
+from impls.files.inception_layers import PARTS, tensor_names, topology
 from impls.files.torch_files import ScriptModule, load
 
 Array = NDArray[Any]

@@ -15,7 +15,7 @@ from typing import IO, Any
 from PIL import Image
 
 from impls.common.config import DatasetConfig
-from impls.data.examples import DataError
+from impls.common.errors import DataError
 
 # What the standard library, NumPy and Pillow raise on damaged files, beside OSError.
 _DAMAGE = (

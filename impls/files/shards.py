@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from impls.data.examples import DataError
+from impls.common.errors import DataError
 from impls.files.reading import readable
 
 INDEX, PLAN, PARTIAL = "index.json", "packing.json", ".partial-"

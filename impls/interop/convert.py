@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,25 +17,11 @@ from impls.common.errors import UserError
 from impls.common.types import CanonicalState
 from impls.files import checkpoints
 from impls.files.checkpoints import Checkpoint, CheckpointError
+from impls.frameworks import implementation
 from impls.interop.official_checkpoint import load_official
 from impls.interop.torch_weights import load_torch
 
 Parameters = dict[str, NDArray[Any]]
-
-
-def implementation(framework: str) -> Any:
-    """The module of a framework.
-
-    Raises:
-        UserError: when the framework is not installed.
-    """
-    try:
-        return importlib.import_module(f"impls.meanflow_{framework}")
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"the package {error.name} is not installed, which --framework {framework} and its"
-            f' checkpoints need: pip install -c constraints.txt -e ".[{framework}]"'
-        ) from error
 
 
 def canonical_state(checkpoint: Checkpoint, config: Config | None = None) -> CanonicalState:

@@ -17,8 +17,9 @@ from impls.common.timesteps import sampling_times
 from impls.data import digits_split
 from impls.fid.digits import Score, conditional_accuracy, digits_frechet
 from impls.files.checkpoints import Checkpoint
-from impls.interop.convert import chosen_weights, implementation
-from impls.trainer.run_log import picture_grid, to_uint8
+from impls.files.pictures import picture_grid, to_uint8
+from impls.frameworks import implementation
+from impls.interop.convert import chosen_weights
 
 BATCH = 256  # samples made at once
 GRID = 100  # samples shown in the picture

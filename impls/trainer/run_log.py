@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +17,6 @@ from impls.common.config import Config
 from impls.common.config_files import effective_yaml
 from impls.common.environment import environment
 from impls.common.errors import UserError
-
-LINE = 96  # grey between the images of a picture
 
 
 class RunLog:
@@ -105,28 +101,3 @@ class RunLog:
             yield
         except OSError as error:
             raise UserError(f"cannot write to {self._workdir}: {error.strerror}") from error
-
-
-def to_uint8(images: NDArray[Any]) -> NDArray[np.uint8]:
-    """Pixels of images in -1..1, as the official evaluation: clip(127.5 x + 128) truncated."""
-    return np.clip(127.5 * images + 128, 0, 255).astype(np.uint8)
-
-
-def picture_grid(images: NDArray[Any], columns: int = 0, scale: int = 1) -> NDArray[np.uint8]:
-    """One picture of many: images [n, height, width, 1 or 3] in -1..1 -> [H, W, 3] uint8.
-
-    Args:
-        columns: images in a row; as near to a square as can be when 0.
-        scale: each pixel becomes scale x scale.
-
-    A grey line below and right of each image, half as wide as its pixels, keeps it apart.
-    """
-    pixels = to_uint8(images).repeat(scale, 1).repeat(scale, 2)
-    line = (0, max(scale // 2, 1))
-    pixels = np.pad(pixels, ((0, 0), line, line, (0, 0)), constant_values=LINE)
-    columns = columns or math.ceil(math.sqrt(len(pixels)))
-    rows = math.ceil(len(pixels) / columns)
-    blank = np.full((rows * columns - len(pixels), *pixels.shape[1:]), LINE, np.uint8)
-    cells = np.concatenate([pixels, blank]).reshape(rows, columns, *pixels.shape[1:])
-    grid = cells.transpose(0, 2, 1, 3, 4).reshape(rows * pixels.shape[1], -1, pixels.shape[3])
-    return np.broadcast_to(grid, (*grid.shape[:2], 3)) if grid.shape[2] == 1 else grid

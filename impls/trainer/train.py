@@ -21,8 +21,9 @@ from impls.common.types import Batch
 from impls.data import batches, source, steps_per_epoch
 from impls.files import checkpoints
 from impls.files.checkpoints import Checkpoint
+from impls.files.pictures import picture_grid
 from impls.interop.convert import canonical_state
-from impls.trainer.run_log import RunLog, picture_grid
+from impls.trainer.run_log import RunLog
 
 GRID = 64  # samples in a picture
 

@@ -7,7 +7,7 @@ which the numbers of tables and checks lead; those that were published lead to t
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 
@@ -18,7 +18,6 @@ from results.schema import RECORDS, Record
 from results.tabulate.cells import NAMES, with_footnote
 from results.tabulate.checks import DTYPES, PAIR, newest_run
 from results.tabulate.write import ALL, CURVES
-from verify.registry import all_checks
 
 FOLDER = Path(__file__).parent
 INDEX = FOLDER / "index.html"
@@ -42,26 +41,24 @@ ORIGIN = (
 )
 
 
-def write_page(records: Path = RECORDS, index: Path = INDEX, *, write: bool) -> list[Path]:
-    """Make the report from the records; returns the file if it differed.
+Sentences = Sequence[tuple[str, str, str]]  # of every check: family, name, what it says
+
+
+def write_page(checks: Sentences, records: Path = RECORDS, index: Path = INDEX) -> None:
+    """Make the report from the records.
 
     Args:
-        write: whether it is written.
+        checks: family, name and sentence of every check, in the order of the page.
     """
-    content = page(read(records))
-    if index.is_file() and index.read_text(encoding="utf-8") == content:
-        return []
-    if write:
-        index.parent.mkdir(parents=True, exist_ok=True)
-        index.write_text(content, encoding="utf-8", newline="\n")
-    return [index]
+    index.parent.mkdir(parents=True, exist_ok=True)
+    index.write_text(page(read(records), checks), encoding="utf-8", newline="\n")
 
 
-def page(records: list[Record]) -> str:
+def page(records: list[Record], checks: Sentences) -> str:
     """The whole page."""
     style, script = ((FOLDER / name).read_text(encoding="utf-8") for name in
                      ("page.css", "page.js"))  # fmt: skip
-    sections = [*_tables(records), _checks(records), _records(records)]
+    sections = [*_tables(records), _checks(records, checks), _records(records)]
     places = {**{name: title for name, (title, _) in SECTIONS.items()}, "checks": "Every check",
               "records": "Every record"}  # fmt: skip
     links = " ".join(f'<a href="#{name}">{escape(title)}</a>' for name, title in places.items())
@@ -85,7 +82,7 @@ def _tables(records: list[Record]) -> Iterator[str]:
         yield _section(name, title, pictures + html(with_footnote(ALL[name](records))))
 
 
-def _checks(records: list[Record]) -> str:
+def _checks(records: list[Record], checks: Sentences) -> str:
     """Each check with its sentence, and its error in each dtype for each subject."""
     pairs = sorted({record.subject for record in records if PAIR in record.subject})
     runs = {subject: newest_run(records, subject) for subject in (*NAMES, *pairs)}
@@ -97,12 +94,11 @@ def _checks(records: list[Record]) -> str:
     columns = [(dtype, subject) for dtype in DTYPES for subject in NAMES]
     heads = ["family", "check", "says", *(f"{dtype}, {NAMES[name]}" for dtype, name in columns)]
     rows = []
-    for check in all_checks().values():
-        cells = [escape(check.family), f"<code>{escape(check.name)}</code>"]
-        sentence = escape(check.sentence)
-        cells.append(f'<span class="sentence">{sentence}</span>')
+    for family, name, sentence in checks:
+        cells = [escape(family), f"<code>{escape(name)}</code>"]
+        cells.append(f'<span class="sentence">{escape(sentence)}</span>')
         for dtype, subject in columns:
-            both = (found.get((check.name, dtype, name)) for name in (subject, *pairs))
+            both = (found.get((name, dtype, name)) for name in (subject, *pairs))
             cells.append(_number(next((record for record in both if record), None)))
         rows.append(cells)
     return _section("checks", "Every check", grid(heads, rows, num_labels=3), filtered=True)

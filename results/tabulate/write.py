@@ -7,8 +7,9 @@ does not follow from the records.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from impls.common.config_files import load_config
 from results.reading import read
@@ -28,7 +29,6 @@ from results.tabulate.cells import (
     with_footnote,
 )
 from results.tabulate.checks import verify
-from results.tabulate.example import example
 from results.tabulate.fid import fid
 from results.tabulate.reproduction import reproduction
 from results.tabulate.soak import soak
@@ -165,18 +165,20 @@ def write_tables(
     tables: Path = TABLES,
     readme: Path = ROOT / "README.md",
     *,
+    blocks: Mapping[str, Callable[[list[Record]], str]] = MappingProxyType({}),
     write: bool,
 ) -> list[Path]:
     """Make every table from the records; returns the files that differed.
 
     Args:
+        blocks: name of another block of the README -> what makes it.
         write: whether these files are written.
     """
     found = read(records)
     made = {name: markdown(with_footnote(make(found))) for name, make in ALL.items()}
     wanted = {tables / f"{name}.md": content for name, content in made.items()}
     text = readme.read_text(encoding="utf-8")
-    for name, content in {**made, "example": example(found)}.items():
+    for name, content in {**made, **{name: make(found) for name, make in blocks.items()}}.items():
         block = re.compile(rf"(?<=<!-- table {name} -->).*?(?=<!-- end -->)", re.DOTALL)
         text = block.sub(f"\n\n{content}\n".replace("\\", r"\\"), text)
     wanted[readme] = text

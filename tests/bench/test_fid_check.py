@@ -18,7 +18,7 @@ from bench.fid.command import Files, check_files
 from impls.common.config_files import load_config
 from impls.fid.collection import make_features
 from impls.fid.generation import Pipeline
-from impls.interop.convert import implementation
+from impls.frameworks import implementation
 from meanflow_repro import main
 from results.published import published
 from results.reading import read

@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from impls.fid.layers import tensor_names
 from impls.files.inception import InceptionError, InceptionWeights
+from impls.files.inception_layers import tensor_names
 
 
 def torchvision_inception(weights: InceptionWeights) -> nn.Module:

@@ -17,7 +17,7 @@ from results_records import record
 from small_runs import arrays, small
 
 from impls.common.errors import UserError
-from impls.interop.convert import implementation
+from impls.frameworks import implementation
 from impls.trainer.train import train
 from results.reading import parse
 from results.schema import line

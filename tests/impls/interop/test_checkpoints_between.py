@@ -12,7 +12,8 @@ from impls.common import parameters
 from impls.common.config_files import load_config
 from impls.files import checkpoints
 from impls.files.checkpoints import CheckpointError
-from impls.interop.convert import canonical_state, convert, implementation
+from impls.frameworks import implementation
+from impls.interop.convert import canonical_state, convert
 from impls.trainer.train import train
 from meanflow_repro import main
 

@@ -20,7 +20,8 @@ from impls.common.draws import sampling_noise, training_draws
 from impls.common.errors import UserError
 from impls.common.types import Batch, CanonicalState
 from impls.files import checkpoints
-from impls.interop.convert import canonical_state, implementation, import_official
+from impls.frameworks import implementation
+from impls.interop.convert import canonical_state, import_official
 from impls.interop.official_checkpoint import find_official, likely_size, load_official
 from meanflow_repro import main
 from verify.cases import as_dtype

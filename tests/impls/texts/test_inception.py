@@ -19,7 +19,6 @@ import reference
 from impls.common import draws
 from impls.common.draws import Stream
 from impls.common.errors import NotInstalledError, UserError
-from impls.fid.layers import tensor_names
 from impls.fid.scores import inception_score, score_sums
 from impls.files.inception import (
     CLEAN,
@@ -30,6 +29,7 @@ from impls.files.inception import (
     clean_resize,
     read_inception,
 )
+from impls.files.inception_layers import tensor_names
 from verify.checks.inception import STANDIN
 
 torch: Any = pytest.importorskip("torch")

@@ -15,7 +15,7 @@ from bench.steps import make_batch
 from impls.common.config_files import load_config
 from impls.common.draws import training_draws
 from impls.common.types import Cost
-from impls.interop.convert import implementation
+from impls.frameworks import implementation
 
 SMALL = {"training.batch_size": 32, "model.depth": 2}
 

@@ -22,7 +22,7 @@ from impls import data
 from impls.common.errors import UserError
 from impls.files import checkpoints
 from impls.files.checkpoints import CheckpointError
-from impls.interop.convert import implementation
+from impls.frameworks import implementation
 from impls.trainer.train import TrainingError, train
 
 ROOT = Path(__file__).parents[3]

@@ -19,7 +19,7 @@ from impls.common.config import OFFICIAL_ONLY, Config
 from impls.common.config_files import load_config
 from impls.files import checkpoints
 from impls.files.checkpoints import CheckpointError
-from impls.interop.convert import implementation
+from impls.frameworks import implementation
 from impls.trainer.train import TrainingError, _draws, train
 from meanflow_repro import main
 

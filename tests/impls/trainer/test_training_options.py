@@ -13,7 +13,7 @@ from small_runs import arrays, assert_same_bits, small
 from impls.common.config import Config
 from impls.common.config_files import ConfigError, load_config
 from impls.files import checkpoints
-from impls.interop.convert import implementation
+from impls.frameworks import implementation
 from impls.trainer.train import TrainingError, _samples, num_training_steps, train
 from meanflow_repro import main
 

@@ -1,4 +1,4 @@
-"""`meanflow bench` and `meanflow tables`."""
+"""`meanflow bench`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from impls.common.errors import NotInstalledError
 from meanflow_repro.options import Override, app, assignment, check_count, check_writable
 
 
@@ -51,7 +50,7 @@ def bench(
         override: SECTION.KEY=VALUE, laid over the configuration; may be repeated.
     """
     from bench.command import measure
-    from impls.interop.convert import implementation
+    from impls.frameworks import implementation
 
     if set(names) == {"depth"}:  # nothing is timed: compile fast
         os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
@@ -67,29 +66,3 @@ def bench(
         against, forms, models, batch_sizes, json, record,
     )  # fmt: skip
     return 0
-
-
-@app.command(name="tables")
-def tables(*, check: bool = False) -> int:
-    """Write every table and figure, and the report, anew from the records.
-
-    Args:
-        check: write nothing; exit with status 1 if one differs from what the records make.
-    """
-    from results.report.page import write_page
-    from results.tabulate.write import write_tables
-
-    try:
-        from results.draw.write import write_figures
-    except ModuleNotFoundError as error:
-        if error.name != "matplotlib":
-            raise
-        raise NotInstalledError(
-            "tables needs the package matplotlib for the figures, which is not installed:"
-            ' pip install -c constraints.txt -e ".[figures]"'
-        ) from None
-    changed = [*write_tables(write=not check), *write_figures(write=not check)]
-    changed += write_page(write=not check)  # which shows the figures
-    for path in changed:
-        print(f"{'differs' if check else 'wrote'}: {path}")
-    return 1 if check and changed else 0

@@ -67,7 +67,7 @@ def fid_check(
     check_writable(None, record)
 
     from bench.fid.command import Files, check_files, check_standins
-    from impls.interop.convert import implementation
+    from impls.frameworks import implementation
 
     subjects: dict[str, Any] = {name: implementation(name) for name in dict.fromkeys(framework)}
     for subject in subjects.values():

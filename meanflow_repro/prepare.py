@@ -1,4 +1,4 @@
-"""`meanflow convert` and `meanflow prepare`."""
+"""`meanflow prepare`: data sets in the form that the trainer reads fastest."""
 
 from __future__ import annotations
 
@@ -6,77 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 import tyro
-from tyro.conf import UseAppendAction
 
-from impls.common.errors import UserError
-from meanflow_repro.options import Override, app, assignment, check_count
-
-
-@app.command(name="convert")
-def convert(
-    *,
-    checkpoint: Path | None = None,
-    from_official: Path | None = None,
-    from_torch: Path | None = None,
-    rename: UseAppendAction[tuple[str, ...]] = (),
-    config: str = "mf_b4",
-    override: Override = (),
-    framework: Literal["jax", "torch"] | None = None,
-    output: Path | None = None,
-    safetensors: Path | None = None,
-    weights: str = "ema",
-) -> int:
-    """Carry a checkpoint to the other framework, bit for bit, or write its plain weights.
-
-    Args:
-        checkpoint: a run's folder, or that of one of its checkpoints.
-        from_official: instead of it a checkpoint of the authors' code, or a folder that holds one.
-        from_torch: or a .pt, .pth or .safetensors file of a PyTorch port with the names of DiT.
-        rename: OLD=NEW, beginnings of names in that file; may be repeated.
-        config: of what is imported: a preset's name or a YAML file.
-        override: SECTION.KEY=VALUE, laid over that configuration; may be repeated.
-        framework: whose checkpoint to write.
-        output: folder of a run to write it to, which can be resumed there.
-        safetensors: file to write plain weights to, under the names of facebookresearch/DiT.
-        weights: of that file: ema, params (no average), or the decay of an average that was kept.
-    """
-    from impls.common.config_files import load_config
-    from impls.files import checkpoints
-    from impls.interop import convert as converting
-
-    if (framework is None) != (output is None):
-        raise UserError("--framework and --output belong together: give both, or --safetensors")
-    given = [path for path in (checkpoint, from_official, from_torch) if path is not None]
-    if len(given) != 1:
-        raise UserError("give either --checkpoint, --from-official or --from-torch")
-    if output is None and (safetensors is None or checkpoint is None):
-        raise UserError("nothing to write: give --framework and --output, or --safetensors")
-    if checkpoint is not None:
-        found = checkpoints.find(checkpoint)
-    loaded = load_config(config, dict(map(assignment, override)))
-    if framework is not None and output is not None:
-        if checkpoint is not None:
-            found = converting.convert(found, framework, output)
-        elif from_official is not None:
-            found = converting.import_official(from_official, loaded, framework, output)
-        elif from_torch is not None:
-            renamed = [_beginnings(rule) for rule in rename]
-            found = converting.import_torch(from_torch, loaded, framework, output, renamed)
-        print(f"wrote {found.path}")
-    if safetensors is not None:
-        converting.write_safetensors(found, weights, safetensors)
-        print(f"wrote {safetensors}")
-    return 0
-
-
-def _beginnings(rule: str) -> tuple[str, str]:
-    old, sign, new = rule.partition("=")
-    if not sign or not old:
-        raise UserError(f"--rename is {rule}, expected OLD=NEW, two beginnings of names")
-    return old, new
-
+from meanflow_repro.options import app, check_count
 
 preparation = tyro.extras.SubcommandApp()
+
+
 app.command(preparation, name="prepare", help="Turn data sets into what the trainer reads fastest.")
 
 
@@ -143,7 +78,7 @@ def latents(
         device: auto (a GPU or TPU where there is one), cpu, cuda, …
     """
     from impls.data.encode import encode_folder
-    from impls.interop.convert import implementation
+    from impls.frameworks import implementation
 
     counts = {
         "--image-size": image_size,

@@ -1,0 +1,23 @@
+"""An implementation, loaded by the name of its framework."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from impls.common.errors import UserError
+
+
+def implementation(framework: str) -> Any:
+    """The module of a framework.
+
+    Raises:
+        UserError: when the framework is not installed.
+    """
+    try:
+        return importlib.import_module(f"impls.meanflow_{framework}")
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"the package {error.name} is not installed, which --framework {framework} and its"
+            f' checkpoints need: pip install -c constraints.txt -e ".[{framework}]"'
+        ) from error

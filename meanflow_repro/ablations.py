@@ -1,0 +1,53 @@
+"""`meanflow ablations`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from meanflow_repro.options import app
+
+
+@app.command(name="ablations")
+def ablations(
+    *,
+    workdir: Path,
+    framework: Literal["jax", "torch"] | None = None,
+    presets: tuple[str, ...] = (),
+    seeds: tuple[int, ...] = (42, 43, 44),
+    record: Path | None = None,
+    samples: Path | None = None,
+) -> int:
+    """Train the paper's ablations on digits (presets ablation/*) and score them; most of an hour.
+
+    A run that was stopped goes on, and one whose scores are recorded is passed over.
+
+    Args:
+        workdir: folder of the runs.
+        framework: jax or torch; both side by side by default, on a core each.
+        presets: which ones; all by default.
+        seeds: of training.
+        record: folder to append records of the scores to.
+        samples: folder for pictures of samples of each preset.
+    """
+    from bench.studies import ablations as study
+    from impls.common.config_files import load_config
+    from impls.frameworks import implementation
+    from impls.trainer.generate import check_scored
+    from meanflow_repro.options import check_writable
+
+    chosen = presets or study.PRESETS
+    for preset in chosen:
+        check_scored(load_config(preset))
+    for folder in (workdir, record, samples):
+        check_writable(None, folder)
+    if framework is None:
+        options = {"--workdir": workdir, "--record": record, "--samples": samples}
+        given = [word for name, path in options.items() if path for word in (name, str(path))]
+        return study.side_by_side(
+            [*given, "--presets", *chosen, "--seeds", *map(str, seeds)], workdir
+        )
+    implementation(framework).select_device("cpu")
+    for line in study.study(framework, chosen, seeds, workdir, record, samples):
+        print(line, flush=True)
+    return 0

@@ -1,0 +1,29 @@
+"""`meanflow config`."""
+
+from __future__ import annotations
+
+from tyro.conf import Positional
+
+from meanflow_repro.options import Override, app, assignment
+
+
+@app.command(name="config")
+def config(
+    source: Positional[str] = "digits",
+    /,
+    *,
+    override: Override = (),
+) -> int:
+    """Print a configuration, complete, with the size of its network.
+
+    Args:
+        source: a preset's name or a YAML file.
+        override: SECTION.KEY=VALUE, laid over the configuration; may be repeated.
+    """
+    from impls.common.config_files import effective_yaml, load_config
+    from impls.common.parameters import num_parameters
+
+    loaded = load_config(source, dict(map(assignment, override)))
+    print(f"# {num_parameters(loaded.network):,} parameters")
+    print(effective_yaml(loaded), end="")
+    return 0

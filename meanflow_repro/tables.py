@@ -1,0 +1,36 @@
+"""`meanflow tables`."""
+
+from __future__ import annotations
+
+from impls.common.errors import NotInstalledError
+from meanflow_repro.options import app
+
+
+@app.command(name="tables")
+def tables(*, check: bool = False) -> int:
+    """Write every table and figure, and the report, anew from the records.
+
+    Args:
+        check: write nothing; exit with status 1 if one differs from what the records make.
+    """
+    from results.report.page import write_page
+    from results.tabulate.write import write_tables
+    from verify.example import example
+    from verify.registry import sentences
+
+    try:
+        from results.draw.write import write_figures
+    except ModuleNotFoundError as error:
+        if error.name != "matplotlib":
+            raise
+        raise NotInstalledError(
+            "tables needs the package matplotlib for the figures, which is not installed:"
+            ' pip install -c constraints.txt -e ".[figures]"'
+        ) from None
+    blocks = {"example": example}
+    changed = [*write_tables(blocks=blocks, write=not check), *write_figures(write=not check)]
+    if not check:
+        write_page(sentences())  # which shows the figures
+    for path in changed:
+        print(f"{'differs' if check else 'wrote'}: {path}")
+    return 1 if check and changed else 0

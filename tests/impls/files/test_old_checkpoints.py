@@ -1,0 +1,65 @@
+"""Checkpoints of an earlier commit are restored bit for bit, and training goes on with them."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_runs import arrays, assert_same_bits
+
+from impls.common.types import CanonicalState
+from impls.files import checkpoints
+from impls.frameworks import implementation
+from impls.interop.convert import canonical_state
+from impls.trainer.train import train
+
+FOLDER = Path(__file__).parents[2] / "checkpoints"
+# SHA-256 of every field of the state, as the commit that wrote the checkpoint read it.
+STATES = {
+    "jax": "349aac6c749a8c62ed6f2c9ed284fa2c217bafcc8837cfae36632ad5cb7c4317",
+    "torch": "0a6d46cee6475a42a843fbc1da8f8eb3cae58ad460b1fabdd15ab1cb23d93ef6",
+}
+frameworks = pytest.mark.parametrize("framework", STATES)
+
+
+def digest(state: CanonicalState) -> str:
+    """SHA-256 of every number, with its place, type and shape."""
+    found = hashlib.sha256()
+
+    def add(place: str, content: object) -> None:
+        if isinstance(content, dict):
+            for name in sorted(content):
+                add(f"{place}/{name}", content[name])
+        elif isinstance(content, tuple):
+            for index, one in enumerate(content):
+                add(f"{place}/{index}", one)
+        else:
+            array = np.asarray(content)
+            found.update(f"{place} {array.dtype} {array.shape} ".encode() + array.tobytes())
+
+    for field, content in state._asdict().items():
+        add(field, content)
+    return found.hexdigest()
+
+
+@frameworks
+def test_every_bit_of_an_old_checkpoint_is_restored(framework: str) -> None:
+    pytest.importorskip(framework)
+    assert digest(canonical_state(checkpoints.find(FOLDER / framework))) == STATES[framework]
+
+
+@frameworks
+def test_a_run_goes_on_from_an_old_checkpoint(framework: str, tmp_path: Path) -> None:
+    pytest.importorskip(framework)
+    found = checkpoints.find(FOLDER / framework)
+    for folder in ("one", "other"):
+        shutil.copytree(found.path, tmp_path / folder / "checkpoints" / str(found.step))
+        config = found.config.model_copy(
+            update={"training": found.config.training.model_copy(update={"num_steps": 6})}
+        )
+        ending = train(implementation(framework), framework, config, tmp_path / folder)
+        assert ending.checkpoint.step == 6
+    assert_same_bits(arrays(framework, tmp_path / "one"), arrays(framework, tmp_path / "other"))
