@@ -66,7 +66,7 @@ def soak(session: nox.Session) -> None:
 def slips(session: nox.Session) -> None:
     """Every small slip in both implementations must turn a check red: most of an hour."""
     install(session, "jax", "torch", "fid", "vae", "dev")
-    text = "tests/test_verify_catches_any_slip.py"
+    text = "tests/verify/test_verify_catches_any_slip.py"
     session.run("pytest", *PARALLEL, "--soak=slips", text, *session.posargs)
 
 
@@ -170,10 +170,10 @@ def fid_check(session: nox.Session) -> None:
 def golden(session: nox.Session) -> None:
     """Run the official code of a checkout: `-- --official PATH --golden FOLDER --output FOLDER`.
 
-    In the official code's own pinned environment. See verify/golden_writer.py for its options.
+    In the official code's own pinned environment. See verify/official/golden_writer.py for its options.
     """
-    session.install("-r", "verify/golden_requirements.txt")
-    session.run("python", "verify/golden_writer.py", *session.posargs)
+    session.install("-r", "verify/official/requirements.txt")
+    session.run("python", "verify/official/golden_writer.py", *session.posargs)
 
 
 @nox.session(default=False)

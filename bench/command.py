@@ -37,7 +37,7 @@ def measure(
     from bench.forms import configuration
     from bench.jvp_overhead import jvp_overhead
     from bench.measurement import Measured, write_json, write_records
-    from bench.report import print_report
+    from bench.printing import print_report
     from bench.sampling import sampling
     from bench.throughput import throughput
 

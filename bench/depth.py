@@ -11,9 +11,9 @@ import numpy as np
 import reference
 from bench.measurement import Measured, Quantity, Settings
 from impls.common.config_files import from_sizes
-from impls.common.data import digits
 from impls.common.draws import training_draws
-from impls.common.records import Batch
+from impls.common.types import Batch
+from impls.data import digits
 from verify.cases import DIGITS, Case, as_dtype, perturbed_parameters
 from verify.compare import relative_error, row_error
 from verify.probe import Probe

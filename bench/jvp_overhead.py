@@ -77,6 +77,6 @@ def _bases(form: str, steps: dict[str, Any]) -> list[str]:
 def _official(framework: str, checkout: Path, config: Config) -> Any:
     if framework != "jax":
         raise UserError("--against official=PATH needs --framework jax: the official code is JAX")
-    from bench.official import OfficialStep
+    from bench.official_step import OfficialStep
 
     return OfficialStep(checkout, config)

@@ -17,7 +17,7 @@ from pytest_benchmark.utils import get_commit_info
 from bench.timer import Estimate
 from impls.common.config import Config
 from impls.common.config_files import config_hash
-from results.environment import environment, num_threads
+from impls.common.environment import environment, num_threads
 from results.schema import Record, append, record_file
 
 Settings = dict[str, int | float | str]

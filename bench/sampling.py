@@ -11,7 +11,7 @@ from bench.forms import configuration
 from bench.measurement import Measured, Quantity, Settings
 from bench.timer import Estimate, interleave, seconds
 from impls.common.draws import sampling_noise
-from impls.common.solver import even_times
+from impls.common.timesteps import even_times
 
 NUM_STEPS = (1, 2, 3, 4)
 

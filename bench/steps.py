@@ -11,7 +11,7 @@ from bench.measurement import Quantity, Settings
 from bench.timer import Estimate, seconds
 from impls.common.config import Config
 from impls.common.draws import Stream, image_shape, normal, training_draws
-from impls.common.records import Batch, Cost
+from impls.common.types import Batch, Cost
 
 
 class Step:

@@ -13,12 +13,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from impls.common.autoencoder import Autoencoder
 from impls.common.config import Config
-from impls.common.fid.inception import InceptionWeights
-from impls.common.records import Array, Batch, CanonicalState, Cost, Draws, Loss
+from impls.common.types import Array, Batch, CanonicalState, Cost, Draws, Loss
+from impls.files.autoencoder import Autoencoder
+from impls.files.inception import InceptionWeights
 
-Canonical = dict[str, np.ndarray[Any, Any]]  # canonical name -> array: see impls.common.weights
+Canonical = dict[str, np.ndarray[Any, Any]]  # canonical name -> array: see impls.common.parameters
 Params = Any
 State = Any  # has step, params, ema_params, ema_more, opt_state
 

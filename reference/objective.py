@@ -16,7 +16,7 @@ from .network import Params, mean_velocity, mean_velocity_jvp, mean_velocity_pul
 
 
 class Loss(NamedTuple):
-    """The objective and every quantity on the way to it, in the order of `impls.common.records`."""
+    """The objective and every quantity on the way to it, in the order of `impls.common.types`."""
 
     total: Any
     squared_error: Array
@@ -122,7 +122,7 @@ def loss(config: Any, params: Params, batch: Any, draws: Any) -> Loss:
     Args:
         params: canonical name -> array.
         batch: images [batch, height, width, channel], labels [batch].
-        draws: t_raw, r_raw, noise, drop_uniform, equal_uniform, see `impls.common.records.Draws`.
+        draws: t_raw, r_raw, noise, drop_uniform, equal_uniform, see `impls.common.types.Draws`.
     """
     t, r = times(config, draws)
     z, v = interpolate(batch.images, draws.noise, t)

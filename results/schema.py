@@ -20,8 +20,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from impls.common.environment import machine_id
 from impls.common.errors import UserError
-from results.environment import machine_id
 
 try:
     import fcntl

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from results.cells import DIRTY, FOOTNOTE
 from results.compare import Difference, Pair, machine_class
 from results.schema import Record
+from results.tabulate.cells import DIRTY, FOOTNOTE
 
 # Settings that the table has no room for, or that its other columns say.
 UNSAID = ("url", "params_sha256", "standard_error", "bias", "num_rounds", "model", "weights")

@@ -40,8 +40,8 @@ from repetitions import num_examples, of_act, one_in_twenty
 from impls.common import draws
 from impls.common.config import Config
 from impls.common.config_files import from_sizes
-from impls.common.data import digits
-from impls.common.records import Batch
+from impls.common.types import Batch
+from impls.data import digits
 from verify.cases import Case, perturbed_parameters
 
 hypothesis.settings.register_profile("house", deadline=None, derandomize=True)

@@ -15,15 +15,15 @@ from html import unescape
 from pathlib import Path
 from typing import NamedTuple
 
-from impls.cli.verify import NUM_SETTINGS
 from impls.common.config_files import load_config, preset_names
-from results.cells import Said, Table, markdown, pieces, with_footnote
+from meanflow_repro.verify import NUM_SETTINGS
 from results.compare import machine_name, passes
-from results.example import example
 from results.published import Published, all_published, one_seed
-from results.reproduction import ROWS
 from results.schema import Record
-from results.tables import ALL, BENCHED
+from results.tabulate.cells import Said, Table, markdown, pieces, with_footnote
+from results.tabulate.example import example
+from results.tabulate.reproduction import ROWS
+from results.tabulate.write import ALL, BENCHED
 from results.verdict import IMAGES_PER_EPOCH, PUBLISHED_SAMPLES
 from verify.registry import all_checks
 

@@ -14,7 +14,7 @@ from collections import defaultdict
 import hypothesis
 import pytest
 
-from results.soak import ACTS
+from results.tabulate.soak import ACTS
 
 SHARE = 20  # the suite runs one repetition of so many, at least one of each test
 MORE = 50  # times the examples of the suite that the act `fuzz` makes of each test

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from impls.cli import main
-from results import accelerators, checks, reproduction, tables
-from results import fid as fid_scores
-from results.cells import Table, markdown
+from meanflow_repro import main
 from results.schema import Record
+from results.tabulate import accelerators, checks, reproduction, write
+from results.tabulate import fid as fid_scores
+from results.tabulate.cells import Table, markdown
 
 MACHINE = {"processor": "Example CPU", "device": "cpu", "num_usable_cpus": 2}
 PROTOCOL = {"labels": "uniformly random", "resize": "legacy_tensorflow"}
@@ -42,9 +42,9 @@ def in_markdown(make: Callable[[list[Record]], Table]) -> Callable[[list[Record]
     return lambda records: markdown(make(records))
 
 
-digits_table = in_markdown(tables.digits)
-overhead_table = in_markdown(tables.jvp_overhead)
-throughput_table = in_markdown(tables.throughput)
+digits_table = in_markdown(write.digits)
+overhead_table = in_markdown(write.jvp_overhead)
+throughput_table = in_markdown(write.throughput)
 reproduction_table = in_markdown(reproduction.reproduction)
 verify_table = in_markdown(checks.verify)
 fid_table = in_markdown(fid_scores.fid)

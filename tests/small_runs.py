@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from impls.common import checkpoints
 from impls.common.config import Config
 from impls.common.config_files import load_config
-from impls.convert import implementation
+from impls.files import checkpoints
+from impls.interop.convert import implementation
 
 SMALL = {
     "training.batch_size": 32,

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from results.environment import environment
+from impls.common.environment import environment
 from results.schema import RECORDS, Record, append, record_file
-from results.soak import ACTS
+from results.tabulate.soak import ACTS
 
 TESTS = Path(__file__).parent
 MINUTES = 85  # the last repetitions and the environment take some more

@@ -23,14 +23,18 @@ TESTS = ("tests", "conftest")
 STANDIN_WRITERS = ("verify/fixtures/inception_module.py",)
 # They run in the environment of the official code; the one draws new golden inputs there, the other
 # watches what the official code draws.
-GOLDEN_WRITER = ("verify/golden_writer.py", "verify/official_run.py")
+GOLDEN_WRITER = ("verify/official/golden_writer.py", "verify/official/run.py")
 DEVICE_DRAWS = ("impls/meanflow_jax/draws.py", "impls/meanflow_torch/draws.py")
 # The authors' step draws for itself, from a key.
-OFFICIAL_STEP = "bench/official.py"
+OFFICIAL_STEP = "bench/official_step.py"
 MAKES_RANDOM_NUMBERS = ("impls/common/draws.py", *DEVICE_DRAWS, *GOLDEN_WRITER, OFFICIAL_STEP)
 # The default subjects of the command line, those whose copies mutants are planted in, and those
 # whose records tables show under a shorter name.
-NAMES_SUBJECTS = ("impls/cli/verify.py", "verify/mutants/plant.py", "results/cells.py")
+NAMES_SUBJECTS = (
+    "meanflow_repro/verify.py",
+    "verify/mutants/plant.py",
+    "results/tabulate/cells.py",
+)
 RUNS_WHEN_IMPORTED = ("__main__.py",)
 
 # folder, what nothing in it may import
@@ -251,7 +255,8 @@ def test_an_implementation_loads_its_own_framework_alone(framework: str, others:
 
 
 @pytest.mark.parametrize(
-    "folders", [("impls/common", "impls/protocol.py", "impls/cli"), ("reference",), ("results",)]
+    "folders",
+    [("impls/common", "impls/protocol.py", "meanflow_repro"), ("reference",), ("results",)],
 )
 def test_what_is_shared_loads_no_framework(folders: tuple[str, ...]) -> None:
     assert not loaded_after(modules_of(*folders)) & {*JAX, *TORCH}

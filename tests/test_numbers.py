@@ -9,13 +9,13 @@ import numbers_in_text as scan
 import pytest
 from results_records import fid, record
 
-from results.ablations import DISTANCE, GROUPS, SCORED
-from results.cells import NAMES, Said, Table
-from results.page import INDEX, page
 from results.published import published
 from results.reading import read
+from results.report.page import INDEX, page
 from results.schema import Record
-from results.tables import ALL
+from results.tabulate.ablations import DISTANCE, GROUPS, SCORED
+from results.tabulate.cells import NAMES, Said, Table
+from results.tabulate.write import ALL
 
 README = (scan.ROOT / "README.md").read_text(encoding="utf-8")
 PAGE = INDEX.read_text(encoding="utf-8")

@@ -57,7 +57,7 @@ def sessions() -> set[str]:
 def help_of(*subcommand: str) -> str:
     """The help of the command line, as `meanflow` and its subcommands print it."""
     done = subprocess.run(
-        [sys.executable, "-m", "impls", *subcommand, "--help"],
+        [sys.executable, "-m", "meanflow_repro", *subcommand, "--help"],
         cwd=ROOT,
         env=os.environ | {"COLUMNS": "200"},
         capture_output=True,

@@ -29,10 +29,10 @@ from test_results_external import told
 from test_verify_official import CHECKOUT, STANDIN
 
 from bench.fid import standins
-from impls.cli import main
-from impls.common import draws, weights
+from impls.common import draws, parameters
 from impls.common.config_files import load_config
 from impls.common.draws import Stream
+from meanflow_repro import main
 
 jax, torch = pytest.importorskip("jax"), pytest.importorskip("torch")
 pytest.importorskip("cleanfid")
@@ -256,7 +256,7 @@ def write_stand_ins(folder: Path) -> None:
     small = {**cases["no_guidance"], "batch": 2, "sampling": {"s1": [1.0, 0.0]}}
     small["model"] |= {"hidden_size": 8, "depth": 1, "num_heads": 2}
     (folder / "cases.json").write_text(json.dumps({"small": small}))
-    params = weights.to_torch(config.network, weights.initial_parameters(config.network, 0))
+    params = parameters.to_torch(config.network, parameters.initial_parameters(config.network, 0))
     torch.save(
         {name: torch.from_numpy(array) for name, array in params.items()}, folder / "0400000.pt"
     )

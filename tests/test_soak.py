@@ -12,9 +12,9 @@ import repetitions
 import soak
 from results_records import in_markdown, record
 
-from results import soak as table
 from results.reading import read
 from results.schema import Record
+from results.tabulate import soak as table
 
 ExitCode = pytest.ExitCode
 

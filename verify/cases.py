@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import reference
-from impls.common import draws, weights
+from impls.common import draws, parameters
 from impls.common.config import Config
 from impls.common.config_files import from_sizes
-from impls.common.data import digits
 from impls.common.draws import Stream
-from impls.common.records import Batch, Draws
+from impls.common.types import Batch, Draws
+from impls.data import digits
 from reference.derivative import complex_step_directional
 
 Array = NDArray[Any]
@@ -140,7 +140,7 @@ def as_dtype(tree: Any, dtype: Any) -> Any:
 
 def perturbed_parameters(config: Config, seed: int) -> dict[str, Array]:
     """Initial parameters plus 0.05 times standard normals, so that nothing is zero; float32."""
-    initial = weights.initial_parameters(config.network, seed)
+    initial = parameters.initial_parameters(config.network, seed)
     return {
         name: array
         + np.float32(PERTURBATION)

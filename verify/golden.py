@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from impls.common import weights
+from impls.common import parameters
 from impls.common.config import Config
 from impls.common.config_files import ConfigError, from_sizes
 from impls.common.draws import image_shape
 from impls.common.errors import UserError
-from impls.common.records import Batch, Draws
 from impls.common.shapes import check_labels
+from impls.common.types import Batch, Draws
 from verify.cases import Array, Case
 
 # What NumPy and zipfile raise on files that are broken, or of another kind.
@@ -131,7 +131,9 @@ def _load_case(folder: Path, name: str, sizes: Any, official: dict[str, Array]) 
         batch=_batch(arrays),
         draws=_draws(arrays),
         arrays=arrays,
-        official_names={tensor.official: tensor.name for tensor in weights.tensors(config.network)},
+        official_names={
+            tensor.official: tensor.name for tensor in parameters.tensors(config.network)
+        },
     )
 
 
@@ -196,7 +198,7 @@ def _canonical(
     path: Path, prefix: str, config: Config, official: Mapping[str, Array]
 ) -> dict[str, Array]:
     try:
-        return weights.from_official(config.network, official)
+        return parameters.from_official(config.network, official)
     except ValueError as error:
         message = str(error).replace("parameter ", f"parameter {prefix}", 1)
         raise GoldenError(f"{path}: {message}") from error

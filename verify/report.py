@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from results.environment import environment
+from impls.common.environment import environment
 from results.schema import Record, append, record_file
 from verify.outcome import FAIL, NOT_APPLICABLE, PAIR, PASS, Outcome, Report, Subject
 from verify.registry import all_checks

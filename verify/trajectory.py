@@ -11,8 +11,8 @@ import numpy as np
 import reference
 from impls.common import draws
 from impls.common.config import Config
-from impls.common.data import digits
-from impls.common.records import Batch, Draws
+from impls.common.types import Batch, Draws
+from impls.data import digits
 from verify.cases import Array, Case, as_dtype
 from verify.compare import relative_error
 from verify.probe import Probe

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.fid.features import make_features, summaries
-from bench.fid.pipeline import Pipeline, Source, in_dtype, inputs
 from impls.common.config import Config
 from impls.common.config_files import load_config, preset_names
-from impls.common.fid.scores import FrechetScore, InceptionScore, frechet_score
-from impls.common.fid.statistics import Statistics
-from impls.common.runlog import to_uint8
+from impls.fid.collection import make_features, summaries
+from impls.fid.generation import Pipeline, Source, in_dtype, inputs
+from impls.fid.scores import FrechetScore, InceptionScore, frechet_score
+from impls.fid.statistics import Statistics
+from impls.trainer.run_log import to_uint8
 from results.published import Published, published
 from results.verdict import IMAGES_PER_EPOCH, SAME_EPOCHS
 from verify.compare import row_error

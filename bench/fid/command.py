@@ -13,20 +13,20 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 import reference
-from bench.fid import report as reports
+from bench.fid import printing as reports
 from bench.fid import standins
 from bench.fid.check import Scored, against_reference, between, expected_fid, score, trained_as
-from bench.fid.pipeline import Source, check_source, num_calls
-from impls.common import checkpoints
-from impls.common.autoencoder import read_autoencoder
-from impls.common.checkpoints import CheckpointError
 from impls.common.config import Config
 from impls.common.config_files import load_config
 from impls.common.errors import UserError
-from impls.common.fid.inception import LEGACY, read_inception
-from impls.common.fid.statistics import load_statistics
-from impls.common.official import find_official, load_official
-from impls.convert import chosen_weights
+from impls.fid.generation import Source, check_source, num_calls
+from impls.fid.statistics import load_statistics
+from impls.files import checkpoints
+from impls.files.autoencoder import read_autoencoder
+from impls.files.checkpoints import CheckpointError
+from impls.files.inception import LEGACY, read_inception
+from impls.interop.convert import chosen_weights
+from impls.interop.official_checkpoint import find_official, load_official
 from results.published import one_seed
 from verify.tolerances import rounding_tolerance
 

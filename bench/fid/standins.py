@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 import reference
-from bench.fid.pipeline import Pipeline, Source, in_dtype
-from impls.common.autoencoder import read_autoencoder
 from impls.common.config_files import from_sizes
-from impls.common.fid.inception import LEGACY, read_inception
-from impls.common.fid.moments import MomentGroups, merge
-from impls.common.fid.statistics import Statistics, load_statistics, save_statistics
-from impls.common.official import load_official
+from impls.fid.generation import Pipeline, Source, in_dtype
+from impls.fid.moments import MomentGroups, merge
+from impls.fid.statistics import Statistics, load_statistics, save_statistics
+from impls.files.autoencoder import read_autoencoder
+from impls.files.inception import LEGACY, read_inception
+from impls.interop.official_checkpoint import load_official
 from reference.frechet import frechet_distance
 from verify.golden import BUNDLED
 

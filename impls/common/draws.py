@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impls.common.config import Config, Network
-from impls.common.records import Draws
+from impls.common.types import Draws
 
 FloatArray = NDArray[np.float32]
 

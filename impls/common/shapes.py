@@ -12,7 +12,7 @@ from typing import Any
 
 from impls.common.config import Config
 from impls.common.draws import image_shape
-from impls.common.records import Batch, Draws
+from impls.common.types import Batch, Draws
 
 
 def check_step(config: Config, batch: Batch, draws: Draws) -> None:

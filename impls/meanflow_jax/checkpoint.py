@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
-from impls.common import weights
-from impls.common.checkpoints import CheckpointError
+from impls.common import parameters
 from impls.common.config import Config
-from impls.common.records import CanonicalState
+from impls.common.types import CanonicalState
+from impls.files.checkpoints import CheckpointError
 
 from .device import export_params, load_params
 from .step import State, init_state
@@ -102,6 +102,6 @@ def _abstract_state(config: Config) -> Any:
     """Shapes and dtypes of a state, nothing allocated."""
 
     def fresh() -> State:
-        return init_state(config, load_params(config, weights.zeros(config.network)))
+        return init_state(config, load_params(config, parameters.zeros(config.network)))
 
     return jax.eval_shape(fresh)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from impls.common.config import Config
-from impls.common.records import Batch, Cost, Draws
+from impls.common.types import Batch, Cost, Draws
 
 from .device import put
 from .step import State, compile_step

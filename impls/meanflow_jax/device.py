@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from impls.common import weights
+from impls.common import parameters
 from impls.common.config import Config
 from impls.common.errors import UserError
 
@@ -57,24 +57,24 @@ def clear_caches() -> None:
 
 
 def load_params(config: Config, canonical: dict[str, np.ndarray]) -> Any:
-    """Parameters in this framework's layout from canonical ones (see `impls.common.weights`).
+    """Parameters in this framework's layout from canonical ones (see `impls.common.parameters`).
 
     Raises:
         ValueError: naming the first tensor that is missing, unknown or of another shape.
     """
-    weights.check_parameters(config.network, canonical)
+    parameters.check_parameters(config.network, canonical)
     return put(_nested(canonical))
 
 
 def export_params(config: Config, params: Any) -> dict[str, np.ndarray]:
     """Canonical name -> NumPy array, the way back from `load_params`."""
     flat = _flat(get(params))
-    return {tensor.name: flat[tensor.name] for tensor in weights.tensors(config.network)}
+    return {tensor.name: flat[tensor.name] for tensor in parameters.tensors(config.network)}
 
 
 def init_params(config: Config, seed: int) -> Any:
-    """Parameters before training, the same numbers in both: see `impls.common.weights`."""
-    return load_params(config, weights.initial_parameters(config.network, seed))
+    """Parameters before training, the same numbers in both: see `impls.common.parameters`."""
+    return load_params(config, parameters.initial_parameters(config.network, seed))
 
 
 def _put(array: Any) -> jax.Array:

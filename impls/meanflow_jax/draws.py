@@ -8,7 +8,7 @@ import jax
 
 from impls.common.config import Config
 from impls.common.draws import image_shape
-from impls.common.records import Draws
+from impls.common.types import Draws
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from impls.common.fid.inception import CLEAN, SIDE, InceptionWeights, check_images, clean_resize
+from impls.files.inception import CLEAN, SIDE, InceptionWeights, check_images, clean_resize
 
 from .device import get, put
 
@@ -23,7 +23,7 @@ def load_inception(weights: InceptionWeights) -> Any:
     """Inception on the device; it computes in the dtype of its tensors.
 
     Args:
-        weights: as `impls.common.fid.inception.read_inception` reads them.
+        weights: as `impls.files.inception.read_inception` reads them.
 
     Raises:
         UserError: when a package that it needs is not installed.
@@ -40,7 +40,7 @@ def inception_features(model: Any, images: jax.Array, mode: str) -> jax.Array:
     Args:
         model: from `load_inception`.
         images: [n, height, width, 3] in 0..255, uint8 or float.
-        mode: one of `impls.common.fid.inception.MODES`.
+        mode: one of `impls.files.inception.MODES`.
 
     Returns:
         [n, features] in the model's dtype; there are 2048 features.

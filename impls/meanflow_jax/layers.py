@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from impls.common.weights import TIME_FEATURES
+from impls.common.parameters import TIME_FEATURES
 
 LAYER_NORM_EPS = 1e-6
 MAX_PERIOD = 10000.0

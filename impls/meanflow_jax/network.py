@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from impls.common.config import Config, Network
+from impls.common.parameters import TIME_EMBEDDERS
 from impls.common.positions import position_embedding
-from impls.common.weights import TIME_EMBEDDERS
 
 from .layers import (
     layer_norm,

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from impls.common.config import Config
-from impls.common.records import WATCHED, Batch, Draws, Loss
-from impls.common.weights import tensors
+from impls.common.parameters import tensors
+from impls.common.types import WATCHED, Batch, Draws, Loss
 
 from .objective import loss_and_gradient
 from .optimizer import (

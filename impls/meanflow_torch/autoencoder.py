@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from impls.common.autoencoder import Autoencoder, AutoencoderConfig, check_images, check_latents
 from impls.common.errors import NotInstalledError
+from impls.files.autoencoder import Autoencoder, AutoencoderConfig, check_images, check_latents
 
 from .device import exact_products, put
 from .torchvision_operators import import_torchvision
@@ -24,7 +24,7 @@ def load_autoencoder(autoencoder: Autoencoder) -> Any:
     """The autoencoder in this framework's form; the dtype of its arrays is that of computation.
 
     Args:
-        autoencoder: see `impls.common.autoencoder.read_autoencoder`.
+        autoencoder: see `impls.files.autoencoder.read_autoencoder`.
 
     Raises:
         NotInstalledError: naming the package that is missing; only PyTorch needs one, diffusers.

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from impls.common import weights
-from impls.common.checkpoints import CheckpointError
+from impls.common import parameters
 from impls.common.config import Config
-from impls.common.records import CanonicalState
+from impls.common.types import CanonicalState
+from impls.files.checkpoints import CheckpointError
 
 from .device import export_params, load_params
 from .step import State, init_state
@@ -28,7 +28,7 @@ def restore_checkpoint(path: Path, config: Config) -> State:
     Raises:
         CheckpointError: for files that are damaged, or of a network of another size.
     """
-    state = init_state(config, load_params(config, weights.zeros(config.network)))
+    state = init_state(config, load_params(config, parameters.zeros(config.network)))
     try:
         content = torch.load(path, weights_only=True, map_location=torch.get_default_device())
         read = (content["params"], content["ema_params"], *content["ema_more"])

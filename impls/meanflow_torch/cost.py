@@ -15,7 +15,7 @@ from torch.utils import _pytree as pytree
 from torch.utils.flop_counter import FlopCounterMode
 
 from impls.common.config import Config
-from impls.common.records import Batch, Cost, Draws
+from impls.common.types import Batch, Cost, Draws
 
 from .device import put, sync
 from .step import State, accumulate, compile_step

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils import _pytree as pytree
 
-from impls.common import weights
+from impls.common import parameters
 from impls.common.config import Config
 from impls.common.errors import UserError
 
@@ -62,24 +62,24 @@ def clear_caches() -> None:
 
 
 def load_params(config: Config, canonical: dict[str, np.ndarray]) -> Any:
-    """Parameters in this framework's layout from canonical ones (see `impls.common.weights`).
+    """Parameters in this framework's layout from canonical ones (see `impls.common.parameters`).
 
     The result is a state_dict of `DiT`, with the names and layouts of facebookresearch/DiT.
 
     Raises:
         ValueError: naming the first tensor that is missing, unknown or of another shape.
     """
-    return put(weights.to_torch(config.network, canonical))
+    return put(parameters.to_torch(config.network, canonical))
 
 
 def export_params(config: Config, params: Any) -> dict[str, np.ndarray]:
     """Canonical name -> NumPy array, the way back from `load_params`."""
-    return weights.from_torch(config.network, get(params))
+    return parameters.from_torch(config.network, get(params))
 
 
 def init_params(config: Config, seed: int) -> Any:
-    """Parameters before training, the same numbers in both: see `impls.common.weights`."""
-    return load_params(config, weights.initial_parameters(config.network, seed))
+    """Parameters before training, the same numbers in both: see `impls.common.parameters`."""
+    return load_params(config, parameters.initial_parameters(config.network, seed))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import torch
 
 from impls.common.config import Config
 from impls.common.draws import image_shape, mixed_seed
-from impls.common.records import Draws
+from impls.common.types import Draws
 
 
 def device_draws(config: Config, step: int) -> Draws:

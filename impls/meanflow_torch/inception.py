@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from impls.common.errors import NotInstalledError
-from impls.common.fid.inception import (
+from impls.files.inception import (
     CLEAN,
     LEGACY,
     NVIDIA_NAME,
@@ -41,7 +41,7 @@ def load_inception(weights: InceptionWeights) -> Any:
     """Inception on the device; it computes in the dtype of its tensors.
 
     Args:
-        weights: as `impls.common.fid.inception.read_inception` reads them.
+        weights: as `impls.files.inception.read_inception` reads them.
 
     Raises:
         UserError: when a package that it needs is not installed.
@@ -65,7 +65,7 @@ def inception_features(model: Any, images: torch.Tensor, mode: str) -> torch.Ten
     Args:
         model: from `load_inception`.
         images: [n, height, width, 3] in 0..255, uint8 or float.
-        mode: one of `impls.common.fid.inception.MODES`.
+        mode: one of `impls.files.inception.MODES`.
 
     Returns:
         [n, features] in the model's dtype; there are 2048 features.

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from impls.common.config import Network
+from impls.common.parameters import TIME_FEATURES
 from impls.common.positions import position_embedding
-from impls.common.weights import TIME_FEATURES
 
 LAYER_NORM_EPS = 1e-6
 MAX_PERIOD = 10000.0

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from impls.common import weights
+from impls.common import parameters
 from impls.common.config import Config, Network
-from impls.common.weights import TIME_EMBEDDERS, TIME_FEATURES
+from impls.common.parameters import TIME_EMBEDDERS, TIME_FEATURES
 
 from .layers import (
     constant,
@@ -140,7 +140,7 @@ class FinalLayer(nn.Module):
 class DiT(nn.Module):
     """The whole network, conditioned on time t, interval h and label y.
 
-    A new one starts from `impls.common.weights.initial_parameters`; its state_dict has the names
+    A new one starts from `impls.common.parameters.initial_parameters`; its state_dict has the names
     and layouts of facebookresearch/DiT.
     """
 
@@ -150,13 +150,13 @@ class DiT(nn.Module):
         device = torch.get_default_device()
         with torch.device("meta"):  # PyTorch would draw random numbers to start from
             self.x_embedder = PatchEmbed(size)
-            for name in weights.time_embedders(size):
+            for name in parameters.time_embedders(size):
                 self.add_module(name, TimeEmbedder(size))
             self.y_embedder = LabelEmbedder(size)
             self.blocks = nn.ModuleList(Block(size) for _ in range(size.depth))
             self.final_layer = FinalLayer(size)
         if device.type != "meta":
-            initial = weights.to_torch(size, weights.initial_parameters(size, seed))
+            initial = parameters.to_torch(size, parameters.initial_parameters(size, seed))
             state = {name: torch.tensor(array, device=device) for name, array in initial.items()}
             self.load_state_dict(state, assign=True)
 
@@ -272,10 +272,10 @@ def parameter_shapes(config: Config) -> dict[str, tuple[int, ...]]:
 
     Nothing is allocated, so the largest size costs as little as the smallest.
     """
-    known = {tensor.torch: tensor for tensor in weights.tensors(config.network)}
+    known = {tensor.torch: tensor for tensor in parameters.tensors(config.network)}
     shapes = {}
     for name, parameter in structure(config.network).named_parameters():
-        axes = weights.canonical_axes(known[name]) if name in known else range(parameter.ndim)
+        axes = parameters.canonical_axes(known[name]) if name in known else range(parameter.ndim)
         canonical = known[name].name if name in known else name
         shapes[canonical] = tuple(parameter.shape[axis] for axis in axes)
     return shapes

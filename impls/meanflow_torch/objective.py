@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from impls.common.config import Config
-from impls.common.records import Batch, Draws, Loss
 from impls.common.shapes import check_step
+from impls.common.types import Batch, Draws, Loss
 
 from .network import mean_velocity, mean_velocity_jvp
 
@@ -202,7 +202,7 @@ def loss(config: Config, params: Any, batch: Batch, draws: Draws) -> Loss:
     Args:
         params: from `load_params` or `init_params`.
         batch: images [batch, height, width, channel], labels [batch].
-        draws: t_raw, r_raw, noise, drop_uniform, equal_uniform, see `impls.common.records.Draws`.
+        draws: t_raw, r_raw, noise, drop_uniform, equal_uniform, see `impls.common.types.Draws`.
 
     Raises:
         ValueError: for an array of another shape or kind, naming it.

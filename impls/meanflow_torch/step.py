@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import torch
 
 from impls.common.config import Config
-from impls.common.records import WATCHED, Batch, Draws, Loss
-from impls.common.weights import tensors
+from impls.common.parameters import tensors
+from impls.common.types import WATCHED, Batch, Draws, Loss
 
 from .network import structure
 from .objective import loss_and_gradient

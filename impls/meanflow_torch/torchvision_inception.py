@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from impls.common.fid.inception import InceptionError, InceptionWeights
-from impls.common.fid.layers import tensor_names
+from impls.fid.layers import tensor_names
+from impls.files.inception import InceptionError, InceptionWeights
 
 
 def torchvision_inception(weights: InceptionWeights) -> nn.Module:

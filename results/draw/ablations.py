@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from results.ablations import DEFAULT, GROUPS, Runs, mean, measured, setting_of
-from results.cells import NAMES
 from results.draw import style
 from results.draw.samples import SAMPLES, pictures
 from results.published import Published, published
 from results.schema import Record
+from results.tabulate.ablations import DEFAULT, GROUPS, Runs, mean, measured, setting_of
+from results.tabulate.cells import NAMES
 
 TICKS = (2, 3, 5, 10, 20, 50, 100)
 STRIP = 1.85  # width of a row of samples, in inches

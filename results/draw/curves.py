@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from results.ablations import DEFAULT
-from results.cells import NAMES
 from results.draw import style
 from results.schema import Record
-from results.tables import CURVES
+from results.tabulate.ablations import DEFAULT
+from results.tabulate.cells import NAMES
+from results.tabulate.write import CURVES
 
 PRESET = DEFAULT
 # Quantity -> what heads its panel.

@@ -6,9 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from results.cells import NAMES
 from results.draw import style
 from results.schema import Record
+from results.tabulate.cells import NAMES
 
 WHAT = "bench/relative_error"
 PANELS = ("u", "du/dt", "gradient")

@@ -6,11 +6,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from results.cells import NAMES
 from results.draw import style
 from results.draw.style import Mark
 from results.schema import Record
-from results.tables import newest_digits
+from results.tabulate.cells import NAMES
+from results.tabulate.write import newest_digits
 
 SCORES = {
     "evaluate/conditional_accuracy": "conditional accuracy",

@@ -6,12 +6,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from results.cells import NAMES
-from results.checks import PAIR, family_of, newest_run, share
 from results.compare import passes
 from results.draw import style
 from results.draw.style import Mark
 from results.schema import Record
+from results.tabulate.cells import NAMES
+from results.tabulate.checks import PAIR, family_of, newest_run, share
 
 ZERO, LARGEST = 1e-18, 40.0  # where an error of exactly zero stands; the end of the axis
 TICKS = (ZERO, 1e-16, 1e-12, 1e-8, 1e-4, 1.0)

@@ -9,7 +9,7 @@ from results.draw import style
 from results.draw.style import Mark
 from results.published import published
 from results.schema import Record
-from results.tables import ABSENT, COLUMNS, RATIOS, XLA, newest_overheads
+from results.tabulate.write import ABSENT, COLUMNS, RATIOS, XLA, newest_overheads
 
 # How the picture says what RATIOS says in the table; a ratio without words here keeps its own name.
 WORDS = {

@@ -9,13 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from results.cells import NAMES
 from results.compare import newest
 from results.draw import style
 from results.draw.style import Mark
 from results.published import Published, all_published, one_seed
-from results.reproduction import Row, is_comparable, is_of
 from results.schema import Record
+from results.tabulate.cells import NAMES
+from results.tabulate.reproduction import Row, is_comparable, is_of
 from results.verdict import PUBLISHED_SAMPLES
 
 MARKS = {

@@ -13,9 +13,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from results.cells import NAMES
 from results.draw import style
 from results.schema import Record
+from results.tabulate.cells import NAMES
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 FRAMEWORKS = dict(zip(("jax", "torch"), NAMES.values(), strict=True))

@@ -19,8 +19,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from results.cells import NAMES
 from results.schema import Record
+from results.tabulate.cells import NAMES
 
 WIDTH = 6.0
 INK = "#797979"  # 4.35 : 1 on white and on #0d1117, the most that both can have

@@ -12,9 +12,9 @@ import numpy as np
 
 import reference
 from impls.common import draws
-from impls.common.autoencoder import Autoencoder, AutoencoderConfig
 from impls.common.draws import Stream
 from impls.common.errors import NotInstalledError
+from impls.files.autoencoder import Autoencoder, AutoencoderConfig
 from verify.cases import Array, as_dtype
 from verify.compare import row_error, worst
 from verify.fixtures.standin_vae import random_autoencoder

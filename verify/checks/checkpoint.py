@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import reference
-from impls.common.records import CanonicalState
+from impls.common.types import CanonicalState
 from verify.cases import Case
 from verify.compare import Error, mismatches, relative_error, worst
 from verify.probe import Probe

@@ -9,8 +9,8 @@ import numpy as np
 
 from impls.common.config import Config
 from impls.common.config_files import load_config
-from impls.common.data import batches, source
-from impls.common.records import Batch
+from impls.common.types import Batch
+from impls.data import batches, source
 from verify.compare import Error, mismatches, worst
 from verify.probe import Probe
 from verify.registry import check

@@ -6,7 +6,7 @@ import numpy as np
 
 from impls.common import draws
 from impls.common.config import Config
-from impls.common.records import Draws
+from impls.common.types import Draws
 from verify.cases import Array, Case
 from verify.compare import Error, worst
 from verify.probe import Probe

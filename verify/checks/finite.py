@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from impls.common import weights
-from impls.common.records import Batch, Draws
+from impls.common import parameters
+from impls.common.types import Batch, Draws
 from verify.cases import Array, Case, as_dtype
 from verify.compare import Error, worst
 from verify.probe import Probe
@@ -22,7 +22,7 @@ OVERFLOWING = "final_layer/linear/kernel"
 def finite_flags_name_what_is_not(probe: Probe) -> float:
     """Metrics.finite is False for the array that is not finite and those after it, else True."""
     case, wrong = probe.cases[0], {}
-    names = weights.watched(everything(case).network)
+    names = parameters.watched(everything(case).network)
     # v_g comes after images, noise, t and r, and everything behind it after v_g.
     behind = set(names[names.index("v_g") :])
     batch, drawn = inputs(everything(case), 0)

@@ -14,8 +14,8 @@ import numpy as np
 import reference.frechet
 from impls.common import draws
 from impls.common.draws import Stream
-from impls.common.fid.frechet import frechet_distance
-from impls.common.fid.moments import merge, moments
+from impls.fid.distance import frechet_distance
+from impls.fid.moments import merge, moments
 from verify.compare import Array, Error, worst
 from verify.probe import Probe
 from verify.registry import NotApplicable, check

@@ -12,7 +12,7 @@ import reference
 from impls.common import draws
 from impls.common.draws import Stream
 from impls.common.errors import NotInstalledError
-from impls.common.fid.inception import CLEAN, LEGACY, InceptionWeights, read_inception
+from impls.files.inception import CLEAN, LEGACY, InceptionWeights, read_inception
 from verify.cases import Array, as_dtype
 from verify.compare import mismatches, row_error, worst
 from verify.probe import Host, Probe

@@ -13,7 +13,7 @@ import numpy as np
 
 import reference
 from impls.common.config import MethodConfig
-from impls.common.records import Loss
+from impls.common.types import Loss
 from verify.cases import Array, as_dtype
 from verify.checks.objective import LOSS, field_error
 from verify.compare import Error, mismatches, relative_error, row_error
@@ -198,10 +198,10 @@ def _reference_sample(
 @check("official", "load_params export_params", exact=True)
 def official_parameters_round_trip(probe: Probe, golden: GoldenCase) -> Errors:
     """params: official names -> canonical -> subject -> official names, bit for bit."""
-    from impls.common import weights
+    from impls.common import parameters
 
     exported = probe.subject.export_params(golden.config, probe.params(golden).value)
-    back = weights.to_official(golden.config.network, exported)
+    back = parameters.to_official(golden.config.network, exported)
     for official, canonical in golden.official_names.items():
         expected = golden.params[canonical].astype(probe.dtype)
         yield official, mismatches(back[official], expected)

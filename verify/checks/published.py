@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any
 
-from impls.common import weights
+from impls.common import parameters
 from impls.common.config import Config
 from impls.common.config_files import load_config
 from verify.compare import worst
@@ -48,7 +48,7 @@ def parameter_counts_are_official(probe: Probe) -> float:
 def dit_b_4_tensors_are_official(probe: Probe) -> float:
     """DiT_B_4: every official tensor by name and shape, none missing and none more."""
     config = _config("DiT_B_4")
-    names = {tensor.name: tensor.official for tensor in weights.tensors(config.network)}
+    names = {tensor.name: tensor.official for tensor in parameters.tensors(config.network)}
     shapes = _shapes(probe, "DiT_B_4")
     ours = {names.get(name, name): list(shape) for name, shape in shapes.items()}
     official = _read("params_DiT_B_4.json")

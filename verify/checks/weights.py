@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from impls.common import weights
+from impls.common import parameters
 from impls.common.config_files import from_sizes
 from verify.cases import LATENT, Array, Case
 from verify.compare import Error, mismatches, worst
@@ -21,7 +21,7 @@ STANDARD_ERRORS = 4.5  # a normal statistic exceeds this once in 150,000
 
 def recorded_initial_parameters() -> dict[str, Array]:
     """What the fixture holds: the first 16 numbers of each tensor of a small network."""
-    initial = weights.initial_parameters(from_sizes(LATENT, {}).network, SEED)
+    initial = parameters.initial_parameters(from_sizes(LATENT, {}).network, SEED)
     return {name: array.reshape(-1)[:16] for name, array in initial.items()}
 
 
@@ -40,8 +40,8 @@ def parameters_round_trip(probe: Probe, case: Case) -> Errors:
 def official_names_round_trip(probe: Probe, case: Case) -> Errors:
     """canonical -> subject -> official names -> canonical returns every tensor bit for bit."""
     exported = probe.subject.export_params(case.config, probe.params(case).value)
-    official = weights.to_official(case.config.network, exported)
-    back = weights.from_official(case.config.network, official)
+    official = parameters.to_official(case.config.network, exported)
+    back = parameters.from_official(case.config.network, official)
     for name, array in case.params.items():
         yield name, mismatches(back[name], array.astype(probe.dtype))
 
@@ -64,7 +64,7 @@ def initial_parameters_follow_their_laws(probe: Probe) -> float:
     made = probe.subject.export_params(config, probe.subject.init_params(config, SEED))
     errors = {
         tensor.name: _law_error(made[tensor.name].astype(np.float64), tensor.name)
-        for tensor in weights.tensors(config.network)
+        for tensor in parameters.tensors(config.network)
     }
     found = worst(errors)
     return Error(found, found.where, STANDARD_ERRORS)
@@ -90,7 +90,7 @@ def _law_error(array: Array, name: str) -> float:
 @check("weights", "init_params mean_velocity", exact=True)
 def untrained_network_is_zero(probe: Probe, case: Case) -> float:
     """adaLN-Zero: with initial parameters u is exactly 0 everywhere."""
-    params = weights.initial_parameters(case.config.network, SEED)
+    params = parameters.initial_parameters(case.config.network, SEED)
     x = case.inputs
     loaded = probe.load(case.config, params)
     u = probe.call("mean_velocity", case.config, loaded, x.z, x.t, x.h, x.labels)

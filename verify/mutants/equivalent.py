@@ -27,7 +27,7 @@ READ = "names and shapes were checked when the file was read"
 NAMES = "names in any order"
 STRIDE = "the stride of a convolution that is never called"
 OWN_START = (
-    "the law of a module by itself: the protocol's parameters come from impls.common.weights"
+    "the law of a module by itself: the protocol's parameters come from impls.common.parameters"
 )
 ONLY_SIZE = "only the number of entries of an image that holds no numbers is read"
 VARIANCE = "the same variance to rounding, E[x^2] - E[x]^2"

@@ -5,9 +5,7 @@ from __future__ import annotations
 from .equivalent_training import Reasons
 
 ORDER = "the order of arguments or axes makes no difference"
-OTHER_FILE = (
-    "only pytorch-fid's file comes here, whose network has one size: tests/test_inception.py"
-)
+OTHER_FILE = "only pytorch-fid's file comes here, whose network has one size: tests/impls/texts/test_inception.py"
 SAME_RESIZE = "the text's own resize is that of the file"
 NO_LINKS = "only where the file system has no links"
 THERE = "the file that it would get is there"

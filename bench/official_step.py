@@ -1,0 +1,102 @@
+"""The authors' own train step, from a user's checkout, on today's JAX.
+
+Their files are used as they are: what today's JAX lacks is put in place from outside, for as long
+as the import and the trace take (verify/official/checkout.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from bench.steps import make_batch
+from impls.common.config import Config
+from impls.common.errors import UserError
+from impls.common.types import Cost
+from verify.official.checkout import METHOD_FIELDS, CheckoutError, official_code
+
+
+class OfficialStep:
+    """`train_step_with_vae` of their train.py under their pmap, with a VAE that passes latents on.
+
+    It draws its random numbers itself, as theirs does; the bench's own steps are given theirs.
+
+    Raises:
+        UserError: when the folder is no checkout of the authors' code.
+    """
+
+    def __init__(self, checkout: Path, config: Config) -> None:
+        batch = make_batch(config)
+        with _code_of(checkout) as train, jax.enable_x64(False):
+            self._state = _initial_state(train, config)
+            self._batch = jax.tree.map(
+                lambda rows: jnp.asarray(rows)[None],
+                {"image": batch.images, "label": batch.labels},
+            )
+            step = partial(
+                train.train_step_with_vae,
+                rng_init=jax.random.key(0),
+                config=None,
+                lr=config.training.learning_rate,
+                ema_fn=lambda _step: config.training.ema_val,
+                latent_mnger=SimpleNamespace(cached_encode=lambda latents, _key: latents),
+            )
+            begin = time.perf_counter()
+            self._step = jax.pmap(step, "batch").lower(self._state, self._batch).compile()
+            seconds = time.perf_counter() - begin
+        counts, memory = self._step.cost_analysis(), self._step.memory_analysis()
+        peak = sum(
+            getattr(memory, f"{kind}_size_in_bytes") for kind in ("argument", "output", "temp")
+        )
+        self.cost = Cost(counts["flops"], counts["bytes accessed"], peak, seconds)
+
+    def __call__(self) -> None:
+        """One step, until the device is done."""
+        self._state, metrics = self._step(self._state, self._batch)
+        jax.block_until_ready((self._state, metrics))
+
+
+def _initial_state(train: Any, config: Config) -> Any:
+    """Their state with their initialization, on one device."""
+    size, method = config.network, config.method
+    dit: Any = importlib.import_module("models.models_dit")
+    fields = ("input_size", "patch_size", "in_channels", "hidden_size", "depth", "num_heads")
+    sizes = {name: getattr(size, name) for name in fields}
+    dit.DiT_bench = partial(
+        dit.DiT, **sizes, mlp_ratio=size.mlp_ratio, num_classes=size.num_classes
+    )
+    settings = method.model_dump(include=METHOD_FIELDS)
+    model = train.MeanFlow(
+        model_str="DiT_bench", model_config={}, num_classes=size.num_classes, **settings
+    )
+    image = jnp.ones((1, size.input_size, size.input_size, size.in_channels))
+    one = jnp.ones((1,), int)
+    params = jax.jit(model.init)({"params": jax.random.key(0)}, image, one, one)["params"]
+    training = config.training
+    state = train.TrainState.create(
+        apply_fn=partial(model.apply, method=model.forward),
+        params=params,
+        ema_params=params,
+        tx=optax.adamw(training.learning_rate, weight_decay=0, b2=training.adam_b2),
+    )
+    return jax.tree.map(lambda array: jnp.asarray(array)[None], state)
+
+
+@contextlib.contextmanager
+def _code_of(checkout: Path) -> Iterator[ModuleType]:
+    """Their train.py, importable and traceable while the context lasts."""
+    try:
+        with official_code(checkout) as (train, _):
+            yield train
+    except CheckoutError as error:
+        raise UserError(f"--against official=PATH: {error}") from error

@@ -1,0 +1,1 @@
+"""Studies: many runs, trained, scored and recorded."""

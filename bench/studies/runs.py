@@ -1,0 +1,149 @@
+"""What a run leaves in the records: its scores, its seconds, its curves."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from impls.common.config import Config
+from impls.common.config_files import config_hash, load_config, preset_names
+from impls.common.environment import environment
+from impls.fid.digits import Score
+from impls.files.checkpoints import Checkpoint
+from impls.trainer.train import identity
+from results.schema import Record, Settings
+
+CURVES = ("loss", "v_loss")
+POINTS = 30  # of a curve, at most
+NO_PRESET = "none"  # said of a run that is of no preset: digits changed are not the digits
+
+
+def score_records(
+    checkpoint: Checkpoint,
+    framework: str,
+    found: dict[str, tuple[Score, Score]],
+    settings: Settings,
+) -> list[Record]:
+    """A record of each score and of its value for real digits, and of the seconds of training."""
+    settings = {**_run(checkpoint), **settings}
+    about, subject, records = _about(checkpoint.config), _subject(framework), []
+    for name, scores_found in found.items():
+        what = f"evaluate/{name.replace(' ', '_')}"
+        for of, given, score in zip(
+            (subject, "real digits"), (settings, {}), scores_found, strict=True
+        ):
+            records.append(
+                Record(
+                    subject=of,
+                    what=what,
+                    value=score.value,
+                    unit="1",
+                    interval=(score.low, score.high),
+                    settings=given,
+                    **about,
+                )
+            )
+    seconds = _training_seconds(checkpoint)
+    if seconds is not None:
+        about |= {"what": "train/seconds", "unit": "seconds"}
+        records.append(Record(subject=subject, value=seconds, settings=settings, **about))
+    return records
+
+
+def curve_records(checkpoint: Checkpoint, framework: str) -> list[Record]:
+    """The losses of a run by step, each the mean since the point before; few enough to keep.
+
+    Returns:
+        At most POINTS records for each of CURVES; none for a run that was not logged unbroken.
+    """
+    lines = _scalars(checkpoint)
+    about, subject, run = _about(checkpoint.config), _subject(framework), _run(checkpoint)
+    parts = np.array_split(np.arange(len(lines)), min(POINTS, max(len(lines), 1)))
+    return [
+        Record(
+            subject=subject,
+            what=f"train/{name}",
+            value=float(np.mean([lines[i][name] for i in part])),
+            unit="1",
+            settings={**run, "training_step": int(lines[part[-1]]["step"])},
+            **about,
+        )
+        for name in CURVES
+        for part in parts
+        if len(part)
+    ]
+
+
+def failed_record(config: Config, framework: str, reason: str) -> Record:
+    """A run that came to no score, with the reason in words."""
+    return Record(
+        subject=_subject(framework),
+        what="evaluate/digits_Frechet_distance",
+        value=None,
+        unit="1",
+        settings={**_preset(config), "training_seed": config.training.seed, "num_steps": 1},
+        detail=reason,
+        **_about(config),
+    )
+
+
+def preset_of(config: Config) -> str | None:
+    """The preset that this run is one of, whatever its seed."""
+    steps = config.training.num_steps
+    for name in preset_names():
+        preset = load_config(name, {"training.seed": config.training.seed})
+        if identity(preset) == identity(config) and preset.training.num_steps == steps:
+            return name
+    return None
+
+
+def _preset(config: Config) -> Settings:
+    return {"preset": preset_of(config) or NO_PRESET}
+
+
+def _run(checkpoint: Checkpoint) -> Settings:
+    seed = checkpoint.config.training.seed
+    return {
+        **_preset(checkpoint.config),
+        "training_seed": seed,
+        "training_step": checkpoint.step,
+    }
+
+
+def _subject(framework: str) -> str:
+    return f"impls.meanflow_{framework}"
+
+
+def _about(config: Config) -> dict[str, Any]:
+    return {
+        "dtype": "float32",
+        "config_hash": config_hash(config),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        **environment(),
+    }
+
+
+def _scalars(checkpoint: Checkpoint) -> list[dict[str, float]]:
+    """The log of an unbroken run that ended at this checkpoint; else nothing."""
+    log = checkpoint.path.parent.parent / "scalars.jsonl"
+    if not log.is_file():
+        return []
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    steps = [0, *(line["step"] for line in lines)]
+    whole = steps[-1] == checkpoint.step and all(a < b for a, b in pairwise(steps))
+    return lines if whole else []
+
+
+def _training_seconds(checkpoint: Checkpoint) -> float | None:
+    """Time in the training loop, compilation included."""
+    lines = _scalars(checkpoint)
+    steps = [0, *(line["step"] for line in lines)]
+    spent = [
+        (b - a) / line["steps_per_second"]
+        for (a, b), line in zip(pairwise(steps), lines, strict=True)
+    ]
+    return float(sum(spent)) if lines else None

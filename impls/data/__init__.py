@@ -1,0 +1,28 @@
+"""Data sets as NumPy, and the batch of (seed, step).
+
+    config = load_config("mnist", {"dataset.root": "/data/mnist"})
+    examples = source(config)                       # what dataset.name stands for
+    for batch in batches(config, examples, start=0):
+        ...
+
+Every batch is a pure function of (seed, step), so it needs no state: it is the same in both
+frameworks, after a resume, and however many processes share it.
+"""
+
+from impls.data.bundled import HELD_OUT, digits, digits_split
+from impls.data.examples import Arrays, DataError, Example, Examples, Rows
+from impls.data.loader import batches, source, steps_per_epoch
+
+__all__ = [
+    "HELD_OUT",
+    "Arrays",
+    "DataError",
+    "Example",
+    "Examples",
+    "Rows",
+    "batches",
+    "digits",
+    "digits_split",
+    "source",
+    "steps_per_epoch",
+]

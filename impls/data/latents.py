@@ -1,0 +1,171 @@
+"""ImageNet as latents of the Stable Diffusion VAE: one .pt file each, or packed into shards.
+
+An example holds the mean and standard deviation of what the VAE encodes an image to; each time it
+is shown, the latent is drawn anew.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impls.common.config import DatasetConfig
+from impls.common.types import Batch
+from impls.data.examples import DataError, Examples, Indices, Rows, check_labels
+from impls.files import shards, torch_files
+from impls.files.reading import readable, root_folder, training_folder
+
+SCALE = np.float32(0.18215)  # brings Stable Diffusion's latents to about unit variance
+NEEDED = "the folder with the .pt latents (or with their folder train), or with packed shards"
+WRONG = "write it again, with 'image' [2C, H, W] (mean, then std) and 'label'"
+
+
+class Latent(NamedTuple):
+    """What a .pt file holds."""
+
+    image: NDArray[Any]  # [height, width, 2 channel] float32 or float16: mean, then std
+    flipped: NDArray[Any] | None  # of the mirrored image, where the file has 'image_flip'
+    label: int
+
+
+def latents(config: DatasetConfig) -> Latents:
+    """The latents at ROOT/train or ROOT: packed shards where there is an index.json, or .pt files.
+
+    Rows are mirrored only where mirrored images were encoded too: mirroring a latent is not
+    encoding a mirrored image. The official files have none, and the official latents never flip.
+
+    Raises:
+        DataError: when there are none, or they are damaged.
+    """
+    root = root_folder(config, NEEDED)
+    for folder in (root, root / "train"):
+        if (folder / shards.INDEX).is_file():
+            return PackedLatents(folder, config)
+        if (folder / shards.PLAN).is_file():
+            raise DataError(
+                f"{folder} is not written to the end: run the same meanflow prepare again"
+            )
+    return LatentFiles(training_folder(root), config)
+
+
+class Latents(Examples):
+    """Latents of any kind of file: each row of each step draws its own."""
+
+    def __init__(self, shape: tuple[int, ...], *, can_flip: bool) -> None:
+        """Of stored arrays of `shape`, which is (height, width, 2 channel)."""
+        self.shape, self._can_flip = (*shape[:2], shape[2] // 2), can_flip
+
+    @abstractmethod
+    def moments(self, indices: Indices, mirrored: NDArray[np.bool_]) -> Batch:
+        """Stored images [n, height, width, 2 channel] float32, or their mirrored ones; labels."""
+
+    def batch(self, indices: Indices, rows: Rows | None) -> Batch:
+        """The latents (mean + std e) 0.18215, with e standard normal."""
+        still = np.zeros(len(indices), bool)
+        images, labels = self.moments(
+            indices, rows.mirrored() if rows and self._can_flip else still
+        )
+        mean, std = np.split(images, 2, axis=-1)
+        noise = rows.noise(self.shape) if rows else np.float32(0)
+        return Batch((mean + std * noise) * SCALE, labels)
+
+
+class LatentFiles(Latents):
+    """One .pt file for each image, in the order of their names."""
+
+    def __init__(self, folder: Path, config: DatasetConfig) -> None:
+        """Of the files in a folder."""
+        self._folder, self._names = folder, latent_names(folder)
+        self._num_classes = config.num_classes
+        first = read_latent(folder / self._names[0])
+        super().__init__(first.image.shape, can_flip=config.flip and first.flipped is not None)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def moments(self, indices: Indices, mirrored: NDArray[np.bool_]) -> Batch:
+        """Read from a file each, which is checked as it is read."""
+        height, width, channels = self.shape
+        images = np.empty((len(indices), height, width, 2 * channels), np.float32)
+        labels = np.empty(len(indices), np.int32)
+        for row, (index, flip) in enumerate(zip(indices, mirrored, strict=True)):
+            path = self._folder / self._names[index]
+            latent = read_latent(path)
+            image = latent.flipped if flip else latent.image
+            if image is None or image.shape != images.shape[1:]:
+                raise DataError(f"{path} holds other arrays than {self._names[0]}: {WRONG}")
+            images[row], labels[row] = image, latent.label
+            if latent.label >= self._num_classes:
+                check_labels(labels[row : row + 1], self._num_classes, path)
+        return Batch(images, labels)
+
+
+class PackedLatents(Latents):
+    """Shards that `meanflow prepare` wrote, mapped into memory: see `shards`."""
+
+    def __init__(self, folder: Path, config: DatasetConfig) -> None:
+        """Of the shards in a folder."""
+        packed = shards.open_shards(folder)
+        check_labels(packed.labels, config.num_classes, folder)
+        self._packed = packed
+        self._ends = np.cumsum([len(images) for images in packed.images])
+        super().__init__(packed.shape, can_flip=config.flip and bool(packed.flipped))
+
+    def __len__(self) -> int:
+        return len(self._packed.labels)
+
+    def moments(self, indices: Indices, mirrored: NDArray[np.bool_]) -> Batch:
+        """Copied from the shards: what is not in memory is read from disk."""
+        packed = self._packed
+        images = np.empty((len(indices), *packed.shape), np.float32)
+        numbers = np.searchsorted(self._ends, indices, side="right")
+        for row, (shard, index, flip) in enumerate(zip(numbers, indices, mirrored, strict=True)):
+            stored = (packed.flipped if flip else packed.images)[shard]
+            images[row] = stored[index - self._ends[shard]]  # counted from the shard's end
+        return Batch(images, packed.labels[indices])
+
+
+def latent_names(folder: Path) -> list[str]:
+    """Names of the .pt files in a folder, sorted.
+
+    Raises:
+        DataError: when there are none.
+    """
+    with readable(folder, "give the folder of the .pt latents"):
+        names = sorted(entry.name for entry in os.scandir(folder) if entry.name.endswith(".pt"))
+    if not names:
+        raise DataError(f"there are no .pt files in {folder}: give {NEEDED}")
+    return names
+
+
+def read_latent(path: Path) -> Latent:
+    """What a .pt file holds: `torch.save({"image": [2C, H, W], "label": a number})`.
+
+    Raises:
+        DataError: when it is damaged, or holds something else.
+    """
+    loaded = torch_files.load(path)
+    with readable(path, WRONG):
+        label = np.asarray(loaded["label"])
+        if label.size != 1 or label.dtype.kind not in "iu" or not 0 <= label.item() < 2**31:
+            raise ValueError("'label' is no whole number, 0 or more")
+        flipped = loaded.get("image_flip")
+        return Latent(
+            _channels_last(loaded["image"]),
+            None if flipped is None else _channels_last(flipped),
+            int(label.item()),
+        )
+
+
+def _channels_last(image: NDArray[Any]) -> NDArray[Any]:
+    """[2C, height, width] -> [height, width, 2C]."""
+    if image.dtype not in (np.float32, np.float16):
+        raise ValueError(f"'image' is {image.dtype}, no float32 or float16")
+    if image.ndim != 3 or image.shape[0] % 2:
+        raise ValueError(f"'image' is {image.shape}, no [2C, H, W]")
+    return image.transpose(1, 2, 0)

@@ -1,0 +1,130 @@
+"""The examples that a configuration names, and their batches, loaded ahead by Grain's threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from impls.common.config import Config, DatasetConfig
+from impls.common.draws import image_shape
+from impls.common.errors import did_you_mean
+from impls.common.types import Batch
+from impls.data.bundled import training_digits
+from impls.data.cifar import cifar10
+from impls.data.examples import DataError, Example, Examples, Indices, Rows
+from impls.data.folder import image_folder
+from impls.data.latents import latents
+from impls.data.mnist import mnist
+
+SOURCES: dict[str, Callable[[DatasetConfig], Examples]] = {
+    "digits": training_digits,
+    "mnist": mnist,
+    "cifar10": cifar10,
+    "folder": image_folder,
+    "imgnet_latent": latents,
+}
+# The official code takes a name with "latent" in it for latents, and one with "cifar" for CIFAR-10.
+OTHER_NAMES = {"cifar": "cifar10", "imgnet": "folder", "imagenet": "folder"}
+
+
+def source(config: Config) -> Examples:
+    """The training examples that `dataset.name` stands for.
+
+    Raises:
+        DataError: for a name that is not known, files that are missing or damaged, a label that is
+            no class, or images of another shape than configured.
+    """
+    name = config.dataset.name
+    kind = "imgnet_latent" if "latent" in name.lower() else OTHER_NAMES.get(name, name)
+    if kind not in SOURCES:
+        known = ", ".join(SOURCES)
+        near = did_you_mean(name, SOURCES)
+        raise DataError(f"dataset.name is {name}, expected one of {known}{near}")
+    examples = SOURCES[kind](config.dataset)
+    shape = image_shape(config.network)
+    if examples.shape != shape:
+        raise DataError(
+            f"the images of {name} are {examples.shape}, but dataset.image_size and"
+            f" dataset.image_channels make {shape}"
+        )
+    return examples
+
+
+def steps_per_epoch(config: Config, num_examples: int) -> int:
+    """Full batches in one pass over the data; the last partial one is dropped.
+
+    Raises:
+        DataError: when there is not one full batch.
+    """
+    steps = num_examples // config.training.batch_size
+    if not steps:
+        raise DataError(
+            f"training.batch_size is {config.training.batch_size}, expected at most the"
+            f" {num_examples} examples of {config.dataset.name}"
+        )
+    return steps
+
+
+def batches(
+    config: Config,
+    examples: Examples | Sequence[Example],
+    start: int = 0,
+    process: int = 0,
+    num_processes: int = 1,
+) -> Iterator[Batch]:
+    """Batches from step `start` on, without end; each process gets its rows of each batch.
+
+    Grain shuffles as a pure function of (seed, epoch, position), anew each epoch, or with
+    `dataset.reshuffle` off in the first order again and again, which is what the official code does
+    in a single process. What is left of an epoch after its last full batch is dropped.
+
+    Args:
+        examples: from `source`, or any sequence of (image, label).
+        start: first step.
+        process, num_processes: this process takes rows [process * B / P, (process + 1) * B / P).
+
+    Raises:
+        DataError: here, when the batch does not divide; from `next`, when a file cannot be read.
+    """
+    import grain  # here, because it loads JAX where that is installed
+
+    assert 0 <= process < num_processes
+    rows, seed = config.training.batch_size, config.training.seed
+    if rows % num_processes:
+        raise DataError(
+            f"training.batch_size is {rows}, expected a multiple of the {num_processes} processes"
+        )
+    used = steps_per_epoch(config, len(examples)) * rows
+    order = grain.MapDataset.range(len(examples)).seed(seed).shuffle().slice(slice(0, used))
+    order = order.repeat(reseed_each_epoch=config.dataset.reshuffle)
+    share = rows // num_processes
+    shares = order.batch(share)  # of step 0: those of process 0, 1, …; then those of step 1
+    _ = shares[0]  # the first access sets up Grain's statistics, which threads must not race for
+
+    def load(step: int) -> Batch:
+        indices = shares[step * num_processes + process]
+        return _take(examples, indices, Rows(seed, step, process * share, share))
+
+    steps = grain.MapDataset.range(start, np.iinfo(np.int32).max).map(load)
+    options = grain.ReadOptions(
+        num_threads=config.dataset.num_workers,
+        prefetch_buffer_size=config.dataset.num_workers * config.dataset.prefetch_factor,
+    )
+    return _until_an_error(iter(steps.to_iter_dataset(options)))
+
+
+def _take(examples: Examples | Sequence[Example], indices: Indices, rows: Rows) -> Batch:
+    if isinstance(examples, Examples):
+        return examples.batch(indices, rows)
+    images, labels = zip(*(examples[int(index)] for index in indices), strict=True)
+    return Batch(np.stack(images), np.array(labels, np.int32))
+
+
+def _until_an_error(loaded: Any) -> Iterator[Batch]:
+    """End at an error: Grain would go on after it, and hand out each batch one step too early."""
+    try:
+        yield from loaded
+    finally:
+        loaded.close()  # its threads

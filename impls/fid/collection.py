@@ -1,0 +1,139 @@
+"""Features of many samples, on disk as they are made, so that what was stopped goes on.
+
+FRAMEWORK.npy         [num_samples, feature] float32: 400 MB for 50,000 samples
+FRAMEWORK.json        what they are of, and how many there are so far
+FRAMEWORK.png         the first samples, to be looked at
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from impls.common.config_files import config_hash
+from impls.common.errors import UserError
+from impls.fid.generation import Pipeline, Source, num_calls
+from impls.fid.moments import MomentGroups, Moments
+from impls.fid.scores import InceptionScore, ScoreSums, add_sums, inception_score, score_sums
+from impls.files.autoencoder import fingerprint
+from impls.files.shards import write_whole
+from impls.trainer.run_log import picture_grid
+
+Array = NDArray[Any]
+SHOWN = 16  # samples in the picture
+CHUNK = 1024  # features that are read at once
+
+
+def plan(source: Source, num_samples: int) -> dict[str, int | float | str]:
+    """Everything that the features depend on but the framework: the protocol of the score."""
+    autoencoder = source.autoencoder
+    return {
+        "num_samples": num_samples,
+        "num_steps": num_calls(source),
+        "sampling_seed": source.seed,
+        "labels": "uniformly random",
+        "uint8": "clip(127.5 x + 128, 0, 255), truncated",
+        "resize": source.mode,
+        "inception_sha256": source.inception.sha256,
+        "vae_sha256": fingerprint(autoencoder) if autoencoder else "none",
+        "params_sha256": _digest(source.params),
+        "config_hash": config_hash(source.config),
+    }
+
+
+def make_features(
+    pipeline: Pipeline,
+    file: Path,
+    num_samples: int,
+    batch_size: int,
+    advance: Callable[[int], None],
+) -> Array:
+    """Features [num_samples, feature] of samples 0, 1, …, as a view of the file.
+
+    Args:
+        file: without an ending; what it holds already is not made again.
+        advance: is told of samples as they are done.
+
+    Raises:
+        UserError: when the file holds features of something else, or cannot be written.
+    """
+    about = plan(pipeline.source, num_samples)
+    try:
+        done, opened = _opened(file, about, pipeline.source.inception.num_features)
+        features: Array = opened
+        advance(done)
+        for start in range(done, num_samples, batch_size):
+            rows = range(start, min(start + batch_size, num_samples))
+            features[rows.start : rows.stop], images = pipeline.run(rows)
+            if start == 0:
+                grid = picture_grid(images[:SHOWN])
+                Image.fromarray(grid).save(file.with_suffix(".png"))
+            opened.flush()
+            _note(file, about, rows.stop)
+            advance(len(rows))
+    except OSError as error:
+        raise UserError(f"cannot write to {file.parent}: {error.strerror or error}") from error
+    return features
+
+
+def summaries(features: Array, weight: Array) -> tuple[tuple[Moments, ...], InceptionScore | None]:
+    """Moments of groups of samples, and the Inception score where there are enough for it.
+
+    Args:
+        features: [num_samples, feature], read a part at a time.
+        weight: [class, feature] of Inception's last layer.
+    """
+    groups, sums = MomentGroups(), None
+    for start in range(0, len(features), CHUNK):
+        part = np.asarray(features[start : start + CHUNK])
+        groups.add(part)
+        these = score_sums(part, weight, start, len(features))
+        sums = these if sums is None else add_sums(sums, these)
+    return groups.groups(), _score(sums)
+
+
+def _score(sums: ScoreSums | None) -> InceptionScore | None:
+    return inception_score(sums) if sums is not None and sums.num_samples.all() else None
+
+
+def _opened(file: Path, about: dict[str, Any], num_features: int) -> tuple[int, Any]:
+    """How many are done, and the array they stand in, which is made where there is none."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    array, notes = file.with_suffix(".npy"), file.with_suffix(".json")
+    shape = about["num_samples"], num_features
+    if not notes.exists():
+        opened = np.lib.format.open_memmap(array, mode="w+", dtype=np.float32, shape=shape)
+        return 0, opened
+    try:
+        noted = json.loads(notes.read_text(encoding="utf-8"))
+        done = int(noted.pop("done"))
+        opened = np.lib.format.open_memmap(array, mode="r+")
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise UserError(f"{notes} is damaged: remove it to begin anew") from error
+    if noted != about or opened.shape != shape:
+        differs = sorted(name for name in about if noted.get(name) != about[name])
+        raise UserError(
+            f"{file.parent} holds features of something else ({', '.join(differs) or 'shape'}"
+            " differs): give another --output-dir, or remove this one"
+        )
+    return done, opened
+
+
+def _note(file: Path, about: dict[str, Any], done: int) -> None:
+    content = json.dumps({**about, "done": done}, indent=1) + "\n"
+    write_whole(file.with_suffix(".json"), content.encode())
+
+
+def _digest(tensors: dict[str, Array]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(tensors[name]).data.cast("B"))
+    return digest.hexdigest()

@@ -1,0 +1,208 @@
+"""The Inception network of FID: its weights from the two files that people have, NumPy only.
+
+Both hold the network of TensorFlow's inception-2015-12-05: `inception-2015-12-05.pt`, NVIDIA's
+TorchScript file, which clean-fid, EDM and StyleGAN score with, and
+`pt_inception-2015-12-05-6726825d.pth`, pytorch-fid's under torchvision's names. Nothing is ever
+downloaded. Names and kernels are checked, and that the channels fit; how many channels there are
+is left to the file, so a narrow network of the same topology can stand in for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from impls.common.errors import UserError, did_you_mean
+from impls.data.examples import DataError
+from impls.fid.layers import PARTS, tensor_names, topology
+from impls.files.downloads import not_the_file
+from impls.files.torch_files import ScriptModule, load
+
+Array = NDArray[Any]
+LEGACY, CLEAN = MODES = ("legacy_tensorflow", "clean")
+SIDE = 299  # pixels that the network reads
+
+TORCHSCRIPT, STATE_DICT = "torchscript", "state_dict"
+NVIDIA_NAME = "inception-2015-12-05.pt"
+# Its SHA-256 as k-diffusion's evaluation and others pin it, and its size in bytes.
+NVIDIA_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
+NVIDIA_SIZE = 95_607_719
+SOURCES = (
+    f"{NVIDIA_NAME} from https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/"
+    f" ({NVIDIA_SIZE} bytes, SHA-256 {NVIDIA_SHA256[:8]}…) or pt_inception-2015-12-05-6726825d.pth"
+    " from https://github.com/mseitzer/pytorch-fid/releases/tag/fid_weights (SHA-256 6726825d…)"
+)
+
+
+class InceptionError(UserError):
+    """A file that is no Inception, or a wrong one; the message is one sentence for the user."""
+
+
+class InceptionWeights(NamedTuple):
+    """Inception's tensors, and where they came from."""
+
+    path: Path
+    sha256: str  # of the file
+    layout: str  # TORCHSCRIPT or STATE_DICT
+    # "layers.mixed.tower.conv_1.weight" [out, in, height, width], … .beta, .mean, .var [out],
+    # "output.weight" [classes, features], "output.bias" [classes]; their dtype is that computed in
+    tensors: dict[str, Array]
+
+    @property
+    def num_features(self) -> int:
+        """2048 in the real one."""
+        return int(self.tensors["output.weight"].shape[1])
+
+
+def read_inception(path: Path | str) -> InceptionWeights:
+    """Read Inception's weights from either file, as float32.
+
+    Raises:
+        InceptionError: when the file is missing, damaged, a web page, another network, or not the
+            one whose hash is in its name.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise InceptionError(f"there is no Inception file {path}: get {SOURCES}")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InceptionError(f"{path} cannot be read: {error.strerror or error}") from error
+    if what := not_the_file(path):
+        raise InceptionError(f"{path} is {what}: get {SOURCES}")
+    sha256 = hashlib.sha256(content).hexdigest()
+    try:
+        held = load(path, remedy=f"get {SOURCES}")
+    except DataError as error:
+        raise InceptionError(str(error)) from error
+    _check_hash(path, sha256)
+    if isinstance(held, ScriptModule):
+        layout, tensors = TORCHSCRIPT, held.tensors()
+    else:
+        layout, tensors = STATE_DICT, _from_torchvision(path, held)
+    _check(path, tensors)
+    chosen = {name: np.array(tensors[name], np.float32) for name in tensor_names()}
+    return InceptionWeights(path, sha256, layout, chosen)
+
+
+def check_mode(mode: str) -> None:
+    """Refuse a mode that is none of MODES.
+
+    Raises:
+        UserError: naming those there are.
+    """
+    if mode not in MODES:
+        known = " or ".join(MODES)
+        raise UserError(f"the mode is {mode}, expected {known}{did_you_mean(mode, MODES)}")
+
+
+def check_images(shape: tuple[int, ...], mode: str) -> None:
+    """Refuse images that are not [n, height, width, 3], and an unknown mode.
+
+    Raises:
+        UserError: for the mode.
+        ValueError: for the shape.
+    """
+    check_mode(mode)
+    if len(shape) != 4 or shape[3] != 3:
+        raise ValueError(f"images have shape {shape}, expected [n, height, width, 3]")
+
+
+def clean_resize(images: Array) -> NDArray[np.float32]:
+    """Images at 299 x 299 as clean-fid's mode "clean" resizes them (Parmar et al. 2022).
+
+    Each channel is a float image to Pillow, whose bicubic filter widens where it shrinks (so it
+    does not alias); nothing is rounded to whole levels between, and the result is cut to 0..255.
+
+    Args:
+        images: [n, height, width, 3] in 0..255, uint8 or float.
+
+    Returns:
+        [n, 299, 299, 3] float32.
+    """
+
+    def resized(image: Array) -> Array:
+        channels = map(Image.fromarray, np.moveaxis(image, -1, 0))
+        made = (channel.resize((SIDE, SIDE), Image.Resampling.BICUBIC) for channel in channels)
+        return np.stack([np.asarray(channel) for channel in made], -1)
+
+    with ThreadPoolExecutor() as pool:  # Pillow lets other threads run while it resizes
+        found = list(pool.map(resized, images.astype(np.float32)))
+    return np.reshape(found, (len(images), SIDE, SIDE, images.shape[3])).clip(0, 255)
+
+
+def _check_hash(path: Path, sha256: str) -> None:
+    """Refuse a file that carries another hash in its name, as torch.hub writes it."""
+    named = re.search(r"-([0-9a-f]{8,64})\.\w+$", path.name)
+    expected = NVIDIA_SHA256 if path.name == NVIDIA_NAME else named[1] if named else ""
+    if not sha256.startswith(expected):
+        raise InceptionError(
+            f"{path} has the SHA-256 {sha256}, expected {expected} for a file of that name: get it"
+            " anew, or give it another name if it is meant to differ"
+        )
+
+
+def _from_torchvision(path: Path, held: Any) -> dict[str, Array]:
+    """The names of the TorchScript file, from torchvision's, with the scale of batch norm in them.
+
+    gamma (w x - mean) / sqrt(var + eps) + beta = (gamma w x - gamma mean) / sqrt(var + eps) + beta
+    """
+    held = held if isinstance(held, dict) else {}
+    tensors = {}
+    for ours, theirs in tensor_names().items():
+        if isinstance(held.get(theirs), np.ndarray):
+            tensors[ours] = held[theirs]
+    for layer in topology()[0]:
+        gamma = held.get(f"{layer.torchvision}.bn.weight", np.ones(1))
+        weight, mean = (f"layers.{layer.name}.{part}" for part in ("weight", "mean"))
+        if (gamma != 1).any() and {weight, mean} <= tensors.keys():
+            _expect(path, f"{layer.torchvision}.bn.weight", gamma.shape, tensors[mean].shape)
+            tensors[weight] = tensors[weight] * gamma[:, None, None, None]
+            tensors[mean] = tensors[mean] * gamma
+    return tensors
+
+
+def _check(path: Path, tensors: dict[str, Array]) -> None:
+    """Hold names, kernels and channels against the topology, and the numbers for being finite."""
+    for ours, theirs in tensor_names().items():
+        if ours not in tensors:
+            raise InceptionError(
+                f"{path} is no Inception of FID: it holds neither {ours} nor {theirs}; get"
+                f" {SOURCES}"
+            )
+        if not tensors[ours].ndim:
+            _expect(path, ours, (), ("channels", "…"))
+    widths: dict[str, int] = {}
+    layers, joined = topology()
+    for layer in layers:
+        name = f"layers.{layer.name}"
+        width = widths[layer.name] = tensors[f"{name}.weight"].shape[0]
+        inputs = sum(widths[read] for read in layer.reads) or 3  # the image has three
+        _expect(
+            path, f"{name}.weight", tensors[f"{name}.weight"].shape, (width, inputs, *layer.kernel)
+        )
+        for part in PARTS[1:]:
+            _expect(path, f"{name}.{part}", tensors[f"{name}.{part}"].shape, (width,))
+    features = sum(widths[read] for read in joined)
+    classes = tensors["output.bias"].shape[0]
+    _expect(path, "output.weight", tensors["output.weight"].shape, (classes, features))
+    for name in tensor_names():
+        if not np.isfinite(tensors[name]).all():
+            raise InceptionError(
+                f"{name} in {path} holds a number that is not finite: get {SOURCES}"
+            )
+
+
+def _expect(path: Path, name: str, got: tuple[int, ...], expected: tuple[Any, ...]) -> None:
+    if got != expected:
+        raise InceptionError(
+            f"{name} in {path} has shape {got}, expected {expected}: it is another network; get"
+            f" {SOURCES}"
+        )

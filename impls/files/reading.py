@@ -1,0 +1,98 @@
+"""Reading the files of others: where they lie, what is damaged, pickles without danger."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from PIL import Image
+
+from impls.common.config import DatasetConfig
+from impls.data.examples import DataError
+
+# What the standard library, NumPy and Pillow raise on damaged files, beside OSError.
+_DAMAGE = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    NotImplementedError,
+    RecursionError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    struct.error,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+@contextmanager
+def readable(path: object, remedy: str) -> Iterator[None]:
+    """Turn whatever reading a file raises into one sentence that names it and says what to do.
+
+    Raises:
+        DataError: `PATH cannot be read (REASON): REMEDY`.
+    """
+    try:
+        yield
+    except DataError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DataError(f"{path} cannot be read ({reason[:120]}): {remedy}") from error
+    except _DAMAGE as error:
+        reason = f"{type(error).__name__}: {error}"[:120]
+        raise DataError(f"{path} cannot be read ({reason}): {remedy}") from error
+
+
+def root_folder(config: DatasetConfig, needed: str) -> Path:
+    """The folder (or file) that `dataset.root` names.
+
+    Raises:
+        DataError: when it does not exist, saying what is needed there.
+    """
+    path = Path(config.root).expanduser()
+    if not path.exists():
+        raise DataError(
+            f"dataset.root is {config.root}, which does not exist: for {config.name} it must be"
+            f" {needed}"
+        )
+    return path
+
+
+def training_folder(root: Path) -> Path:
+    """ROOT/train where that exists, as the official code expects it, else ROOT."""
+    return root / "train" if (root / "train").is_dir() else root
+
+
+class DataUnpickler(pickle.Unpickler):
+    """Reads pickles that hold data: what they may name is listed, so they can run no code."""
+
+    def __init__(self, file: IO[bytes], named: Mapping[tuple[str, str], Any], **options: Any):
+        """Read from a file.
+
+        Args:
+            named: what stands for each (module, name) that the pickle may name.
+            options: those of pickle.Unpickler.
+        """
+        super().__init__(file, **options)
+        self._named = named
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Look a name up among those that are allowed, instead of importing it."""
+        try:
+            return self._named[module, name]
+        except KeyError:
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which is no data") from None

@@ -1,0 +1,147 @@
+"""Packed latents: memory-mapped .npy shards.
+
+    index.json                format, version, shape, dtype, flip, counts: written last
+    images-00000.npy          [n, height, width, 2 channel] float32 or float16: mean, then std
+    image_flip-00000.npy      the same of the mirrored images, only where flip is true
+    labels-00000.npy          [n] int32
+    packing.json              what it is made from, for a preparation that was stopped
+
+They need no reader of their own: NumPy opens each file.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import platform
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impls.data.examples import DataError
+from impls.files.reading import readable
+
+INDEX, PLAN, PARTIAL = "index.json", "packing.json", ".partial-"
+FORMAT, VERSION = "meanflow latents", 1
+DTYPES = ("float32", "float16")
+AGAIN = "write it again with meanflow prepare"
+
+
+class Layout(NamedTuple):
+    """The index: what the shards of a folder hold."""
+
+    shape: tuple[int, ...]  # (height, width, 2 channel) of an example
+    dtype: str  # of the images
+    flip: bool  # whether there are mirrored images
+    counts: tuple[int, ...]  # examples in each shard
+
+
+class Shards(NamedTuple):
+    """The shards of a folder, opened; images stay on disk until they are read."""
+
+    shape: tuple[int, ...]  # (height, width, 2 channel) of an example
+    images: list[NDArray[Any]]  # of each shard: [n, height, width, 2 channel]
+    flipped: list[NDArray[Any]]  # the same, or empty
+    labels: NDArray[np.int32]  # of all shards, in memory
+
+
+def array_path(folder: Path, kind: str, number: int) -> Path:
+    """The file of the images, image_flip or labels of a shard."""
+    return folder / f"{kind}-{number:05d}.npy"
+
+
+def open_shards(folder: Path) -> Shards:
+    """Open the shards of a folder.
+
+    Raises:
+        DataError: when a file is missing, shorter than it should be, or of another shape.
+    """
+    layout = read_index(folder)
+
+    def arrays(kind: str, shape: tuple[int, ...], dtype: str) -> list[NDArray[Any]]:
+        opened = []
+        for number, count in enumerate(layout.counts):
+            path = array_path(folder, kind, number)
+            with readable(path, AGAIN):
+                array = np.load(path, mmap_mode="r")
+                if (array.shape, array.dtype) != ((count, *shape), dtype):
+                    raise ValueError(f"it holds {array.dtype} {array.shape}, unlike {INDEX}")
+            opened.append(array.view(np.ndarray))  # plain arrays: memmap's own indexing is slow
+        return opened
+
+    return Shards(
+        layout.shape,
+        arrays("images", layout.shape, layout.dtype),
+        arrays("image_flip", layout.shape, layout.dtype) if layout.flip else [],
+        np.concatenate(arrays("labels", (), "int32")),
+    )
+
+
+def read_index(folder: Path) -> Layout:
+    """The index of a folder of shards.
+
+    Raises:
+        DataError: when it is damaged or of a later release.
+    """
+    path = folder / INDEX
+    with readable(path, AGAIN):
+        read = json.loads(path.read_text(encoding="utf-8"))
+        if (read["format"], read["version"]) != (FORMAT, VERSION):
+            raise DataError(f"{path} has version {read['version']}: use a later release")
+        shape, counts = tuple(map(int, read["shape"])), tuple(map(int, read["counts"]))
+        if len(shape) != 3 or shape[2] % 2 or read["dtype"] not in DTYPES or min(counts) < 1:
+            raise ValueError("its values contradict each other")
+        return Layout(shape, read["dtype"], bool(read["flip"]), counts)
+
+
+def write_index(folder: Path, layout: Layout) -> None:
+    """Write the index, which makes the shards a data set."""
+    about = {"format": FORMAT, "version": VERSION, **layout._asdict()}
+    write_whole(folder / INDEX, json.dumps(about).encode())
+
+
+def write_array(path: Path, array: NDArray[Any]) -> None:
+    """Write a .npy file."""
+    contiguous = np.ascontiguousarray(array)
+    header = io.BytesIO()
+    about = np.lib.format.header_data_from_array_1_0(contiguous)
+    np.lib.format.write_array_header_1_0(header, about)
+    # Not np.save: it hides why a disk refuses.
+    write_whole(path, header.getvalue(), contiguous.data.cast("B"))
+
+
+def write_whole(path: Path, *parts: bytes | memoryview) -> None:
+    """Write a file under a temporary name and rename it, so that half of it never counts."""
+    with _partial(path, parts) as partial:
+        partial.rename(path)
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file whole, unless there is one: of several processes, the first to come writes."""
+    with _partial(path, (content,)) as partial:
+        try:
+            path.hardlink_to(partial)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links
+            partial.rename(path)
+
+
+@contextmanager
+def _partial(path: Path, parts: Sequence[bytes | memoryview]) -> Iterator[Path]:
+    # Of one process alone, also where several machines write to one folder.
+    partial = path.with_name(f"{PARTIAL}{platform.node()}-{os.getpid()}-{path.name}")
+    try:
+        with partial.open("wb") as file:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        yield partial
+    finally:
+        partial.unlink(missing_ok=True)

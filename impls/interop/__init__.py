@@ -1,0 +1,1 @@
+"""Checkpoints of other frameworks, of the authors' code and of ports."""

@@ -1,0 +1,179 @@
+"""Checkpoints between the frameworks, and plain weights."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from impls.common import parameters
+from impls.common.config import Config
+from impls.common.config_files import effective_yaml
+from impls.common.errors import UserError
+from impls.common.types import CanonicalState
+from impls.files import checkpoints
+from impls.files.checkpoints import Checkpoint, CheckpointError
+from impls.interop.official_checkpoint import load_official
+from impls.interop.torch_weights import load_torch
+
+Parameters = dict[str, NDArray[Any]]
+
+
+def implementation(framework: str) -> Any:
+    """The module of a framework.
+
+    Raises:
+        UserError: when the framework is not installed.
+    """
+    try:
+        return importlib.import_module(f"impls.meanflow_{framework}")
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"the package {error.name} is not installed, which --framework {framework} and its"
+            f' checkpoints need: pip install -c constraints.txt -e ".[{framework}]"'
+        ) from error
+
+
+def canonical_state(checkpoint: Checkpoint, config: Config | None = None) -> CanonicalState:
+    """The whole state of a checkpoint of either framework, in no framework's form.
+
+    Args:
+        config: the configuration that will go on with it; the checkpoint's own when absent.
+
+    Raises:
+        CheckpointError: for damaged files, or a network or averages of another kind.
+    """
+    module, own = implementation(checkpoint.framework), checkpoint.config
+    if config is not None and config.network != own.network:
+        raise CheckpointError(
+            f"{checkpoint.path} holds another network: {own.network}, expected {config.network}"
+        )
+    if config is not None and config.training.ema_more != own.training.ema_more:
+        raise CheckpointError(
+            f"{checkpoint.path} holds averages of training.ema_more"
+            f" {list(own.training.ema_more)}, expected {list(config.training.ema_more)}"
+        )
+    state: CanonicalState = module.export_state(
+        own, module.restore_checkpoint(checkpoint.state, own)
+    )
+    return state
+
+
+def convert(checkpoint: Checkpoint, framework: str, output: Path) -> Checkpoint:
+    """Write a checkpoint for a framework: every bit of its parameters, averages and moments.
+
+    Args:
+        output: folder of a run, which can be resumed there.
+
+    Raises:
+        CheckpointError: when the output holds a run already, or cannot be written.
+    """
+    _check_unused(output)
+    config, module = checkpoint.config, implementation(framework)
+    state = module.load_state(config, canonical_state(checkpoint))
+    path = checkpoints.write(
+        output, framework, checkpoint.step, config,
+        lambda path: module.save_checkpoint(path, state),
+    )  # fmt: skip
+    return checkpoints.find(path)
+
+
+def import_official(path: Path, config: Config, framework: str, output: Path) -> Checkpoint:
+    """Write a checkpoint of the authors' code for a framework: every bit of it.
+
+    Args:
+        path: the folder checkpoint_<step>, one that holds it, or its msgpack file.
+        config: what to go on with; its network is that of the checkpoint.
+        output: folder of a run, which can be resumed there.
+
+    Raises:
+        UserError: for a file that is no official checkpoint or of another network, or when the
+            output holds a run already, or cannot be written.
+    """
+    return _import(lambda: load_official(path, config), config, framework, output)
+
+
+def import_torch(
+    file: Path, config: Config, framework: str, output: Path, rename: Sequence[tuple[str, str]] = ()
+) -> Checkpoint:
+    """Write a checkpoint of a PyTorch port for a framework, as `impls.interop.torch_weights` reads.
+
+    Args:
+        output: folder of a run; there training can go on with a fresh optimizer.
+
+    Raises:
+        UserError: for a file that is none or of another network, or when the output holds a run
+            already, or cannot be written.
+    """
+    return _import(lambda: load_torch(file, config, rename), config, framework, output)
+
+
+def _import(
+    load: Callable[[], CanonicalState], config: Config, framework: str, output: Path
+) -> Checkpoint:
+    """Write what was made elsewhere as the checkpoint of a run."""
+    _check_unused(output)
+    if config.training.ema_more:
+        raise UserError("such a checkpoint has one average: leave training.ema_more empty")
+    module, found = implementation(framework), load()
+    state = module.load_state(config, found)
+    written = checkpoints.write(
+        output, framework, found.step, config, lambda path: module.save_checkpoint(path, state)
+    )
+    return checkpoints.find(written)
+
+
+def _check_unused(output: Path) -> None:
+    if checkpoints.newest(output) is not None:
+        raise CheckpointError(f"{output} holds checkpoints already: give another --output")
+
+
+def chosen_weights(checkpoint: Checkpoint, which: str) -> Parameters:
+    """Canonical parameters of a checkpoint.
+
+    Args:
+        which: "ema" (the average of decay ema_val), "params" (no average), or the decay of one of
+            the averages that were kept.
+
+    Raises:
+        UserError: for an average that was not kept.
+    """
+    state, training = canonical_state(checkpoint), checkpoint.config.training
+    averages = dict(
+        zip(
+            (training.ema_val, *training.ema_more), (state.ema_params, *state.ema_more), strict=True
+        )
+    )
+    if which == "params":
+        return state.params
+    if which == "ema":
+        return state.ema_params
+    try:
+        return averages[float(which)]
+    except (ValueError, KeyError) as error:
+        listed = ", ".join(f"{decay:g}" for decay in averages)
+        raise UserError(f"--weights is {which}, expected ema, params or one of {listed}") from error
+
+
+def write_safetensors(checkpoint: Checkpoint, which: str, file: Path) -> None:
+    """Plain weights under the names and layouts of facebookresearch/DiT, float32.
+
+    The configuration and the step are in the file's metadata.
+    """
+    network = checkpoint.config.network
+    tensors = parameters.to_torch(network, chosen_weights(checkpoint, which))
+    about = {"step": str(checkpoint.step), "weights": which}
+    about["config"] = effective_yaml(checkpoint.config)
+    partial = file.with_name(f".partial-{file.name}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_file({name: np.ascontiguousarray(x) for name, x in tensors.items()}, partial, about)
+        partial.rename(file)
+    except Exception as error:  # safetensors has a kind of its own
+        partial.unlink(missing_ok=True)
+        raise UserError(f"cannot write {file}: {error}") from error

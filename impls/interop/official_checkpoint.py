@@ -1,0 +1,156 @@
+"""Checkpoints that the authors' code wrote, read without JAX.
+
+Their saver makes a folder checkpoint_<step> with a msgpack file `checkpoint`: step, params,
+ema_params and the state of optax.adamw, arrays in flax's own extension type. Later versions of
+flax and Orbax write a folder in OCDBT format instead, which Orbax reads. A file of flax with
+parameters alone will do as well: the average is then the parameters, the optimizer starts anew.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import numpy as np
+from numpy.typing import NDArray
+
+from impls.common import parameters
+from impls.common.config import SIZES, Config
+from impls.common.errors import UserError
+from impls.common.types import CanonicalState
+from impls.files.downloads import not_the_file
+from impls.interop.ocdbt import MANIFEST, read_ocdbt
+
+Parameters = dict[str, NDArray[Any]]
+ARRAY, SCALAR = 1, 3  # flax.serialization's numbers for an array and for one NumPy number
+FILE = "checkpoint"
+UNPACKED = "params", "ema_params"
+
+
+class OfficialError(UserError):
+    """An official checkpoint that cannot be used; the message is one sentence for the user."""
+
+
+def find_official(path: Path) -> Path:
+    """What to read at a path: a msgpack file, or a folder in OCDBT format.
+
+    The path is that, or its folder, or a parent of such folders, or one above; the last step wins.
+
+    Raises:
+        OfficialError: when there is none.
+    """
+    if path.is_file():
+        return path
+    for above in ("", "checkpoint_*/", "*/checkpoint_*/", "*/"):
+        found = [file for file in path.glob(f"{above}{FILE}") if file.is_file()]
+        found += [file.parent for file in path.glob(f"{above}{MANIFEST}")]
+        if found:
+            return max(found, key=_step_of)
+    raise OfficialError(
+        f"there is no official checkpoint at {path}: give the folder checkpoint_<step>, or its"
+        " parent; github.com/Gsunshine/meanflow links the published one"
+    )
+
+
+def load_official(path: Path, config: Config) -> CanonicalState:
+    """The whole training state of an official checkpoint, in canonical names.
+
+    Args:
+        path: see `find_official`.
+        config: of the network that it should hold.
+
+    Raises:
+        OfficialError: for a file that is none, or a network of another size, naming the tensor.
+        UserError: for a folder in OCDBT format where Orbax is not installed or fails.
+    """
+    found = find_official(path)
+    tree = _read(found) if found.is_file() else read_ocdbt(found)
+    if "net" in tree:
+        tree = {"params": tree}
+    given = [tree[key] for key in UNPACKED if key in tree]
+    if not given:
+        raise OfficialError(f"{found} has no params: it is no checkpoint of their train.py")
+    params, ema_params = (_canonical(found, config, tree.get(key, given[0])) for key in UNPACKED)
+    if "opt_state" not in tree:
+        zeros = parameters.zeros(config.network)
+        return CanonicalState(0, params, ema_params, (), 0, zeros, zeros)
+    adam = _adam(tree["opt_state"])
+    if adam is None:
+        raise OfficialError(f"{found} has no moments of Adam in its opt_state")
+    first, second = (_canonical(found, config, adam[key]) for key in ("mu", "nu"))
+    counts = int(tree.get("step", 0)), int(adam["count"])
+    return CanonicalState(counts[0], params, ema_params, (), counts[1], first, second)
+
+
+def likely_size(official: Mapping[str, NDArray[Any]]) -> str | None:
+    """The name of the network whose tensors these are by width, depth and patch, if one is."""
+    kernel = official.get("net/x_embedder/proj/kernel")
+    if kernel is None:
+        return None
+    blocks = {match[1] for name in official if (match := re.match(r"net/blocks/(\w+)/", name))}
+    for letter, (depth, width, _) in SIZES.items():
+        if (depth, width) == (len(blocks), kernel.shape[-1]):
+            return f"DiT_{letter}_{kernel.shape[0]}"
+    return None
+
+
+def _canonical(file: Path, config: Config, tree: Any) -> Parameters:
+    official = dict(_flat(tree))
+    try:
+        params = parameters.from_official(config.network, official)
+    except ValueError as error:
+        size = likely_size(official)
+        hint = f"; it looks like model.cls {size}" if size else ""
+        raise OfficialError(f"{file}: {error}{hint}") from error
+    return {name: np.array(array) for name, array in params.items()}
+
+
+def _flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, NDArray[Any]]]:
+    """{"a": {"b": x}} -> a/b: x"""
+    for name, node in tree.items():
+        if isinstance(node, dict):
+            yield from _flat(node, f"{prefix}{name}/")
+        else:
+            yield f"{prefix}{name}", node
+
+
+def _adam(opt_state: Any) -> Any:
+    """The part of an optax state that holds count, mu and nu."""
+    parts = opt_state.values() if isinstance(opt_state, dict) else opt_state
+    found = [part for part in parts or () if isinstance(part, dict) and "mu" in part]
+    return found[0] if found else None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        what = not_the_file(file)
+        tree = msgpack.unpackb(file.read_bytes(), ext_hook=_array, strict_map_key=False)
+    except OSError as error:
+        raise OfficialError(f"cannot read {file}: {error.strerror}") from error
+    except Exception as error:  # msgpack and NumPy raise many kinds
+        raise OfficialError(
+            f"{file} is {what}"
+            if what
+            else f"{file} is no whole msgpack file: was it downloaded to its end?"
+        ) from error
+    if not isinstance(tree, dict):
+        raise OfficialError(f"{file} is no checkpoint: it holds a {type(tree).__name__}")
+    return tree
+
+
+def _array(code: int, content: bytes) -> Any:
+    """flax's extension types: shape, dtype name and bytes of an array."""
+    if code not in (ARRAY, SCALAR):
+        raise ValueError(f"extension type {code}")
+    shape, dtype, raw = msgpack.unpackb(content)
+    array = np.frombuffer(raw, dtype.decode() if isinstance(dtype, bytes) else dtype)
+    return array.reshape(shape)[()] if code == SCALAR else array.reshape(shape)
+
+
+def _step_of(found: Path) -> int:
+    """The step in the name of a checkpoint's folder."""
+    digits = re.search(r"(\d+)$", (found.parent if found.name == FILE else found).name)
+    return int(digits[1]) if digits else -1

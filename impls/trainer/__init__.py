@@ -1,0 +1,1 @@
+"""The loop around a framework's steps, its log, and samples of a checkpoint."""

@@ -1,0 +1,129 @@
+"""Samples and scores of a checkpoint, in either framework."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from impls.common.config import Config
+from impls.common.draws import sampling_labels, sampling_noise
+from impls.common.errors import UserError
+from impls.common.timesteps import sampling_times
+from impls.data import digits_split
+from impls.fid.digits import Score, conditional_accuracy, digits_frechet
+from impls.files.checkpoints import Checkpoint
+from impls.interop.convert import chosen_weights, implementation
+from impls.trainer.run_log import picture_grid, to_uint8
+
+BATCH = 256  # samples made at once
+GRID = 100  # samples shown in the picture
+
+
+class Samples(NamedTuple):
+    """Generated images with the labels they were asked for."""
+
+    images: NDArray[np.float32]  # [n, height, width, channel]
+    labels: NDArray[np.int32]  # [n]
+
+
+def generate(
+    checkpoint: Checkpoint,
+    num_samples: int,
+    num_steps: int | None,
+    seed: int,
+    labels: str | int,
+    framework: str | None = None,
+    which: str = "ema",
+) -> Samples:
+    """Samples of a checkpoint, made by either framework.
+
+    Sample i depends on (seed, i) alone, not on how many are made.
+
+    Args:
+        num_steps: network calls for each; the configuration's times when absent.
+        labels: "random", "balanced" (0, 1, 2, … in turn) or one label for all.
+        framework: makes the samples; the checkpoint's own when absent.
+        which: "ema", "params" or a decay, see `impls.interop.convert.chosen_weights`.
+    """
+    config = checkpoint.config
+    times, chosen = sampling_times(config, num_steps), _labels(config, num_samples, seed, labels)
+    module = implementation(framework or checkpoint.framework)
+    params = module.load_params(config, chosen_weights(checkpoint, which))
+    images = []
+    for rows in _chunks(num_samples):
+        noise = sampling_noise(config, seed, rows)
+        inputs = module.put((noise, chosen[rows.start : rows.stop]))
+        images.append(module.get(module.sample(config, params, *inputs, times)))
+    return Samples(np.concatenate(images), chosen)
+
+
+def _chunks(count: int) -> Iterator[range]:
+    for start in range(0, count, BATCH):
+        yield range(start, min(start + BATCH, count))
+
+
+def _labels(config: Config, count: int, seed: int, labels: str | int) -> NDArray[np.int32]:
+    classes: int = config.network.num_classes
+    if labels == "random":
+        return sampling_labels(config, seed, range(count))
+    if labels == "balanced":
+        return np.resize(np.arange(classes, dtype=np.int32), count)
+    if not str(labels).isdigit() or int(labels) >= classes:
+        raise UserError(
+            f"labels are {labels}, expected random, balanced or one of 0 .. {classes - 1}"
+        )
+    return np.full(count, int(labels), np.int32)
+
+
+def write_samples(samples: Samples, folder: Path, *, single: bool) -> list[Path]:
+    """Write samples.npz and grid.png, and with `single` one PNG each; returns what was written.
+
+    Images that are no pictures, such as latents, are written to samples.npz alone.
+    """
+    pictures = samples.images.shape[-1] in (1, 3)
+    if single and not pictures:
+        raise UserError(
+            f"samples have {samples.images.shape[-1]} channels, expected 1 or 3 for"
+            " --save-images: latents must be decoded first"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        written = [folder / "samples.npz"]
+        np.savez_compressed(written[0], images=samples.images, labels=samples.labels)
+        if pictures:
+            written.append(folder / "grid.png")
+            Image.fromarray(picture_grid(samples.images[:GRID], scale=4)).save(written[1])
+        for i, image in enumerate(samples.images if single else []):
+            path = folder / f"{i:06d}.png"
+            Image.fromarray(to_uint8(image).squeeze()).save(path)
+            written.append(path)
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror}") from error
+    return written
+
+
+def scores(samples: Samples) -> dict[str, tuple[Score, Score]]:
+    """Score name -> (that of samples of digits, that of real ones), see `impls.fid.digits`.
+
+    Real digits are those held out for the accuracy, and those trained on for the distance, which is
+    measured from the held-out ones.
+    """
+    real, train = digits_split(held_out=True), digits_split(held_out=False)
+    return {
+        "conditional accuracy": (conditional_accuracy(*samples), conditional_accuracy(*real)),
+        "digits Frechet distance": (digits_frechet(samples.images), digits_frechet(train.images)),
+    }
+
+
+def check_scored(config: Config) -> None:
+    """Raise UserError for a data set that there is no score for."""
+    if config.dataset.name != "digits":
+        name = config.dataset.name
+        raise UserError(
+            f"this scores digits, and the data set is {name}: meanflow fid-check scores images"
+        )

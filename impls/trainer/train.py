@@ -1,0 +1,219 @@
+"""The training loop, the same for both frameworks: it only calls named steps of the protocol."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from impls.common.config import Config
+from impls.common.draws import sampling_noise, training_draws
+from impls.common.errors import UserError
+from impls.common.parameters import watched
+from impls.common.timesteps import sampling_times
+from impls.common.types import Batch
+from impls.data import batches, source, steps_per_epoch
+from impls.files import checkpoints
+from impls.files.checkpoints import Checkpoint
+from impls.interop.convert import canonical_state
+from impls.trainer.run_log import RunLog, picture_grid
+
+GRID = 64  # samples in a picture
+
+
+class TrainingError(UserError):
+    """Training that cannot go on; the message is one sentence for the user."""
+
+
+class NotFiniteError(TrainingError):
+    """A number of the run stopped being finite."""
+
+
+class Ending(NamedTuple):
+    """How a run ended."""
+
+    checkpoint: Checkpoint  # the last one
+    finished: bool  # all steps are made: no signal ended the run before
+
+
+def train(implementation: Any, framework: str, config: Config, workdir: Path) -> Ending:
+    """Train to the configured number of steps, from the newest checkpoint if there is one.
+
+    Every batch and every draw is a function of (seed, step), so a run that was stopped and resumed
+    ends with the same bits as one that was not.
+
+    Returns:
+        The last checkpoint, and whether all steps are made: SIGINT and SIGTERM save one and end
+        the loop early.
+
+    Raises:
+        UserError: when a number stops being finite, or data cannot be read, or a file cannot be
+            written; the checkpoints before it stay.
+    """
+    examples = source(config)
+    per_epoch = steps_per_epoch(config, len(examples))
+    num_steps = num_training_steps(config, len(examples))
+    state, start = _begin(implementation, framework, config, workdir)
+    step_function = implementation.compile_step(config)
+    data = batches(config, examples, start)
+    meter = _Meter(implementation, config)
+
+    def due(epochs: int) -> bool:
+        return step % (per_epoch * epochs) == 0
+
+    def save() -> None:
+        meter.read()  # nothing is saved that is not finite
+        checkpoints.write(
+            workdir, framework, step, config,
+            lambda path: implementation.save_checkpoint(path, state),
+        )  # fmt: skip
+
+    with RunLog(workdir, config, num_steps, start) as log, _signals() as stop:
+        step = start
+        while step < num_steps and not stop:
+            clock = time.perf_counter()
+            batch = next(data)
+            log.waited(time.perf_counter() - clock)
+            inputs = implementation.put(batch), _draws(implementation, config, step)
+            state, metrics = step_function(state, *inputs)
+            step += 1
+            meter.add(step, metrics)
+            if step % config.training.log_per_step == 0 or step == num_steps:
+                log.scalars(step, meter.means())
+            if config.training.sample_on_training and due(config.training.sample_per_epoch):
+                log.picture(step, _samples(implementation, config, state))
+            if due(config.training.checkpoint_per_epoch) and step < num_steps:
+                save()
+        saved = checkpoints.newest(workdir)
+        if saved is None or saved.step != step:  # else it is whole: writing it anew could lose it
+            save()
+        log.close(step)
+    saved = checkpoints.newest(workdir)
+    assert saved is not None
+    return Ending(saved, step >= num_steps)
+
+
+def num_training_steps(config: Config, num_examples: int) -> int:
+    """Steps that a whole run of a configuration makes."""
+    num_steps: int | None = config.training.num_steps
+    return num_steps or steps_per_epoch(config, num_examples) * config.training.num_epochs
+
+
+def _draws(implementation: Any, config: Config, step: int) -> Any:
+    if config.training.draws == "device":
+        return implementation.device_draws(config, step)
+    return implementation.put(training_draws(config, config.training.seed, step))
+
+
+def _begin(implementation: Any, framework: str, config: Config, workdir: Path) -> tuple[Any, int]:
+    """The state to start from, and the steps already made."""
+    found = checkpoints.newest(workdir)
+    if found is None and config.load_from is not None:
+        found = checkpoints.find(Path(config.load_from))
+        canonical = canonical_state(found, config)
+        return implementation.load_state(config, canonical), found.step
+    if found is None:
+        params = implementation.init_params(config, config.training.seed)
+        return implementation.init_state(config, params), 0
+    if found.framework != framework:
+        raise TrainingError(
+            f"{workdir} holds a run of {found.framework}: resume it with --framework"
+            f" {found.framework}, carry it over with meanflow convert, or give another --workdir"
+        )
+    before, now = identity(found.config), identity(config)
+    for key, value in now.items():
+        if value != before.get(key):
+            raise TrainingError(
+                f"{key} is {value}, but {before.get(key)} in the run in {workdir}:"
+                " resume with its config.yml, or give another --workdir"
+            )
+    return implementation.restore_checkpoint(found.state, config), found.step
+
+
+def identity(config: Config) -> dict[str, Any]:
+    """What must not change on resume, by dotted key: all but how long, how often and where."""
+    plain: dict[str, Any] = config.model_dump(exclude={"sampling", "fid", "load_from", "eval_only"})
+    kept = {f"{group}.{key}": value for group, keys in plain.items() for key, value in keys.items()}
+    free = ["num_steps", "num_epochs", "keep_checkpoints", "sample_on_training", "compile"]
+    if config.training.schedule == "cosine" and config.training.cycle_steps is None:
+        free.remove("num_steps")  # the cycle's length
+    for key in free:
+        del kept[f"training.{key}"]
+    for key in ("root", "num_workers", "prefetch_factor"):
+        del kept[f"dataset.{key}"]
+    return {key: value for key, value in kept.items() if "_per_" not in key}
+
+
+class _Meter:
+    """Means of what the steps report. Each report is read when the next step runs already."""
+
+    def __init__(self, implementation: Any, config: Config) -> None:
+        self._get, self._watched = implementation.get, watched(config.network)
+        self._pending: tuple[int, Any] | None = None
+        self._reports: list[dict[str, float]] = []
+
+    def add(self, step: int, metrics: Any) -> None:
+        """Take the report of a step, and read the one before it."""
+        self.read()
+        self._pending = (step, metrics)
+
+    def read(self) -> None:
+        """Read the report that is still out.
+
+        Raises:
+            NotFiniteError: naming the step and the first array with an entry that is not finite.
+        """
+        if self._pending is None:
+            return
+        step, metrics = self._pending[0], self._get(self._pending[1])
+        self._pending = None
+        if not metrics.finite.all():
+            name = self._watched[int(np.argmin(metrics.finite))]
+            advice = (
+                "look at the data"
+                if name in Batch._fields
+                else "try a lower training.learning_rate, or training.max_grad_norm"
+            )
+            raise NotFiniteError(
+                f"{name} is not finite at step {step}: the checkpoints before it are kept; {advice}"
+            )
+        report = metrics._asdict()
+        del report["finite"]
+        self._reports.append({name: float(value) for name, value in report.items()})
+
+    def means(self) -> dict[str, float]:
+        """Mean of each quantity over the steps since the last call."""
+        self.read()
+        reports, self._reports = self._reports, []
+        return {name: float(np.mean([r[name] for r in reports])) for name in reports[0]}
+
+
+def _samples(implementation: Any, config: Config, state: Any) -> np.ndarray:
+    """A picture of samples of the moving average, labels in turn."""
+    noise = sampling_noise(config, config.sampling.seed, range(GRID))
+    labels = np.arange(GRID, dtype=np.int32) % config.network.num_classes
+    inputs = implementation.put((noise, labels))
+    images = implementation.sample(config, state.ema_params, *inputs, sampling_times(config))
+    return picture_grid(implementation.get(images)[..., :3], scale=4)
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """A list that fills when SIGINT or SIGTERM arrives: the loop ends after the step at hand."""
+    received: list[int] = []
+
+    def receive(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+
+    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,119 @@
+"""`meanflow results`: records shown, held against each other, and added by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tyro
+from tyro.conf import Positional
+
+from impls.common.errors import UserError
+from meanflow_repro.options import app
+
+results = tyro.extras.SubcommandApp()
+app.command(results, name="results", help="Show and compare records, or add somebody's result.")
+
+
+@results.command(name="show")
+def show(*, what: str = "*", subject: str = "*", records: Path | None = None) -> int:
+    """Print the newest record of each number.
+
+    Args:
+        what: a part of the quantity, such as fid or bench/step_time; shell patterns allowed.
+        subject: a part of the subject, such as torch or external.
+        records: folder of the records; results/records by default.
+    """
+    from rich.console import Console
+
+    from results.compare import matching, newest
+    from results.reading import read
+    from results.show import print_records
+
+    found = matching(read(_folder(records)), what, subject)
+    print_records(newest(found).values(), Console(highlight=False))
+    return 0
+
+
+@results.command(name="diff")
+def diff(
+    old: Positional[str],
+    new: Positional[str],
+    /,
+    *,
+    what: str = "*",
+    subject: str = "*",
+    records: Path | None = None,
+) -> int:
+    """Print what moved beyond its interval between two commits or two machines.
+
+    Args:
+        old: beginning of a commit, or part of the name of a processor or GPU.
+        new: another.
+        what: a part of the quantities to compare; shell patterns allowed.
+        subject: a part of the subjects.
+        records: folder of the records; results/records by default.
+    """
+    from rich.console import Console
+
+    from results.compare import difference, matching
+    from results.reading import read
+    from results.show import print_difference
+
+    found = matching(read(_folder(records)), what, subject)
+    console = Console(highlight=False)
+    print_difference(difference(found, old, new), old, new, console)
+    return 0
+
+
+@results.command(name="check")
+def check(*, records: Path | None = None) -> int:
+    """Hold the newest ratios of the bench against those before, of the same machine and threads.
+
+    Exit status 1 when one got worse beyond the intervals of each of the last, and a timed one by
+    more than two runs of the same code differ.
+
+    Args:
+        records: folder of the records; results/records by default.
+    """
+    from rich.console import Console
+
+    from results.compare import regressions
+    from results.reading import read
+    from results.show import print_regressions
+
+    pairs, worse = regressions(read(_folder(records)))
+    print_regressions(pairs, worse, Console(highlight=False))
+    return 1 if worse else 0
+
+
+@results.command(name="add")
+def add(file: Positional[Path], /, *, records: Path | None = None) -> int:
+    """Check somebody's FID and append it to the records; `meanflow tables` then shows it.
+
+    Args:
+        file: YAML or JSON, as `meanflow results template` prints it.
+        records: folder of the records; results/records by default.
+    """
+    from results.external import add as added
+
+    record, path = added(file, _folder(records))
+    print(f"{record.subject}: FID {record.value:g} of {record.settings['preset']}")
+    print(f"record appended to {path}")
+    return 0
+
+
+@results.command(name="template")
+def template() -> int:
+    """Print a YAML file to fill in for `meanflow results add`."""
+    from results.external import template as filled_in
+
+    print(filled_in(), end="")
+    return 0
+
+
+def _folder(records: Path | None) -> Path:
+    from results.schema import RECORDS
+
+    if records is not None and not records.is_dir():
+        raise UserError(f"--records is {records}, expected a folder of records")
+    return records or RECORDS

@@ -1,0 +1,83 @@
+"""`meanflow fid-check`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from impls.common.errors import UserError
+from meanflow_repro.options import Override, app, assignment, check_count, check_writable
+
+
+@app.command(name="fid-check")
+def fid_check(
+    *,
+    checkpoint: Path | None = None,
+    vae: Path | None = None,
+    inception: Path | None = None,
+    stats: Path | None = None,
+    num_samples: int = 50_000,
+    num_steps: int | None = None,
+    seed: int = 0,
+    weights: str = "ema",
+    mode: Literal["legacy_tensorflow", "clean"] = "legacy_tensorflow",
+    config: str = "mf_b4",
+    framework: tuple[Literal["jax", "torch"], ...] = ("jax", "torch"),
+    device: str = "auto",
+    batch_size: int = 50,
+    output_dir: Path = Path("runs/fid-check"),
+    record: Path | None = None,
+    override: Override = (),
+) -> int:
+    """FID of a checkpoint by both frameworks from the same noise, beside what is published for it.
+
+    Without files the whole path runs on tiny stand-ins, and must give the same in both. Exit
+    status 1 when a FID differs from the expected one, or the frameworks' from each other by more
+    than one seed resolves; with stand-ins by more than rounding.
+
+    Args:
+        checkpoint: a run's folder, or a checkpoint of the authors' code or its parent.
+        vae: folder of the autoencoder, as of stabilityai/sd-vae-ft-mse; none for pixels.
+        inception: inception-2015-12-05.pt, or pytorch-fid's file.
+        stats: .npz with mean and covariance of the data's features, in either layout.
+        num_samples: published FIDs are of 50000.
+        num_steps: network calls for each; as configured (one) by default.
+        seed: of noise and labels.
+        weights: ema, params, or the decay of an average that was kept.
+        mode: legacy_tensorflow, as official numbers are made, or clean; never mix them.
+        config: of an official checkpoint: a preset's name or a YAML file.
+        framework: one or both.
+        device: auto (a GPU or TPU where there is one), cpu, cuda, …
+        batch_size: samples at once.
+        output_dir: for features and pictures; a check that was stopped goes on there.
+        record: folder to append records of the scores to.
+        override: SECTION.KEY=VALUE, laid over that configuration; may be repeated.
+    """
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # leaves memory to PyTorch
+    given = {"--checkpoint": checkpoint, "--inception": inception, "--stats": stats}
+    missing = [option for option, path in given.items() if path is None]
+    if vae is None and len(missing) == len(given):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # the stand-ins are tiny
+    elif missing:
+        raise UserError(f"{missing[0]} is missing: give all files, or none for the stand-ins")
+    check_count("--num-samples", num_samples, least=100)
+    check_count("--num-steps", num_steps)
+    check_count("--batch-size", batch_size)
+    check_writable(None, record)
+
+    from bench.fid.command import Files, check_files, check_standins
+    from impls.interop.convert import implementation
+
+    subjects: dict[str, Any] = {name: implementation(name) for name in dict.fromkeys(framework)}
+    for subject in subjects.values():
+        subject.select_device(device)
+    if checkpoint is None or inception is None or stats is None:
+        return 0 if check_standins(subjects, record) else 1
+    files = Files(checkpoint, vae, inception, stats)
+    overrides = dict(map(assignment, override))
+    agrees = check_files(
+        subjects, files, config, overrides, weights, mode, num_samples, num_steps, seed,
+        batch_size, output_dir, record,
+    )  # fmt: skip
+    return 0 if agrees else 1

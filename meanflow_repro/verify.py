@@ -1,0 +1,130 @@
+"""`meanflow verify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional, UseAppendAction
+
+from impls.common.errors import UserError
+from meanflow_repro.options import app, check_count, check_writable
+
+SUBJECTS = ("impls.meanflow_jax", "impls.meanflow_torch")
+REFERENCE = "reference"
+NUM_SETTINGS = 20  # of the authors' code: about three minutes on two cores
+
+
+@app.command(name="verify")
+def verify(
+    subjects: Positional[tuple[str, ...]] = (),
+    /,
+    *,
+    check: UseAppendAction[tuple[str, ...]] = (),
+    full: bool = False,
+    dtype: Literal["float64", "float32"] | None = None,
+    require: UseAppendAction[tuple[str, ...]] = (),
+    golden: Path | None = None,
+    official: Path | None = None,
+    official_settings: int | None = None,
+    official_seed: int | None = None,
+    json: Path | None = None,
+    record: Path | None = None,
+    verbose: bool = False,
+    traceback: bool = False,
+    processes: int | None = None,
+    cache: bool = True,
+    list: bool = False,  # noqa: A002  the name of the option
+) -> int:
+    """Check implementations against the reference, the official numbers and each other.
+
+    The exit status is 0 when everything agrees, 1 when something does not, and 2 when nothing of a
+    subject was judged, or when an option or a file is wrong.
+
+    Args:
+        subjects: module names, or paths of their files; both implementations by default.
+        check: a check or a family of checks, shell patterns allowed; may be repeated.
+        full: compile as training does, with every optimization, and run the slow checks too.
+        dtype: one precision alone.
+        require: checks or families (patterns) that fail where they are applicable in no dtype.
+        golden: folder of golden files to check against, instead of the bundled one.
+        official: checkout of the authors' code (Gsunshine/meanflow) to run and check against.
+        official_settings: how many random settings to run it with (20 unless told).
+        official_seed: what these settings, their parameters and inputs follow from (0).
+        json: file to write every outcome to.
+        record: folder to append records of this run to.
+        verbose: name several of the worst places of each failure.
+        traceback: print where in the subject an exception came from, frame by frame.
+        processes: how many to use; by default one a processor (8 at most), one for a few checks.
+        cache: keep what XLA compiles in the user's cache folder (--no-cache: do not).
+        list: print the checks with what they say, and stop.
+    """
+    from rich.console import Console
+
+    from verify import compilation
+    from verify import report as reports
+    from verify.golden import stored, unread
+    from verify.official.live import run_official
+    from verify.outcome import required
+    from verify.processes import num_processes, run_spread
+    from verify.registry import DTYPES
+    from verify.runner import select
+
+    compilation.prepare(full=full, cache=cache)
+    live = _live_options(official, official_settings, official_seed, golden)
+    console = Console(highlight=False, soft_wrap=True)
+    checks = select(check or (("official",) if live else ()), full=full or list)
+    demanded = {found.name for found in select(require)} if require else set()
+    if list:
+        for chosen in checks:
+            slow = " (--full)" if chosen.full else ""
+            said = f"{chosen.family}: {chosen.name}{slow}\n    {chosen.sentence}"
+            console.print(said, markup=False)
+        return 0
+    if live and "official" not in {chosen.family for chosen in checks}:
+        raise UserError("--official brings cases for the family official, which --check leaves out")
+    check_count("--processes", processes)
+    check_writable(json, record)
+    default = (REFERENCE, *SUBJECTS) if live else SUBJECTS
+    with console.status("") as status:
+        problems = run_official(*live, progress=status.update) if live else stored(golden)
+        found = run_spread(
+            subjects or default,
+            checks,
+            problems,
+            dtypes=[kind for kind in DTYPES if dtype in (None, kind.__name__)],
+            processes=processes or num_processes(checks, long=live is not None),
+            skip_missing=not subjects,
+            progress=status.update,
+        )
+    found.outcomes = required(found.outcomes, demanded)
+    reports.print_report(found, console, verbose=verbose, tracebacks=traceback)
+    for case in problems.cases:
+        if extra := unread(case):
+            console.print(f"not checked in golden case {case.name}: {', '.join(extra)}")
+    if json:
+        reports.write_json(found, json)
+    if record:
+        console.print(f"records appended to {reports.write_records(found, record)}")
+    compilation.shrink_cache()
+    if found.failed:
+        return 1
+    return 2 if found.unjudged else 0
+
+
+def _live_options(
+    official: Path | None, num_settings: int | None, seed: int | None, golden: Path | None
+) -> tuple[Path, int, int] | None:
+    """Checkout, number of settings and seed; None where the authors' code is not to be run."""
+    for option, value in (("settings", num_settings), ("seed", seed)):
+        if value is not None and official is None:
+            raise UserError(
+                f"--official-{option} needs --official, a checkout of the authors' code"
+            )
+    check_count("--official-settings", num_settings)
+    check_count("--official-seed", seed, least=0)
+    if official is None:
+        return None
+    if golden is not None:
+        raise UserError("--official makes cases of its own: leave out --golden, or run both apart")
+    return official, NUM_SETTINGS if num_settings is None else num_settings, seed or 0

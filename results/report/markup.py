@@ -1,0 +1,83 @@
+"""Tables as HTML, in which what was measured leads to its record, and the rest to its source."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from html import escape
+
+from results.compare import machine_name
+from results.published import Published
+from results.schema import Record
+from results.tabulate.cells import Cell, Piece, Table, pieces
+
+LINK = re.compile(r"\[([^\]]+)\]\((https?://[^)]+)\)")
+
+
+def html(table: Table) -> str:
+    """A table that sorts, with the paragraphs below it."""
+    width = len(table.heads)
+    rows = ([*map(cell, row), *[""] * (width - len(row))] for row in table.rows)
+    notes = (f'<p class="note">{cell(note)}</p>' for note in table.notes)
+    return grid(map(inline, table.heads), rows, table.num_labels) + "\n".join(notes)
+
+
+def grid(heads: Iterable[str], rows: Iterable[Iterable[str]], num_labels: int = 0) -> str:
+    """A table that sorts, of cells that are HTML; its first columns head their rows."""
+    head = "".join(f'<th><button type="button">{cell}</button></th>' for cell in heads)
+    body = "\n".join(
+        "<tr>"
+        + "".join(
+            f'<th scope="row">{cell}</th>' if column < num_labels else f"<td>{cell}</td>"
+            for column, cell in enumerate(cells)
+        )
+        + "</tr>"
+        for cells in rows
+    )
+    return (
+        f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n'
+        "</table></div>"
+    )
+
+
+def cell(content: Cell) -> str:
+    """A cell, with a link where it says something of a record or a published number."""
+    return "".join(map(_piece, pieces(content)))
+
+
+def link(shown: str, *sources: Record | Published, kind: str = "", more: str = "") -> str:
+    """A link to the first of the sources.
+
+    Args:
+        shown: HTML.
+        kind: class of the link.
+        more: what its title says beside value, date and machine.
+    """
+    first, others = sources[0], len(sources) - 1
+    if isinstance(first, Record):
+        target, title = f"#{first.digest}", about(first)
+    else:
+        target = first.source.url
+        title = f"{first.quantity}: {first.source.title}, {first.place}"
+    titles = [more, title, f"and {others} more" if others else ""]
+    mark = f' class="{kind}"' if kind else ""
+    title = escape("; ".join(filter(None, titles)))
+    return f'<a{mark} href="{escape(target)}" title="{title}">{shown}</a>'
+
+
+def about(record: Record) -> str:
+    """Value, date and machine."""
+    value = "no number" if record.value is None else f"{record.value:.6g}"
+    unit = "" if record.unit == "1" else f" {record.unit}"
+    return f"{value}{unit}, {record.date[:10]}, {machine_name(record)}"
+
+
+def inline(markdown: str) -> str:
+    """Code, links and line breaks of Markdown."""
+    text = escape(markdown, quote=False).replace("&lt;br&gt;", "<br>")
+    text = LINK.sub(r'<a href="\2">\1</a>', text)
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
+
+
+def _piece(part: Piece) -> str:
+    return inline(part) if isinstance(part, str) else link(inline(part.text), *part.sources)

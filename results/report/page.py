@@ -1,0 +1,165 @@
+"""The report: results/report/index.html, one file without the network, made from the records.
+
+Every table and figure, every check with what it says and what it measured, and every record, to
+which the numbers of tables and checks lead; those that were published lead to their source.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+
+from results.compare import machine_name, passes
+from results.reading import read
+from results.report.markup import grid, html, link
+from results.schema import RECORDS, Record
+from results.tabulate.cells import NAMES, with_footnote
+from results.tabulate.checks import DTYPES, PAIR, newest_run
+from results.tabulate.write import ALL, CURVES
+from verify.registry import all_checks
+
+FOLDER = Path(__file__).parent
+INDEX = FOLDER / "index.html"
+FIGURES = FOLDER.parent / "figures"
+# Table -> its heading, and the figures that belong to it.
+SECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "reproduction": ("Published FIDs, and ours", ("reproduction",)),
+    "fid": ("FIDs that were measured", ()),
+    "verify": ("What agrees, by family", ("errors", "depth")),
+    "jvp_overhead": ("What the JVP costs", ("jvp_overhead",)),
+    "throughput": ("Throughput", ()),
+    "accelerators": ("GPUs and TPUs", ()),
+    "soak": ("Repetitions", ()),
+    "ablation_order": ("Ablations: the order", ()),
+    "ablations": ("Ablations: every row", ("ablations",)),
+    "digits": ("Digits in one step", ("digits", "training_curves", "samples")),
+}
+ORIGIN = (
+    "Made by <code>nox -s tables</code> from the records and from reference/published.yml; no"
+    " number here was typed."
+)
+
+
+def write_page(records: Path = RECORDS, index: Path = INDEX, *, write: bool) -> list[Path]:
+    """Make the report from the records; returns the file if it differed.
+
+    Args:
+        write: whether it is written.
+    """
+    content = page(read(records))
+    if index.is_file() and index.read_text(encoding="utf-8") == content:
+        return []
+    if write:
+        index.parent.mkdir(parents=True, exist_ok=True)
+        index.write_text(content, encoding="utf-8", newline="\n")
+    return [index]
+
+
+def page(records: list[Record]) -> str:
+    """The whole page."""
+    style, script = ((FOLDER / name).read_text(encoding="utf-8") for name in
+                     ("page.css", "page.js"))  # fmt: skip
+    sections = [*_tables(records), _checks(records), _records(records)]
+    places = {**{name: title for name, (title, _) in SECTIONS.items()}, "checks": "Every check",
+              "records": "Every record"}  # fmt: skip
+    links = " ".join(f'<a href="#{name}">{escape(title)}</a>' for name, title in places.items())
+    return "\n".join(
+        (
+            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>MeanFlow Repro: results</title>\n<style>\n{style}</style>\n</head>\n<body>",
+            "<h1>MeanFlow Repro: results</h1>",
+            f'<p class="note">{ORIGIN}</p>',
+            f"<nav>{links}</nav>",
+            *sections,
+            f"<script>\n{script}</script>\n</body>\n</html>\n",
+        )
+    )
+
+
+def _tables(records: list[Record]) -> Iterator[str]:
+    for name, (title, figures) in SECTIONS.items():
+        pictures = "".join(_picture(figure, title) for figure in figures)
+        yield _section(name, title, pictures + html(with_footnote(ALL[name](records))))
+
+
+def _checks(records: list[Record]) -> str:
+    """Each check with its sentence, and its error in each dtype for each subject."""
+    pairs = sorted({record.subject for record in records if PAIR in record.subject})
+    runs = {subject: newest_run(records, subject) for subject in (*NAMES, *pairs)}
+    found = {
+        (record.what.rpartition("/")[2], record.dtype, subject): record
+        for subject, run in runs.items()
+        for record in run
+    }
+    columns = [(dtype, subject) for dtype in DTYPES for subject in NAMES]
+    heads = ["family", "check", "says", *(f"{dtype}, {NAMES[name]}" for dtype, name in columns)]
+    rows = []
+    for check in all_checks().values():
+        cells = [escape(check.family), f"<code>{escape(check.name)}</code>"]
+        sentence = escape(check.sentence)
+        cells.append(f'<span class="sentence">{sentence}</span>')
+        for dtype, subject in columns:
+            both = (found.get((check.name, dtype, name)) for name in (subject, *pairs))
+            cells.append(_number(next((record for record in both if record), None)))
+        rows.append(cells)
+    return _section("checks", "Every check", grid(heads, rows, num_labels=3), filtered=True)
+
+
+def _records(records: list[Record]) -> str:
+    """Every record, one row each, but for the many points of training curves."""
+    heads = ["record", "what", "of", "value", "95 %", "unit", "settings", "measured"]
+    rows = []
+    shown = [record for record in records if record.what not in CURVES]
+    for record in sorted(shown, key=lambda r: (r.what, r.subject, r.dtype, r.date, r.digest)):
+        bounds = record.interval
+        settings = {"dtype": record.dtype, **record.settings, **record.protocol}
+        rows.append(
+            [
+                f'<code id="{record.digest}">{record.digest[:8]}</code>',
+                escape(record.what),
+                escape(NAMES.get(record.subject, record.subject)),
+                "" if record.value is None else f'<span class="number">{record.value:.6g}</span>',
+                f"{bounds[0]:.4g} to {bounds[1]:.4g}" if bounds else "",
+                escape(record.unit),
+                escape(", ".join(f"{k} {v}" for k, v in settings.items() if v != "")),
+                escape(
+                    f"{record.date[:10]}, commit {record.commit[:7]}"
+                    f"{' †' if record.dirty else ''}, {machine_name(record)}"
+                ),
+            ]
+        )
+    return _section("records", "Every record", grid(heads, rows), filtered=True)
+
+
+def _number(record: Record | None) -> str:
+    """An error with what is allowed, leading to its record."""
+    if record is None:
+        return '<span class="note">n/a</span>'
+    shown = "fails" if record.value is None else f"{record.value:.0e}" if record.value else "0"
+    allowed = f"allowed {record.tolerance:.0e}" if record.tolerance else ""
+    kind = "number" if passes(record) else "number worse"
+    more = "; ".join(filter(None, (record.detail, allowed)))
+    return link(shown, record, kind=kind, more=more)
+
+
+def _section(name: str, title: str, content: str, *, filtered: bool = False) -> str:
+    tools = (
+        f'<input class="filter" type="search" placeholder="filter: words of a row"'
+        f' aria-label="filter {escape(title)}"> <span class="note shown"></span>'
+        if filtered
+        else ""
+    )
+    mark = " data-filtered" if filtered else ""
+    return f'<section id="{name}"{mark}>\n<h2>{escape(title)}</h2>\n{tools}{content}\n</section>'
+
+
+def _picture(figure: str, title: str) -> str:
+    """A figure within the page; its alternative text is the heading and its name."""
+    path = FIGURES / f"{figure}.svg"
+    drawn = path.read_bytes() if path.is_file() else b""  # absent: `tables --check` names it
+    content = base64.b64encode(drawn).decode()
+    source = f"data:image/svg+xml;base64,{content}"
+    return f'<p><img src="{source}" alt="{escape(f"{title}: {figure}")}" width="800"></p>\n'

@@ -1,0 +1,236 @@
+"""The paper's ablations (Table 1) beside ours in small: distances, differences, and the order.
+
+A run of ours is a preset `ablation/…` with one seed in one framework, and its outcome the digits
+Frechet distance of one-step samples. Two presets are held against each other by the differences of
+runs of the same seed, which see the same batches and noise: their mean with a 95 % interval
+of Student's t. A difference is decided where that interval leaves out zero, and open otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from impls.common.config_files import load_config
+from results.published import Published, published
+from results.schema import Record, Settings
+from results.tabulate.cells import NAMES, Cell, Piece, Said, Table, joined, marked
+
+# Group of published.yml -> what is varied.
+GROUPS = {
+    "share_of_r_not_t": "(a) share of r != t",
+    "tangent": "(b) tangent of the JVP",
+    "embedding": "(c) embedded times",
+    "time_sampler": "(d) law of the times",
+    "loss_power": "(e) p of the weight",
+}
+DISTANCE = "evaluate/digits_Frechet_distance"
+DEFAULT = "ablation/default"
+# What the outcome of a run is measured of; `meanflow evaluate` can record other scores of it.
+SCORED: Settings = {"num_samples": 1000, "num_steps": 1, "sampling_seed": 0, "weights": "ema"}
+NOT_MEASURED = "not measured"
+LEVEL = 0.95
+
+Runs = dict[int, Record]  # seed -> record
+Measured = dict[tuple[str, str], Runs]  # (subject, preset) -> runs
+
+
+class Difference(NamedTuple):
+    """Of two presets, one minus the other, over the seeds that both have."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 where it is decided, 0 where it is open."""
+        return int(self.low > 0) - int(self.high < 0)
+
+
+class Order(NamedTuple):
+    """Pairs of a group that stand as in the paper, are open, or stand the other way round."""
+
+    kept: int
+    open: int
+    turned: list[tuple[Published, Published]]  # the first is better here, the second in the paper
+    tau: float  # Kendall's, of the means
+
+
+def measured(records: Sequence[Record]) -> Measured:
+    """The newest record of each preset, framework and seed, of a whole run scored as SCORED."""
+    found: Measured = {}
+    steps = {
+        str(row.small): load_config(str(row.small)).training.num_steps
+        for group in GROUPS
+        for row in published(group)
+    }
+    for record in records:
+        preset, settings = str(record.settings.get("preset", "")), record.settings
+        if record.what != DISTANCE or preset not in steps:
+            continue
+        wanted = SCORED | {"training_step": steps[preset]}
+        # A run that came to nothing has no samples, so it lacks some of them.
+        if all(settings.get(name, value) == value for name, value in wanted.items()):
+            found.setdefault((record.subject, preset), {})[int(settings["training_seed"])] = record
+    return found
+
+
+def mean(runs: Runs) -> float:
+    """Mean distance; infinite where a run came to none."""
+    return float(np.mean([_value(record) for record in runs.values()]))
+
+
+def difference(one: Runs, other: Runs) -> Difference:
+    """`one` minus `other`, seed by seed; with one seed alone nothing is decided."""
+    seeds = sorted(set(one) & set(other))
+    pairs = [(_value(one[seed]), _value(other[seed])) for seed in seeds]
+    if any(math.inf in pair for pair in pairs):  # a run that came to nothing is worse than any
+        lost, kept = (math.inf in column for column in zip(*pairs, strict=True))
+        size = math.inf * (lost - kept) if lost != kept else math.nan
+        return Difference(size, size, size) if len(pairs) > 1 else _open(size)
+    gaps = np.array([a - b for a, b in pairs])
+    if len(gaps) < 2:
+        return _open(float(gaps.mean()) if len(gaps) else math.nan)
+    half = stats.t.ppf((1 + LEVEL) / 2, len(gaps) - 1) * gaps.std(ddof=1) / math.sqrt(len(gaps))
+    return Difference(float(gaps.mean()), float(gaps.mean() - half), float(gaps.mean() + half))
+
+
+def _open(gap: float) -> Difference:
+    """A difference of which nothing is known but the gap of one seed."""
+    return Difference(gap, -math.inf, math.inf)
+
+
+def order(rows: Sequence[Published], runs: dict[str, Runs]) -> Order:
+    """How the presets of a group stand to each other, held against the paper's FIDs."""
+    signs, turned = [], []
+    for better, worse in combinations(sorted(rows, key=lambda row: row.value), 2):
+        sign = difference(runs[str(worse.small)], runs[str(better.small)]).sign
+        signs.append(sign)
+        turned += [(worse, better)] if sign < 0 else []
+    means = [mean(runs[str(row.small)]) for row in rows]
+    tau = float(stats.kendalltau([row.value for row in rows], means).statistic)
+    return Order(signs.count(1), signs.count(0), turned, tau)
+
+
+def ablations(records: list[Record]) -> Table:
+    """Each row of Table 1 (a) to (e): FID of the paper, our distances and what they change."""
+    found = measured(records)
+    heads = ["varied", "setting", "FID, paper"]
+    heads += [*NAMES.values(), *(f"{name}, minus the default" for name in NAMES.values())]
+    rows: list[list[Cell]] = []
+    for group, title in GROUPS.items():
+        for row in published(group):
+            runs = [found.get((subject, str(row.small)), {}) for subject in NAMES]
+            gaps = [
+                "" if row.small == DEFAULT else _gap(of, found.get((subject, DEFAULT), {}))
+                for subject, of in zip(NAMES, runs, strict=True)
+            ]
+            fid = Said(f"{row.value:.{row.places}f}", (row,))
+            rows.append([title, setting_of(row), fid, *map(_mean, runs), *gaps])
+    return Table(heads, rows, [HOW])
+
+
+HOW = (
+    "Ours: digits Frechet distance of one-step samples, the mean over the seeds (lowest to"
+    " highest), and its difference from the default preset of each seed, with the 95 % interval of"
+    " Student's t. A run that does not stay finite counts as worse than any other. The paper: FID"
+    " of DiT_B_4 on ImageNet. `nox -s ablations` trains all of it."
+)
+
+
+def ablation_order(records: list[Record]) -> Table:
+    """For each part of Table 1: the best setting there and here, and the pairs in that order."""
+    found = measured(records)
+    heads = ["Table 1", "best in the paper"]
+    heads += [f"best, {name}" for name in NAMES.values()]
+    heads += [f"pairs as there / open / reversed; tau, {name}" for name in NAMES.values()]
+    rows: list[list[Cell]] = []
+    turned: list[Said] = []
+    for group, title in GROUPS.items():
+        told = published(group)
+        first = min(told, key=lambda row: row.value)
+        bests, orders = [], []
+        for subject, name in NAMES.items():
+            runs = {str(row.small): found.get((subject, str(row.small)), {}) for row in told}
+            complete = all(runs.values())
+            bests.append(_best(told, runs) if complete else NOT_MEASURED)
+            kept = order(told, runs) if complete else None
+            orders.append(_order(kept, runs) if kept else NOT_MEASURED)
+            for pair in kept.turned if kept else ():
+                here, there = (setting_of(row).text for row in pair)
+                turned.append(Said(f"{title[:3]} {here} before {there} ({name})", pair))
+        rows.append([title, setting_of(first), *bests, *orders])
+    said = joined("; ", turned) if turned else "none"
+    return Table(heads, rows, [ORDER, joined("", ("Pairs the other way round here: ", said, "."))])
+
+
+ORDER = (
+    "Two settings are open where the 95 % interval of their difference holds zero; tau is Kendall's"
+    " rank correlation of our means with the paper's FIDs. Where the best here is another than in"
+    " the paper, its lead is told, and whether it is open. Each interval is of its own pair: where"
+    " so many are looked at, one or another is decided by chance."
+)
+
+
+def _value(record: Record) -> float:
+    return math.inf if record.value is None else record.value
+
+
+def setting_of(row: Published) -> Said:
+    """What a row sets, as the paper writes it."""
+    (name,) = set(row.setting) - {"model", "data", "nfe"}
+    value = row.setting[name]
+    if name == "share":
+        return Said(f"{100 * float(value):.0f} %", (row,))
+    return Said(value if isinstance(value, str) else f"{value:g}", (row,))
+
+
+def _mean(runs: Runs) -> Piece:
+    if not runs:
+        return NOT_MEASURED
+    values = [_value(record) for record in runs.values()]
+    if math.inf in values:
+        return marked("not finite", *runs.values())
+    said = f"{mean(runs):.2f} ({min(values):.2f} to {max(values):.2f})"
+    return marked(said, *runs.values(), derived=(mean(runs), *values))
+
+
+def _gap(one: Runs, other: Runs) -> Piece:
+    if not set(one) & set(other):
+        return NOT_MEASURED
+    gap, sources = difference(one, other), (*one.values(), *other.values())
+    if not math.isfinite(gap.mean):
+        return marked("not finite", *sources)
+    return marked(_interval(gap), *sources, derived=gap)
+
+
+def _interval(gap: Difference) -> str:
+    said = f"{gap.mean:+.2f}"
+    return f"{said} ({gap.low:+.2f} to {gap.high:+.2f})" if math.isfinite(gap.low) else said
+
+
+def _best(told: Sequence[Published], runs: dict[str, Runs]) -> Piece:
+    """The setting of the smallest mean; beside it its lead, where the paper has another."""
+    first = min(told, key=lambda row: row.value)
+    best = min(told, key=lambda row: mean(runs[str(row.small)]))
+    said, sources = setting_of(best).text, tuple(runs[str(best.small)].values())
+    if best == first:
+        return marked(said, *sources, told=(best,))
+    gap = difference(runs[str(best.small)], runs[str(first.small)])
+    by = f", by {_interval(gap)}" if math.isfinite(gap.mean) else ""
+    lead = f"{said}{by}: {'open' if gap.sign == 0 else 'decided'}"
+    sources += tuple(runs[str(first.small)].values())
+    return marked(lead, *sources, told=(best,), derived=gap)
+
+
+def _order(found: Order, runs: dict[str, Runs]) -> Piece:
+    counts = (found.kept, found.open, len(found.turned))
+    said = f"{' / '.join(map(str, counts))}; {found.tau:.2f}"
+    records = (record for row in runs.values() for record in row.values())
+    return marked(said, *records, derived=(*counts, found.tau))

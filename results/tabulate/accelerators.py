@@ -1,0 +1,95 @@
+"""The table of accelerators: what was measured on GPUs and TPUs, beside what is published."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from results.published import Published, published
+from results.schema import Record
+from results.tabulate.cells import NAMES, Cell, Said, Table, estimate
+
+OVERHEAD = "unguided sparse / flow matching"
+# Quantity -> how a reader would say it, places after the point, and what it is multiplied by.
+QUANTITIES = {
+    "bench/images_per_second": ("training, images a second", 0, 1),
+    "bench/utilization_ratio": ("… % of the FLOPs a second of a matrix product", 0, 100),
+    "bench/peak_bytes": ("… peak memory, GB", 1, 1e-9),
+    "bench/step_time_ratio": ("MeanFlow, no guidance / flow matching", 2, 1),
+}
+EXAMPLE = "DiT_B_4 batch 256"  # which the paper's own numbers are of
+COMMANDS = (
+    "Measured, on a machine with a GPU or TPU, by `meanflow bench throughput --framework jax"
+    " --models DiT_B_4 --batch-sizes 256 --record results/records` and `meanflow bench jvp-overhead"
+    " --framework jax --model.cls=DiT_B_4 --training.batch-size=256 --record results/records`, and"
+    " the same with `--framework torch`."
+)
+
+
+class Row(NamedTuple):
+    """What is measured of what."""
+
+    device: str
+    network: str  # with its batch, and how it was compiled where not as usual
+    dtype: str
+    what: str
+
+
+def accelerators(records: list[Record]) -> Table:
+    """Throughput and what the JVP costs by kind of device: the newest record of each."""
+    newest: dict[Row, dict[str, Record]] = {}
+    for record in records:
+        if is_shown(record):
+            newest.setdefault(_row(record), {})[record.subject] = record
+    order = list(QUANTITIES)
+    rows = [
+        _cells(row, newest[row])
+        for row in sorted(newest, key=lambda row: (*row[:3], order.index(row.what)))
+    ]
+    for what in () if rows else ("bench/images_per_second", "bench/step_time_ratio"):
+        rows.append(_cells(Row("a GPU or TPU", EXAMPLE, "", what), {}))
+    anchors = [_anchor(number) for group in ("throughput", "jvp_overhead") for number in
+               published(group)]  # fmt: skip
+    return Table(
+        ["device", "what", *NAMES.values(), "published"],
+        [*rows, *anchors],
+        [COMMANDS],
+        num_labels=2,
+    )
+
+
+def is_shown(record: Record) -> bool:
+    """Whether a record is of one of the quantities, and not of a CPU."""
+    on_device = record.device not in ("", "cpu") and record.subject in NAMES
+    is_overhead = record.what == "bench/step_time_ratio"
+    return (
+        on_device
+        and record.what in QUANTITIES
+        and (not is_overhead or record.settings.get("of") == OVERHEAD)
+    )
+
+
+def _row(record: Record) -> Row:
+    settings = record.settings
+    network = f"{settings.get('model')} batch {settings.get('batch_size')}"
+    compiled = settings.get("compile", "auto")
+    network += "" if compiled == "auto" else f", compile {compiled}"
+    return Row(record.device, network, record.dtype, record.what)
+
+
+def _cells(row: Row, found: dict[str, Record]) -> list[Cell]:
+    name, places, scale = QUANTITIES[row.what]
+    label = ", ".join(filter(None, (name, row.network, row.dtype)))
+    sources = tuple(found.values())
+    labels = [Said(said, sources) if sources else said for said in (row.device, label)]
+    return [*labels, *(estimate(found.get(subject), places, scale) for subject in NAMES)]
+
+
+def _anchor(number: Published) -> list[Cell]:
+    """A published number, with its setting in words."""
+    setting = number.setting
+    what = "MeanFlow / flow matching" if number.group == "jvp_overhead" else "images a second"
+    step = (str(setting["step"]),) if "step" in setting else ()
+    label = ", ".join((what, f"{setting['model']} batch {setting['batch']}", *step))
+    said = Said(f"{number.value:.{number.places}f}", (number,))
+    about = f" [{number.source.title}]({number.source.url})"
+    return [Said(str(setting["device"]), (number,)), Said(label, (number,)), "", "", (said, about)]

@@ -1,0 +1,105 @@
+"""Tables, whose cells know the records and published numbers behind them.
+
+Markdown prints the text alone; the report (results/report/markup.py) makes a link of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from results.published import Published
+from results.schema import Record
+
+JAX, TORCH = "impls.meanflow_jax", "impls.meanflow_torch"
+NAMES = {JAX: "JAX", TORCH: "PyTorch"}
+DIRTY = "†"
+FOOTNOTE = f"{DIRTY} measured in a tree with changes that no commit holds"
+
+
+@dataclass(frozen=True)
+class Said:
+    """A text, and what it is said of: the first of several is where a link leads."""
+
+    text: str
+    sources: tuple[Record | Published, ...]
+    derived: tuple[float, ...] = ()  # numbers in it that were computed from the sources
+
+    def __post_init__(self) -> None:
+        assert self.sources, f"{self.text} is said of nothing"
+
+
+Piece = str | Said
+Cell = Piece | tuple[Piece, ...]
+
+
+class Table(NamedTuple):
+    """Rows of cells in Markdown; a row may end early."""
+
+    heads: list[str]
+    rows: list[list[Cell]]
+    notes: Sequence[Cell] = ()  # paragraphs below
+    num_labels: int = 1  # first columns, which say what a row is of: its settings, no outcome
+
+
+def pieces(cell: Cell) -> tuple[Piece, ...]:
+    """The parts of a cell."""
+    return cell if isinstance(cell, tuple) else (cell,)
+
+
+def text(cell: Cell) -> str:
+    """What a cell says, in Markdown."""
+    return "".join(part if isinstance(part, str) else part.text for part in pieces(cell))
+
+
+def joined(between: str, cells: Iterable[Cell]) -> Cell:
+    """One cell of several, with a text between any two."""
+
+    def parts() -> Iterator[Piece]:
+        for place, cell in enumerate(cells):
+            yield from ((between,) if place else ())
+            yield from pieces(cell)
+
+    return tuple(parts())
+
+
+def markdown(table: Table) -> str:
+    """A table, and the paragraphs below it."""
+    width = len(table.heads)
+    lines = [f"| {' | '.join(table.heads)} |", "|" + "-|" * width]
+    for row in table.rows:
+        lines.append(f"| {' | '.join(map(text, row))} |" + " |" * (width - len(row)))
+    return "\n".join(lines) + "\n" + "".join(f"\n{text(note)}\n" for note in table.notes)
+
+
+def estimate(record: Record | None, places: int, scale: float = 1) -> Piece:
+    """Value (low to high) with so many digits after the point, marked where the tree was dirty."""
+    if record is None or record.value is None:
+        return "not measured"
+    bounds = [f"{bound * scale:.{places}f}" for bound in record.interval or ()]
+    said = f"{record.value * scale:.{places}f}" + (f" ({' to '.join(bounds)})" if bounds else "")
+    return marked(said, record)
+
+
+def marked(
+    said: str,
+    *records: Record,
+    told: Sequence[Published] = (),
+    derived: Iterable[float] = (),
+) -> Said:
+    """What is said of records, with a mark where one is of a dirty tree.
+
+    Args:
+        told: published numbers that it is said of too.
+        derived: numbers in it that were computed from the records.
+    """
+    dirty = any(record.dirty for record in records)
+    return Said(f"{said} {DIRTY}" if dirty else said, (*records, *told), tuple(derived))
+
+
+def with_footnote(table: Table) -> Table:
+    """A table, with the meaning of the mark below it where it has one."""
+    if DIRTY not in markdown(table):
+        return table
+    return table._replace(notes=[*table.notes, FOOTNOTE])

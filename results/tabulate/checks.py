@@ -1,0 +1,92 @@
+"""The table of what verify found: by family, how near to its tolerance the nearest check came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from results.compare import machine_name, passes
+from results.schema import Record
+from results.tabulate.cells import NAMES, Cell, Piece, Said, Table, marked
+
+DTYPES = ("float64", "float32")
+PAIR = " ~ "  # between the names of two subjects
+
+
+def verify(records: list[Record]) -> Table:
+    """Checks by family, and their worst error as a share of its tolerance: the newest whole run."""
+    found = [record for subject in NAMES for record in newest_run(records, subject)]
+    pairs = {r.subject for r in records if PAIR in r.subject}
+    found += [record for pair in sorted(pairs) for record in newest_run(records, pair)]
+    columns = [(dtype, subject) for dtype in DTYPES for subject in NAMES]
+    titles = [f"{dtype}, {NAMES[subject]}" for dtype, subject in columns]
+    lines: list[list[Cell]] = []
+    for family in sorted({family_of(record) for record in found}):
+        rows = [record for record in found if family_of(record) == family]
+        cells = [
+            _worst([r for r in rows if r.dtype == dtype and subject in r.subject.split(PAIR)])
+            for dtype, subject in columns
+        ]
+        nearest = max(rows, key=share)
+        name = f"`{nearest.what.rpartition('/')[2]}`"
+        near = Said(name, (nearest,)) if nearest.value else ""
+        lines.append([family, _num_checks(rows), *cells, near])
+    lines.append(["all", _num_checks(found)])
+    return Table(["family", "checks", *titles, "nearest to its tolerance"], lines, [_about(found)])
+
+
+def newest_run(records: Iterable[Record], subject: str) -> list[Record]:
+    """The records of a subject's newest run of all families on the stored problems."""
+    runs: dict[str, list[Record]] = {}
+    for record in records:
+        if (
+            record.what.startswith("verify/")
+            and record.subject == subject
+            and "official_settings" not in record.settings  # the authors' code, run live
+        ):
+            runs.setdefault(record.date, []).append(record)
+    size = lambda date: (len({family_of(record) for record in runs[date]}), date)  # noqa: E731
+    return runs[max(runs, key=size)] if runs else []
+
+
+def family_of(record: Record) -> str:
+    """The family of a check: verify/FAMILY/CHECK."""
+    return record.what.split("/")[1]
+
+
+def share(record: Record) -> float:
+    """Error as a share of its tolerance; a check that failed without a number is infinite."""
+    if record.value is None or record.tolerance is None:
+        return float("inf")
+    if record.tolerance == 0:
+        return 0.0 if record.value == 0 else float("inf")
+    return record.value / record.tolerance
+
+
+def _worst(rows: list[Record]) -> Piece:
+    """The worst error with its share of the tolerance; `exact` where every error is 0."""
+    if not rows:
+        return ""
+    worst = max(rows, key=share)
+    rows = [worst, *(record for record in rows if record is not worst)]
+    if not all(passes(record) for record in rows):
+        return marked("fails", *rows)
+    if not worst.value:
+        return marked("exact", *rows)
+    return marked(f"{worst.value:.0e}, {100 * share(worst):.0f} %", *rows)
+
+
+def _num_checks(rows: list[Record]) -> Piece:
+    count = str(len({record.what for record in rows}))
+    return Said(count, tuple(rows)) if rows else count
+
+
+def _about(found: list[Record]) -> Cell:
+    """When, where and of which commit the numbers are, and how many of them pass."""
+    if not found:
+        return "No run is recorded."
+    passed = sum(passes(record) for record in found)
+    origins = dict.fromkeys(
+        f"{record.date[:10]}, commit {record.commit[:7]}, {machine_name(record)}"
+        for record in found
+    )
+    return Said(f"{passed} of {len(found)} pass", tuple(found)), f" ({'; '.join(origins)})."

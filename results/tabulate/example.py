@@ -1,0 +1,70 @@
+"""The README's example of what `meanflow verify` prints: a part of the newest recorded run."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from results.compare import passes
+from results.schema import Record
+from results.tabulate.cells import NAMES
+from results.tabulate.checks import DTYPES, PAIR, newest_run
+from verify.outcome import FAIL, NOT_APPLICABLE, PASS, Outcome, Report
+from verify.registry import all_checks
+from verify.report import summary, table
+
+SHOWN = ("jvp", "checkpoint", "official")  # families
+
+
+def example(records: list[Record]) -> str:
+    """What was printed of some families, and the last lines."""
+    subjects = [*NAMES, PAIR.join(NAMES)]
+    recorded = [record for subject in subjects for record in newest_run(records, subject)]
+    report = Report([outcome for subject in subjects for outcome in _outcomes(recorded, subject)])
+    report.seconds = {
+        record.what.removeprefix("seconds/"): record.value or 0.0
+        for record in records
+        if record.what.startswith("seconds/") and record.date == recorded[0].date
+    }
+    for record in records:
+        if record.what.startswith("run/") and record.date == recorded[0].date:
+            report.num_processes = int(record.settings["processes"])
+            if record.unit == "seconds":
+                report.wall_seconds = record.value
+            else:
+                report.peak_bytes = int(record.value or 0)
+    shown = [outcome for outcome in report.outcomes if outcome.family in SHOWN]
+    shown.sort(key=lambda outcome: SHOWN.index(outcome.family))
+    buffer = io.StringIO()
+    Console(file=buffer, width=80, color_system=None).print(table(shown, [*NAMES], report))
+    lines: list[str] = []
+    for line in buffer.getvalue().splitlines():
+        is_title = line.startswith(tuple(f"{family}  " for family in SHOWN[1:]))
+        lines += ["..."] * is_title + [line.rstrip()]
+    return "\n".join(("```text", *lines, "...", *summary(report), "```\n"))
+
+
+def _outcomes(recorded: list[Record], subject: str) -> list[Outcome]:
+    """Every check of the run, in its order; what has no record was not applicable."""
+    names = {record.what.rpartition("/")[2] for record in recorded}
+    found = {
+        (record.what.rpartition("/")[2], record.dtype): record
+        for record in recorded
+        if record.subject == subject
+    }
+    return [
+        _outcome(check.name, check.family, subject, dtype, found.get((check.name, dtype)))
+        for check in all_checks().values()
+        for dtype in DTYPES
+        if check.name in names and (check.family == "cross") == (PAIR in subject)
+    ]
+
+
+def _outcome(name: str, family: str, subject: str, dtype: str, record: Record | None) -> Outcome:
+    if record is None:
+        return Outcome(name, family, subject, dtype, NOT_APPLICABLE, None, None, "")
+    status = PASS if passes(record) else FAIL
+    return Outcome(
+        name, family, subject, dtype, status, record.value, record.tolerance, record.detail
+    )

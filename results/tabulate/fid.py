@@ -1,0 +1,91 @@
+"""The table of FIDs: each checkpoint scored, by each framework, beside what is expected."""
+
+from __future__ import annotations
+
+from results.compare import newest
+from results.published import Published, all_published, published
+from results.schema import Record
+from results.tabulate.cells import Cell, Said, Table, estimate
+from results.tabulate.reproduction import verdict_on, who
+from results.verdict import PUBLISHED_SAMPLES
+
+COLUMNS = [
+    "checkpoint", "by", "samples", "FID (95 % interval)", "expected", "difference", "verdict",
+    "protocol",
+]  # fmt: skip
+COMMAND = (
+    "`nox -s fid-check -- --checkpoint checkpoint_1200000 --vae sd-vae-ft-mse --inception"
+    " inception-2015-12-05.pt --stats imagenet_256_fid_stats.npz`"
+)
+
+
+def fid(records: list[Record]) -> Table:
+    """The newest FID of each checkpoint by each subject, with its protocol in words."""
+    scored = [r for r in records if r.what == "fid/fid" and "preset" in r.settings]
+    rows = [_row(record) for record in newest(scored).values()]
+    return Table(COLUMNS, rows or [["not measured"]], [] if rows else [_how_to()], num_labels=2)
+
+
+def _row(record: Record) -> list[Cell]:
+    settings, expected = record.settings, _expected(record)
+    difference: Cell = ""
+    if record.value is not None and record.expected:
+        share = 100 * (record.value / record.expected - 1)
+        difference = Said(f"{share:+.1f} %", (record,))
+    return [
+        Said(_checkpoint(record), (record,)),
+        who(record),
+        Said(f"{settings['num_samples']:,}", (record,)),
+        estimate(record, 2),
+        "" if expected is None else Said(f"{expected.value:.{expected.places}f}", (expected,)),
+        difference,
+        verdict_on(record, expected),
+        Said(_protocol(record), (record,)),
+    ]
+
+
+def _checkpoint(record: Record) -> str:
+    """Preset, epochs, calls and weights, as far as they are told."""
+    settings = record.settings
+    known = (f"{settings[name]} {words}" for name, words in (("epochs", "epochs"),
+             ("num_steps", "calls")) if name in settings)  # fmt: skip
+    others = (str(settings[name]) for name in ("weights", "changes") if name in settings)
+    return ", ".join((str(settings["preset"]), *known, *others))
+
+
+def _expected(record: Record) -> Published | None:
+    """The published number that a record is held against."""
+    return next(
+        (
+            number
+            for number in all_published()
+            if (number.quantity, number.preset) == ("FID", record.settings["preset"])
+            and number.value == record.expected
+        ),
+        None,
+    )
+
+
+def _protocol(record: Record) -> str:
+    words = {"labels": "{} labels", "uint8": "{}", "resize": "resized as {}"}
+    said = [form.format(record.protocol[k]) for k, form in words.items() if k in record.protocol]
+    return "; ".join(said) or "not told"
+
+
+def _how_to() -> Cell:
+    """What would be measured, with which files, and what that takes."""
+    (checkpoint,) = published("published_checkpoint")
+    cost = next(n for n in published("forward_gflops") if n.preset == checkpoint.preset)
+    before = (
+        f"Measured by {COMMAND}, which takes the authors' checkpoint, the autoencoder's folder,"
+        " Inception's weights and the reference statistics. With each framework it makes"
+        f" {PUBLISHED_SAMPLES:,} images, each a forward pass of "
+    )
+    after = " GFLOPs, the far larger decoder and Inception: work for a GPU. Expected is "
+    return (
+        before,
+        Said(f"{cost.value:g}", (cost,)),
+        after,
+        Said(f"{checkpoint.value:.{checkpoint.places}f}", (checkpoint,)),
+        ".",
+    )

@@ -1,0 +1,182 @@
+"""The study of ablations: each preset changes one thing, and no run is made twice."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from results_records import refused
+
+from bench.studies import ablations
+from bench.studies.ablations import DEFAULT, PRESETS, study
+from bench.studies.runs import CURVES, NO_PRESET, POINTS, failed_record, preset_of
+from impls.common import config_files
+from impls.common.config_files import load_config
+from impls.trainer.train import NotFiniteError, TrainingError
+from results.published import Published, published
+from results.reading import read
+from results.tabulate.ablations import GROUPS, SCORED
+
+SHORT = {"training.num_steps": 6, "training.log_per_step": 2, "training.batch_size": 16}
+
+
+@pytest.fixture(params=["jax", "torch"])
+def framework(request: pytest.FixtureRequest) -> str:
+    pytest.importorskip(request.param)
+    return str(request.param)
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The study with presets of six steps, and 100 samples; returns a folder for it."""
+    original = config_files.load_config
+
+    def load(source: Any, overrides: Any = None) -> Any:
+        named = str(source).startswith("ablation/")
+        return original(source, {**(SHORT if named else {}), **(overrides or {})})
+
+    monkeypatch.setattr("bench.studies.ablations.load_config", load)
+    monkeypatch.setattr("bench.studies.runs.load_config", load)
+    monkeypatch.setitem(SCORED, "num_samples", 100)
+    return tmp_path
+
+
+def numbers() -> list[Published]:
+    return [number for group in GROUPS for number in published(group)]
+
+
+def test_every_row_of_the_table_has_a_preset_and_every_preset_a_row() -> None:
+    assert {number.small for number in numbers()} == set(PRESETS)
+
+
+@pytest.mark.parametrize("number", numbers(), ids=lambda number: f"{number.small}")
+def test_a_preset_sets_what_its_row_says(number: Published) -> None:
+    config, setting = load_config(str(number.small)), number.setting
+    method = config.method
+    law = f"lognorm({method.P_mean}, {method.P_std})"
+    said = {
+        "share": 1 - method.data_proportion,
+        "tangent": f"(v, {method.tangent[1]}, {method.tangent[2]})",
+        "embedding": {
+            "t_h": "(t, t - r)", "t_r": "(t, r)", "t_r_h": "(t, r, t - r)", "h": "t - r only",
+        }[config.model.embedding],
+        "sampler": law if method.noise_dist == "logit_normal" else "uniform(0, 1)",
+        "p": method.norm_p,
+    }  # fmt: skip
+    (name,) = set(said) & set(setting)
+    assert said[name] == setting[name]
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if name != DEFAULT])
+def test_a_preset_changes_one_thing_of_the_default(name: str) -> None:
+    default, config = load_config(DEFAULT).model_dump(), load_config(name).model_dump()
+    changed = {
+        f"{section}.{key}"
+        for section, keys in config.items()
+        if isinstance(keys, dict)
+        for key, value in keys.items()
+        if value != default[section][key]
+    }
+    assert len(changed) == 1 or changed == {"method.P_mean", "method.P_std"}
+
+
+def test_a_run_is_recorded_once_with_its_curve_and_picture(framework: str, short: Path) -> None:
+    folders = short / "runs", short / "records", short / "samples"
+    chosen = (DEFAULT, "ablation/tangent_v11")
+    said = [*study(framework, chosen, (5, 6), *folders)]
+    assert [line.split(":")[0] for line in said] == [
+        f"{name.replace('/', '_')}-{framework}-{seed}" for seed in (5, 6) for name in chosen
+    ]
+    records = read(short / "records")
+    distances = [r for r in records if r.what == "evaluate/digits_Frechet_distance"]
+    of = [(r.settings["preset"], r.settings["training_seed"]) for r in distances]
+    assert sorted(of) == sorted((name, seed) for name in chosen for seed in (5, 6))
+    assert all((SCORED | {"num_samples": 100}).items() <= r.settings.items() for r in distances)
+    assert {r.subject for r in records} == {f"impls.meanflow_{framework}"}
+    for name in CURVES:
+        points = [r for r in records if r.what == f"train/{name}"]
+        steps = [r.settings["training_step"] for r in points if r.settings["training_seed"] == 5]
+        assert steps == [2, 4, 6]
+        assert {r.settings["preset"] for r in points} == {DEFAULT}
+        assert len(steps) <= POINTS
+    pictures = sorted(path.name for path in folders[2].iterdir())
+    assert pictures == [f"{name.replace('/', '_')}-{framework}-5.png" for name in chosen]
+    assert [*study(framework, chosen, (5, 6), *folders)] == []
+    assert len(read(short / "records")) == len(records)
+
+
+def test_a_run_that_is_not_finite_is_recorded_as_such(
+    short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+
+    def diverge(*_: object) -> None:
+        raise NotFiniteError("the loss is not finite at step 3")
+
+    monkeypatch.setattr(ablations, "train", diverge)
+    (said,) = study("torch", ("ablation/tangent_v10",), (5,), short, short / "records", None)
+    assert said.endswith("the loss is not finite at step 3")
+    (record,) = read(short / "records")
+    assert (record.value, record.detail) == (None, "the loss is not finite at step 3")
+    assert record.settings["preset"] == "ablation/tangent_v10"
+
+
+def test_a_run_of_other_settings_in_the_folder_is_no_outcome(
+    short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    chosen, records = (DEFAULT,), short / "records"
+    assert len([*study("torch", chosen, (5,), short / "runs", None, None)]) == 1
+    monkeypatch.setitem(SHORT, "training.learning_rate", 0.001)
+    with pytest.raises(TrainingError, match=r"training\.learning_rate is 0\.001, but 0\.004"):
+        [*study("torch", chosen, (5,), short / "runs", records, None)]
+    assert read(records) == []
+
+
+def test_the_preset_of_a_run_is_found_whatever_its_seed() -> None:
+    for name in (DEFAULT, "ablation/power_2", "digits"):
+        assert preset_of(load_config(name, {"training.seed": 7})) == name
+    assert preset_of(load_config("digits", {"training.num_steps": 3})) is None
+    assert preset_of(load_config("digits", {"training.learning_rate": 1e-3})) is None
+
+
+def test_a_run_of_no_preset_is_recorded_as_such() -> None:
+    """And not as of none that is told, as records of the digits were before there were others."""
+    changed = load_config("digits", {"training.learning_rate": 1e-3})
+    assert failed_record(changed, "torch", "").settings["preset"] == NO_PRESET
+
+
+def test_both_frameworks_run_side_by_side(tmp_path: Path) -> None:
+    """Each in a process of its own."""
+    assert ablations.side_by_side(["--workdir", str(tmp_path), "--help"], tmp_path) == 0
+
+
+@pytest.mark.parametrize(("codes", "status"), [((0, 0), 0), ((0, 2), 2), ((0, -9), 137)])
+def test_a_framework_that_failed_or_was_killed_is_the_exit_status(
+    codes: tuple[int, int], status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = dict(zip(ablations.FRAMEWORKS, codes, strict=True))
+
+    def start(command: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
+        assert env["OMP_NUM_THREADS"] == "1"
+        code = ended[command[-1]]
+        end = f"kill -{-code} $$" if code < 0 else f"exit {code}"
+        return subprocess.Popen(["sh", "-c", end])
+
+    monkeypatch.setattr(ablations, "subprocess", SimpleNamespace(Popen=start))
+    assert ablations.side_by_side([], tmp_path) == status
+
+
+def test_an_unknown_preset_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    said = refused(capsys, "ablations", "--workdir", tmp_path, "--presets", "ablation/tangent_v12")
+    assert "did you mean ablation/tangent_v1" in said
+
+
+def test_a_preset_of_other_images_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    said = refused(capsys, "ablations", "--workdir", tmp_path, "--presets", "mnist")
+    assert "the data set is mnist" in said

@@ -1,0 +1,178 @@
+"""The bench: ratios of times taken in turns, tables, records, and errors a user can cause."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from results_records import overhead_table, throughput_table
+
+from bench.forms import FLOW_MATCHING, FORMS, configuration, forms
+from bench.timer import interleave, ratio, seconds
+from meanflow_repro import main
+from results.reading import read
+
+SMALL = ["--config=digits", "--model.cls=DiT", "--model.depth=1", "--training.batch-size=4"]
+
+
+@pytest.fixture(params=["jax", "torch"])
+def framework(request: pytest.FixtureRequest) -> str:
+    pytest.importorskip(request.param)
+    return str(request.param)
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Callable[[], None]]:
+    """A call that takes these seconds one after the other, by a clock of its own."""
+    now = [0.0]
+    monkeypatch.setattr("bench.timer.time", SimpleNamespace(perf_counter=lambda: now[0]))
+
+    def taking(*durations: float, log: list[float] | None = None) -> Callable[[], None]:
+        turns = itertools.cycle(durations)
+
+        def one() -> None:
+            now[0] += next(turns)
+            if log is not None:
+                log.append(durations[0])
+
+        return one
+
+    return taking
+
+
+def test_calls_are_timed_in_turns_and_each_goes_first(
+    call: Callable[..., Callable[[], None]],
+) -> None:
+    log: list[float] = []
+    calls = {"short": call(1.0, log=log), "long": call(3.0, log=log)}
+    times = interleave(calls, num_rounds=4)
+    assert log[2:] == [1, 3, 3, 1] * 2
+    assert times["short"].data == [1] * 4
+    assert times["long"].data == [3] * 4
+
+
+def test_a_ratio_is_taken_within_rounds_and_has_an_interval(
+    call: Callable[..., Callable[[], None]],
+) -> None:
+    """On a machine whose speed changes from round to round; the first is not counted."""
+    times = interleave({"short": call(9, 1, 2, 4), "long": call(9, 2, 6, 16)}, num_rounds=3)
+    found = ratio(times["long"], times["short"])
+    assert found.value == 3
+    assert 2 <= found.low <= found.value <= found.high <= 4
+    assert seconds(times["short"]).value == 2
+
+
+def test_flow_matching_has_no_jvp_and_no_guidance() -> None:
+    method = configuration("mf_b4", {}, FLOW_MATCHING).method
+    assert method.data_proportion == 1
+    assert method.guidance_eq == "none"
+    assert configuration("mf_b4", {}, "guided sparse").method.kappa > 0
+    assert configuration(None, {}).model.cls == "DiT_S_4"
+    assert configuration("digits", {}).training.batch_size == 128
+    assert set(forms("torch")) == set(FORMS)
+    assert forms("jax", ["guided dense"]) == (FLOW_MATCHING, "guided dense")
+
+
+def test_a_bench_prints_ratios_and_records_them(
+    framework: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, records = tmp_path / "times.json", tmp_path / "records"
+    options = ["--rounds=1", f"--json={file}", f"--record={records}", *SMALL]
+    assert main(["bench", "jvp-overhead", "--framework", framework, *options]) == 0
+    printed = capsys.readouterr().out
+    assert all(len(line) <= 80 for line in printed.splitlines() if "records" not in line)
+    assert "1.16 times flow matching" in printed
+    found = {(record.what, record.settings["of"]): record for record in read(records)}
+    pair = f"guided sparse / {FLOW_MATCHING}"
+    times = [found["bench/step_seconds", name].value or 0 for name in pair.split(" / ")]
+    value = found["bench/step_time_ratio", pair].value
+    assert value == pytest.approx(times[0] / times[1])  # of the one round
+    flops = found["bench/step_flops_ratio", "guided sparse / guided dense"].value
+    assert flops is not None
+    assert 0.7 < flops < 0.85
+    assert all(record.machine["num_usable_cpus"] >= 1 for record in found.values())
+    (saved,) = {entry["group"] for entry in json.loads(file.read_text())["benchmarks"]}
+    assert saved == f"jvp-overhead impls.meanflow_{framework}"
+    compare = [sys.executable, "-m", "pytest_benchmark", "compare", str(file), "--sort=name"]
+    done = subprocess.run(compare, capture_output=True, text=True, check=True)
+    assert FLOW_MATCHING in done.stdout + done.stderr
+
+
+def test_throughput_and_sampling_say_how_many_a_second(
+    framework: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--rounds=1", f"--record={tmp_path}", *SMALL, "--batch-sizes", "4", "8"]
+    main(["bench", "throughput", "sampling", "--framework", framework, *options])
+    assert "DiT batch 8" in capsys.readouterr().out
+    found = {(record.what, record.settings["of"]): record.value for record in read(tmp_path)}
+    step = found["bench/step_seconds", "DiT batch 8"]
+    assert step is not None
+    assert found["bench/images_per_second", "DiT batch 8"] == pytest.approx(8 / step)
+    rate = found["bench/flops_per_second", "DiT batch 8"] or 0
+    peak = found["bench/matrix_product_flops_per_second", "DiT batch 8"] or 1
+    assert found["bench/utilization_ratio", "DiT batch 8"] == pytest.approx(rate / peak)
+    assert 0 < rate < peak
+    sampled = [found["bench/sampling_seconds", of] or 0 for of in ("1 step", "4 steps")]
+    assert sampled[0] > 0
+    assert ("bench/samples_per_second", "4 steps") in found
+
+
+def test_depth_measures_rounding_in_each_precision(
+    framework: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("bench.depth.DEPTHS", (1,))
+    monkeypatch.setattr("bench.printing.DEPTHS", (1,))
+    assert main(["bench", "depth", "--framework", framework, "--record", str(tmp_path)]) == 0
+    records = read(tmp_path)
+    bounds = {"float64": (1e-17, 1e-14), "float32": (1e-9, 5e-6), "bfloat16": (1e-4, 0.1)}
+    assert len(records) == 3 * len(bounds)
+    for record in records:
+        low, high = bounds[record.dtype]
+        assert low < (record.value or 0) < high, record.settings
+
+
+def test_attention_goes_through_the_numbers_of_tokens(
+    framework: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["bench", "attention", "--framework", framework, "--rounds=1", *SMALL])
+    printed = capsys.readouterr().out
+    assert "16 tokens, unguided sparse" in printed
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--rounds=0"], "--rounds is 0"),
+        (["--against=somewhere"], "official=PATH"),
+        (["--against=official=/nowhere"], "/nowhere has no meanflow.py"),
+        (["--config=nothing"], "nothing"),
+        (["--forms", "sparse"], "--forms has sparse, expected one of flow matching"),
+    ],
+)
+def test_what_a_user_gets_wrong_is_said_in_one_sentence(
+    options: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("jax")
+    assert main(["bench", "jvp-overhead", "--framework=jax", *SMALL, *options]) == 2
+    said = capsys.readouterr().err
+    assert says in said
+    assert len(said.splitlines()) == 1
+
+
+def test_the_official_step_is_for_jax(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    options = ["--framework=torch", "--against=official=/nowhere", *SMALL]
+    assert main(["bench", "jvp-overhead", *options]) == 2
+    assert "needs --framework jax" in capsys.readouterr().err
+
+
+def test_a_table_says_what_was_not_measured() -> None:
+    lines = overhead_table([]).splitlines()[2:]
+    assert [line.count("not measured") for line in lines] == [4, 4, 1, 4, 1, 2]
+    assert all(line.count("not measured") == 2 for line in throughput_table([]).splitlines()[2:])

@@ -1,0 +1,681 @@
+"""The configuration loads official files unchanged and refuses the rest in one sentence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped, unused-ignore]
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from impls.common.config import CLASSES, OFFICIAL_ONLY, SIZES, Config, Network
+from impls.common.config_files import (
+    PRESETS,
+    ConfigError,
+    config_hash,
+    effective_yaml,
+    from_sizes,
+    load_config,
+    preset_names,
+)
+from impls.common.errors import Notice
+from meanflow_repro import main
+from results.published import all_published
+from results.reading import read
+
+Write = Callable[..., Path]  # (content, file name) -> path of the file written
+
+# Every key of the official default.py and run_b4.yml, and those its code reads with .get().
+OFFICIAL = """
+dataset: {name: imgnet_latent, root: /data/latents, num_workers: 4, prefetch_factor: 2,
+          pin_memory: False, cache: False, image_size: 32, image_channels: 4, num_classes: 1000,
+          vae: mse}
+training: {learning_rate: 0.0001, batch_size: 256, num_epochs: 240, log_per_step: 100,
+           sample_per_epoch: 10, checkpoint_per_epoch: 10, fid_per_epoch: 10,
+           half_precision: False, seed: 42, adam_b2: 0.95, ema_val: 0.9999, ema_type: 'const',
+           sample_on_training: True}
+method: {noise_dist: logit_normal, P_mean: -0.4, P_std: 1.0, data_proportion: 0.75,
+         class_dropout_prob: 0.1, guidance_eq: cfg, omega: 1.0, kappa: 0.5, t_start: 0.0,
+         t_end: 1.0, norm_p: 1.0, norm_eps: 0.01}
+model: {cls: DiT_B_4}
+sampling: {seed: 0, num_steps: 1, schedule: default, sampling_timesteps: null, num_classes: 1000}
+fid: {on_training: True, num_samples: 50000, device_batch_size: 20, cache_ref: /data/stats.npz}
+load_from: null
+eval_only: False
+"""
+
+# The keys that the official run_b4.yml sets, in its layout.
+OFFICIAL_RUN = """
+model:
+    cls: DiT_B_4
+dataset:
+    root: /data/latents
+training:
+    num_epochs: 240
+    ema_type: 'const'
+    sample_on_training: True
+fid:
+    device_batch_size: 20
+    cache_ref: /data/stats.npz
+sampling:
+    num_steps: 1
+# load_from: /runs/checkpoint_1200960
+load_from: null
+eval_only: False
+"""
+
+# Paper, Table 4 (Tables 1f and 5 for B/4); None where there is no guidance:
+# preset -> (cls, epochs, omega', omega, window of t).
+PUBLISHED = {
+    "mf_b4_no_guidance": ("DiT_B_4", 240, None, None, None),
+    "mf_b4_omega2": ("DiT_B_4", 240, 2.0, 2.0, (0.0, 1.0)),
+    "mf_b4": ("DiT_B_4", 240, 2.0, 1.0, (0.0, 1.0)),
+    "mf_b2": ("DiT_B_2", 240, 2.0, 1.0, (0.0, 1.0)),
+    "mf_m2": ("DiT_M_2", 240, 2.0, 1.0, (0.0, 1.0)),
+    "mf_l2": ("DiT_L_2", 240, 2.5, 0.2, (0.0, 0.8)),
+    "mf_xl2": ("DiT_XL_2", 240, 2.5, 0.2, (0.0, 0.75)),
+    "mf_xl2_plus": ("DiT_XL_2", 1000, 2.0, 1.0, (0.3, 0.8)),
+}
+
+TINY: dict[str, Any] = {
+    "input_size": 16,
+    "patch_size": 4,
+    "in_channels": 3,
+    "hidden_size": 64,
+    "depth": 2,
+    "num_heads": 4,
+    "mlp_ratio": 2.0,
+    "num_classes": 10,
+}
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write_file(content: str | bytes, name: str = "run.yml") -> Path:
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return write_file
+
+
+def message_of(source: str | Path, overrides: dict[str, Any] | None = None) -> str:
+    """The message of the ConfigError that loading raises; it must be one line."""
+    with pytest.raises(ConfigError) as caught:
+        load_config(source, overrides)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    assert "pydantic" not in message
+    return message
+
+
+# What loads
+
+
+def test_official_keys_load_unchanged(write: Write) -> None:
+    config = load_config(write(OFFICIAL))
+    loaded = config.model_dump(mode="json")
+    for section, keys in yaml.safe_load(OFFICIAL).items():
+        for key, value in keys.items() if isinstance(keys, dict) else ():
+            if f"{section}.{key}" not in OFFICIAL_ONLY:
+                assert loaded[section][key] == value, f"{section}.{key}"
+    assert config.load_from is None
+    assert config.eval_only is False
+
+
+def test_official_run_lays_its_keys_over_the_official_defaults(write: Write) -> None:
+    assert load_config(write(OFFICIAL_RUN)) == load_config(write(OFFICIAL, "full.yml"))
+
+
+def test_defaults_are_the_official_defaults(write: Write) -> None:
+    ours = {
+        "dataset.root": "DATA_ROOT",
+        "fid.cache_ref": "FID_CACHE_REF",
+        "fid.device_batch_size": 128,
+        "training.num_epochs": 1000,
+    }
+    assert load_config(write(OFFICIAL), ours) == Config()
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("training: {learning_rate: 1e-4}", "training.learning_rate", 1e-4),
+        ("training: {adam_eps: '1e-8'}", "training.adam_eps", 1e-8),
+        ("fid: {num_samples: 5e4}", "fid.num_samples", 50_000),
+        ("method: {omega: 2}", "method.omega", 2.0),
+        ("method: {guidance_eq: null}", "method.guidance_eq", "none"),
+        ("method: {guidance_eq: ''}", "method.guidance_eq", "none"),
+        ("method: {guidance_eq: None}", "method.guidance_eq", "none"),
+        ("method: {guidance_eq: false}", "method.guidance_eq", "none"),
+        ("model: {cls: DiT-B/4}", "model.cls", "DiT_B_4"),
+        (
+            "sampling: {num_steps: 2, sampling_timesteps: [1, 5e-1, 0]}",
+            "sampling.sampling_timesteps",
+            (1.0, 0.5, 0.0),
+        ),
+    ],
+)
+def test_spellings_found_in_yaml_files_are_read(
+    write: Write, text: str, key: str, value: object
+) -> None:
+    section, leaf = key.split(".")
+    got = getattr(getattr(load_config(write(text)), section), leaf)
+    assert (type(got), got) == (type(value), value)
+
+
+# Keys of official files that change nothing here
+
+
+OTHER_VALUES = {
+    "dataset.pin_memory": True,
+    "dataset.cache": True,
+    "training.half_precision": "maybe",
+    "training.ema_type": "edm",
+    "sampling.schedule": [1, 0.5],
+    "sampling.num_classes": 10,
+}
+
+
+@pytest.mark.parametrize("key", OFFICIAL_ONLY)
+def test_a_key_without_effect_is_accepted_with_a_notice_and_not_stored(
+    write: Write, key: str
+) -> None:
+    section, leaf = key.split(".")
+    value = OTHER_VALUES[key]
+    path = write(yaml.safe_dump({section: {leaf: value}}))
+    for source, changes, where in ((path, {}, path), ("mf_b4", {key: value}, "the overrides")):
+        with pytest.warns(Notice) as given:
+            config = load_config(source, changes)
+        (notice,) = (str(warning.message) for warning in given)
+        assert notice.startswith(f"{key} in {where} is ")
+        assert "has no effect" in notice
+        assert config == (Config() if source == path else load_config("mf_b4"))
+        assert leaf not in yaml.safe_load(effective_yaml(config))[section]
+
+
+def test_a_key_without_effect_is_said_once_at_the_command_line(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write("base: digits\ntraining: {half_precision: true}\n")
+    assert main(["config", str(path)]) == 0
+    printed, said = capsys.readouterr()
+    assert said == (
+        f"meanflow: training.half_precision in {path} is true, which has no effect: the key is"
+        " accepted so that files of the official code load\n"
+    )
+    assert "half_precision" not in printed
+    assert main(["config", "digits", "--training.half-precision=true"]) == 0
+    assert capsys.readouterr().err.startswith("meanflow: training.half_precision in the overrides")
+
+
+def test_a_key_without_effect_at_its_default_is_accepted_in_silence(write: Write) -> None:
+    official = write("dataset: {num_classes: 10}\nsampling: {num_classes: 10, schedule: default}\n")
+    assert load_config(official) == load_config(write("dataset: {num_classes: 10}", "plain.yml"))
+
+
+def test_an_error_beside_a_key_without_effect_is_the_error_alone(write: Write) -> None:
+    text = "training: {half_precision: true, seed: -1}\nsampling: {schedule: 1}"
+    assert message_of(write(text)).startswith("training.seed in")
+
+
+def test_overrides_win_over_the_file_and_may_be_text(write: Write, tmp_path: Path) -> None:
+    config = load_config(
+        write("training: {batch_size: 8, seed: 3}"),
+        {"training.batch_size": "4", "dataset.root": tmp_path, "eval_only": True},
+    )
+    assert (config.training.batch_size, config.training.seed) == (4, 3)
+    assert (config.dataset.root, config.eval_only) == (str(tmp_path), True)
+
+
+def test_override_reaches_one_of_two_sections_that_share_an_anchor(write: Write) -> None:
+    path = write("sampling: &same {seed: 1}\ntraining: *same\n")
+    config = load_config(path, {"training.seed": 2})
+    assert (config.sampling.seed, config.training.seed) == (1, 2)
+
+
+# The network
+
+
+@pytest.mark.parametrize("letter", SIZES)
+@pytest.mark.parametrize("patch", [2, 4, 8])
+def test_named_class_resolves_to_its_sizes(letter: str, patch: int) -> None:
+    network = load_config("mf_b4", {"model.cls": f"DiT-{letter}/{patch}"}).network
+    depth, width, heads = SIZES[letter]
+    assert network == Network(32, patch, 4, width, depth, heads, 4.0, 1000)
+
+
+def test_fifteen_named_classes_and_one_open_class_are_known() -> None:
+    assert len(CLASSES) == 16
+
+
+def test_explicit_sizes_replace_those_of_the_class() -> None:
+    network = load_config("mf_b4", {"model.depth": 3, "model.patch_size": 2}).network
+    assert (network.depth, network.patch_size, network.hidden_size) == (3, 2, 768)
+
+
+def test_golden_sizes_give_the_network_they_describe() -> None:
+    config = from_sizes(TINY, {"omega": 1.5, "kappa": 0.25}, {"ema_decay": 0.9})
+    assert config.network == Network(**TINY)
+    assert (config.method.omega, config.method.kappa) == (1.5, 0.25)
+    assert config.training.ema_val == 0.9
+
+
+@pytest.mark.parametrize("missing", [key for key in TINY if key != "mlp_ratio"])
+def test_golden_sizes_without_a_size_are_refused(missing: str) -> None:
+    sizes = {key: value for key, value in TINY.items() if key != missing}
+    with pytest.raises(ConfigError, match=rf"^model\.{missing} is missing"):
+        from_sizes(sizes, {})
+
+
+def test_golden_sizes_with_an_unknown_key_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^method\.omgea in the sizes .* method\.omega\?$"):
+        from_sizes(TINY, {"omgea": 1.0})
+
+
+def test_golden_sizes_that_do_not_fit_are_refused_by_their_configuration_key() -> None:
+    with pytest.raises(
+        ConfigError, match=r"^dataset\.image_size in the sizes is 15, expected a mul"
+    ):
+        from_sizes({**TINY, "input_size": 15}, {})
+
+
+# Presets
+
+
+def test_presets_are_those_of_the_paper_and_of_small_images() -> None:
+    small = {str(number.small) for number in all_published() if number.small}
+    assert set(preset_names()) == {*PUBLISHED, "digits", "mnist", "cifar10", *small}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_preset_matches_the_published_table(name: str) -> None:
+    cls, epochs, scale, omega, window = PUBLISHED[name]
+    config = load_config(name)
+    method = config.method
+    assert (config.model.cls, config.training.num_epochs) == (cls, epochs)
+    assert method.guidance_eq == ("none" if scale is None else "cfg")
+    if scale is not None and omega is not None:
+        assert method.omega == omega
+        assert method.kappa == pytest.approx(1 - omega / scale, rel=0, abs=1e-12)
+        assert (method.t_start, method.t_end) == window
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_preset_shares_the_hyper_parameters_of_the_table(name: str) -> None:
+    config = load_config(name)
+    training, method = config.training, config.method
+    assert (training.batch_size, training.learning_rate, training.ema_val) == (256, 1e-4, 0.9999)
+    assert (training.adam_b1, training.adam_b2, training.weight_decay) == (0.9, 0.95, 0.0)
+    assert (method.noise_dist, method.P_mean, method.P_std) == ("logit_normal", -0.4, 1.0)
+    assert (method.data_proportion, method.norm_p, method.class_dropout_prob) == (0.75, 1.0, 0.1)
+    assert config.dataset == Config().dataset
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_preset_opens_with_its_command_cost_and_score(name: str) -> None:
+    opening = (PRESETS / f"{name}.yml").read_text(encoding="utf-8").split("\n\n")[0]
+    assert all(line.startswith("#") for line in opening.splitlines())
+    assert f"train --framework jax --config {name} --workdir runs/{name}\n" in opening
+    training = load_config(name).training
+    cost = f"{training.num_steps} steps" if training.num_steps else f"{training.num_epochs} epochs"
+    assert f"# Cost: {cost}" in opening
+    score = (
+        r"# Expect: (FID-50K \d+\.\d\d in|conditional accuracy 0\.\d\d|not measured yet"
+        r"|digits Frechet distance in results/tables/ablations\.md; FID-50K \d+\.\d\d of)"
+    )
+    assert re.search(score, opening)
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_preset_sets_only_what_differs_from_the_defaults(name: str) -> None:
+    sections = yaml.safe_load((PRESETS / f"{name}.yml").read_bytes())
+    base = sections.pop("base", None)
+    below = load_config(base) if base else Config()
+    defaults = below.model_dump(mode="json")
+    for section, keys in sections.items():
+        same = [key for key, value in keys.items() if defaults[section][key] == value]
+        assert same == [], f"{section} repeats the defaults of {same}"
+
+
+# Identity
+
+
+def test_config_is_a_hashable_value() -> None:
+    one, same = load_config("digits"), load_config("digits")
+    other = load_config("digits", {"training.seed": 7})
+    assert one is not same
+    assert (one, hash(one)) == (same, hash(same))
+    assert one != other
+    assert len({one, same, other}) == 2
+
+
+def test_config_cannot_be_changed() -> None:
+    config = load_config("digits")
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(config.training, "seed", 1)  # noqa: B010
+
+
+def test_hash_of_the_defaults_is_pinned() -> None:
+    # Records carry this hash. A new key or default changes it: the old records then stay with the
+    # commit they name, so pin the new value in the commit that says why.
+    assert config_hash(Config()) == "8d97eaecf7f5"
+
+
+def test_recorded_runs_of_presets_have_the_hash_of_their_configuration() -> None:
+    runs = {
+        (str(record.settings["preset"]), record.settings["training_seed"], record.config_hash)
+        for record in read()
+        if record.settings.get("preset") in preset_names() and record.config_hash
+    }
+    assert len(runs) > 50
+    for preset, seed, recorded in runs:
+        assert config_hash(load_config(preset, {"training.seed": seed})) == recorded, preset
+
+
+def test_hash_changes_with_any_key_and_only_then() -> None:
+    hashes = [config_hash(load_config(name)) for name in preset_names()]
+    assert len(set(hashes)) == len(hashes)
+    written_out = load_config("mf_b4", {"method.P_mean": "-4e-1", "training.weight_decay": -0.0})
+    assert config_hash(written_out) == config_hash(load_config("mf_b4"))
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_effective_yaml_loads_back_to_an_equal_config(write: Write, name: str) -> None:
+    config = load_config(name)
+    text = effective_yaml(config)
+    assert load_config(write(text)) == config
+    assert set(yaml.safe_load(text)["training"]) == set(type(config.training).model_fields)
+
+
+# Text without surrogates, which UTF-8 cannot hold.
+WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+OVERRIDES = st.fixed_dictionaries(
+    {},
+    optional={
+        "dataset.root": WORDS,
+        "load_from": st.none() | WORDS,
+        "training.learning_rate": st.floats(min_value=0, exclude_min=True, allow_infinity=False),
+        "training.seed": st.integers(0, 2**32 - 1),
+        "method.P_mean": st.floats(allow_nan=False, allow_infinity=False),
+        "method.kappa": st.floats(0, 1, exclude_max=True),
+        "method.guidance_eq": st.sampled_from(["cfg", "none", None]),
+        "model.cls": st.sampled_from(CLASSES[1:]),
+        "fid.on_training": st.booleans(),
+    },
+)
+
+
+@given(overrides=OVERRIDES)
+@example(overrides={"dataset.root": "\x85"})  # a line break to YAML 1.1
+@example(overrides={"dataset.root": "1e-4", "load_from": "null"})
+@settings(deadline=None, max_examples=60)
+def test_any_valid_override_survives_writing_and_reading(
+    tmp_path_factory: pytest.TempPathFactory, overrides: dict[str, Any]
+) -> None:
+    config = load_config("mf_b4", overrides)
+    for dotted, value in overrides.items():
+        got: Any = config
+        for part in dotted.split("."):
+            got = getattr(got, part)
+        assert got == ("none" if dotted == "method.guidance_eq" and value is None else value)
+    path = tmp_path_factory.getbasetemp() / "effective.yml"
+    path.write_text(effective_yaml(config), encoding="utf-8")
+    again = load_config(path)
+    assert again == config
+    assert config_hash(again) == config_hash(config)
+
+
+# Errors
+
+UNKNOWN_KEYS = [
+    ("method: {omgea: 1}", "method.omgea", "did you mean method.omega?"),
+    ("method: {p_mean: 1}", "method.p_mean", "did you mean method.P_mean?"),
+    ("training: {omega: 1}", "training.omega", "did you mean method.omega?"),
+    ("trainning: {seed: 1}", "trainning", "did you mean training?"),
+    ("batch_size: 4", "batch_size", "did you mean training.batch_size?"),
+    (
+        "training.batch_size: 4",
+        "training.batch_size",
+        "write batch_size as a key below `training:`",
+    ),
+    ("fid: {zzz: 1}", "fid.zzz", "expected one of on_training, num_samples"),
+    ("zzz: 1", "zzz", "expected one of dataset, training"),
+    ("a.b: 1", "a.b", "expected one of dataset, training"),
+    (".x: 1", ".x", "expected one of dataset, training"),
+    ("'': 1", "''", "expected one of dataset, training"),
+    ("training: {'': 1}", "training.", "expected one of learning_rate"),
+    (
+        "training: {method.omega: 1}",
+        "training.method.omega",
+        "write omega as a key below `method:`",
+    ),
+    ("3: 1", "3", "expected one of dataset, training"),
+    ("training: {3: 1}", "training.3", "expected one of learning_rate"),
+]
+
+
+@pytest.mark.parametrize(("text", "key", "hint"), UNKNOWN_KEYS)
+def test_unknown_key_is_refused_with_the_nearest(
+    write: Write, text: str, key: str, hint: str
+) -> None:
+    path = write(text)
+    message = message_of(path)
+    assert message.startswith(f"{key} in {path} is not a configuration key")
+    assert hint in message
+
+
+BAD_VALUES = [
+    ("training: {batch_size: many}", "training.batch_size", "'many', expected a whole number"),
+    ("training: {batch_size: 0}", "training.batch_size", "0, expected a whole number, 1 or more"),
+    ("training: {batch_size: 2.5}", "training.batch_size", "2.5, expected a whole number"),
+    ("training: {batch_size: true}", "training.batch_size", "true, expected a whole number"),
+    ("training: {batch_size: null}", "training.batch_size", "null, expected a whole number"),
+    ("training: {learning_rate: 0}", "training.learning_rate", "0, expected a number above 0"),
+    ("training: {learning_rate: .nan}", "training.learning_rate", "nan, expected a number above 0"),
+    ("training: {learning_rate: inf}", "training.learning_rate", "'inf', expected a number above"),
+    ("training: {ema_val: 1.0}", "training.ema_val", "1.0, expected a number from 0 up to but"),
+    ("training: {adam_b2: -0.1}", "training.adam_b2", "-0.1, expected a number from 0 up to"),
+    ("training: {seed: -1}", "training.seed", "-1, expected a whole number, 0 or more"),
+    ("method: {data_proportion: 1.5}", "method.data_proportion", "1.5, expected a number from 0"),
+    ("method: {class_dropout_prob: -1}", "method.class_dropout_prob", "-1, expected a number from"),
+    ("method: {norm_eps: 0}", "method.norm_eps", "0, expected a number above 0"),
+    ("method: {norm_p: -1}", "method.norm_p", "-1, expected a number, 0 or more"),
+    ("method: {P_std: 0.0}", "method.P_std", "0.0, expected a number above 0"),
+    ("method: {P_mean: -.inf}", "method.P_mean", "-inf, expected a finite number"),
+    ("method: {omega: -1}", "method.omega", "-1, expected a number, 0 or more"),
+    ("method: {kappa: 1}", "method.kappa", "1, expected a number from 0 up to but not 1"),
+    ("method: {t_start: -0.1}", "method.t_start", "-0.1, expected a number from 0 to 1"),
+    ("method: {t_start: 0.8, t_end: 0.3}", "method.t_start", "0.8, expected at most method.t_end"),
+    ("method: {noise_dist: lognormal}", "method.noise_dist", "did you mean logit_normal?"),
+    ("method: {guidance_eq: cgf}", "method.guidance_eq", "expected cfg or none; did you mean cfg?"),
+    ("dataset: {root: 2024}", "dataset.root", "2024, expected text, in quotes"),
+    ("dataset: {root: ''}", "dataset.root", "'', expected text"),
+    ("dataset: {image_size: 30}", "dataset.image_size", "30, expected a multiple of the patch"),
+    ("load_from: 5", "load_from", "5, expected null or text"),
+    ("eval_only: maybe", "eval_only", "'maybe', expected true or false"),
+    ("model: {cls: DiT_B_3}", "model.cls", "'DiT_B_3', expected one of DiT, DiT_S_2"),
+    ("model: {hidden_size: 18, num_heads: 1}", "model.hidden_size", "18, expected a multiple of 4"),
+    ("model: {num_heads: 7}", "model.num_heads", "7, expected a divisor of the hidden size (768)"),
+    ("model: {depth: 0}", "model.depth", "0, expected null or a whole number, 1 or more"),
+    ("model: {mlp_ratio: 0.0001}", "model.mlp_ratio", "expected at least 1 / the hidden size"),
+    ("sampling: {num_steps: 0}", "sampling.num_steps", "0, expected a whole number, 1 or more"),
+    ("sampling: {sampling_timesteps: 1}", "sampling.sampling_timesteps", "1, expected null or a"),
+    ("training: 5", "training", "5, expected a mapping with keys such as learning_rate"),
+    ("training:", "training", "null, expected a mapping with keys such as learning_rate"),
+    ("training: [seed, 1]", "training", "['seed', 1], expected a mapping with keys such as"),
+]
+
+
+@pytest.mark.parametrize(("text", "key", "rest"), BAD_VALUES)
+def test_bad_value_is_refused_with_key_got_and_expected(
+    write: Write, text: str, key: str, rest: str
+) -> None:
+    path = write(text)
+    message = message_of(path)
+    assert message.startswith(f"{key} in {path} is ")
+    assert rest in message
+
+
+@pytest.mark.parametrize(
+    "times", [[1.0, 0.5], [0.9, 0.5, 0.0], [1.0, 0.5, 0.1], [1.0, 1.0, 0.0], [1.0, 0.0], []]
+)
+def test_times_that_do_not_fall_from_one_to_zero_are_refused(times: list[float]) -> None:
+    overrides = {"sampling.num_steps": 2, "sampling.sampling_timesteps": times}
+    assert message_of("mf_b4", overrides) == (
+        f"sampling.sampling_timesteps in the overrides is {times}, "
+        "expected 3 (num_steps + 1) numbers that fall from 1 to 0"
+    )
+
+
+@pytest.mark.parametrize("key", ["patch_size", "hidden_size", "depth", "num_heads"])
+def test_open_class_without_a_size_is_refused(write: Write, key: str) -> None:
+    sizes = {"cls": "DiT", "patch_size": 4, "hidden_size": 64, "depth": 2, "num_heads": 4}
+    assert load_config(write(yaml.safe_dump({"model": sizes}))).network.depth == 2
+    del sizes[key]
+    message = message_of(write(yaml.safe_dump({"model": sizes})))
+    assert message.startswith(f"model.{key} by default is null, expected a whole number because")
+
+
+def test_error_of_an_override_names_the_overrides_and_not_the_file() -> None:
+    message = message_of("mf_b4", {"training.batch_size": 0})
+    assert message.startswith("training.batch_size in the overrides is 0, expected a whole number")
+    message = message_of("mf_b4", {"trainning.seed": 0})
+    assert message.startswith("trainning in the overrides is not a configuration key; did you")
+    message = message_of("mf_b4", {"training": {"seed": 0}})
+    assert message.startswith("training in the overrides is a section: name a key like training.")
+
+
+def test_only_the_first_of_several_errors_is_said_and_the_others_are_counted(write: Write) -> None:
+    two = message_of(write("training: {batch_size: 0, seed: -1}"))
+    assert two.startswith("training.batch_size")
+    assert two.endswith("(and 1 more error)")
+    assert message_of(write("method: {omega: x, kappa: x, a: 1}")).endswith("(and 2 more errors)")
+
+
+@pytest.mark.parametrize(
+    ("content", "rest"),
+    [
+        ("", "is empty, expected sections such as `training:`"),
+        ("# only a comment\n", "is empty, expected sections such as `training:`"),
+        ("- training\n- method\n", "holds ['training', 'method'], expected sections"),
+        ("just text", "holds 'just text', expected sections"),
+        ("training:\n  seed: 1\n bad: 2\n", "is not valid YAML at line 3: "),
+        ("training: {seed: 1\n", "is not valid YAML at line 2: "),
+        ("training:\n\tseed: 1\n", "is not valid YAML at line 2: "),
+        ("training: {seed: 1}\n---\nmethod: {}\n", "is not valid YAML at line 2: "),
+        ("a: !!python/object:os.system {}\n", "is not valid YAML at line 1: "),
+        ("[a]: 1\n", "is not valid YAML at line 1: "),
+        ("training: {half_precision: !!bool maybe}", "is not a YAML text file (KeyError"),
+        ("load_from: 2020-13-45", "is not a YAML text file (ValueError"),
+        ("training: " + "[" * 5000, "is not a YAML text file (RecursionError"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "is not a YAML text file (ReaderError"),
+        (b"\x00\x01\x02", "is not a YAML text file (ReaderError"),
+        (b"\xff\xfe\x00\xd8", "is not a YAML text file (ReaderError"),
+    ],
+)
+def test_file_that_is_no_mapping_of_sections_is_refused(
+    write: Write, content: str | bytes, rest: str
+) -> None:
+    path = write(content)
+    message = message_of(path)
+    assert message.startswith(f"{path} {rest}")
+    assert len(message) < len(str(path)) + 250
+
+
+def test_key_given_twice_is_refused_with_both_lines(write: Write) -> None:
+    path = write("training:\n  seed: 1\n  batch_size: 8\n  seed: 2\n")
+    expected = f"training.seed in {path} is given twice (lines 2 and 4): keep one of them"
+    assert message_of(path) == expected
+    path = write("training: {seed: 1}\nmethod: {}\ntraining: {batch_size: 8}\n")
+    assert message_of(path).startswith(f"training in {path} is given twice (lines 1 and 3)")
+
+
+def test_unknown_preset_is_refused_with_the_nearest_and_the_list() -> None:
+    message = message_of("mf_b5")
+    assert message.startswith(
+        "mf_b5 is neither a preset (ablation/…, cifar10, digits, mf_b2, mf_b4"
+    )
+    assert re.search(r"; did you mean mf_\w+\?$", message)
+
+
+def test_a_base_lies_below_the_file(write: Write) -> None:
+    path = write("base: ablation/power_2\ntraining: {learning_rate: 1e-3}\nmodel: {depth: 3}\n")
+    config = load_config(path)
+    assert (config.method.norm_p, config.method.guidance_eq) == (
+        2.0,
+        "none",
+    )  # of base, of its base
+    assert (config.training.learning_rate, config.training.batch_size) == (1e-3, 64)
+    assert (config.model.depth, config.model.hidden_size) == (3, 64)
+    changed = {"method.norm_p": 1, "training.learning_rate": 0.004, "model.depth": 2}
+    assert load_config(path, changed) == load_config("ablation/default")
+
+
+@pytest.mark.parametrize("base", ["digit", "nowhere/other.yml", "[digits]", "null"])
+def test_a_base_that_is_no_preset_is_refused(write: Write, base: str) -> None:
+    message = message_of(write(f"base: {base}\n"))
+    assert re.search(r"^base in .* is .*, expected a preset \(ablation/…, cifar10, digits", message)
+
+
+def test_the_preset_in_a_folder_that_is_meant_is_named() -> None:
+    assert message_of("ablation/embeding_h").endswith("; did you mean ablation/embedding_h?")
+
+
+def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
+    message = message_of(tmp_path / "digts.yml")
+    assert message.startswith(f"{tmp_path / 'digts.yml'} is neither a preset")
+    assert message.endswith("; did you mean digits?")
+    assert message_of(tmp_path).startswith(f"{tmp_path} cannot be read (Is a directory)")
+    assert "cannot be read (File name too long)" in message_of(tmp_path / ("x" * 300))
+
+
+STRANGE = {
+    "huge": 10**400,
+    "unprintable": 16**5000,
+    "many digits": "9" * 5000,
+    "overflow": "1e999",
+    "lists": [[]],
+    "mapping": {},
+    "word": "four",
+}
+
+
+@pytest.mark.parametrize("key", ["training.batch_size", "method.omega", "training.seed"])
+@pytest.mark.parametrize("value", STRANGE.values(), ids=STRANGE)
+def test_no_number_is_too_strange_for_one_sentence(key: str, value: object) -> None:
+    message = message_of("mf_b4", {key: value})
+    assert message.startswith(f"{key} in the overrides is ")
+    assert len(message) < 250
+
+
+# Random bytes, random text below a section, and mappings whose keys are nearly right.
+KEYS = st.sampled_from(["training", "method", "seed", "omega", "a.b", ".x", ""]) | WORDS
+VALUES = st.none() | st.booleans() | st.integers() | st.floats() | WORDS
+FILES = (
+    st.binary(max_size=60)
+    | WORDS.map(lambda text: f"training: {text}".encode())
+    | st.dictionaries(KEYS, VALUES | st.dictionaries(KEYS, VALUES, max_size=3), max_size=3).map(
+        lambda data: yaml.safe_dump(data).encode()
+    )
+)
+
+
+@given(content=FILES)
+@settings(deadline=None, max_examples=200)
+def test_any_file_either_loads_or_is_refused_in_one_sentence(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.yml"
+    path.write_bytes(content)
+    message = "one line when it loads"
+    try:
+        load_config(path)
+    except ConfigError as error:
+        message = str(error)
+    assert len(message.splitlines()) == 1

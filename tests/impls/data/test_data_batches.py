@@ -1,0 +1,261 @@
+"""The batch of (seed, step): the same after a resume, in every process, with any loader."""
+
+from __future__ import annotations
+
+import tracemalloc
+import zlib
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from impls.common.config import Config
+from impls.common.config_files import load_config
+from impls.common.draws import Stream, uniform
+from impls.common.types import Batch
+from impls.data import Arrays, DataError, Rows, batches, source
+from impls.files import shards
+
+NUM = 50  # examples, each a row of pixels that tell which it is
+ROWS = 16  # of a batch: three of them are an epoch, two examples are left over
+KINDS = ["bytes", "latents"]
+
+# crc32 of (images, labels) of the digits at batch 128, recorded when they were the only data set:
+# results were measured with these batches.
+RECORDED = {
+    0: (0xB342DC49, 0xED1C8D11),
+    10: (0x5B7DCCCE, 0x70C790A8),
+    11: (0x909E82BD, 0x71BC9C86),
+    23: (0x8B111AFF, 0xFF50C3D2),
+}
+
+
+def config(**changes: object) -> Config:
+    dotted = {key.replace("__", "."): value for key, value in changes.items()}
+    return load_config("digits", {"training.batch_size": ROWS, **dotted})
+
+
+@pytest.fixture(params=KINDS)
+def examples(request: pytest.FixtureRequest, tmp_path: Path) -> object:
+    """Examples with every random choice that there is: some mirrored, or mirrored and drawn."""
+    levels = np.arange(NUM, dtype=np.uint8)[:, None, None, None] + np.zeros((1, 2, 3, 4), np.uint8)
+    levels += np.arange(3, dtype=np.uint8)[:, None] * 60
+    labels = np.arange(NUM, dtype=np.int32)
+    if request.param == "bytes":
+        return Arrays(levels, labels, flip=True)
+    square = np.concatenate([levels[:, :, :2], np.ones((NUM, 2, 2, 4), np.uint8)], axis=3)
+    layout = shards.Layout((2, 2, 8), "float32", True, (30, 20))
+    for number, chosen in enumerate([slice(0, 30), slice(30, NUM)]):
+        for kind, array in {
+            "images": square[chosen].astype(np.float32),
+            "image_flip": -square[chosen].astype(np.float32),
+            "labels": labels[chosen],
+        }.items():
+            shards.write_array(shards.array_path(tmp_path, kind, number), array)
+    shards.write_index(tmp_path, layout)
+    sizes = {"name": "imgnet_latent", "root": tmp_path, "image_size": 2, "image_channels": 4}
+    return source(
+        config(**{f"dataset__{k}": v for k, v in sizes.items()}, dataset__num_classes=NUM)
+    )
+
+
+def first(count: int, settings: Config, examples: object, **where: int) -> list[Batch]:
+    return list(islice(batches(settings, examples, **where), count))  # type: ignore[arg-type]
+
+
+def assert_same(one: list[Batch], other: list[Batch]) -> None:
+    assert len(one) == len(other) > 0
+    for a, b in zip(one, other, strict=True):
+        assert a.images.tobytes() == b.images.tobytes()
+        assert a.labels.tolist() == b.labels.tolist()
+
+
+def test_batches_of_the_digits_are_the_recorded_ones() -> None:
+    settings = load_config("digits")
+    made = first(24, settings, source(settings))
+    for step, sums in RECORDED.items():
+        assert tuple(zlib.crc32(array.tobytes()) for array in made[step]) == sums
+    parts = [
+        first(1, settings, source(settings), start=11, process=process, num_processes=2)[0]
+        for process in range(2)
+    ]
+    assert zlib.crc32(b"".join(part.images.tobytes() for part in parts)) == RECORDED[11][0]
+
+
+def test_a_batch_has_the_documented_dtypes(examples: object) -> None:
+    [batch] = first(1, config(), examples)
+    assert (batch.images.dtype, batch.labels.dtype) == (np.float32, np.int32)
+    assert len(batch.images) == len(batch.labels) == ROWS
+
+
+@pytest.mark.parametrize("workers", [0, 1, 4])
+def test_batches_do_not_depend_on_the_loading_threads(examples: object, workers: int) -> None:
+    alone = first(7, config(dataset__num_workers=0), examples)
+    assert_same(alone, first(7, config(dataset__num_workers=workers), examples))
+
+
+@pytest.mark.parametrize("start", [1, 3, 7])
+def test_a_resume_goes_on_with_the_same_batches(examples: object, start: int) -> None:
+    assert_same(
+        first(9, config(), examples)[start:], first(9 - start, config(), examples, start=start)
+    )
+
+
+@pytest.mark.parametrize("num_processes", [1, 2, 4])
+def test_processes_share_the_batch_that_one_would_have(
+    examples: object, num_processes: int
+) -> None:
+    shared = [
+        first(4, config(), examples, start=2, process=process, num_processes=num_processes)
+        for process in range(num_processes)
+    ]
+    whole = [
+        Batch(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+        for parts in zip(*shared, strict=True)
+    ]
+    assert_same(first(6, config(), examples)[2:], whole)
+
+
+def test_another_seed_gives_another_order_and_other_choices(examples: object) -> None:
+    one, other = (first(3, config(training__seed=seed), examples) for seed in (1, 2))
+    assert [batch.labels.tolist() for batch in one] != [batch.labels.tolist() for batch in other]
+    rows = [Rows(seed, 0, 0, 64) for seed in (1, 2)]
+    assert rows[0].mirrored().tolist() != rows[1].mirrored().tolist()
+    assert not np.array_equal(rows[0].noise((2,)), rows[1].noise((2,)))
+
+
+def epochs(settings: Config, examples: object, count: int) -> list[list[int]]:
+    made = first(3 * count, settings, examples)
+    labels = np.concatenate([batch.labels for batch in made]).reshape(count, 3 * ROWS)
+    return [list(row) for row in labels.tolist()]
+
+
+def test_an_epoch_shows_each_example_at_most_once(examples: object) -> None:
+    shown = epochs(config(), examples, 4)
+    assert all(len(set(epoch)) == 3 * ROWS for epoch in shown)
+    assert set().union(*shown) == set(range(NUM))  # what one epoch drops, another shows
+
+
+def test_an_epoch_of_whole_batches_shows_each_example_once() -> None:
+    every = Arrays(np.zeros((48, 1, 1, 1), np.uint8), np.arange(48, dtype=np.int32), flip=False)
+    assert [sorted(epoch) for epoch in epochs(config(), every, 3)] == [list(range(48))] * 3
+
+
+def test_each_epoch_has_an_order_of_its_own_unless_reshuffle_is_off(examples: object) -> None:
+    anew = epochs(config(), examples, 3)
+    again = epochs(config(dataset__reshuffle=False), examples, 3)
+    assert len({tuple(epoch) for epoch in anew}) == 3
+    assert again == [anew[0]] * 3
+
+
+def test_random_choices_differ_between_epochs_of_the_same_order(examples: object) -> None:
+    made = first(6, config(dataset__reshuffle=False), examples)
+    assert made[0].labels.tolist() == made[3].labels.tolist()
+    assert made[0].images.tobytes() != made[3].images.tobytes()
+
+
+def test_half_of_the_rows_are_mirrored_along_the_width_where_the_stream_says() -> None:
+    levels = np.arange(2 * 3, dtype=np.uint8).reshape(1, 2, 3, 1).repeat(800, 0) * 50
+    labels = np.zeros(800, np.int32)
+    made = first(200, config(), Arrays(levels, labels, flip=True))
+    as_stored = np.array([[0, 50, 100], [150, 200, 250]]) / 127.5 - 1
+    chosen = np.stack([uniform((ROWS,), 42, Stream.FLIP, step) < 0.5 for step in range(200)])
+    expected = np.where(chosen[..., None, None], as_stored[:, ::-1], as_stored)
+    shown = np.stack([batch.images[..., 0] for batch in made])
+    np.testing.assert_allclose(shown, expected, rtol=0, atol=1e-7)
+    assert abs(chosen.sum() - 1600) < 5 * 3200**0.5 / 2  # five standard deviations of a fair coin
+    assert levels.tobytes() == (np.arange(6, dtype=np.uint8) * 50).tobytes() * 800
+
+
+def test_no_row_is_mirrored_where_flip_is_off() -> None:
+    levels = np.arange(6, dtype=np.uint8).reshape(1, 2, 3, 1).repeat(ROWS, 0)
+    [batch] = first(1, config(), Arrays(levels, np.zeros(ROWS, np.int32), flip=False))
+    assert np.ptp(batch.images, axis=0).max() == 0
+
+
+def test_choices_of_a_row_depend_on_its_place_in_the_whole_batch_alone() -> None:
+    whole, part = Rows(3, 5, 0, 8), Rows(3, 5, 6, 2)
+    assert whole.mirrored()[6:].tolist() == part.mirrored().tolist()
+    np.testing.assert_array_equal(whole.noise((2, 3))[6:], part.noise((2, 3)))
+    assert len({row.tobytes() for row in whole.noise((2, 3))}) == 8
+
+
+def test_an_example_by_its_number_has_no_random_choices(examples: object) -> None:
+    image, label = examples[7]  # type: ignore[index]
+    assert label == 7
+    assert image.tobytes() == examples[7][0].tobytes()  # type: ignore[index]
+    assert [label for _, label in examples] == list(range(NUM))  # type: ignore[attr-defined]
+    with pytest.raises(IndexError):
+        examples[NUM]  # type: ignore[index]
+
+
+def test_any_sequence_of_examples_can_be_loaded() -> None:
+    listed = [(np.full((2, 2, 1), i, np.float32), i) for i in range(NUM)]
+    [batch] = first(1, config(), listed)
+    assert batch.images[:, 0, 0, 0].tolist() == batch.labels.tolist()
+    assert (batch.images.dtype, batch.labels.dtype) == (np.float32, np.int32)
+
+
+def test_memory_does_not_grow_with_the_steps() -> None:
+    every = Arrays(np.zeros((999, 8, 8, 1), np.uint8), np.arange(999, dtype=np.int32), flip=True)
+    made = batches(config(), every)
+    for _ in range(100):
+        next(made)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(300):
+            next(made)
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert grown < 300 * 500  # bytes: one batch is 4096 and its labels
+
+
+def test_a_batch_that_does_not_divide_is_refused_at_once(examples: object) -> None:
+    with pytest.raises(
+        DataError, match=r"^training.batch_size is 16, expected a multiple of the 3"
+    ):
+        batches(config(), examples, num_processes=3)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"^training.batch_size is 51, expected at most the 50"):
+        batches(config(training__batch_size=51), examples)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 4])
+def test_an_error_while_loading_is_the_same_sentence_and_the_end(workers: int) -> None:
+    class Damaged(Arrays):
+        def batch(self, indices: np.ndarray, rows: Rows | None) -> Batch:
+            if rows is not None and rows.step == 5:
+                raise DataError("example 5 is damaged")
+            return super().batch(indices, rows)
+
+    every = Damaged(np.zeros((NUM, 2, 2, 1), np.uint8), np.arange(NUM, dtype=np.int32), flip=False)
+    made = batches(config(dataset__num_workers=workers), every)
+    assert len(list(islice(made, 5))) == 5
+    with pytest.raises(DataError) as caught:
+        next(made)
+    assert str(caught.value) == "example 5 is damaged"
+    assert list(made) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("digts", "dataset.name is digts, expected one of digits, mnist, cifar10, folder,"),
+        ("cifar100", "did you mean cifar10?"),
+        ("", "dataset.name"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest(name: str, says: str) -> None:
+    with pytest.raises(ValueError, match=r"^dataset\.name") as caught:
+        source(config(dataset__name=name))
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_digits_of_another_shape_or_number_of_classes_are_refused() -> None:
+    with pytest.raises(DataError, match=r"^the images of digits are \(8, 8, 1\), but dataset"):
+        source(config(dataset__image_size=16))
+    with pytest.raises(DataError, match=r"in digits is 5, expected 0 .. 4"):
+        source(config(dataset__num_classes=5))

@@ -1,0 +1,423 @@
+"""MNIST, CIFAR-10 and folders of images, read from files as their publishers write them."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import pickle
+import struct
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from impls.common.config import Config
+from impls.common.config_files import load_config
+from impls.common.draws import Stream, generator
+from impls.data import DataError, Rows, source
+from impls.data.folder import centre_crop
+
+rng = generator(0, Stream.CHECK)
+DIGITS = rng.integers(0, 256, (7, 28, 28), np.uint8)
+DIGIT_LABELS = np.array([3, 0, 9, 9, 1, 2, 5], np.uint8)
+PLANES = rng.integers(0, 256, (5, 4, 3, 32, 32), np.uint8)  # batch, image, colour, row, column
+PLANE_LABELS = rng.integers(0, 10, (5, 4))
+
+
+def config(name: str, root: Path | str, size: int = 28, channels: int = 1, **more: Any) -> Config:
+    keys = {"name": name, "root": root, "image_size": size, "image_channels": channels, **more}
+    return load_config("digits", {f"dataset.{key}": value for key, value in keys.items()})
+
+
+def scaled(levels: Any) -> Any:
+    """The official transform: to 0 .. 1, then (x - 0.5) / 0.5, in float64."""
+    return (np.asarray(levels, np.float64) / 255 - 0.5) / 0.5
+
+
+def message_of(settings: Config) -> str:
+    """The message of the DataError that opening the data raises; it must be one line."""
+    with pytest.raises(DataError) as caught:
+        source(settings)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# MNIST
+
+
+def idx(array: np.ndarray) -> bytes:
+    sizes = b"".join(struct.pack(">I", size) for size in array.shape)
+    return bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes()
+
+
+def write_mnist(folder: Path, names: tuple[str, str], pack: Callable[[bytes], bytes]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, array in zip(names, (DIGITS, DIGIT_LABELS), strict=True):
+        (folder / name).write_bytes(pack(idx(array)))
+
+
+PLAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
+DOTTED = ("train-images.idx3-ubyte", "train-labels.idx1-ubyte")
+
+
+@pytest.mark.parametrize("place", [".", "MNIST/raw", "raw"])
+@pytest.mark.parametrize("names", [PLAIN, DOTTED])
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_mnist_is_read_wherever_it_usually_lies(
+    tmp_path: Path, place: str, names: tuple[str, str], is_packed: bool
+) -> None:
+    if is_packed:
+        write_mnist(tmp_path / place, (f"{names[0]}.gz", f"{names[1]}.gz"), gzip.compress)
+    else:
+        write_mnist(tmp_path / place, names, bytes)
+    images, labels = source(config("mnist", tmp_path)).batch(np.arange(7), Rows(0, 0, 0, 7))
+    assert (images.dtype, labels.dtype) == (np.float32, np.int32)
+    np.testing.assert_allclose(images[..., 0], scaled(DIGITS), rtol=0, atol=1e-7)
+    assert labels.tolist() == DIGIT_LABELS.tolist()
+
+
+def test_levels_span_exactly_minus_one_to_one(tmp_path: Path) -> None:
+    write_mnist(tmp_path, PLAIN, bytes)
+    images, _ = source(config("mnist", tmp_path)).batch(np.arange(7), None)
+    assert (images.min(), images.max()) == (-1, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        (PLAIN[0], idx(DIGITS)[:-1], "cannot be read (ValueError: cannot reshape"),
+        (PLAIN[0], idx(DIGITS) + b"x", "cannot be read (ValueError: cannot reshape"),
+        (PLAIN[0], idx(DIGITS)[:10], "cannot be read (ValueError"),
+        (PLAIN[0], b"", "no idx file of bytes with 3 axes"),
+        (PLAIN[0], b"<html>404</html>", "no idx file of bytes with 3 axes"),
+        (PLAIN[0], idx(DIGIT_LABELS), "no idx file of bytes with 3 axes"),
+        (PLAIN[0], idx(DIGITS[:3]), "holds 3 images and"),
+        (PLAIN[1], idx(DIGIT_LABELS + 5), "is 14, expected 0 .. 9 (dataset.num_classes is 10)"),
+    ],
+)
+def test_a_damaged_mnist_file_is_one_sentence(
+    tmp_path: Path, name: str, content: bytes, says: str
+) -> None:
+    write_mnist(tmp_path, PLAIN, bytes)
+    (tmp_path / name).write_bytes(content)
+    message = message_of(config("mnist", tmp_path))
+    assert str(tmp_path / name) in message
+    assert says in message
+
+
+@pytest.mark.parametrize("end", [None, -9, 100, 1])
+def test_a_damaged_gzip_is_one_sentence(tmp_path: Path, end: int | None) -> None:
+    write_mnist(tmp_path, (f"{PLAIN[0]}.gz", f"{PLAIN[1]}.gz"), gzip.compress)
+    path = tmp_path / f"{PLAIN[0]}.gz"
+    content = path.read_bytes()
+    path.write_bytes(content[:end] if end else content[:500] + b"damage" + content[506:])
+    message = message_of(config("mnist", tmp_path))
+    assert message.startswith(f"{path} cannot be read (")
+    assert message.endswith("download it again")
+
+
+def test_missing_mnist_says_which_file_goes_where(tmp_path: Path) -> None:
+    message = message_of(config("mnist", tmp_path))
+    assert message.startswith(f"there is no train-images-idx3-ubyte in {tmp_path}, plain or as .gz")
+    assert "set dataset.root to the folder with train-images-idx3-ubyte" in message
+    message = message_of(config("mnist", "DATA_ROOT"))
+    assert message.startswith("dataset.root is DATA_ROOT, which does not exist: for mnist it")
+
+
+def test_images_of_another_shape_than_configured_are_refused(tmp_path: Path) -> None:
+    write_mnist(tmp_path, PLAIN, bytes)
+    assert message_of(config("mnist", tmp_path, size=32)) == (
+        "the images of mnist are (28, 28, 1), but dataset.image_size and dataset.image_channels"
+        " make (32, 32, 1)"
+    )
+
+
+# CIFAR-10
+
+
+class Python2Pickler(pickle._Pickler):
+    """Writes what the published archive holds: pickles of Python 2, whose text is bytes."""
+
+    dispatch: ClassVar[dict[Any, Any]] = dict(pickle._Pickler.dispatch)  # type: ignore[attr-defined]
+
+    def save_bytes(self, text: bytes) -> None:
+        self.write(b"T" + struct.pack("<i", len(text)) + text)  # type: ignore[attr-defined]
+
+    def save_text(self, text: str) -> None:
+        self.save_bytes(text.encode())
+
+    dispatch[bytes], dispatch[str] = save_bytes, save_text
+
+
+def pickled(part: int, protocol: int | str = "python 2") -> bytes:
+    data = PLANES[part].reshape(4, 3072)
+    labels = PLANE_LABELS[part].tolist()
+    content = {b"batch_label": b"training batch", b"labels": labels, b"data": data}
+    if isinstance(protocol, int):
+        return pickle.dumps({k.decode(): v for k, v in content.items()}, protocol)
+    file = io.BytesIO()
+    Python2Pickler(file, 2).dump(content)
+    return file.getvalue().replace(b"numpy._core", b"numpy.core")
+
+
+def binary(part: int) -> bytes:
+    rows = zip(PLANE_LABELS[part], PLANES[part], strict=True)
+    return b"".join(bytes([label]) + image.tobytes() for label, image in rows)
+
+
+def archive(folder: str, files: dict[str, bytes]) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as packed:
+        for name, content in reversed({**files, "test_batch": b"no"}.items()):  # in any order
+            member = tarfile.TarInfo(f"{folder}/{name}")
+            member.size = len(content)
+            packed.addfile(member, io.BytesIO(content))
+    return file.getvalue()
+
+
+def write_cifar(root: Path, form: str) -> Path:
+    """Write the five training files in one of the published forms; returns dataset.root."""
+    python = {f"data_batch_{i + 1}": pickled(i) for i in range(5)}
+    bare = {f"data_batch_{i + 1}.bin": binary(i) for i in range(5)}
+    folder, files = (
+        ("cifar-10-batches-py", python) if "py" in form else ("cifar-10-batches-bin", bare)
+    )
+    if "tar" in form:
+        path = root / ("cifar-10-python.tar.gz" if "py" in form else "cifar-10-binary.tar.gz")
+        path.write_bytes(archive(folder, files))
+        return path if "itself" in form else root
+    (root / folder).mkdir()
+    for name, content in files.items():
+        (root / folder / name).write_bytes(content)
+    return root / folder if "itself" in form else root
+
+
+FORMS = [
+    f"{kind}{itself}" for kind in ("py", "bin", "py tar", "bin tar") for itself in ("", " itself")
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_cifar_is_read_in_every_published_form(tmp_path: Path, form: str) -> None:
+    root = write_cifar(tmp_path, form)
+    examples = source(config("cifar10", root, 32, 3))
+    assert len(examples) == 20
+    images, labels = examples.batch(np.arange(20), None)
+    for number in range(20):
+        part, place = divmod(number, 4)
+        for colour in range(3):
+            expected = scaled(PLANES[part, place, colour])
+            np.testing.assert_allclose(images[number, ..., colour], expected, rtol=0, atol=1e-7)
+    assert labels.tolist() == PLANE_LABELS.reshape(-1).tolist()
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+def test_cifar_pickled_anew_by_python_3_is_read(tmp_path: Path, protocol: int) -> None:
+    root = write_cifar(tmp_path, "py")
+    (root / "cifar-10-batches-py" / "data_batch_2").write_bytes(pickled(1, protocol))
+    images, _ = source(config("cifar10", root, 32, 3)).batch(np.arange(4, 8), None)
+    expected = scaled(PLANES[1].transpose(0, 2, 3, 1))
+    np.testing.assert_allclose(images, expected, rtol=0, atol=1e-7)
+
+
+def test_cifar_is_mirrored_at_random_unless_flip_is_off(tmp_path: Path) -> None:
+    root = write_cifar(tmp_path, "bin")
+    stored = source(config("cifar10", root, 32, 3)).batch(np.arange(20), None).images
+    rows = Rows(1, 2, 0, 20)
+    for flip in (True, False):
+        images, _ = source(config("cifar10", root, 32, 3, flip=flip)).batch(np.arange(20), rows)
+        for row, is_mirrored in enumerate(rows.mirrored()):
+            expected = stored[row, :, ::-1] if is_mirrored and flip else stored[row]
+            np.testing.assert_array_equal(images[row], expected)
+    assert 0 < rows.mirrored().sum() < 20
+
+
+class Harmful:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, ("harm",)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (pickle.dumps({b"data": Harmful(), b"labels": [1]}), ".mkdir, which is no data"),
+        (pickled(0)[:-20], "cannot be read ("),
+        (pickled(0)[:50], "cannot be read ("),
+        (b"", "cannot be read (EOFError"),
+        (b"not a pickle", "cannot be read ("),
+        (pickle.dumps([1, 2], 2), "cannot be read ("),
+        (pickle.dumps({b"labels": [1]}, 2), "cannot be read ("),
+        (pickle.dumps({"data": np.zeros((1, 3072)), "labels": [1]}, 2), "pixels are no bytes"),
+        (pickle.dumps({"data": np.zeros((2, 9), np.uint8), "labels": [1]}, 2), "(2, 9) pixels"),
+        (
+            pickle.dumps({"data": np.zeros((1, 3072), np.uint8), "labels": [10]}, 2),
+            "is 10, expected 0 .. 9",
+        ),
+    ],
+)
+def test_a_damaged_cifar_pickle_is_one_sentence_and_runs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = write_cifar(tmp_path, "py") / "cifar-10-batches-py" / "data_batch_3"
+    path.write_bytes(content)
+    message = message_of(config("cifar10", tmp_path, 32, 3))
+    assert str(path) in message
+    assert says in message
+    assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize("content", [b"", binary(0)[:-1], b"<html>"])
+def test_a_damaged_cifar_binary_is_one_sentence(tmp_path: Path, content: bytes) -> None:
+    path = write_cifar(tmp_path, "bin") / "cifar-10-batches-bin" / "data_batch_5.bin"
+    path.write_bytes(content)
+    assert message_of(config("cifar10", tmp_path, 32, 3)).startswith(f"{path} cannot be read (")
+
+
+@pytest.mark.parametrize("end", [0, 10, 3000, -30])
+def test_a_damaged_cifar_archive_is_one_sentence(tmp_path: Path, end: int) -> None:
+    path = write_cifar(tmp_path, "py tar itself")
+    path.write_bytes(path.read_bytes()[:end])
+    message = message_of(config("cifar10", tmp_path, 32, 3))
+    assert message.startswith(str(path))
+    assert message.endswith("download CIFAR-10 again")
+
+
+def test_missing_cifar_files_say_which_go_where(tmp_path: Path) -> None:
+    message = message_of(config("cifar10", tmp_path, 32, 3))
+    assert message.startswith(
+        f"there is no data_batch_1 of CIFAR-10 in {tmp_path}: set dataset.root"
+    )
+    assert "cifar-10-python.tar.gz or cifar-10-binary.tar.gz" in message
+    write_cifar(tmp_path, "py")
+    (tmp_path / "cifar-10-batches-py" / "data_batch_4").unlink()
+    assert "data_batch_4 cannot be read (No such file" in message_of(
+        config("cifar10", tmp_path, 32, 3)
+    )
+    (tmp_path / "few.tar.gz").write_bytes(archive("x", {"data_batch_1": pickled(0)}))
+    message = message_of(config("cifar10", tmp_path / "few.tar.gz", 32, 3))
+    assert "lacks some of data_batch_1 .. 5" in message
+
+
+# Folders of images
+
+
+def write_folder(root: Path) -> dict[str, np.ndarray]:
+    """Write 6 x 6 PNGs of three classes; returns the pixels by path below the root."""
+    names = ["cat/b.png", "cat/a.PNG", "cat/more/z.png", "ant/1.png", "dog/10.png", "dog/9.png"]
+    made = {}
+    for name in names:
+        made[name] = rng.integers(0, 256, (6, 6, 3), np.uint8)
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(made[name]).save(root / name)
+    (root / "cat" / "notes.txt").write_text("no image")
+    (root / "labels.csv").write_text("no class")
+    return made
+
+
+@pytest.mark.parametrize("place", [".", "train"])
+@pytest.mark.parametrize("name", ["folder", "imagenet", "imgnet"])
+def test_a_folder_is_read_in_the_order_of_torchvision(
+    tmp_path: Path, place: str, name: str
+) -> None:
+    made = write_folder(tmp_path / place)
+    order = ["ant/1.png", "cat/a.PNG", "cat/b.png", "cat/more/z.png", "dog/10.png", "dog/9.png"]
+    examples = source(config(name, tmp_path, 6, 3, num_classes=3))
+    images, labels = examples.batch(np.arange(6), None)
+    assert labels.tolist() == [0, 1, 1, 1, 2, 2]
+    assert (images.dtype, labels.dtype) == (np.float32, np.int32)
+    for image, path in zip(images, order, strict=True):
+        np.testing.assert_allclose(image, scaled(made[path]), rtol=0, atol=1e-7)
+
+
+def test_a_folder_is_mirrored_at_random_unless_flip_is_off(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    settings = config("folder", tmp_path, 6, 3, num_classes=3)
+    stored, rows = source(settings).batch(np.arange(6), None).images, Rows(0, 1, 2, 6)
+    for flip in (True, False):
+        chosen = config("folder", tmp_path, 6, 3, num_classes=3, flip=flip)
+        images, _ = source(chosen).batch(np.arange(6), rows)
+        for row, is_mirrored in enumerate(rows.mirrored()):
+            expected = stored[row, :, ::-1] if is_mirrored and flip else stored[row]
+            np.testing.assert_array_equal(images[row], expected)
+    assert 0 < rows.mirrored().sum() < 6
+
+
+def test_grey_palette_and_jpeg_images_become_the_configured_channels(tmp_path: Path) -> None:
+    grey = rng.integers(0, 256, (6, 6), np.uint8)
+    (tmp_path / "a").mkdir()
+    Image.fromarray(grey).save(tmp_path / "a" / "1.png")
+    Image.fromarray(grey).convert("P").save(tmp_path / "a" / "2.png")
+    colour = Image.fromarray(rng.integers(0, 256, (6, 6, 3), np.uint8))
+    colour.save(tmp_path / "a" / "3.JPEG")
+    with Image.open(tmp_path / "a" / "3.JPEG") as image:
+        decoded = np.asarray(image)
+    images, _ = source(config("folder", tmp_path, 6, 3)).batch(np.arange(3), None)
+    for row in (0, 1):
+        np.testing.assert_allclose(images[row], scaled(grey[..., None].repeat(3, 2)), atol=1e-7)
+    np.testing.assert_allclose(images[2], scaled(decoded), rtol=0, atol=1e-7)
+    images, _ = source(config("folder", tmp_path, 6, 1)).batch(np.arange(2), None)
+    np.testing.assert_allclose(images[..., 0], scaled([grey, grey]), rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (32, 48), (50, 33), (65, 64)])
+def test_halving_averages_blocks_of_four_pixels(height: int, width: int) -> None:
+    pixels = rng.integers(0, 256, (height, width, 3), np.uint8)
+    got = centre_crop(Image.fromarray(pixels), min(height, width) // 2)
+    even = pixels[: height // 2 * 2, : width // 2 * 2].astype(float)
+    if (height % 2, width % 2) == (0, 0):
+        means = (even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]) / 4
+        top, left = ((side // 2 - got.shape[0]) // 2 for side in (height, width))
+        cut = means[top : top + got.shape[0], left : left + got.shape[0]]
+        assert np.abs(got - cut).max() <= 1  # each of two passes rounds
+    assert got.shape == (min(height, width) // 2,) * 2 + (3,)
+
+
+def test_the_crop_is_that_of_adm() -> None:
+    wide = Image.fromarray(rng.integers(0, 256, (37, 53, 3), np.uint8))
+    halved = wide.resize((26, 18), Image.Resampling.BOX)  # 37 >= 2 * 16, 18 < 2 * 16
+    sized = halved.resize((23, 16), Image.Resampling.BICUBIC)  # 26 * 16 / 18 = 23.1
+    np.testing.assert_array_equal(centre_crop(wide, 16), np.asarray(sized.crop((3, 0, 19, 16))))
+    tall = Image.fromarray(rng.integers(0, 256, (25, 20), np.uint8))
+    sized = tall.resize((16, 20), Image.Resampling.BICUBIC)
+    np.testing.assert_array_equal(centre_crop(tall, 16), np.asarray(sized.crop((0, 2, 16, 18))))
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (5, 9), (9, 5), (16, 16), (400, 3), (17, 31)])
+def test_every_image_becomes_a_square_of_the_size(shape: tuple[int, int]) -> None:
+    image = Image.fromarray(np.full((*shape, 3), 77, np.uint8))
+    cropped = centre_crop(image, 16)
+    assert cropped.shape == (16, 16, 3)
+    assert set(cropped.reshape(-1).tolist()) == {77}
+
+
+def test_folders_that_cannot_be_used_are_refused_in_one_sentence(tmp_path: Path) -> None:
+    assert "holds no folders" in message_of(config("folder", tmp_path, 6, 3))
+    write_folder(tmp_path)
+    message = message_of(config("folder", tmp_path, 6, 3, num_classes=2))
+    assert "holds 3 folders, expected one for each class: dataset.num_classes is 2" in message
+    assert "expected 3 (colour) or 1 (grey)" in message_of(config("folder", tmp_path, 6, 4))
+    (tmp_path / "eel").mkdir()
+    assert f"{tmp_path / 'eel'} holds no images" in message_of(config("folder", tmp_path, 6, 3))
+    assert "which does not exist" in message_of(config("folder", tmp_path / "no", 6, 3))
+    assert "Not a directory" in message_of(config("folder", tmp_path / "labels.csv", 6, 3))
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG", b"text", "half"])
+def test_a_damaged_image_is_one_sentence(tmp_path: Path, content: bytes | str) -> None:
+    write_folder(tmp_path)
+    path = tmp_path / "cat" / "b.png"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if isinstance(content, str) else content)
+    examples = source(config("folder", tmp_path, 6, 3))
+    with pytest.raises(DataError) as caught:
+        examples.batch(np.arange(6), None)
+    message = str(caught.value)
+    assert message.startswith(f"{path} cannot be read (")
+    assert message.endswith("replace the file or remove it")
+    assert "\n" not in message

@@ -1,0 +1,485 @@
+"""Latents: files that PyTorch wrote, read without it; the same packed into shards, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from impls.common.config import Config
+from impls.common.config_files import load_config
+from impls.common.draws import Stream, generator, normal
+from impls.common.errors import UserError
+from impls.data import DataError, Rows, batches, prepare, source
+from impls.data.prepare import PrepareError, pack
+from impls.files import shards
+
+torch: Any = pytest.importorskip("torch")
+
+ROOT = Path(__file__).parents[3]
+NUM, CHANNELS, SIZE = 23, 4, 6
+IMAGES = generator(1, Stream.CHECK).standard_normal((NUM, 2 * CHANNELS, SIZE, SIZE))
+IMAGES = IMAGES.astype(np.float32)
+LABELS = [(7 * number) % 10 for number in range(NUM)]
+
+
+def write(folder: Path, number: int, **changes: Any) -> Path:
+    """Write one file as the official code does; None leaves a key out."""
+    held = {"image": torch.from_numpy(IMAGES[number]), "label": torch.tensor(LABELS[number])}
+    held = {key: value for key, value in (held | changes).items() if value is not None}
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{number:08d}.pt"
+    torch.save(held, path)
+    return path
+
+
+def write_all(root: Path, *, flip: bool = False) -> Path:
+    for number in range(NUM):
+        flipped = {"image_flip": torch.from_numpy(IMAGES[number] + 1)} if flip else {}
+        write(root / "train", number, **flipped)
+    return root
+
+
+def config(root: Path, **more: Any) -> Config:
+    keys = {"name": "imgnet_latent", "root": root, "num_classes": 10, "num_workers": 2}
+    keys |= {"image_size": SIZE, "image_channels": CHANNELS, **more}
+    dataset = {f"dataset.{key}": value for key, value in keys.items()}
+    return load_config("digits", {"training.batch_size": 5, **dataset})
+
+
+def message_of(settings: Config) -> str:
+    """The message of the DataError that opening the data raises; it must be one line."""
+    with pytest.raises(DataError) as caught:
+        source(settings)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# Latents
+
+
+@pytest.mark.parametrize("place", ["train", "."])
+@pytest.mark.parametrize("name", ["imgnet_latent", "my_Latents"])
+def test_a_latent_is_drawn_from_its_mean_and_deviation(
+    tmp_path: Path, place: str, name: str
+) -> None:
+    for number in reversed(range(NUM)):
+        write(tmp_path / place, number)
+    examples = source(config(tmp_path, name=name))
+    assert (len(examples), examples.shape) == (NUM, (SIZE, SIZE, CHANNELS))
+    images, labels = examples.batch(np.array([22, 3]), Rows(9, 5, 30, 2))
+    for image, number, row in zip(images, (22, 3), (30, 31), strict=True):
+        mean, std = IMAGES[number, :CHANNELS], IMAGES[number, CHANNELS:]
+        noise = normal((SIZE, SIZE, CHANNELS), 9, Stream.LATENT, 5, row).transpose(2, 0, 1)
+        expected = (mean.astype(float) + std.astype(float) * noise) * 0.18215
+        np.testing.assert_allclose(image.transpose(2, 0, 1), expected, rtol=1e-6, atol=1e-6)
+    assert labels.tolist() == [LABELS[22], LABELS[3]]
+    assert (images.dtype, labels.dtype) == (np.float32, np.int32)
+
+
+def test_a_latent_is_drawn_anew_each_time(tmp_path: Path) -> None:
+    examples = source(config(write_all(tmp_path)))
+    drawn = [examples.batch(np.array([4]), Rows(0, step, 0, 1)).images for step in range(400)]
+    mean, std = np.split(IMAGES[4].transpose(1, 2, 0) * 0.18215, 2, axis=-1)
+    error = (np.mean(drawn, axis=0)[0] - mean) / np.abs(std) * 20  # of the mean of 400
+    assert np.abs(error).max() < 5
+    assert abs(np.std(error) - 1) < 0.3
+    np.testing.assert_allclose(examples[4][0], mean, rtol=1e-6, atol=1e-7)
+
+
+def test_labels_may_be_numbers_or_tensors_of_any_integers(tmp_path: Path) -> None:
+    kinds = [3, torch.tensor(3), torch.tensor([3], dtype=torch.int32), torch.tensor(3).byte()]
+    for number, label in enumerate(kinds):
+        write(tmp_path, number, label=label)
+    assert source(config(tmp_path)).batch(np.arange(4), None).labels.tolist() == [3] * 4
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16"])
+def test_latents_of_half_precision_are_read(tmp_path: Path, name: str) -> None:
+    image = torch.from_numpy(IMAGES[0]).to(getattr(torch, name))
+    write(tmp_path, 0, image=image)
+    stored, _ = source(config(tmp_path)).batch(np.arange(1), None)
+    expected = image.float().numpy()[:CHANNELS].transpose(1, 2, 0) * np.float32(0.18215)
+    np.testing.assert_array_equal(stored[0], expected)
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_latents_are_mirrored_where_mirrored_images_were_encoded(
+    tmp_path: Path, is_packed: bool
+) -> None:
+    root = write_all(tmp_path / "pt", flip=True)
+    if is_packed:
+        pack(root, tmp_path / "packed", 10)
+        root = tmp_path / "packed"
+    rows, indices = Rows(1, 0, 0, NUM), np.arange(NUM)
+    without = IMAGES.transpose(0, 2, 3, 1)
+    for flip in (True, False):
+        chosen = rows.mirrored()[:, None, None, None] & flip
+        mean, std = np.split(np.where(chosen, without + 1, without), 2, axis=-1)
+        expected = (mean + std * rows.noise((SIZE, SIZE, CHANNELS))) * 0.18215
+        images, _ = source(config(root, flip=flip)).batch(indices, rows)
+        np.testing.assert_allclose(images, expected, rtol=1e-6, atol=1e-6)
+    assert 0 < rows.mirrored().sum() < NUM
+
+
+def test_official_latents_are_never_mirrored(tmp_path: Path) -> None:
+    root, rows = write_all(tmp_path), Rows(1, 0, 0, NUM)
+    made = [
+        source(config(root, flip=flip)).batch(np.arange(NUM), rows).images for flip in (True, False)
+    ]
+    assert made[0].tobytes() == made[1].tobytes()
+
+
+@pytest.mark.parametrize("name", ["float64", "int32"])
+def test_latents_of_other_dtypes_are_refused(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path, 0, image=torch.from_numpy(IMAGES[0]).to(getattr(torch, name)))
+    message = message_of(config(tmp_path))
+    assert message.startswith(f"{path} cannot be read (ValueError: 'image' is {name}, no float32")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"image": None}, "KeyError: 'image'"),
+        ({"label": None}, "KeyError: 'label'"),
+        ({"image": torch.ones(7, 6, 6)}, "'image' is (7, 6, 6), no [2C, H, W]"),
+        ({"image": torch.ones(6, 6)}, "'image' is (6, 6), no [2C, H, W]"),
+        ({"image": 3}, "AttributeError"),
+        ({"label": torch.ones(3)}, "'label' is no whole number"),
+        ({"label": -1}, "'label' is no whole number"),
+        ({"label": "cat"}, "'label' is no whole number"),
+        ({"label": 2**40}, "'label' is no whole number"),
+    ],
+)
+def test_a_file_that_holds_no_latent_is_one_sentence(
+    tmp_path: Path, changes: dict[str, Any], says: str
+) -> None:
+    path = write(tmp_path, 0, **changes)
+    message = message_of(config(tmp_path))
+    assert message.startswith(f"{path} cannot be read (")
+    assert says in message
+    assert message.endswith("write it again, with 'image' [2C, H, W] (mean, then std) and 'label'")
+
+
+def test_a_file_that_is_no_dictionary_is_one_sentence(tmp_path: Path) -> None:
+    torch.save([1, 2], tmp_path / "0.pt")
+    assert "'image' [2C, H, W]" in message_of(config(tmp_path))
+
+
+def test_missing_latents_and_other_shapes_are_one_sentence(tmp_path: Path) -> None:
+    assert message_of(config(tmp_path / "no")).startswith("dataset.root is ")
+    assert message_of(config(tmp_path)).startswith(f"there are no .pt files in {tmp_path}: give")
+    write_all(tmp_path)
+    assert message_of(config(tmp_path, image_size=8)).startswith(
+        "the images of imgnet_latent are (6, 6, 4), but dataset.image_size"
+    )
+    pack(tmp_path, tmp_path / "packed")
+    assert message_of(config(tmp_path / "packed", image_channels=8)).startswith(
+        "the images of imgnet_latent are (6, 6, 4), but dataset.image_size"
+    )
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+@pytest.mark.parametrize("damage", ["truncated", "shape", "label"])
+def test_a_bad_file_in_the_middle_of_training_is_one_sentence(
+    tmp_path: Path, workers: int, damage: str
+) -> None:
+    write_all(tmp_path)
+    settings = config(tmp_path, num_workers=workers)
+    made = batches(settings, source(settings))
+    path = tmp_path / "train" / f"{NUM - 1:08d}.pt"
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:300])
+    elif damage == "shape":
+        write(tmp_path / "train", NUM - 1, image=torch.ones(8, 7, 6))
+    else:
+        write(tmp_path / "train", NUM - 1, label=10)
+    with pytest.raises(DataError) as caught:
+        list(islice(made, 50))
+    message = str(caught.value)
+    assert str(path) in message
+    assert "\n" not in message
+    says = {
+        "truncated": "cannot be read (BadZipFile: File is not a zip file)",
+        "shape": "holds other arrays than 00000000.pt",
+        "label": "is 10, expected 0 .. 9",
+    }
+    assert says[damage] in message
+
+
+# Packing
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.mark.parametrize("shard_size", [1, 10, 23, 8192])
+def test_packed_latents_give_the_same_bits(tmp_path: Path, shard_size: int) -> None:
+    root = write_all(tmp_path / "pt")
+    pack(root, tmp_path / "packed", shard_size)
+    made = []
+    for folder in (root, tmp_path / "packed"):
+        settings = config(folder)
+        made.append(list(islice(batches(settings, source(settings), start=2), 9)))
+    for one, other in zip(*made, strict=True):
+        assert one.images.tobytes() == other.images.tobytes()
+        assert one.labels.tolist() == other.labels.tolist()
+    assert len(list((tmp_path / "packed").glob("images-*.npy"))) == -(-NUM // shard_size)
+
+
+def test_shards_are_plain_arrays_of_what_the_files_hold(tmp_path: Path) -> None:
+    layout = pack(write_all(tmp_path), tmp_path / "packed", 20)
+    assert layout == ((SIZE, SIZE, 2 * CHANNELS), "float32", False, (20, 3))
+    loaded = [np.load(tmp_path / "packed" / f"images-0000{number}.npy") for number in range(2)]
+    np.testing.assert_array_equal(np.concatenate(loaded), IMAGES.transpose(0, 2, 3, 1))
+    labels = [np.load(tmp_path / "packed" / f"labels-0000{number}.npy") for number in range(2)]
+    assert np.concatenate(labels).tolist() == LABELS
+    names = {"images-00000.npy", "images-00001.npy", "labels-00000.npy", "labels-00001.npy"}
+    assert set(contents(tmp_path / "packed")) == {*names, "index.json", "packing.json"}
+
+
+def test_packing_in_half_rounds_and_packing_half_does_not(tmp_path: Path) -> None:
+    pack(write_all(tmp_path / "whole"), tmp_path / "a", half=True)
+    for number in range(NUM):
+        image = torch.from_numpy(IMAGES[number]).half()
+        write(tmp_path / "half", number, image=image)
+    pack(tmp_path / "half", tmp_path / "b")
+    expected = IMAGES.transpose(0, 2, 3, 1).astype(np.float16)
+    for name in "ab":
+        stored = np.load(tmp_path / name / "images-00000.npy")
+        assert stored.dtype == np.float16
+        np.testing.assert_array_equal(stored, expected)
+    made = [
+        source(config(tmp_path / name)).batch(np.arange(NUM), Rows(0, 0, 0, NUM)).images
+        for name in ("a", "b", "half")
+    ]
+    assert made[0].tobytes() == made[1].tobytes() == made[2].tobytes()
+
+
+def test_a_packing_that_was_stopped_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_all(tmp_path / "pt", flip=True)
+    pack(root, tmp_path / "whole", 5)
+    write_array = shards.write_array
+
+    def stopped(path: Path, array: Any) -> None:
+        if path.name == "image_flip-00002.npy":
+            (path.parent / ".partial-1-image_flip-00002.npy").write_text("half")
+            raise KeyboardInterrupt
+        write_array(path, array)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shards, "write_array", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            pack(root, tmp_path / "stopped", 5)
+    message = message_of(config(tmp_path / "stopped"))
+    assert message.endswith("is not written to the end: run the same meanflow prepare again")
+    read: list[str] = []
+    read_latent = prepare.read_latent
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            prepare, "read_latent", lambda path: read.append(path.name) or read_latent(path)
+        )
+        pack(root, tmp_path / "stopped", 5)
+    first, *rest = read  # the first file tells the shape
+    assert first == "00000000.pt"
+    assert sorted(rest) == [f"{number:08d}.pt" for number in range(10, NUM)]
+    assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
+
+
+def test_a_killed_packing_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    root, output = write_all(tmp_path / "pt"), tmp_path / "killed"
+    pack(root, tmp_path / "whole", 1)
+    arguments = f"Path({str(root)!r}), Path({str(output)!r}), 1"
+    script = f"from pathlib import Path\nfrom impls.data.prepare import pack\npack({arguments})"
+    with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT) as process:
+        deadline = time.monotonic() + 60
+        while not (output / "labels-00001.npy").exists() and time.monotonic() < deadline:
+            time.sleep(0.0005)
+        process.send_signal(signal.SIGKILL)
+    pack(root, output, 1)
+    assert contents(output) == contents(tmp_path / "whole")
+
+
+def test_a_file_of_a_packing_appears_when_it_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[bytes] = []
+
+    def killed(path: Path, _: Path) -> None:
+        written.append(path.read_bytes())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        shards.write_whole(tmp_path / "x", b"one", memoryview(b"two"))
+    assert written == [b"onetwo"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_packing_again_changes_nothing(tmp_path: Path) -> None:
+    root = write_all(tmp_path / "pt")
+    pack(root, tmp_path / "packed", 10)
+    before = contents(tmp_path / "packed")
+    assert pack(root, tmp_path / "packed", 10).counts == (10, 10, 3)
+    assert contents(tmp_path / "packed") == before
+
+
+def refused(folder: Path, output: Path, *size: int, **options: bool) -> str:
+    with pytest.raises(UserError) as caught:
+        pack(folder, output, *size, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_another_packing_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    root, packed = write_all(tmp_path / "pt"), tmp_path / "packed"
+    pack(root, packed, 10)
+    assert "holds a packing of other files, or with other options" in refused(root, packed, 11)
+    assert "with other options" in refused(root, packed, 10, half=True)
+    (root / "train" / "00000003.pt").unlink()
+    assert "holds a packing of other files" in refused(root, packed, 10)
+    (packed / "packing.json").unlink()
+    (packed / "index.json").unlink()
+    assert "holds a packing of other files" in refused(root, packed, 10)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"image": torch.ones(8, 6, 7)}, "is float32 (6, 7, 8), expected float32 (6, 6, 8)"),
+        ({"image": torch.ones(8, 6, 6).half()}, "is float16 (6, 6, 8), expected float32 (6, 6, 8)"),
+        ({"image_flip": torch.ones(8, 6, 6)}, "'image_flip' in"),
+        ({"image": None}, "cannot be read (KeyError: 'image')"),
+    ],
+)
+def test_a_file_unlike_the_first_stops_the_packing(
+    tmp_path: Path, changes: dict[str, Any], says: str
+) -> None:
+    root = write_all(tmp_path / "pt")
+    path = write(root / "train", 13, **changes)
+    message = refused(root, tmp_path / "packed", 10)
+    assert str(path) in message
+    assert says in message
+    write(root / "train", 13)
+    pack(root, tmp_path / "packed", 10)
+    assert len(source(config(tmp_path / "packed"))) == NUM
+
+
+def test_what_cannot_be_packed_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "No such file or directory" in refused(tmp_path / "no", tmp_path / "out")
+    assert "there are no .pt files in" in refused(tmp_path, tmp_path / "out")
+    root = write_all(tmp_path / "pt")
+    assert "the shard size is 0, expected" in refused(root, tmp_path / "out", 0)
+    (tmp_path / "file").write_text("")
+    assert "cannot write to" in refused(root, tmp_path / "file")
+    assert "(Not a directory)" not in refused(root, tmp_path / "file" / "below")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        expected = f"cannot write to {tmp_path / 'out'}: No space left on device"
+        assert refused(root, tmp_path / "out") == expected
+    assert contents(tmp_path / "out") == {}
+    with pytest.raises(PrepareError):
+        pack(root, tmp_path / "file")
+
+
+# Damaged shards
+
+
+def packed(tmp_path: Path) -> Path:
+    pack(write_all(tmp_path / "pt"), tmp_path / "packed", 10)
+    return tmp_path / "packed"
+
+
+@pytest.mark.parametrize("name", ["images-00001.npy", "labels-00002.npy"])
+@pytest.mark.parametrize("end", [-1, 40, 0, None])
+def test_a_damaged_shard_is_one_sentence(tmp_path: Path, name: str, end: int | None) -> None:
+    path = packed(tmp_path) / name
+    if end is None:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:end])
+    message = message_of(config(tmp_path / "packed"))
+    assert message.startswith(f"{path} cannot be read (")
+    assert message.endswith("write it again with meanflow prepare")
+
+
+def test_a_shard_of_another_kind_than_the_index_says_is_refused(tmp_path: Path) -> None:
+    path = packed(tmp_path) / "images-00001.npy"
+    np.save(path, np.zeros((10, 6, 6, 8), np.float64))
+    assert "it holds float64 (10, 6, 6, 8), unlike index.json" in message_of(config(path.parent))
+    np.save(path, np.array([{}], dtype=object))
+    assert str(path) in message_of(config(path.parent))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"version": 2}, "has version 2: use a later release"),
+        ({"format": "other"}, "has version"),
+        ({"counts": [10, 10]}, None),
+        ({"counts": []}, "cannot be read ("),
+        ({"counts": [10, 10, 3, 1]}, "images-00003.npy cannot be read (No such file"),
+        ({"counts": None}, "cannot be read ("),
+        ({"shape": [6, 6]}, "its values contradict each other"),
+        ({"dtype": "object"}, "its values contradict each other"),
+        ({"flip": True}, "image_flip-00000.npy cannot be read (No such file"),
+    ],
+)
+def test_a_damaged_index_is_one_sentence(
+    tmp_path: Path, changes: dict[str, Any], says: str | None
+) -> None:
+    path = packed(tmp_path) / "index.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    if says is None:  # fewer shards are a smaller data set
+        assert len(source(config(path.parent))) == 20
+    else:
+        assert says in message_of(config(path.parent))
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b"{}", b"\xff\xfe", b"{" * 99])
+def test_an_index_that_is_no_index_is_one_sentence(tmp_path: Path, content: bytes) -> None:
+    path = packed(tmp_path) / "index.json"
+    path.write_bytes(content)
+    assert message_of(config(path.parent)).startswith(f"{path} cannot be read (")
+
+
+def test_a_label_that_is_no_class_is_found_when_shards_are_opened(tmp_path: Path) -> None:
+    folder = packed(tmp_path)
+    number = next(i for i, label in enumerate(LABELS) if label >= 7)
+    assert message_of(config(folder, num_classes=7)) == (
+        f"label {number} in {folder} is {LABELS[number]}, expected 0 .. 6"
+        " (dataset.num_classes is 7)"
+    )
+
+
+def test_reading_latents_loads_no_pytorch(tmp_path: Path) -> None:
+    write_all(tmp_path)
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom impls.data.latents import read_latent\n"
+        f"print(read_latent(Path({str(tmp_path / 'train' / '00000000.pt')!r})).image.sum())\n"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    total, has_torch = done.stdout.split()
+    assert float(total) == pytest.approx(IMAGES[0].sum(), rel=1e-5)
+    assert has_torch == "False"

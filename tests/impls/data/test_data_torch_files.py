@@ -1,0 +1,217 @@
+"""What torch.save wrote is read without PyTorch, bit for bit, and can run nothing."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from impls.common.draws import Stream, generator
+from impls.data import DataError
+from impls.files import torch_files
+
+torch: Any = pytest.importorskip("torch")
+
+IMAGE = generator(1, Stream.CHECK).standard_normal((8, 6, 6)).astype(np.float32)
+
+
+def saved(tmp_path: Path, value: object, **options: Any) -> Path:
+    torch.save(value, tmp_path / "x.pt", **options)
+    return tmp_path / "x.pt"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint8", "bool"],
+)
+def test_tensors_of_every_dtype_are_read_bit_for_bit(tmp_path: Path, name: str) -> None:
+    tensor = (torch.arange(24).reshape(2, 3, 4) / 7).to(getattr(torch, name))
+    array = torch_files.load(saved(tmp_path, {"a": [tensor, 3, "text", None, 0.5]}))["a"][0]
+    assert array.dtype == name
+    assert array.shape == (2, 3, 4)
+    assert array.tobytes() == tensor.numpy().tobytes()
+
+
+def test_bfloat16_is_read_as_the_float32_it_stands_for(tmp_path: Path) -> None:
+    tensor = torch.from_numpy(IMAGE).to(torch.bfloat16)
+    array = torch_files.load(saved(tmp_path, tensor.transpose(0, 2)[:, 1:]))
+    assert array.dtype == np.float32
+    np.testing.assert_array_equal(array, tensor.float().numpy().transpose(2, 1, 0)[:, 1:])
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda x: x[1],
+        lambda x: x[:, 1:3],
+        lambda x: x.transpose(0, 2),
+        lambda x: x[..., ::2],
+        lambda x: x.expand(5, *x.shape),
+        lambda x: x[1, 2, 3],
+    ],
+)
+def test_views_are_read_as_what_they_show(tmp_path: Path, view: Any) -> None:
+    tensor = view(torch.from_numpy(IMAGE))
+    np.testing.assert_array_equal(torch_files.load(saved(tmp_path, tensor)), tensor.numpy())
+
+
+def test_tensors_that_share_their_storage_are_both_read(tmp_path: Path) -> None:
+    tensor = torch.from_numpy(IMAGE)
+    both = torch_files.load(saved(tmp_path, (tensor, tensor[2:4])))
+    np.testing.assert_array_equal(both[0][2:4], both[1])
+
+
+@pytest.mark.parametrize("name", ["float64", "float32", "bfloat16", "int64", "uint8", "bool"])
+def test_files_of_before_the_zip_format_are_read_as_well(tmp_path: Path, name: str) -> None:
+    whole = (torch.arange(24).reshape(2, 3, 4) / 7).to(getattr(torch, name))
+    value = {"a": [whole, whole.transpose(0, 2)[1:]], "b": torch.from_numpy(IMAGE), "c": 0.5}
+    expected = torch_files.load(saved(tmp_path, value))
+    found = torch_files.load(saved(tmp_path, value, _use_new_zipfile_serialization=False))
+    assert (tmp_path / "x.pt").read_bytes()[:2] != b"PK"
+    assert found["c"] == 0.5
+    for one, other in zip([*found["a"], found["b"]], [*expected["a"], expected["b"]], strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+    assert found["b"].tobytes() == IMAGE.tobytes()
+
+
+def rewritten(path: Path, name: str, content: bytes, **options: Any) -> Path:
+    """The same archive with other content in one of its files."""
+    with zipfile.ZipFile(path) as archive:
+        held = {member: archive.read(member) for member in archive.namelist()}
+    [key] = [member for member in held if member.endswith(name)]
+    held[key] = content
+    with zipfile.ZipFile(path, "w", **options) as archive:
+        for member, value in held.items():
+            archive.writestr(member, value)
+    return path
+
+
+def pickle_of(path: Path) -> bytes:
+    with zipfile.ZipFile(path) as archive:
+        [name] = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+        return archive.read(name)
+
+
+class Harmful:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, ("harm",)
+
+
+def harmful(tmp_path: Path) -> Path:
+    return saved(tmp_path, {"image": Harmful()})
+
+
+OLD = {"_use_new_zipfile_serialization": False}
+
+
+def shortened_old_file(tmp_path: Path) -> Path:
+    path = saved(tmp_path, torch.ones(300), **OLD)
+    path.write_bytes(path.read_bytes()[:-200])
+    return path
+
+
+def old_file_cut_in_its_pickle(tmp_path: Path) -> Path:
+    path = saved(tmp_path, torch.ones(300), **OLD)
+    path.write_bytes(path.read_bytes()[:150])
+    return path
+
+
+def harmful_old_file(tmp_path: Path) -> Path:
+    return saved(tmp_path, {"image": Harmful()}, **OLD)
+
+
+def no_torch(tmp_path: Path) -> Path:
+    (tmp_path / "x.pt").write_bytes(b"no tensors")
+    return tmp_path / "x.pt"
+
+
+def a_module(tmp_path: Path) -> Path:
+    return saved(tmp_path, torch.nn.Linear(2, 2))
+
+
+def truncated(tmp_path: Path) -> Path:
+    path = saved(tmp_path, torch.ones(3000))
+    path.write_bytes(path.read_bytes()[:-200])
+    return path
+
+
+def flipped_bit(tmp_path: Path) -> Path:
+    path = saved(tmp_path, torch.ones(3000))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    return path
+
+
+def empty(tmp_path: Path) -> Path:
+    (tmp_path / "x.pt").write_bytes(b"")
+    return tmp_path / "x.pt"
+
+
+def another_zip(tmp_path: Path) -> Path:
+    with zipfile.ZipFile(tmp_path / "x.pt", "w") as archive:
+        archive.writestr("a/b.txt", "text")
+    return tmp_path / "x.pt"
+
+
+def short_storage(tmp_path: Path) -> Path:
+    return rewritten(saved(tmp_path, torch.ones(30)), "/data/0", b"\0" * 8)
+
+
+def outside_its_storage(tmp_path: Path) -> Path:
+    path = saved(tmp_path, torch.ones(200))
+    return rewritten(path, "/data.pkl", pickle_of(path).replace(b"K\xc8\x85", b"K\xff\x85"))
+
+
+def compressed(tmp_path: Path) -> Path:
+    path = saved(tmp_path, torch.ones(30))
+    content = np.ones(30, np.float32).tobytes()
+    return rewritten(path, "/data/0", content, compression=zipfile.ZIP_DEFLATED)
+
+
+def big_endian(tmp_path: Path) -> Path:
+    return rewritten(saved(tmp_path, torch.ones(30)), "/byteorder", b"big")
+
+
+def missing(tmp_path: Path) -> Path:
+    return tmp_path / "x.pt"
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (harmful, "it names posix.mkdir, which is no data"),
+        (a_module, "it names torch.nn.modules.linear.Linear, which is no data"),
+        (no_torch, "not the zip format that torch.save writes, nor that of old releases"),
+        (shortened_old_file, "cannot be read (ValueError: strides is incompatible"),
+        (old_file_cut_in_its_pickle, "cannot be read ("),
+        (harmful_old_file, "it names posix.mkdir, which is no data"),
+        (empty, "not the zip format"),
+        (truncated, "BadZipFile"),
+        (flipped_bit, "Bad CRC-32"),
+        (another_zip, "a zip file, but without data.pkl"),
+        (short_storage, "cannot be read (ValueError: strides is incompatible"),
+        (outside_its_storage, "cannot be read (ValueError: strides is incompatible"),
+        (compressed, "is compressed"),
+        (big_endian, "its numbers are big-endian"),
+        (missing, "No such file or directory"),
+    ],
+)
+def test_a_file_that_is_no_plain_tensors_is_one_sentence_and_runs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Any, says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = make(tmp_path)
+    with pytest.raises(DataError) as caught:
+        torch_files.load(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path} cannot be read (")
+    assert says in message
+    assert message.endswith(": write it again with torch.save, tensors only")
+    assert "\n" not in message
+    assert not (tmp_path / "harm").exists()

@@ -1,0 +1,488 @@
+"""`meanflow prepare latents`: images to shards, whole and the same bits however it is run."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import reference
+from impls.common import draws
+from impls.common.config import Config
+from impls.common.config_files import load_config
+from impls.common.draws import Stream
+from impls.common.errors import UserError
+from impls.common.types import Batch
+from impls.data import Rows, batches, encode, source
+from impls.data.encode import Encoded, encode_folder
+from impls.data.folder import centre_crop
+from impls.files import shards
+from impls.files.autoencoder import Autoencoder, read_autoencoder
+from meanflow_repro import main
+from verify.fixtures.standin_vae import SIZES, STANDIN, random_autoencoder
+
+ROOT = Path(__file__).parents[3]
+CLASSES, EACH = ("ant", "bee", "cat"), 5
+NUM, SIDE = 15, 16  # 2 x 2 latents
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images of several sizes, in a folder for each class."""
+    root = tmp_path_factory.mktemp("images")
+    for label, name in enumerate(CLASSES):
+        (root / "train" / name).mkdir(parents=True)
+        for number in range(EACH):
+            shape = (20 + number, 30 - 2 * number, 3)
+            levels = draws.uniform(shape, label, Stream.CHECK, number) * 256
+            Image.fromarray(levels.astype(np.uint8)).save(root / "train" / name / f"{number}.png")
+    return root
+
+
+class Doubler:
+    """A framework that encodes by hand, at once: its first four channels stand for the latent."""
+
+    @staticmethod
+    def load_autoencoder(autoencoder: Autoencoder) -> Autoencoder:
+        return autoencoder
+
+    put = get = staticmethod(lambda tree: tree)
+
+    @staticmethod
+    def encode(model: Autoencoder, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of each 8 x 8 pixels the first, in red, green, blue and red; the size of the batch."""
+        corner = images[:, ::8, ::8, [0, 1, 2, 0]]
+        return corner, np.full_like(corner, len(images))
+
+
+@pytest.fixture
+def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encode, "implementation", lambda _: Doubler)
+
+
+def encoded(folder: Path, output: Path, **options: Any) -> Encoded:
+    given = {"image_size": SIDE, "batch_size": 2, "shard_size": 4, **options}
+    return encode_folder(folder, given.pop("vae", STANDIN), output, **given)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def crops(folder: Path) -> np.ndarray:
+    """The images as they are to be encoded: [n, 16, 16, 3] in -1..1."""
+    paths = [folder / "train" / name / f"{i}.png" for name in CLASSES for i in range(EACH)]
+    return np.stack([centre_crop(Image.open(path), SIDE) for path in paths]) / 127.5 - 1
+
+
+def config(root: Path, **more: object) -> Config:
+    keys = {"name": "imgnet_latent", "root": root, "num_classes": 3, "num_workers": 0}
+    keys |= {"image_size": SIDE // 8, "image_channels": 4, **more}
+    dataset = {f"dataset.{key}": value for key, value in keys.items()}
+    return load_config("digits", {"training.batch_size": 5, **dataset})
+
+
+def message_of(folder: Path, output: Path, **options: Any) -> str:
+    with pytest.raises(UserError) as caught:
+        encoded(folder, output, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# What is stored
+
+
+@pytest.mark.parametrize("framework", ["jax", "torch"])
+def test_shards_hold_mean_and_deviation_of_each_image_in_order(
+    tmp_path: Path, folder: Path, framework: str
+) -> None:
+    pytest.importorskip({"jax": "jax", "torch": "diffusers"}[framework])
+    made = encoded(folder, tmp_path, framework=framework, flip=True)
+    assert made.layout == ((2, 2, 8), "float32", True, (4, 4, 4, 3))
+    assert (made.num_images, made.num_shards, made.is_whole) == (NUM, 4, True)
+    images, model = crops(folder), reference.load_autoencoder(read_autoencoder(STANDIN))
+    opened = shards.open_shards(tmp_path)
+    for stored, given in ((opened.images, images), (opened.flipped, images[:, :, ::-1])):
+        expected = np.concatenate(reference.encode(model, given), axis=-1)
+        np.testing.assert_allclose(np.concatenate(stored), expected, rtol=0, atol=2e-5)
+    assert opened.labels.tolist() == [0] * 5 + [1] * 5 + [2] * 5
+
+
+@pytest.mark.usefixtures("by_hand")
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 4, 7, 100])
+def test_every_batch_is_filled_up_to_the_same_size(
+    tmp_path: Path, folder: Path, batch_size: int
+) -> None:
+    encoded(folder, tmp_path, batch_size=batch_size, shard_size=7)
+    stored = np.concatenate(shards.open_shards(tmp_path).images)
+    np.testing.assert_array_equal(stored[..., 4:], batch_size)
+    expected = crops(folder)[:, ::8, ::8, [0, 1, 2, 0]].astype(np.float32)
+    np.testing.assert_allclose(stored[..., :4], expected, rtol=0, atol=1e-7)
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_half_precision_rounds(tmp_path: Path, folder: Path) -> None:
+    encoded(folder, tmp_path / "whole")
+    encoded(folder, tmp_path / "half", half=True)
+    whole, half = (shards.open_shards(tmp_path / name).images for name in ("whole", "half"))
+    for one, other in zip(whole, half, strict=True):
+        assert other.dtype == np.float16
+        np.testing.assert_array_equal(one.astype(np.float16), other)
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_mirrored_latents_are_those_of_mirrored_images_in_training(
+    tmp_path: Path, folder: Path
+) -> None:
+    encoded(folder, tmp_path, flip=True)
+    rows = Rows(1, 0, 0, NUM)
+    mirrored = rows.mirrored()
+    assert 0 < mirrored.sum() < NUM
+    images = np.where(mirrored[:, None, None, None], crops(folder)[:, :, ::-1], crops(folder))
+    mean = images[:, ::8, ::8, [0, 1, 2, 0]]
+    expected = (mean + 2 * rows.noise((2, 2, 4))) * 0.18215
+    drawn, _ = source(config(tmp_path)).batch(np.arange(NUM), rows)
+    np.testing.assert_allclose(drawn, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_images_may_lie_in_the_folder_itself(tmp_path: Path, folder: Path) -> None:
+    encoded(folder, tmp_path / "a")
+    encoded(folder / "train", tmp_path / "b")
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+# However it is run
+
+
+@pytest.mark.usefixtures("by_hand")
+@pytest.mark.parametrize("num_processes", [2, 3, 5])
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_several_processes_write_the_same_bits_as_one(
+    tmp_path: Path, folder: Path, num_processes: int, is_reversed: bool
+) -> None:
+    encoded(folder, tmp_path / "one", flip=True)
+    order = sorted(range(num_processes), reverse=is_reversed)
+    for position, process in enumerate(order):
+        # The index is written by the last that has anything to write: there are four shards.
+        still = [other for other in order[position + 1 :] if other < 4]
+        options = {"num_processes": num_processes, "process": process, "flip": True}
+        made = encoded(folder, tmp_path / "several", **options)
+        assert made.num_shards == len(range(process, 4, num_processes))
+        assert made.is_whole == (tmp_path / "several" / "index.json").exists() == (not still)
+    assert contents(tmp_path / "several") == contents(tmp_path / "one")
+
+
+def test_processes_at_once_write_the_same_bits_as_one(tmp_path: Path, folder: Path) -> None:
+    pytest.importorskip("jax")
+    options = ["--imagenet", folder, "--vae", STANDIN, "--image-size", SIDE, "--batch-size", 2]
+    options += ["--shard-size", 1, "--device", "cpu"]
+    command = [sys.executable, "-m", "meanflow_repro", "prepare", "latents", *map(str, options)]
+    several = [
+        subprocess.Popen(
+            [*command, "--output", str(tmp_path / "a"), "--num-processes", "2", "--process", i],
+            cwd=ROOT, stdout=subprocess.PIPE, text=True,
+        )
+        for i in "01"
+    ]  # fmt: skip
+    said = [process.communicate()[0] for process in several]
+    assert [process.returncode for process in several] == [0, 0]
+    assert "encoded 8 images into 8 shards" in said[0]
+    assert "encoded 7 images into 7 shards" in said[1]
+    subprocess.run(
+        [*command, "--output", str(tmp_path / "b")], cwd=ROOT, check=True, capture_output=True
+    )
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_a_stopped_encoding_goes_on_after_its_last_whole_shard(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded(folder, tmp_path / "whole", flip=True)
+    write_array = shards.write_array
+
+    def stopped(path: Path, array: Any) -> None:
+        if path.name == "image_flip-00002.npy":
+            (path.parent / ".partial-1-image_flip-00002.npy").write_text("half")
+            raise KeyboardInterrupt
+        write_array(path, array)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shards, "write_array", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            encoded(folder, tmp_path / "stopped", flip=True)
+    with pytest.raises(UserError, match="is not written to the end: run the same meanflow prepare"):
+        source(config(tmp_path / "stopped"))
+    counted: list[int] = []
+    by_hand = Doubler.encode
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            Doubler, "encode", lambda model, x: counted.append(len(x)) or by_hand(model, x)
+        )
+        encoded(folder, tmp_path / "stopped", flip=True)
+    assert len(counted) == 2 * (2 + 2)  # two batches of each of two shards, and their mirror images
+    assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
+
+
+def test_a_killed_encoding_goes_on_to_the_same_bits(tmp_path: Path, folder: Path) -> None:
+    pytest.importorskip("jax")
+    options = {"batch_size": 2, "shard_size": 1, "image_size": SIDE}
+    encoded(folder, tmp_path / "whole", **options)
+    script = (
+        "from pathlib import Path\nfrom impls.data.encode import encode_folder\n"
+        f"encode_folder(Path({str(folder)!r}), Path({str(STANDIN)!r}),"
+        f" Path({str(tmp_path / 'killed')!r}), **{options!r})"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT) as process:
+        deadline = time.monotonic() + 60
+        first = tmp_path / "killed" / "labels-00000.npy"
+        while not first.exists() and time.monotonic() < deadline:
+            time.sleep(0.0005)
+        process.send_signal(signal.SIGKILL)
+    assert first.exists()
+    assert not (tmp_path / "killed" / "index.json").exists()
+    encoded(folder, tmp_path / "killed", **options)
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_encoding_again_changes_nothing_and_encodes_nothing(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded(folder, tmp_path)
+    before = contents(tmp_path)
+    monkeypatch.setattr(Doubler, "encode", None)
+    assert encoded(folder, tmp_path, batch_size=3).is_whole
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_a_process_leaves_what_another_is_writing(tmp_path: Path, folder: Path) -> None:
+    tmp_path.joinpath(".partial-77-images-00001.npy").write_text("being written")
+    encoded(folder, tmp_path, num_processes=2, process=0)
+    assert (tmp_path / ".partial-77-images-00001.npy").exists()
+    encoded(folder, tmp_path, num_processes=2, process=1)
+    assert not list(tmp_path.glob(".partial-*"))
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_of_two_plans_written_at_once_the_first_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool
+) -> None:
+    def no_links(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    if not has_links:
+        monkeypatch.setattr(Path, "hardlink_to", no_links)
+    shards.write_new(tmp_path / "plan", b"first")
+    assert (tmp_path / "plan").read_bytes() == b"first"
+    if has_links:
+        shards.write_new(tmp_path / "plan", b"second")
+        assert (tmp_path / "plan").read_bytes() == b"first"
+    assert [path.name for path in tmp_path.iterdir()] == ["plan"]
+
+
+# What is refused
+
+
+@pytest.mark.usefixtures("by_hand")
+@pytest.mark.parametrize(
+    ("options", "another"),
+    [
+        ({"image_size": 24}, "image_size, shape"),
+        ({"shard_size": 5}, "counts"),
+        ({"half": True}, "dtype"),
+        ({"flip": True}, "flip"),
+        ({"framework": "torch"}, "framework"),
+    ],
+)
+def test_other_options_in_the_same_folder_are_refused(
+    tmp_path: Path, folder: Path, options: dict[str, Any], another: str
+) -> None:
+    encoded(folder, tmp_path, num_processes=2)
+    before = contents(tmp_path)
+    expected = f"or with other options (another {another}): give another folder"
+    assert expected in message_of(folder, tmp_path, **options)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_another_autoencoder_or_other_images_in_the_same_folder_are_refused(
+    tmp_path: Path, folder: Path
+) -> None:
+    from safetensors.numpy import save_file
+
+    output, other = tmp_path / "out", tmp_path / "vae"
+    encoded(folder, output)
+    other.mkdir()
+    (other / "config.json").write_bytes((STANDIN / "config.json").read_bytes())
+    tensors = random_autoencoder(SIZES, 1).tensors
+    save_file(tensors, other / "diffusion_pytorch_model.safetensors")
+    assert "(another vae): give another folder" in message_of(folder, output, vae=other)
+    image = Image.new("RGB", (SIDE, SIDE))
+    more = tmp_path / "images"
+    for name in CLASSES:
+        (more / name).mkdir(parents=True)
+        for number in range(EACH):
+            image.save(more / name / f"{number}.jpg")
+    assert "(another names): give another folder" in message_of(more, output)
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_a_packing_of_files_is_not_mixed_with_an_encoding(tmp_path: Path, folder: Path) -> None:
+    (tmp_path / "packing.json").write_text(json.dumps({"names": "of files", "shape": [2, 2, 8]}))
+    message = message_of(folder, tmp_path)
+    assert "with other options (another names, vae, framework, image_size, dtype," in message
+
+
+def test_what_cannot_be_encoded_is_one_sentence(tmp_path: Path, folder: Path) -> None:
+    out = tmp_path / "out"
+    message = message_of(tmp_path / "no", out)
+    assert message.startswith(f"{tmp_path / 'no'} cannot be read (No such file or directory): give")
+    assert "give --imagenet the folder of images, with a folder for each class" in message
+    (tmp_path / "empty").mkdir()
+    assert f"{tmp_path / 'empty'} holds no folders: give --imagenet" in message_of(
+        tmp_path / "empty", out
+    )
+    (tmp_path / "empty" / "ant").mkdir()
+    assert f"{tmp_path / 'empty' / 'ant'} holds no images" in message_of(tmp_path / "empty", out)
+    assert "get config.json and diffusion_pytorch_model" in message_of(folder, out, vae=out)
+    for size in (12, 4, 257):
+        expected = f"--image-size is {size}, expected a multiple of 8, by which the autoencoder"
+        assert message_of(folder, out, image_size=size).startswith(expected)
+    for process in (-1, 2):
+        expected = f"--process is {process}, expected 0 .. 1, below --num-processes"
+        assert message_of(folder, out, num_processes=2, process=process) == expected
+    assert not out.exists()
+    (tmp_path / "file").write_text("")
+    assert f"cannot write to {tmp_path / 'file'}: " in message_of(folder, tmp_path / "file")
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_a_damaged_image_is_named_and_mended_images_go_on(tmp_path: Path) -> None:
+    for name in CLASSES:
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for number in range(EACH):
+            Image.new("RGB", (20, 20)).save(tmp_path / "images" / name / f"{number}.png")
+    path = tmp_path / "images" / "cat" / "1.png"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:40])
+    message = message_of(tmp_path / "images", tmp_path / "out")
+    assert message.startswith(f"{path} cannot be read (")
+    assert message.endswith("replace the file or remove it")
+    assert len(list((tmp_path / "out").glob("labels-*.npy"))) == 2
+    path.write_bytes(whole)
+    assert encoded(tmp_path / "images", tmp_path / "out").is_whole
+
+
+def test_numbers_that_are_not_finite_are_refused(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(Doubler):
+        @staticmethod
+        def encode(model: Autoencoder, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            mean, std = Doubler.encode(model, images)
+            return mean, 1e6 * std
+
+    monkeypatch.setattr(encode, "implementation", lambda _: Broken)
+    message = message_of(folder, tmp_path, half=True)
+    assert (
+        "numbers that are not finite: is it damaged, or are they too large for --half?" in message
+    )
+    assert not list(tmp_path.glob("*.npy"))
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_grey_images_are_encoded_in_colour_and_grey_autoencoders_refused(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grey = SIZES.model_copy(update={"in_channels": 1})
+    monkeypatch.setattr(encode, "read_autoencoder", lambda _: random_autoencoder(grey, 0))
+    assert "encodes images of 1 channels, expected 3 (colour)" in message_of(folder, tmp_path)
+
+
+# The command
+
+
+def test_the_command_makes_latents_that_train(
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("jax")
+    given = ["--imagenet", folder, "--vae", STANDIN, "--output", tmp_path / "latents"]
+    given += ["--image-size", 32, "--batch-size", 4, "--flip", "--device", "cpu"]
+    assert main(["prepare", "latents", *map(str, given)]) == 0
+    assert "encoded 15 images into 1 shards in" in capsys.readouterr().out
+    keys = {
+        "dataset.name": "imgnet_latent", "dataset.root": tmp_path / "latents",
+        "dataset.image_size": 4, "dataset.image_channels": 4, "dataset.num_classes": 3,
+        "training.batch_size": 4, "training.num_steps": 3, "model.hidden_size": 16,
+        "model.depth": 1, "model.num_heads": 2, "model.patch_size": 2,
+    }  # fmt: skip
+    options = [f"--{key.replace('_', '-')}={value}" for key, value in keys.items()]
+    run = ["--framework", "jax", "--config", "digits", "--workdir", str(tmp_path / "run")]
+    assert main(["train", *run, *options]) == 0
+    assert "step 3" in capsys.readouterr().out
+
+
+def test_the_command_says_when_other_processes_are_not_done(
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str], by_hand: None
+) -> None:
+    pytest.importorskip("jax")
+    given = ["--imagenet", folder, "--vae", STANDIN, "--output", tmp_path, "--image-size", SIDE]
+    given += ["--shard-size", 4, "--num-processes", 2, "--process", 1, "--device", "cpu"]
+    assert main(["prepare", "latents", *map(str, given)]) == 0
+    out = capsys.readouterr().out
+    assert f"encoded 7 images into 2 shards in {tmp_path}" in out
+    assert "not whole yet: the process that finishes last writes the index" in out
+
+
+@pytest.mark.parametrize("option", ["image-size", "batch-size", "shard-size", "num-processes"])
+def test_the_command_refuses_counts_below_one(
+    folder: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--imagenet", folder, "--vae", STANDIN, "--output", "out", f"--{option}", 0]
+    assert main(["prepare", "latents", *map(str, given)]) == 2
+    said = capsys.readouterr().err
+    assert said == f"meanflow: --{option} is 0, expected a whole number, 1 or more\n"
+
+
+def test_batches_of_encoded_latents_are_the_same_after_a_restart(
+    tmp_path: Path, folder: Path, by_hand: None
+) -> None:
+    encoded(folder, tmp_path)
+    settings = config(tmp_path)
+    whole = list(islice(batches(settings, source(settings)), 6))
+    rest = list(islice(batches(settings, source(settings), start=3), 3))
+    for one, other in zip(whole[3:], rest, strict=True):
+        assert one.images.tobytes() == other.images.tobytes()
+
+
+def test_images_are_decoded_while_others_are_encoded() -> None:
+    started: list[int] = []
+
+    class Noting:
+        def batch(self, indices: np.ndarray, rows: None) -> Batch:
+            started.append(int(indices[0]))
+            return Batch(np.full((1, 1, 1, 1), indices[0]), indices)
+
+    made = encode._decoded(Noting(), [range(5), range(5, 15)], 3)  # type: ignore[arg-type]
+    first = next(made)
+    deadline = time.monotonic() + 10
+    ahead = [*range(5), *range(5, 11)]  # three batches more: of 2, 3 and 3
+    while len(started) < len(ahead) and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert sorted(started) == ahead
+    batches = [first, *made]
+    assert [batch.ravel().tolist() for batch in batches] == [
+        [0, 1, 2], [3, 4], [5, 6, 7], [8, 9, 10], [11, 12, 13], [14]
+    ]  # fmt: skip

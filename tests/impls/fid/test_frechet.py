@@ -1,0 +1,332 @@
+"""The Frechet distance on cases with a known answer, streaming moments, intervals, both scores."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+import numpy as np
+import pytest
+
+from impls.common import draws
+from impls.common.draws import Stream
+from impls.common.errors import UserError
+from impls.fid.distance import frechet_distance
+from impls.fid.moments import MomentGroups, group_numbers, merge, moments, without
+from impls.fid.scores import (
+    add_sums,
+    fid,
+    frechet_score,
+    inception_score,
+    score_sums,
+)
+from impls.fid.statistics import Statistics
+from reference import frechet
+
+
+def normal(*shape: int, key: int = 0) -> np.ndarray:
+    return draws.normal(shape, 8, Stream.CHECK, key).astype(np.float64)
+
+
+def rotation(size: int, key: int = 0) -> np.ndarray:
+    return np.linalg.qr(normal(size, size, key=key))[0]
+
+
+def covariance(size: int, rank: int, key: int = 0) -> np.ndarray:
+    factor = normal(size, rank, key=key)
+    return factor @ factor.T / rank
+
+
+# ----------------------------------------------------------------------------- the distance
+
+
+@pytest.mark.parametrize("size", [1, 2, 17, 64])
+def test_distance_of_diagonal_covariances_is_that_of_their_roots(size: int) -> None:
+    turn, zero = rotation(size), np.zeros(size)
+    one, two = np.abs(normal(2, size, key=1))
+    shift = normal(size, key=2)
+    found = frechet_distance(zero, (turn * one) @ turn.T, shift, (turn * two) @ turn.T)
+    expected = shift @ shift + ((one**0.5 - two**0.5) ** 2).sum()
+    assert found == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("rank", [1, 7, 40, 64])
+def test_a_covariance_is_at_distance_0_from_itself_whatever_its_rank(rank: int) -> None:
+    cov, mean = covariance(64, rank), normal(64, key=1)
+    assert abs(frechet_distance(mean, cov, mean, cov)) < 1e-12 * np.trace(cov)
+
+
+@pytest.mark.parametrize("scale", [0.25, 1.21, 1e6])
+@pytest.mark.parametrize("rank", [3, 40, 64])
+def test_scaling_a_covariance_by_c_gives_1_minus_root_c_squared(rank: int, scale: float) -> None:
+    cov, zero = covariance(64, rank), np.zeros(64)
+    expected = (1 - scale**0.5) ** 2 * np.trace(cov)
+    assert frechet_distance(zero, cov, zero, scale * cov) == pytest.approx(expected, rel=1e-11)
+
+
+@pytest.mark.parametrize("degrees", [0, 0.001, 30, 89.999, 90])
+def test_distance_of_planes_at_an_angle_is_right(degrees: float) -> None:
+    """U diag(a) U^T and V diag(b) V^T with U^T V = diag(cos): the root's trace is known."""
+    size, rank = 40, 5
+    turn, one, two = rotation(size), *np.abs(normal(2, rank, key=3))
+    cos, sin = (f(np.radians(degrees)) for f in (np.cos, np.sin))
+    u = turn[:, :rank]
+    v = turn[:, :rank] * cos + turn[:, rank : 2 * rank] * sin
+    found = frechet_distance(np.zeros(size), (u * one) @ u.T, np.zeros(size), (v * two) @ v.T)
+    expected = one.sum() + two.sum() - 2 * cos * np.sqrt(one * two).sum()
+    # A root of an eigenvalue that should be 0 would already be wrong by 1e-8.
+    assert found == pytest.approx(expected, abs=1e-13 * (one.sum() + two.sum()) * size)
+
+
+def test_distance_of_ranks_that_differ_is_right() -> None:
+    """b keeps only some of a's axes: the others cost their whole variance."""
+    turn, zero = rotation(50), np.zeros(50)
+    one = np.abs(normal(50, key=4)) + 0.1
+    kept = np.arange(50) < 6
+    found = frechet_distance(zero, (turn * one) @ turn.T, zero, (turn * (one * kept)) @ turn.T)
+    assert found == pytest.approx(one[~kept].sum(), rel=1e-12)
+
+
+def test_distance_of_widely_scattered_variances_is_right() -> None:
+    turn, zero = rotation(60), np.zeros(60)
+    one = np.logspace(-10, 3, 60)
+    found = frechet_distance(zero, (turn * one) @ turn.T, zero, (turn * one[::-1]) @ turn.T)
+    assert found == pytest.approx(((one**0.5 - one[::-1] ** 0.5) ** 2).sum(), rel=1e-10)
+
+
+def test_distance_is_symmetric() -> None:
+    a, b = (normal(20, key=1), covariance(20, 9)), (normal(20, key=2), covariance(20, 20, key=5))
+    assert frechet_distance(*a, *b) == pytest.approx(frechet_distance(*b, *a), rel=1e-12)
+
+
+@pytest.mark.parametrize("which", range(4))
+def test_what_is_not_finite_is_refused(which: int) -> None:
+    arguments = [normal(5), covariance(5, 5), normal(5, key=1), covariance(5, 5, key=1)]
+    arguments[which] = arguments[which].copy()
+    arguments[which][2] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        frechet_distance(*arguments)
+
+
+@pytest.mark.parametrize("size", [1, 24, 150])
+def test_distance_is_that_of_the_reference(size: int) -> None:
+    arguments = normal(size), covariance(size, 3 * size), normal(size, key=1), np.eye(size)
+    expected = frechet.frechet_distance(*arguments)
+    assert frechet_distance(*arguments) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("rank", [1, 7, 40])
+def test_distance_of_the_reference_is_good_to_a_millionth_whatever_the_rank(rank: int) -> None:
+    cov, zero = covariance(64, rank), np.zeros(64)
+    found = frechet.frechet_distance(zero, cov, zero, 1.21 * cov)
+    assert abs(found - 0.01 * np.trace(cov)) < 1e-6 * np.trace(cov)
+
+
+@pytest.mark.filterwarnings("ignore:The .disp. argument is deprecated")  # clean-fid's own call
+@pytest.mark.parametrize("size", [16, 128])
+def test_distance_is_that_of_clean_fid(size: int) -> None:
+    pytest.importorskip("torch")
+    from impls.meanflow_torch.torchvision_operators import import_torchvision
+
+    import_torchvision()
+    theirs = pytest.importorskip("cleanfid.fid").frechet_distance
+    turn = rotation(size) + 0.1
+    a, b = normal(4 * size, size), normal(3 * size, size, key=1) @ turn + 0.3
+    arguments = [*frechet.moments(a), *frechet.moments(b)]
+    assert frechet_distance(*arguments) == pytest.approx(theirs(*arguments), rel=1e-9)
+
+
+@pytest.mark.slow
+def test_distance_of_fewer_samples_than_features_is_right_at_full_size() -> None:
+    features = normal(1000, 2048)
+    mean, cov = frechet.moments(features)
+    assert abs(frechet_distance(mean, cov, mean, cov)) < 1e-10 * np.trace(cov)
+    expected = 0.01 * np.trace(cov) + mean @ mean * 0.01
+    assert frechet_distance(mean, cov, 1.1 * mean, 1.21 * cov) == pytest.approx(expected, rel=1e-9)
+
+
+# ------------------------------------------------------------------------------- moments
+
+
+def batches(features: np.ndarray, size: int) -> list[np.ndarray]:
+    return [features[start : start + size] for start in range(0, len(features), size)]
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 1000])
+def test_moments_of_batches_are_those_of_all(size: int) -> None:
+    features = normal(300, 6) * np.logspace(-3, 3, 6) + 5
+    found = reduce(merge, map(moments, batches(features, size)))
+    assert found.num_samples == 300
+    mean, cov = frechet.moments(features)
+    np.testing.assert_allclose(found.mean, mean, rtol=1e-13)
+    np.testing.assert_allclose(found.covariance, cov, rtol=1e-12, atol=1e-12)
+
+
+def test_a_large_mean_does_not_drown_the_covariance() -> None:
+    """A sum of squares minus a square of sums would lose all digits here."""
+    features = normal(500, 3) + 1e8
+    found = reduce(merge, map(moments, batches(features, 10)))
+    expected = np.cov(features - 1e8, rowvar=False)
+    np.testing.assert_allclose(found.covariance, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_leaving_a_part_out_is_the_way_back_from_merging() -> None:
+    one, other = moments(normal(40, 5) + 2), moments(normal(9, 5, key=1))
+    found = without(merge(one, other), other)
+    assert found.num_samples == 40
+    np.testing.assert_allclose(found.mean, one.mean, rtol=1e-13)
+    np.testing.assert_allclose(found.scatter, one.scatter, rtol=1e-11, atol=1e-12)
+
+
+def test_merging_with_nothing_changes_nothing() -> None:
+    one, nothing = moments(normal(4, 3)), moments(np.zeros((0, 3)))
+    assert merge(one, nothing) is one
+    assert merge(nothing, one) is one
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_samples_have_no_covariance(count: int) -> None:
+    with pytest.raises(ValueError, match=f"^{count} samples have no covariance"):
+        _ = moments(normal(count, 3)).covariance
+
+
+def test_groups_do_not_depend_on_the_batches() -> None:
+    features = normal(12000, 2)
+    found = []
+    for size in (64, 12000):
+        groups = MomentGroups(4)
+        for batch in batches(features, size):
+            groups.add(batch)
+        found.append(groups.groups())
+    for one, other in zip(*found, strict=True):
+        assert one.num_samples == other.num_samples
+        np.testing.assert_allclose(one.scatter, other.scatter, rtol=1e-11)
+    dealt = group_numbers(0, 12000, 4)
+    np.testing.assert_allclose(found[0][2].mean, features[dealt == 2].mean(0), rtol=1e-10)
+
+
+def test_groups_of_two_processes_are_those_of_one() -> None:
+    features, whole = normal(900, 3), MomentGroups(5)
+    whole.add(features)
+    parts = [MomentGroups(5, first=first) for first in (0, 400)]
+    parts[0].add(features[:400])
+    parts[1].add(features[400:])
+    parts[0].add_groups(parts[1].groups())
+    for one, other in zip(whole.groups(), parts[0].groups(), strict=True):
+        assert one.num_samples == other.num_samples
+        np.testing.assert_allclose(one.scatter, other.scatter, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("num_classes", [10, 100, 1000])
+def test_a_group_holds_every_class_when_labels_go_in_turn(num_classes: int) -> None:
+    groups = group_numbers(0, 50000, 20)
+    counts = np.zeros((20, num_classes), int)
+    np.add.at(counts, (groups, np.arange(50000) % num_classes), 1)
+    mean = 50000 / 20 / num_classes
+    assert counts.min() >= max(1, mean - 4)
+    assert counts.max() <= mean + 4
+
+
+# --------------------------------------------------------------------------------- scores
+
+
+def problem(size: int) -> tuple[Statistics, np.ndarray, np.ndarray, float]:
+    """Reference, then mean and root of the covariance of a model, and their true distance."""
+    reference = Statistics(np.zeros(size), np.eye(size))
+    root = np.diag(1 + 0.3 * np.linspace(-1, 1, size))
+    mean = np.full(size, 0.2)
+    return reference, mean, root, frechet_distance(*reference[:2], mean, root @ root)
+
+
+def score_of(features: np.ndarray, reference: Statistics, num_groups: int = 20):
+    groups = MomentGroups(num_groups)
+    groups.add(features)
+    return frechet_score(groups.groups(), reference)
+
+
+def test_score_is_the_distance_of_all_samples() -> None:
+    reference, mean, root, _ = problem(5)
+    features = normal(400, 5) @ root + mean
+    score = score_of(features, reference)
+    expected = frechet_distance(*frechet.moments(features), *reference[:2])
+    assert score.value == pytest.approx(expected, rel=1e-11)
+    assert fid(moments(features), reference) == pytest.approx(expected, rel=1e-11)
+    assert score.num_samples == 400
+    assert score.low < score.value < score.high
+
+
+def test_interval_covers_as_often_as_it_says() -> None:
+    """300 times 500 samples of a known normal: 95 % of the intervals must hold what they are of."""
+    reference, mean, root, true = problem(6)
+    scores = [
+        score_of(normal(500, 6, key=1000 + trial) @ root + mean, reference) for trial in range(300)
+    ]
+    expected = np.mean([score.value for score in scores])  # at 500 samples
+    assert expected - true > 0.02 * true  # biased upward: the true value is not what they cover
+    share = np.mean([score.low <= expected <= score.high for score in scores])
+    assert 0.91 <= share <= 0.985
+    error = np.std([score.value for score in scores])
+    assert np.mean([score.standard_error for score in scores]) == pytest.approx(error, rel=0.1)
+    # Less its bias, the value is about the true distance, and so is the interval.
+    left = np.mean([score.value - score.bias for score in scores]) - true
+    assert abs(left) < 0.2 * (expected - true)
+    moved = np.mean([score.low <= true + score.bias <= score.high for score in scores])
+    assert 0.9 <= moved <= 0.985
+
+
+@pytest.mark.parametrize(("count", "least"), [(24, 0.99), (64, 0.95), (200, 0.93)])
+def test_interval_of_few_samples_is_too_wide_rather_than_too_narrow(
+    count: int, least: float
+) -> None:
+    """32 features: from fewer samples than features, whose covariance has not full rank, on."""
+    reference, mean, root, _ = problem(32)
+    scores = [
+        score_of(normal(count, 32, key=2000 + trial) @ root + mean, reference)
+        for trial in range(100)
+    ]
+    expected = np.mean([score.value for score in scores])
+    assert np.mean([score.low <= expected <= score.high for score in scores]) >= least
+
+
+def test_score_of_another_number_of_features_is_refused() -> None:
+    with pytest.raises(UserError, match="have 5 features and the samples 4: make both"):
+        score_of(normal(100, 4), problem(5)[0])
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_score_of_too_few_samples_is_refused(count: int) -> None:
+    with pytest.raises(UserError, match=f"^{count} samples are too few for FID"):
+        score_of(normal(count, 4), problem(4)[0])
+
+
+def direct_inception_score(features: np.ndarray, weight: np.ndarray, splits: int):
+    p = np.exp(features @ weight.T)
+    p /= p.sum(1, keepdims=True)
+    scores = []
+    for number in range(splits):
+        part = p[number * len(p) // splits : (number + 1) * len(p) // splits]
+        divergence = (part * (np.log(part) - np.log(part.mean(0)))).sum(1)
+        scores.append(np.exp(divergence.mean()))
+    return np.mean(scores), np.std(scores)
+
+
+@pytest.mark.parametrize(("count", "splits"), [(200, 10), (203, 10), (57, 4)])
+def test_inception_score_in_batches_is_the_direct_formula(count: int, splits: int) -> None:
+    features, weight = normal(count, 6), normal(9, 6, key=1)
+    sums = [
+        score_sums(batch, weight, 16 * number, count, splits)
+        for number, batch in enumerate(batches(features, 16))
+    ]
+    found = inception_score(reduce(add_sums, sums))
+    assert found == pytest.approx(direct_inception_score(features, weight, splits), rel=1e-12)
+
+
+def test_inception_score_is_1_where_all_look_alike_and_the_classes_where_they_do_not() -> None:
+    alike = score_sums(np.ones((40, 3)), normal(5, 3), 0, 40)
+    assert inception_score(alike) == pytest.approx((1, 0), abs=1e-12)
+    sure = score_sums(np.tile(1e4 * np.eye(4), (10, 1)), np.eye(4), 0, 40)
+    assert inception_score(sure) == pytest.approx((4, 0), abs=1e-9)
+
+
+def test_inception_score_of_too_few_samples_is_refused() -> None:
+    with pytest.raises(UserError, match="9 samples are too few for the Inception score in 10"):
+        inception_score(score_sums(normal(9, 3), normal(5, 3), 0, 9))

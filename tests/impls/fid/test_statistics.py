@@ -1,0 +1,286 @@
+"""Reference statistics: files of both layouts, folders of images, resuming, several processes."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import impls.fid.image_folder
+import reference
+from impls.common import draws
+from impls.common.draws import Stream
+from impls.common.errors import UserError
+from impls.data.folder import centre_crop
+from impls.fid.extraction import extractor
+from impls.fid.image_folder import folder_statistics
+from impls.fid.statistics import Statistics, load_statistics, save_statistics
+from impls.files.inception import CLEAN, LEGACY, InceptionWeights, read_inception
+from meanflow_repro import main
+from reference import frechet
+from verify.checks.inception import STANDIN
+
+SIZE = 24
+
+
+def normal(*shape: int) -> np.ndarray:
+    return draws.normal(shape, 4, Stream.CHECK).astype(np.float64)
+
+
+def some(size: int = 5) -> Statistics:
+    mean, covariance = frechet.moments(normal(40, size))
+    return Statistics(mean, covariance, 40, CLEAN, "abc")
+
+
+@pytest.fixture(scope="module")
+def weights() -> InceptionWeights:
+    return read_inception(STANDIN)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """20 images of several sizes and kinds, in folders."""
+    folder = tmp_path_factory.mktemp("images")
+    for number in range(20):
+        shape = (SIZE + number, 30, 3)
+        pixels = (draws.uniform(shape, 4, Stream.CHECK, number) * 256).astype(np.uint8)
+        image = Image.fromarray(pixels)
+        path = folder / f"class_{number % 3}" / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        (image.convert("L") if number == 7 else image).save(path)
+    return folder
+
+
+def expected(folder: Path, weights: InceptionWeights, mode: str) -> tuple[np.ndarray, np.ndarray]:
+    paths = sorted(folder.rglob("*.png"))
+    cropped = np.stack([centre_crop(Image.open(path).convert("RGB"), SIZE) for path in paths])
+    return frechet.moments(reference.inception_features(weights.tensors, cropped, mode))
+
+
+def close(found: Statistics, mean: np.ndarray, covariance: np.ndarray) -> None:
+    np.testing.assert_allclose(found.mean, mean, rtol=1e-5, atol=1e-5 * np.abs(mean).max())
+    scale = np.abs(covariance).max()
+    np.testing.assert_allclose(found.covariance, covariance, rtol=0, atol=1e-3 * scale)
+
+
+# ---------------------------------------------------------------------------------- files
+
+
+def test_saved_statistics_are_read_bit_for_bit(tmp_path: Path) -> None:
+    save_statistics(tmp_path / "new" / "x.npz", some())
+    found = load_statistics(tmp_path / "new" / "x.npz", 5)
+    np.testing.assert_array_equal(found.mean, some().mean)
+    np.testing.assert_array_equal(found.covariance, some().covariance)
+    assert found[2:] == (40, CLEAN, "abc")
+
+
+@pytest.mark.parametrize("names", [("ref_mu", "ref_sigma"), ("mu", "sigma")])
+def test_both_layouts_are_written_and_either_is_read(
+    tmp_path: Path, names: tuple[str, str]
+) -> None:
+    save_statistics(tmp_path / "x.npz", some())
+    with np.load(tmp_path / "x.npz") as held:
+        arrays = {name: held[name] for name in names}
+    np.savez(tmp_path / "y.npz", arr_0=np.zeros((3, 4, 4, 3), np.uint8), **arrays)
+    found = load_statistics(tmp_path / "y.npz")
+    np.testing.assert_array_equal(found.covariance, some().covariance)
+    assert found[2:] == (None, None, None)
+
+
+def test_float32_statistics_are_read_as_float64(tmp_path: Path) -> None:
+    mean, covariance = (array.astype(np.float32) for array in some()[:2])
+    np.savez(tmp_path / "x.npz", mu=mean, sigma=covariance)
+    assert {array.dtype for array in load_statistics(tmp_path / "x.npz")[:2]} == {np.dtype("f8")}
+
+
+def npz(**arrays: Any) -> bytes:
+    content = io.BytesIO()
+    np.savez(content, **arrays)
+    return content.getvalue()
+
+
+MEAN, COVARIANCE = some()[:2]
+SKEWED = COVARIANCE + np.triu(np.ones((5, 5)), 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (npz(mu=MEAN, sigma=COVARIANCE)[:-300], "cannot be read (BadZipFile"),
+        (b"  <html>", "is a web page"),
+        (b"", "is empty"),
+        (b"something else", "cannot be read"),
+        (npz(mu=MEAN), "holds neither ref_mu and ref_sigma nor mu and sigma"),
+        (npz(mu=MEAN, ref_sigma=COVARIANCE), "holds neither"),
+        (npz(mu=MEAN, sigma=COVARIANCE[:4]), "a covariance of (4, 5), expected (5,) and (5, 5)"),
+        (npz(mu=MEAN[None], sigma=COVARIANCE), "a mean of shape (1, 5)"),
+        (npz(mu=MEAN[:4], sigma=COVARIANCE[:4, :4]), "expected (5,) and (5, 5)"),
+        (npz(mu=MEAN * np.nan, sigma=COVARIANCE), "the mean in"),
+        (npz(mu=MEAN, sigma=COVARIANCE * np.inf), "the covariance in"),
+        (npz(mu=MEAN, sigma=SKEWED), "is not symmetric"),
+        (npz(mu=np.array(["a"] * 5), sigma=COVARIANCE), "no finite number"),
+    ],
+)
+def test_files_that_are_no_statistics_are_one_sentence(
+    tmp_path: Path, content: bytes, said: str
+) -> None:
+    (tmp_path / "x.npz").write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        load_statistics(tmp_path / "x.npz", 5)
+    message = str(caught.value)
+    assert said in message
+    assert str(tmp_path / "x.npz") in message
+    assert "\n" not in message
+    assert "meanflow statistics" in message
+
+
+def test_missing_statistics_are_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no file of statistics"):
+        load_statistics(tmp_path / "none.npz")
+
+
+def test_statistics_that_cannot_be_written_are_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write to"):
+        save_statistics(tmp_path / "file" / "x.npz", some())
+
+
+# ---------------------------------------------------------------------------- of a folder
+
+
+@pytest.mark.parametrize("mode", [LEGACY, CLEAN])
+def test_statistics_of_a_folder_are_those_of_its_features(
+    images: Path, weights: InceptionWeights, tmp_path: Path, mode: str
+) -> None:
+    found = folder_statistics(reference, weights, images, tmp_path / "x.npz", mode, SIZE, 8)
+    assert found is not None
+    close(found, *expected(images, weights, mode))
+    assert found[2:] == (20, mode, weights.sha256)
+    np.testing.assert_array_equal(load_statistics(tmp_path / "x.npz").mean, found.mean)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.npz"]
+
+
+@pytest.mark.parametrize("num_processes", [2, 3, 25])
+def test_statistics_of_several_processes_are_those_of_one(
+    images: Path, weights: InceptionWeights, tmp_path: Path, num_processes: int
+) -> None:
+    found = []
+    for process in range(min(num_processes, 20)):
+        options = (LEGACY, SIZE, 8, process, num_processes)
+        found.append(folder_statistics(reference, weights, images, tmp_path / "x.npz", *options))
+    assert [made is None for made in found[:-1]] == [True] * (len(found) - 1)
+    assert found[-1] is not None
+    close(found[-1], *expected(images, weights, LEGACY))
+    assert found[-1].num_images == 20
+
+
+class Stops(Exception):
+    pass
+
+
+def test_what_was_stopped_goes_on_and_ends_with_the_same_bits(
+    images: Path, weights: InceptionWeights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(impls.fid.image_folder, "BLOCK", 6)
+    whole = folder_statistics(reference, weights, images, tmp_path / "x.npz", LEGACY, SIZE, 3)
+    seen = 0
+
+    def stopping(stop_at: int) -> Any:
+        def make(*args: Any) -> Any:
+            features = extractor(*args)
+
+            def counted(batch: np.ndarray) -> np.ndarray:
+                nonlocal seen
+                if seen + len(batch) > stop_at:
+                    raise Stops
+                seen += len(batch)
+                return features(batch)
+
+            return counted
+
+        return make
+
+    arguments = (reference, weights, images, tmp_path / "y.npz", LEGACY, SIZE, 3)
+    monkeypatch.setattr(impls.fid.image_folder, "extractor", stopping(15))
+    with pytest.raises(Stops):
+        folder_statistics(*arguments)
+    seen = 0
+    monkeypatch.setattr(impls.fid.image_folder, "extractor", stopping(100))
+    again = folder_statistics(*arguments)
+    assert seen == 20 - 12
+    assert whole is not None
+    assert again is not None
+    np.testing.assert_array_equal(again.covariance, whole.covariance)
+    with pytest.raises(UserError, match=r"y\.npz exists already"):
+        folder_statistics(*arguments)
+
+
+def test_going_on_with_other_options_is_refused(
+    images: Path, weights: InceptionWeights, tmp_path: Path
+) -> None:
+    output = tmp_path / "x.npz"
+    assert folder_statistics(reference, weights, images, output, LEGACY, SIZE, 8, 0, 2) is None
+    for mode, size, other in ((CLEAN, SIZE, "mode"), (LEGACY, 20, "image size")):
+        with pytest.raises(UserError, match=f"begun with another {other}: give the same"):
+            folder_statistics(reference, weights, images, output, mode, size, 8, 0, 2)
+
+
+def test_features_do_not_depend_on_the_filled_batch(weights: InceptionWeights) -> None:
+    pixels = (draws.uniform((7, 20, 20, 3), 4, Stream.CHECK) * 256).astype(np.uint8)
+    found = extractor(reference, weights, LEGACY, 4)(pixels)
+    direct = reference.inception_features(weights.tensors, pixels, LEGACY)
+    np.testing.assert_allclose(found, direct, rtol=1e-4, atol=1e-5)
+    assert extractor(reference, weights, LEGACY, 4)(pixels[:0]).shape == (0, 128)
+
+
+# ---------------------------------------------------------------------------- the command
+
+
+def command(images: Path, output: Path, *more: str) -> list[str]:
+    about = ["--images", str(images), "--inception", str(STANDIN), "--output", str(output)]
+    return ["statistics", *about, "--image-size", str(SIZE), "--batch-size", "8", *more]
+
+
+def test_the_command_writes_the_same_with_either_framework(
+    subject: ModuleType, images: Path, weights: InceptionWeights, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    framework = subject.__name__.rpartition("_")[2]
+    if framework == "torch":
+        pytest.importorskip("cleanfid")
+    more = ("--framework", framework, "--device", "cpu", "--mode", "clean")
+    assert main(command(images, tmp_path / "x.npz", *more)) == 0
+    assert "128 features of 20 images, clean" in capsys.readouterr().out
+    close(load_statistics(tmp_path / "x.npz"), *expected(images, weights, CLEAN))
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--batch-size", "0"), "--batch-size is 0, expected a whole number, 1 or more"),
+        (("--process", "2", "--num-processes", "2"), "--process is 2, expected 0 to 1"),
+        (("--inception", "none.pt"), "there is no Inception file none.pt: get"),
+        (("--images", "none"), "none holds 0 images"),
+    ],
+)
+def test_mistakes_at_the_command_are_one_sentence(
+    images: Path, tmp_path: Path, more: tuple[str, ...], said: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    pytest.importorskip("jax")
+    assert main(command(images, tmp_path / "x.npz", *more)) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_a_damaged_image_is_named(images: Path, weights: InceptionWeights, tmp_path: Path) -> None:
+    for number in range(2):
+        (tmp_path / f"{number}.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"0\.png cannot be read .*: replace the file or remove"):
+        folder_statistics(reference, weights, tmp_path, tmp_path / "x.npz", LEGACY, SIZE)

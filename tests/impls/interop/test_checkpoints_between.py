@@ -1,0 +1,182 @@
+"""Checkpoints in the other framework: conversion, plain weights, samples, further training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_runs import arrays, assert_same_bits, small
+
+from impls.common import parameters
+from impls.common.config_files import load_config
+from impls.files import checkpoints
+from impls.files.checkpoints import CheckpointError
+from impls.interop.convert import canonical_state, convert, implementation
+from impls.trainer.train import train
+from meanflow_repro import main
+
+pytest.importorskip("jax")
+pytest.importorskip("torch")
+
+EVERYTHING = {
+    "training__num_steps": 4,
+    "training__ema_more": [0.5, 0.9],
+    "training__schedule": "cosine",
+    "training__cycle_steps": 3,
+    "training__weight_decay": 0.1,
+    "training__max_grad_norm": 0.5,
+}
+OTHER = {"jax": "torch", "torch": "jax"}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A short run of each framework with everything in its state."""
+    folders = {}
+    for framework in OTHER:
+        folders[framework] = tmp_path_factory.mktemp(framework) / "run"
+        train(implementation(framework), framework, small(**EVERYTHING), folders[framework])
+    return folders
+
+
+def assert_same_state(one: checkpoints.Checkpoint, other: checkpoints.Checkpoint) -> None:
+    ours, theirs = canonical_state(one), canonical_state(other)
+    assert (ours.step, ours.num_updates) == (theirs.step, theirs.num_updates) == (4, 4)
+    for field in ("params", "ema_params", "first_moment", "second_moment"):
+        assert_same_bits(getattr(ours, field), getattr(theirs, field))
+    assert len(ours.ema_more) == 2
+    for average, same in zip(ours.ema_more, theirs.ema_more, strict=True):
+        assert_same_bits(average, same)
+
+
+@pytest.mark.parametrize("framework", OTHER)
+def test_conversion_there_and_back_loses_no_bit(
+    framework: str, runs: dict[str, Path], tmp_path: Path
+) -> None:
+    start, other = checkpoints.find(runs[framework]), OTHER[framework]
+    options = ["--checkpoint", str(runs[framework]), "--output", str(tmp_path / "there")]
+    assert main(["convert", *options, "--framework", other]) == 0
+    there = checkpoints.find(tmp_path / "there")
+    assert (there.framework, there.config) == (other, start.config)
+    assert_same_state(start, there)
+    assert_same_state(start, convert(there, framework, tmp_path / "back"))
+
+
+@pytest.mark.parametrize("framework", OTHER)
+def test_a_converted_run_goes_on_as_the_other_would(
+    framework: str, runs: dict[str, Path], tmp_path: Path
+) -> None:
+    """One more step from the same state, in both frameworks."""
+    longer = small(**{**EVERYTHING, "training__num_steps": 5})
+    ends = []
+    for target in OTHER:
+        folder = tmp_path / target
+        convert(checkpoints.find(runs[framework]), target, folder)
+        train(implementation(target), target, longer, folder)
+        ends.append(arrays(target, folder))
+    for name, array in ends[0].items():
+        scale = max(np.abs(ends[1][name]).max(), 1e-2)
+        assert np.abs(array - ends[1][name]).max() / scale < 1e-3, name
+
+
+@pytest.mark.parametrize("framework", OTHER)
+def test_either_framework_samples_from_either_checkpoint(
+    framework: str, runs: dict[str, Path], tmp_path: Path
+) -> None:
+    made = {}
+    for sampler in OTHER:
+        folder = tmp_path / sampler
+        options = ["--checkpoint", str(runs[framework]), "--output-dir", str(folder)]
+        count = ["--num-samples", "10", "--num-steps", "2"]
+        assert main(["sample", *options, *count, "--framework", sampler]) == 0
+        made[sampler] = np.load(folder / "samples.npz")["images"]
+    np.testing.assert_allclose(made["jax"], made["torch"], rtol=0, atol=2e-5)
+
+
+def test_weights_are_chosen_by_name(runs: dict[str, Path], tmp_path: Path) -> None:
+    found = []
+    for which in ("ema", "0.995", "0.5", "params"):
+        folder = tmp_path / which
+        options = ["--checkpoint", str(runs["torch"]), "--output-dir", str(folder)]
+        assert main(["sample", *options, "--num-samples", "3", "--weights", which]) == 0
+        found.append(np.load(folder / "samples.npz")["images"])
+    assert (found[0] == found[1]).all()
+    assert not (found[0] == found[2]).all()
+    assert not (found[2] == found[3]).all()
+
+
+def test_an_average_that_was_not_kept_is_one_sentence(
+    runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--checkpoint", str(runs["torch"]), "--output-dir", str(tmp_path / "out")]
+    assert main(["sample", *options, "--weights", "0.7"]) == 2
+    assert "expected ema, params or one of 0.995, 0.5, 0.9\n" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("framework", OTHER)
+def test_safetensors_are_a_state_dict_of_the_torch_network(
+    framework: str, runs: dict[str, Path], tmp_path: Path
+) -> None:
+    from safetensors import safe_open
+    from safetensors.torch import load_file
+
+    from impls.meanflow_torch import DiT
+
+    file = tmp_path / "weights" / "ema.safetensors"
+    options = ["--checkpoint", str(runs[framework]), "--safetensors", str(file)]
+    assert main(["convert", *options]) == 0
+    found = checkpoints.find(runs[framework])
+    DiT(found.config.network).load_state_dict(load_file(file), strict=True)
+    read = {name: tensor.numpy() for name, tensor in load_file(file).items()}
+    canonical = parameters.from_torch(found.config.network, read)
+    assert_same_bits(canonical, canonical_state(found).ema_params)
+    with safe_open(file, "np") as opened:
+        about = opened.metadata()
+    assert about["step"] == "4"
+    (tmp_path / "config.yml").write_text(about["config"])
+    assert load_config(tmp_path / "config.yml") == found.config
+
+
+def test_a_run_starts_from_load_from(runs: dict[str, Path], tmp_path: Path) -> None:
+    """Also from a checkpoint of the other framework, with its step and moments."""
+    longer = small(**{**EVERYTHING, "training__num_steps": 6, "load_from": str(runs["torch"])})
+    saved, _ = train(implementation("jax"), "jax", longer, tmp_path / "on")
+    convert(checkpoints.find(runs["torch"]), "jax", tmp_path / "converted")
+    plain = small(**{**EVERYTHING, "training__num_steps": 6})
+    train(implementation("jax"), "jax", plain, tmp_path / "converted")
+    assert saved.step == 6
+    assert_same_bits(arrays("jax", tmp_path / "on"), arrays("jax", tmp_path / "converted"))
+
+
+def test_load_from_another_size_is_one_sentence(runs: dict[str, Path], tmp_path: Path) -> None:
+    wider = small(**{**EVERYTHING, "model__hidden_size": 32, "load_from": str(runs["torch"])})
+    with pytest.raises(CheckpointError, match="holds another network"):
+        train(implementation("torch"), "torch", wider, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--framework", "jax"], "--framework and --output belong together"),
+        (["--output", "x"], "--framework and --output belong together"),
+        ([], "nothing to write"),
+    ],
+)
+def test_what_convert_needs_is_one_sentence(
+    options: list[str], says: str, runs: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["convert", "--checkpoint", str(runs["jax"]), *options]) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+
+
+def test_convert_does_not_write_over_a_run(
+    runs: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--checkpoint", str(runs["jax"]), "--framework", "torch"]
+    assert main(["convert", *options, "--output", str(runs["jax"])]) == 2
+    assert "holds checkpoints already" in capsys.readouterr().err
+    assert checkpoints.find(runs["jax"]).framework == "jax"

@@ -1,0 +1,264 @@
+"""Checkpoints of the authors' code: every bit of them, and what is said of files that are none."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+import reference
+from impls.common import parameters
+from impls.common.config import CLASSES, Config
+from impls.common.config_files import from_sizes, load_config
+from impls.common.draws import sampling_noise, training_draws
+from impls.common.errors import UserError
+from impls.common.types import Batch, CanonicalState
+from impls.files import checkpoints
+from impls.interop.convert import canonical_state, implementation, import_official
+from impls.interop.official_checkpoint import find_official, likely_size, load_official
+from meanflow_repro import main
+from verify.cases import as_dtype
+from verify.golden import BUNDLED
+
+CHECKPOINT = BUNDLED / "checkpoint_5"
+
+
+@pytest.fixture
+def config() -> Config:
+    sizes = json.loads((BUNDLED / "train_5_steps.json").read_text())
+    return from_sizes(sizes["model"], sizes["method"])
+
+
+@pytest.fixture(params=["jax", "torch"])
+def framework(request: pytest.FixtureRequest) -> str:
+    pytest.importorskip(request.param)
+    return str(request.param)
+
+
+def test_parameters_and_average_are_those_after_five_steps(config: Config) -> None:
+    state, numbers = load_official(CHECKPOINT, config), np.load(BUNDLED / "train_5_steps.npz")
+    assert state.step == 5
+    for kind, params in (("params", state.params), ("ema", state.ema_params)):
+        official = parameters.to_official(config.network, params)
+        assert len(official) == 35
+        for name, array in official.items():
+            assert np.array_equal(array, numbers[f"{kind}/{name}"]), name
+
+
+def test_an_import_is_exact_samples_as_the_reference_and_goes_on(
+    framework: str, config: Config, tmp_path: Path
+) -> None:
+    module = implementation(framework)
+    found = import_official(CHECKPOINT, config, framework, tmp_path / "run")
+    wide = load_official(CHECKPOINT, config)
+    state = canonical_state(found)
+    for kind in ("params", "ema_params", "first_moment", "second_moment"):
+        for name, array in getattr(wide, kind).items():
+            assert np.array_equal(getattr(state, kind)[name], array), (kind, name)
+    noise, labels = sampling_noise(config, 0, range(3)), np.arange(3, dtype=np.int32)
+    params = module.load_params(config, as_dtype(wide.ema_params, np.float64))
+    inputs = module.put(as_dtype((noise, labels), np.float64))
+    made = module.get(module.sample(config, params, *inputs, (1.0, 0.5, 0.0)))
+    expected = reference.sample(
+        config, *as_dtype((wide.ema_params, noise, labels), np.float64), (1.0, 0.5, 0.0)
+    )
+    assert np.abs(made - expected).max() < 1e-12 * np.abs(expected).max()
+    restored = module.restore_checkpoint(found.state, found.config)
+    batch = module.put((np.tile(noise[:1], (8, 1, 1, 1)), np.arange(8, dtype=np.int32)))
+    draws = module.put(training_draws(config, 0, 0, batch_size=8))
+    after, loss = module.train_step(config, restored, Batch(*batch), draws)
+    assert int(module.get(after.step)) == 6
+    assert np.isfinite(module.get(loss.total))
+
+
+@pytest.mark.parametrize("given", ["file", "folder", "parent", "above"])
+def test_a_checkpoint_is_found_from_where_a_user_points(given: str, tmp_path: Path) -> None:
+    for step in (5, 40):
+        folder = tmp_path / "unzipped" / "run" / f"checkpoint_{step}"
+        shutil.copytree(CHECKPOINT, folder)
+    places = {"file": folder / "checkpoint", "folder": folder, "parent": folder.parent}
+    found = find_official(places.get(given, folder.parent.parent))
+    assert found == folder / "checkpoint"
+
+
+@pytest.mark.parametrize("size", ["DiT_B_4", "DiT_S_8", "DiT_M_2", "DiT_L_4", "DiT_XL_2"])
+def test_the_size_is_recognized_by_its_tensors(size: str) -> None:
+    network = load_config("mf_b4", {"model.cls": size}).network
+    shapes = {tensor.official: np.broadcast_to(0.0, tensor.shape) for tensor in
+              parameters.tensors(network)}  # fmt: skip
+    assert likely_size(shapes) == size
+
+
+def _damaged(folder: Path, kind: str) -> Path:
+    content = (CHECKPOINT / "checkpoint").read_bytes()
+    file = folder / "checkpoint"
+    contents = {
+        "html": b"<!DOCTYPE html><html><body>Sign in</body></html>",
+        "half": content[: len(content) // 2],
+        "empty": b"",
+        "number": b"\x05",
+        "other": b"\x81\xa4step\x05",
+    }
+    if kind in contents:
+        file.write_bytes(contents[kind])
+    elif kind == "later":
+        (folder / "d").mkdir()
+        (folder / "manifest.ocdbt").write_bytes(b"x")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("html", "is a web page"),
+        ("half", "is no whole msgpack file"),
+        ("empty", "is empty"),
+        ("number", "is no checkpoint"),
+        ("other", "has no params"),
+        ("later", "OCDBT|cannot be read by Orbax"),
+        ("nothing", "there is no official checkpoint"),
+    ],
+)
+def test_a_file_that_is_none_is_said_in_one_sentence(
+    kind: str, says: str, tmp_path: Path, config: Config
+) -> None:
+    with pytest.raises(UserError, match=says) as error:
+        load_official(_damaged(tmp_path, kind), config)
+    assert "\n" not in str(error.value)
+
+
+def _convert(tmp_path: Path, config: Any, *more: str) -> int:
+    file = tmp_path / "network.yml"
+    file.write_text(yaml.safe_dump(config))
+    return main(["convert", "--from-official", str(CHECKPOINT), f"--config={file}", *more])
+
+
+def test_the_command_line_imports_and_names_a_wrong_tensor(
+    framework: str, config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = config.model_dump(mode="json")
+    options = ("--framework", framework, f"--output={tmp_path / 'run'}")
+    weights_file = tmp_path / "plain.safetensors"
+    assert _convert(tmp_path, plain, *options, f"--safetensors={weights_file}") == 0
+    assert checkpoints.find(tmp_path / "run").step == 5
+    assert weights_file.is_file()
+    assert _convert(tmp_path, plain, *options) == 2
+    assert "holds checkpoints already" in capsys.readouterr().err
+    plain["model"]["depth"] = 3
+    other = ("--framework", framework, f"--output={tmp_path / 'other'}")
+    assert _convert(tmp_path, plain, *other) == 2
+    assert "net/blocks/layers_2/adaLN_modulation/layers_1" in capsys.readouterr().err
+
+
+def test_options_that_make_no_sense_together_are_said(
+    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = config.model_dump(mode="json")
+    assert _convert(tmp_path, plain) == 2
+    assert "nothing to write" in capsys.readouterr().err
+    assert main(["convert", "--framework=jax", f"--output={tmp_path}"]) == 2
+    assert "either --checkpoint, --from-official or" in capsys.readouterr().err
+    plain["training"]["ema_more"] = [0.99]
+    pytest.importorskip("torch")
+    options = ("--framework=torch", f"--output={tmp_path / 'run'}")
+    assert _convert(tmp_path, plain, *options) == 2
+    assert "one average" in capsys.readouterr().err
+
+
+# Other formats of the same tree
+
+
+def _tree() -> Any:
+    """The real checkpoint, as flax reads it."""
+    serialization = pytest.importorskip("flax.serialization")
+    return serialization.msgpack_restore((CHECKPOINT / "checkpoint").read_bytes())
+
+
+def _same(state: CanonicalState, expected: CanonicalState, fields: tuple[str, ...]) -> None:
+    for field in fields:
+        for name, array in getattr(expected, field).items():
+            found = getattr(state, field)[name]
+            assert found.dtype == array.dtype
+            assert np.array_equal(found, array), (field, name)
+
+
+def test_a_folder_in_orbax_later_format_gives_the_same(config: Config, tmp_path: Path) -> None:
+    orbax = pytest.importorskip("orbax.checkpoint")
+    orbax.PyTreeCheckpointer().save(tmp_path / "run" / "checkpoint_5", _tree())
+    assert (tmp_path / "run" / "checkpoint_5" / "manifest.ocdbt").is_file()
+    state, expected = load_official(tmp_path, config), load_official(CHECKPOINT, config)
+    assert (state.step, state.num_updates) == (expected.step, expected.num_updates)
+    _same(state, expected, ("params", "ema_params", "first_moment", "second_moment"))
+
+
+@pytest.mark.parametrize("kind", ["bare", "variables", "average"])
+def test_parameters_alone_are_imported_with_a_fresh_optimizer(
+    kind: str, config: Config, tmp_path: Path
+) -> None:
+    serialization, tree = pytest.importorskip("flax.serialization"), _tree()
+    file, params = tmp_path / "weights.msgpack", tree["ema_params"]
+    contents = {
+        "bare": params,
+        "variables": {"params": params},
+        "average": {"ema_params": params},
+    }
+    file.write_bytes(serialization.msgpack_serialize(contents[kind]))
+    state, expected = load_official(file, config), load_official(CHECKPOINT, config)
+    assert (state.step, state.num_updates) == (0, 0)
+    _same(state, expected, ("ema_params",))
+    _same(state, expected._replace(params=expected.ema_params), ("params",))
+    assert not any(array.any() for array in (*state.first_moment.values(),))
+    assert not any(array.any() for array in (*state.second_moment.values(),))
+
+
+# Every size, from the official layout through both frameworks and back
+
+
+def _numbered(config: Config) -> dict[str, Any]:
+    """An official tree, flat, in which no two numbers of a tensor are the same bits."""
+    return {
+        tensor.official: np.arange(math.prod(tensor.shape), dtype=np.uint32)
+        .view(np.float32).reshape(tensor.shape)
+        for tensor in parameters.tensors(config.network)
+    }  # fmt: skip
+
+
+def _round_trip(config: Config) -> None:
+    official = _numbered(config)
+    params = parameters.from_official(config.network, official)
+    for framework in ("jax", "torch"):
+        module = implementation(framework)
+        params = module.export_params(config, module.load_params(config, params))
+    back = parameters.to_official(config.network, params)
+    assert list(back) == list(official)
+    for name, array in official.items():
+        assert back[name].dtype == np.float32
+        assert np.array_equal(back[name].view(np.uint32), array.view(np.uint32)), name
+
+
+@pytest.mark.parametrize("size", ["DiT_S_2", "DiT_S_4", "DiT_S_8"])
+def test_an_official_tree_round_trips_through_both_frameworks(size: str) -> None:
+    pytest.importorskip("jax")
+    pytest.importorskip("torch")
+    _round_trip(load_config("mf_b4", {"model.cls": size}))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", ["DiT_B_2", "DiT_B_4", "DiT_B_8", "DiT_M_2"])
+def test_a_large_official_tree_round_trips_through_both_frameworks(size: str) -> None:
+    pytest.importorskip("jax")
+    pytest.importorskip("torch")
+    _round_trip(load_config("mf_b4", {"model.cls": size}))
+
+
+@pytest.mark.parametrize("size", [name for name in CLASSES if name != "DiT"])
+def test_both_frameworks_have_the_official_shapes_at_every_size(size: str, framework: str) -> None:
+    config = load_config("mf_b4", {"model.cls": size})
+    shapes = implementation(framework).parameter_shapes(config)
+    assert shapes == {tensor.name: tensor.shape for tensor in parameters.tensors(config.network)}

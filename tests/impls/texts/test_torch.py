@@ -1,0 +1,272 @@
+"""The PyTorch implementation is ordinary PyTorch: modules, state_dicts, optimizers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from impls.common import draws, parameters
+from impls.common.config import Config
+from impls.common.config_files import load_config
+from impls.common.draws import Stream
+from verify.cases import Case, as_dtype, perturbed_parameters
+
+torch = pytest.importorskip("torch")
+
+from impls import meanflow_torch  # noqa: E402
+from impls.meanflow_torch import network as network_file  # noqa: E402
+
+TIMES = (1.0, 0.4, 0.0)
+
+
+@pytest.fixture
+def inputs(case: Case) -> tuple[Any, Any, Any]:
+    """Parameters, batch and draws as tensors, float32."""
+    params = meanflow_torch.load_params(case.config, case.params)
+    return params, *meanflow_torch.put((case.batch, case.draws))
+
+
+@pytest.fixture
+def default_float64() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def loaded_module(case: Case) -> Any:
+    module = meanflow_torch.DiT(case.config.network)
+    module.load_state_dict(meanflow_torch.load_params(case.config, case.params), strict=True)
+    return module
+
+
+def tensors_of(tree: Any) -> list[Any]:
+    """Every tensor of nested tuples and dictionaries."""
+    if isinstance(tree, torch.Tensor):
+        return [tree]
+    return [
+        x for node in (tree.values() if isinstance(tree, dict) else tree) for x in tensors_of(node)
+    ]
+
+
+def assert_identical(one: Any, other: Any) -> None:
+    pairs = list(zip(tensors_of(one), tensors_of(other), strict=True))
+    assert pairs
+    assert all(x.dtype == y.dtype and torch.equal(x, y) for x, y in pairs)
+
+
+# The module
+
+
+def test_the_state_of_the_module_has_the_names_and_shapes_of_the_shared_table(case: Case) -> None:
+    module = meanflow_torch.DiT(case.config.network)
+    expected = {
+        tensor.torch: tuple(tensor.shape[axis] for axis in parameters.torch_axes(tensor))
+        for tensor in parameters.tensors(case.config.network)
+    }
+    assert {name: tuple(x.shape) for name, x in module.state_dict().items()} == expected
+    assert {name for name, _ in module.named_parameters()} == set(expected)
+    assert all(parameter.requires_grad for parameter in module.parameters())
+
+
+def test_the_module_computes_the_mean_velocity(case: Case, inputs: Any) -> None:
+    params, *_ = inputs
+    x = meanflow_torch.put(case.inputs)
+    u = loaded_module(case)(x.z, x.t, x.h, x.labels)
+    expected = meanflow_torch.mean_velocity(case.config, params, x.z, x.t, x.h, x.labels)
+    assert torch.equal(u, expected)
+    assert u.any()
+
+
+def test_a_module_given_parameters_of_another_size_refuses_them(case: Case) -> None:
+    other = case.config.model_copy(
+        update={"model": case.config.model.model_copy(update={"depth": 1})}
+    )
+    module = meanflow_torch.DiT(other.network)
+    with pytest.raises(RuntimeError, match="Unexpected key"):
+        module.load_state_dict(meanflow_torch.load_params(case.config, case.params), strict=True)
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_a_new_module_starts_from_the_initial_parameters(tiny: Config, seed: int) -> None:
+    state = meanflow_torch.get(dict(meanflow_torch.DiT(tiny.network, seed).state_dict()))
+    made = parameters.from_torch(tiny.network, state)
+    expected = parameters.initial_parameters(tiny.network, seed)
+    for name, array in expected.items():
+        assert array.dtype == made[name].dtype, name
+        np.testing.assert_array_equal(made[name], array, err_msg=name)
+
+
+def test_a_new_module_leaves_the_global_random_state_as_it_was(tiny: Config) -> None:
+    before = torch.get_rng_state()
+    meanflow_torch.DiT(tiny.network)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_structure_without_parameters_takes_no_memory(tiny: Config) -> None:
+    assert all(x.is_meta for x in network_file.structure(tiny.network).parameters())
+
+
+@pytest.mark.parametrize("library", ["torch", "safetensors"])
+def test_parameters_survive_a_file(tmp_path: Path, inputs: Any, library: str) -> None:
+    params, path = inputs[0], tmp_path / "params"
+    if library == "torch":
+        torch.save(params, path)
+        back = torch.load(path, weights_only=True)
+    else:
+        safetensors = pytest.importorskip("safetensors.torch")
+        safetensors.save_file(params, path)
+        back = safetensors.load_file(path)
+    assert set(back) == set(params)
+    assert_identical({name: back[name] for name in params}, params)
+
+
+# Training with what PyTorch offers
+
+
+def train(case: Case, module: Any, optimizer: Any, num_steps: int) -> list[float]:
+    """Plain training on one batch; returns the loss of each step."""
+    batch, draws = meanflow_torch.put((case.batch, case.draws))
+    method = case.config.method.model_copy(update={"norm_p": 0.0, "guidance_eq": "none"})
+    config, losses = case.config.model_copy(update={"method": method}), []
+    for _ in range(num_steps):
+        params = dict(module.named_parameters())
+        out, gradient = meanflow_torch.loss_and_gradient(config, params, batch, draws)
+        for name, parameter in params.items():
+            parameter.grad = gradient[name]
+        optimizer.step()
+        losses.append(float(out.total))
+    return losses
+
+
+def test_a_plain_optimizer_trains_every_parameter_of_the_module(case: Case) -> None:
+    module = meanflow_torch.DiT(case.config.network)
+    before = {name: x.clone() for name, x in module.state_dict().items()}
+    losses = train(case, module, torch.optim.Adam(module.parameters(), 1e-2), 30)
+    unchanged = [name for name, x in module.state_dict().items() if torch.equal(x, before[name])]
+    assert not unchanged
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_the_loss_can_be_differentiated_by_its_caller(case: Case, inputs: Any) -> None:
+    params, batch, draws = inputs
+    _, expected = meanflow_torch.loss_and_gradient(case.config, params, batch, draws)
+    module = loaded_module(case)
+    out = meanflow_torch.loss(case.config, dict(module.named_parameters()), batch, draws)
+    out.total.backward()
+    assert_identical({name: x.grad for name, x in module.named_parameters()}, expected)
+
+
+# What a call leaves behind
+
+
+def test_a_step_leaves_no_graph(case: Case, inputs: Any) -> None:
+    params, batch, draws = inputs
+    wanted = {name: x.requires_grad_() for name, x in params.items()}
+    out, gradient = meanflow_torch.loss_and_gradient(case.config, wanted, batch, draws)
+    assert not any(x.requires_grad or x.grad_fn for x in tensors_of((out, gradient)))
+    assert all(x.requires_grad and x.grad is None for x in params.values())
+
+
+def test_a_step_and_a_sample_leave_their_inputs_as_they_were(case: Case, inputs: Any) -> None:
+    params, batch, draws = inputs
+    before = [x.clone() for x in tensors_of(inputs)]
+    meanflow_torch.loss_and_gradient(case.config, params, batch, draws)
+    meanflow_torch.sample(case.config, params, draws.noise, batch.labels, TIMES)
+    assert_identical(tensors_of(inputs), before)
+    assert not any(x.requires_grad for x in tensors_of(inputs))
+
+
+def test_what_was_fetched_stays_when_training_goes_on(case: Case, inputs: Any) -> None:
+    params, *_ = inputs
+    exported, fetched = (
+        meanflow_torch.export_params(case.config, params),
+        meanflow_torch.get(params),
+    )
+    copies = [{name: x.copy() for name, x in tree.items()} for tree in (exported, fetched)]
+    for tensor in params.values():
+        tensor.add_(1)  # as an optimizer does
+    for tree, copy in zip((exported, fetched), copies, strict=True):
+        changed = [name for name, x in tree.items() if not np.array_equal(x, copy[name])]
+        assert not changed
+
+
+def test_what_was_put_stays_when_the_numpy_array_changes() -> None:
+    array = np.zeros(3, np.float32)
+    tensor = meanflow_torch.put(array)
+    array += 1
+    assert not tensor.any()
+
+
+# Modes of PyTorch
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_sampling_without_gradient_gives_the_same_images(
+    case: Case, inputs: Any, mode: Callable[[], Any]
+) -> None:
+    params, batch, draws = inputs
+    arguments = (case.config, params, draws.noise, batch.labels, TIMES)
+    expected = meanflow_torch.sample(*arguments)
+    with mode():
+        assert_identical(meanflow_torch.sample(*arguments), expected)
+
+
+def test_the_network_can_be_trained_after_its_first_use_in_inference_mode(
+    case: Case, inputs: Any
+) -> None:
+    params, batch, draws = inputs
+    expected = meanflow_torch.loss_and_gradient(case.config, *inputs)
+    network_file._MODULES.clear()
+    with torch.inference_mode():
+        meanflow_torch.sample(case.config, params, draws.noise, batch.labels, TIMES)
+    assert_identical(meanflow_torch.loss_and_gradient(case.config, *inputs), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.usefixtures("default_float64")
+def test_the_default_dtype_changes_nothing(case: Case, dtype: type) -> None:
+    def everything() -> tuple[Any, ...]:
+        network_file._MODULES.clear()
+        params, batch, draws = as_dtype((case.params, case.batch, case.draws), dtype)
+        params = meanflow_torch.load_params(case.config, params)
+        batch, draws = meanflow_torch.put((batch, draws))
+        step = meanflow_torch.loss_and_gradient(case.config, params, batch, draws)
+        noise, labels = draws.noise, batch.labels
+        return (*step, meanflow_torch.sample(case.config, params, noise, labels, TIMES))
+
+    there = everything()
+    torch.set_default_dtype(torch.float32)
+    assert_identical(there, everything())
+    reals = {x.dtype for x in tensors_of(there) if x.is_floating_point()}
+    assert reals == {torch.float32 if dtype == np.float32 else torch.float64}
+
+
+def test_activations_leave_no_hooks(case: Case, inputs: Any) -> None:
+    x = meanflow_torch.put(case.inputs)
+    meanflow_torch.activations(case.config, inputs[0], x.z, x.t, x.h, x.labels)
+    modules = network_file.structure(case.config.network).modules()
+    assert not any(module._forward_hooks for module in modules)
+
+
+# Other tangents and embeddings
+
+
+@pytest.mark.parametrize("embedding", ["t_h", "t_r", "t_r_h", "h"])
+@pytest.mark.parametrize("tangent", ["v00", "v10", "v11"])
+def test_forward_mode_says_the_same_of_the_other_tangents(tangent: str, embedding: str) -> None:
+    """verify holds the hand-written form to the reference, which is what ablations train with."""
+    sizes = {"model.embedding": embedding, "model.depth": 1, "model.hidden_size": 24}
+    config = load_config("digits", {**sizes, "method.tangent": tangent})
+    params = meanflow_torch.load_params(config, perturbed_parameters(config, 0))
+    z, along = (torch.from_numpy(draws.normal((3, 8, 8, 1), i, Stream.CHECK)) for i in (0, 1))
+    r, t = torch.tensor([0.1, 0.0, 0.5]), torch.tensor([0.9, 1.0, 0.5])
+    inputs = z, r, t, torch.tensor([0, 3, 10]), along[1:]
+    other = load_config("digits", {**sizes, "method.tangent": tangent, "method.jvp": "autodiff"})
+    expected = meanflow_torch.mean_velocity_jvp(config, params, *inputs)
+    found = meanflow_torch.mean_velocity_jvp(other, params, z, r, t, inputs[3], along)
+    torch.testing.assert_close(found[0], expected[0], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found[1][1:], expected[1], rtol=1e-5, atol=1e-5)

@@ -1,0 +1,246 @@
+"""What a run survives: kills, a full disk, numbers that are not finite; and its memory."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_runs import SMALL, arrays, assert_same_bits, small
+
+from impls import data
+from impls.common.errors import UserError
+from impls.files import checkpoints
+from impls.files.checkpoints import CheckpointError
+from impls.interop.convert import implementation
+from impls.trainer.train import TrainingError, train
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(params=["jax", "torch"])
+def framework(request: pytest.FixtureRequest) -> str:
+    pytest.importorskip(request.param)
+    return str(request.param)
+
+
+def command(framework: str, workdir: Path, num_steps: int) -> list[str]:
+    """Whole epochs of one step, a checkpoint after each."""
+    options = [f"--{key}={value}" for key, value in SMALL.items()]
+    return [
+        *(sys.executable, "-m", "meanflow_repro", "train", "--framework", framework),
+        *("--workdir", str(workdir), *options, f"--training.num-steps={num_steps}"),
+        *("--training.batch-size=1438", "--training.log-per-step=1"),
+    ]
+
+
+NUM_STEPS = 20
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, np.ndarray]]:
+    """The arrays at the end of a framework's run that nobody killed."""
+
+    @functools.cache
+    def run(framework: str) -> dict[str, np.ndarray]:
+        folder = tmp_path_factory.mktemp("whole")
+        subprocess.run(command(framework, folder, NUM_STEPS), cwd=ROOT, check=True)
+        return arrays(framework, folder)
+
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.soak("kills", of="repetition")
+@pytest.mark.parametrize("repetition", range(20))
+def test_kills_at_random_moments_change_no_bit(
+    framework: str,
+    repetition: int,
+    whole: Callable[[str], dict[str, np.ndarray]],
+    moments: random.Random,
+    tmp_path: Path,
+    record_property: Callable[[str, int], None],
+) -> None:
+    """A run is killed, started again, killed again, and then left alone."""
+    asked = command(framework, tmp_path, NUM_STEPS)
+    for _ in range(2):
+        before = newest(tmp_path / "checkpoints")
+        wanted = before + moments.randint(1, NUM_STEPS // 4)
+        with subprocess.Popen(asked, cwd=ROOT) as process:
+            deadline = time.monotonic() + 120
+            while newest(tmp_path / "checkpoints") < wanted:
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+            time.sleep(moments.uniform(0, 0.2))  # amid a step, a save, or the removal of an old one
+            process.send_signal(signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL, "it ended before it was killed"
+        assert newest(tmp_path / "checkpoints") >= wanted
+        record_property("repetitions", 1)
+    subprocess.run(asked, cwd=ROOT, check=True)
+    assert_same_bits(arrays(framework, tmp_path), whole(framework))
+
+
+def newest(folder: Path) -> int:
+    """Step of the newest whole checkpoint, 0 where there is none."""
+    if not folder.is_dir():
+        return 0
+    return max((int(path.name) for path in folder.iterdir() if path.name.isdigit()), default=0)
+
+
+@pytest.mark.slow
+def test_an_interrupt_saves_and_ends_cleanly(framework: str, tmp_path: Path) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before = newest(tmp_path / "checkpoints")
+        asked = command(framework, tmp_path, 100_000)
+        with subprocess.Popen(asked, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+            while newest(tmp_path / "checkpoints") <= before:
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.send_signal(number)
+            printed, _ = process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert "stopped at step" in printed
+        assert checkpoints.find(tmp_path).step > before
+
+
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+from meanflow_repro import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_full_disk_is_one_sentence_and_costs_nothing(framework: str, tmp_path: Path) -> None:
+    """No file may grow beyond 20 kB: the state does not fit, the log does."""
+    train(implementation(framework), framework, small(training__num_steps=2), tmp_path)
+    before = arrays(framework, tmp_path)
+    options = [f"--{key}={value}" for key, value in SMALL.items()]
+    asked = ["train", "--framework", framework, "--workdir", str(tmp_path), *options]
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, *asked],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    (said,) = [line for line in done.stderr.splitlines() if line.startswith("meanflow: ")]
+    assert said.startswith(f"meanflow: cannot write the checkpoint {tmp_path}")
+    if framework == "torch":  # Orbax's threads may add their own words
+        assert done.stderr.count("\n") == 1
+    assert checkpoints.find(tmp_path).step == 2
+    assert_same_bits(arrays(framework, tmp_path), before)
+
+
+def test_a_disk_with_too_little_space_is_not_written_to(
+    framework: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = implementation(framework)
+    train(module, framework, small(training__num_steps=2), tmp_path)
+    usage = type("Usage", (), {"free": 1000})
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    with pytest.raises(CheckpointError, match=r"it needs 0 MB, and 0 MB are free"):
+        train(module, framework, small(), tmp_path)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["2"]
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    pytest.importorskip("torch")
+    with pytest.raises(UserError, match=r"cannot write to .*file"):
+        train(implementation("torch"), "torch", small(), tmp_path / "file" / "run")
+
+
+def test_the_first_array_that_is_not_finite_is_named(
+    framework: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the data: the images, at the step that read them."""
+    images, labels = data.digits_split(held_out=False)
+    examples = [(image, int(label)) for image, label in zip(images, labels, strict=True)]
+    examples[0] = (np.full_like(images[0], math.nan), 3)
+    monkeypatch.setattr("impls.trainer.train.source", lambda config: examples)
+    config = small(training__num_steps=60, training__checkpoint_per_epoch=1000)
+    with pytest.raises(TrainingError, match=r"^images is not finite at step \d+") as caught:
+        train(implementation(framework), framework, config, tmp_path)
+    assert "look at the data" in str(caught.value)
+    assert checkpoints.newest(tmp_path) is None
+
+
+def test_a_loss_that_is_no_number_stops_the_run(framework: str, tmp_path: Path) -> None:
+    config = small(training__learning_rate=1e30, training__num_steps=50)
+    with pytest.raises(TrainingError, match=r"^\S+ is not finite at step \d") as caught:
+        train(implementation(framework), framework, config, tmp_path)
+    assert "training.learning_rate" in str(caught.value)
+
+
+def test_a_broken_run_keeps_the_checkpoint_before(framework: str, tmp_path: Path) -> None:
+    module = implementation(framework)
+    train(module, framework, small(training__num_steps=2), tmp_path)
+    before = arrays(framework, tmp_path)
+    found = checkpoints.find(tmp_path)
+    state = module.restore_checkpoint(found.state, found.config)
+    canonical = module.export_state(found.config, state)
+    bias = canonical.params["final_layer/linear/bias"]
+    canonical.params["final_layer/linear/bias"] = np.full_like(bias, math.inf)
+    checkpoints.write(
+        tmp_path, framework, 3, found.config,
+        lambda path: module.save_checkpoint(path, module.load_state(found.config, canonical)),
+    )  # fmt: skip
+    with pytest.raises(TrainingError, match="v_g is not finite at step 4"):
+        train(module, framework, small(), tmp_path)
+    assert checkpoints.find(tmp_path).step == 3
+    assert_same_bits(before, arrays(framework, tmp_path / "checkpoints" / "2"))
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow(framework: str, tmp_path: Path) -> None:
+    """Peak memory after 2000 more steps, logged and drawn and saved as a long run would be."""
+    program = (
+        "import resource, sys\n"
+        "from meanflow_repro import main\n"
+        "from pathlib import Path\n"
+        "import impls.trainer.train as t\n"
+        "peaks = []\n"
+        "real = t.RunLog.scalars\n"
+        "def scalars(self, step, values):\n"
+        "    real(self, step, values)\n"
+        "    peaks.append(int(Path('/proc/self/statm').read_text().split()[1]) * 4096)\n"
+        "t.RunLog.scalars = scalars\n"
+        "assert main(sys.argv[1:]) == 0\n"
+        "half = len(peaks) // 2\n"
+        "print('PEAKS', max(peaks[5:half]), max(peaks[half:]))\n"
+    )
+    asked = command(framework, tmp_path, 3000)[3:]
+    asked += ["--training.batch-size=32", "--training.log-per-step=100"]
+    asked += ["--training.checkpoint-per-epoch=5", "--training.sample-per-epoch=5"]
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("reads /proc")
+    done = subprocess.run(
+        [sys.executable, "-c", program, *asked],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    line = next(line for line in done.stdout.splitlines() if line.startswith("PEAKS"))
+    early, late = map(int, line.split()[1:])
+    assert late < early + 2**24, f"{early} bytes became {late}"
+
+
+def test_the_log_says_what_it_waited_for(framework: str, tmp_path: Path) -> None:
+    train(implementation(framework), framework, small(), tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "scalars.jsonl").read_text().splitlines()]
+    assert {"loss", "v_loss", "grad_norm", "learning_rate", "steps_per_second"} <= set(lines[-1])
+    assert all(0 <= line["data_wait_share"] < 1 for line in lines)

@@ -1,0 +1,292 @@
+"""The `meanflow` command: what it prints, what it writes, and its exit status when all is well."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml  # type: ignore[import-untyped, unused-ignore]
+from golden_folders import FOLDERS, copy_of, rewrite
+
+from impls.common.config_files import load_config, preset_names
+from meanflow_repro import main
+from results.schema import Record
+from verify.registry import FAMILIES, all_checks
+
+ROOT = Path(__file__).parents[2]
+QUICK = ("--check", "target_matches", "--check", "jvp_returns_the_mean_velocity")
+OUTCOME = {"check", "family", "subject", "dtype", "status", "error", "tolerance", "detail"}
+
+# A name that is the very function of the reference would not count as the subject's own.
+OWN = """
+import functools, reference
+from impls.protocol import Implementation
+for name in vars(Implementation).keys() & vars(reference).keys() - {"__doc__", "__module__"}:
+    globals()[name] = functools.partial(getattr(reference, name))
+"""
+# Subjects that are the reference but for one thing.
+SUBJECTS = {
+    "wrong": OWN + "target = lambda v_g, du_dt, t, r: v_g",
+    "misshapen": OWN + "target = lambda v_g, du_dt, t, r: v_g[:1]",
+    "nan": OWN + "target = lambda v_g, du_dt, t, r: v_g * float('nan')",
+    "raising": OWN + "target = lambda v_g, du_dt, t, r: 1 / 0",
+    "partial": """
+import reference
+from reference import put, get
+def load_params(config, canonical): return canonical
+def mean_velocity(*given): return reference.mean_velocity(*given)
+def target(*given): return reference.target(*given)
+""",
+}
+
+
+@pytest.fixture
+def subject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Write one of SUBJECTS to the current folder, from where subjects are importable."""
+
+    def write(name: str) -> str:
+        module = f"subject_{name}_{tmp_path.name}"
+        (tmp_path / f"{module}.py").write_text(SUBJECTS[name])
+        return module
+
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.chdir(tmp_path)
+    return write
+
+
+def strict_json(text: str) -> Any:
+    """JSON without NaN and Infinity, which Python would otherwise take."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def outcomes(path: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = strict_json(path.read_text())["outcomes"]
+    return found
+
+
+# ------------------------------------------------------------------------------------ verify
+
+
+def test_a_subject_that_agrees_gives_status_0(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "reference", "--check", "network"]) == 0
+    printed = capsys.readouterr()
+    assert "mean_velocity_matches" in printed.out
+    assert "FAIL" not in printed.out
+    assert printed.err == ""
+
+
+def test_list_names_every_check_with_its_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "--list"]) == 0
+    printed = capsys.readouterr().out
+    for name, check in all_checks().items():
+        slow = " (--full)" if check.full else ""
+        assert f"{check.family}: {name}{slow}\n    {check.sentence}\n" in printed
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_list_of_a_family_names_no_other(family: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "--list", "--check", family]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {line.split(":")[0] for line in lines if not line.startswith(" ")} == {family}
+
+
+def test_patterns_select_checks(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        main(["verify", "--list", "--check", "guidance_with*_kappa_*", "--check", "target_?lips*"])
+        == 0
+    )
+    lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
+    assert lines == [
+        "objective: guidance_with_kappa_matches",
+        "objective: guidance_without_kappa_matches",
+        "objective: target_clips_the_interval",
+    ]
+
+
+def test_lines_fit_in_80_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setenv("COLUMNS", "80")
+    checks = ("parameters_round_trip", "published", "target_matches", "same_mean_velocity")
+    options = [option for name in checks for option in ("--check", name)]
+    assert main(["verify", "reference", "impls.meanflow_torch", *options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 20
+    assert [line for line in lines if len(line) > 80] == []
+
+
+def test_json_is_strict_and_of_the_documented_shape(tmp_path: Path) -> None:
+    path = tmp_path / "outcomes.json"
+    assert main(["verify", "reference", *QUICK, "--json", str(path)]) == 0
+    content = strict_json(path.read_text())
+    assert {"format", "environment", "outcomes"} <= set(content)
+    assert content["format"] == 1
+    assert {"commit", "dirty", "machine", "python", "libraries"} <= set(content["environment"])
+    assert {(o["check"], o["dtype"]) for o in content["outcomes"]} == {
+        (check, dtype)
+        for check in ("target_matches", "jvp_returns_the_mean_velocity")
+        for dtype in ("float64", "float32")
+    }
+    for outcome in content["outcomes"]:
+        assert set(outcome) == OUTCOME
+        assert outcome["subject"] == "reference"
+        assert outcome["status"] == "pass"
+        assert outcome["error"] <= outcome["tolerance"]
+
+
+def test_records_are_appended_and_can_be_read(tmp_path: Path) -> None:
+    for _ in range(2):
+        assert main(["verify", "reference", *QUICK, "--record", str(tmp_path)]) == 0
+    [path] = tmp_path.iterdir()
+    records = [Record.model_validate_json(line) for line in path.read_text().splitlines()]
+    assert [(record.what, record.dtype) for record in records] == 2 * [
+        ("verify/jvp/jvp_returns_the_mean_velocity", "float32"),
+        ("verify/jvp/jvp_returns_the_mean_velocity", "float64"),
+        ("verify/objective/target_matches", "float32"),
+        ("verify/objective/target_matches", "float64"),
+        ("seconds/jvp", ""),
+        ("seconds/objective", ""),
+        ("run/seconds", ""),
+        ("run/bytes", ""),
+    ]
+    for record in records:
+        assert record.value is not None
+        if record.unit in ("seconds", "bytes"):
+            assert 0 < record.value < (600 if record.unit == "seconds" else 16e9)
+            continue
+        assert record.tolerance is not None
+        assert record.value <= record.tolerance
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "said"),
+    [
+        ("wrong", float, "one_row"),
+        ("misshapen", type(None), "infinite: guided"),
+        ("nan", type(None), "not a number: guided"),
+        ("raising", type(None), "raised ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_failing_subject_gives_status_1_and_the_place(
+    name: str,
+    error: type,
+    said: str,
+    subject: Callable[[str], str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    module, path = subject(name), tmp_path / "outcomes.json"
+    records = tmp_path / "records"
+    files = ["--json", str(path), "--record", str(records)]
+    assert main(["verify", module, *QUICK, *files]) == 1
+    printed = capsys.readouterr().out
+    assert f"FAIL target_matches ({module}, float64)" in printed
+    assert f"FAIL  {module}: 2 checks, 2 of 4 pass" in printed
+    assert "FAIL jvp" not in printed
+    status = {(o["check"], o["status"]) for o in outcomes(path)}
+    assert status == {("target_matches", "fail"), ("jvp_returns_the_mean_velocity", "pass")}
+    for outcome in outcomes(path):
+        if outcome["status"] == "fail":
+            assert isinstance(outcome["error"], error)
+            assert said in outcome["detail"]
+    [lines] = [file.read_text().splitlines() for file in records.iterdir()]
+    failed = [Record.model_validate_json(line) for line in lines if "target_matches" in line]
+    assert len(failed) == 2
+    assert all(isinstance(record.value, error) for record in failed)
+
+
+def test_what_a_partial_subject_lacks_is_not_applicable(
+    subject: Callable[[str], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "outcomes.json"
+    assert main(["verify", subject("partial"), *QUICK, "--json", str(path)]) == 0
+    for outcome in outcomes(path):
+        if outcome["check"] == "target_matches":
+            assert outcome["status"] == "pass"
+        else:
+            assert outcome["status"] == "n/a"
+            assert outcome["detail"] == "the subject offers no mean_velocity_jvp"
+            assert outcome["error"] is None
+    assert "the subject offers no mean_velocity_jvp" in capsys.readouterr().out
+
+
+def test_any_golden_folder_is_taken_and_what_is_not_read_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["verify", "reference", "--check", "official", "--golden"]
+    assert main([*arguments, str(FOLDERS / "patch_4")]) == 0
+    assert "not checked" not in capsys.readouterr().out
+    folder = copy_of("patch_4", tmp_path)
+    rewrite(folder / "case_guided.npz", jvp_extra=np.ones(3), sample_s3_times=np.ones(3))
+    assert main([*arguments, str(folder)]) == 0
+    said = "not checked in golden case guided: jvp_extra, sample_s3_times"
+    assert said in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------------------ config
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_a_printed_preset_loads_back_equal(
+    preset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["config", preset]) == 0
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[0].endswith(" parameters")
+    (tmp_path / "printed.yml").write_text(printed)
+    assert load_config(str(tmp_path / "printed.yml")) == load_config(preset)
+
+
+def test_set_overrides_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    overrides = ["--set", "method.kappa=0.9", "--set", "load_from=null", "--set", "model.depth=3"]
+    assert main(["config", "digits", *overrides]) == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert printed["method"]["kappa"] == 0.9
+    assert printed["model"]["depth"] == 3
+    assert printed["load_from"] is None
+
+
+# ------------------------------------------------------------------- the command as a process
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["verify", "reference", "--check", "target_matches"], 0),
+        (["verify", "failing", "--check", "target_matches"], 1),
+        (["verify", "no_such_module"], 2),
+        (["verify", "--golden", "no/such/folder"], 2),
+        (["config", "no_such_preset"], 2),
+        (["verify", "--jsn", "x"], 2),
+        (["--help"], 0),
+        (["verify", "--help"], 0),
+        (["config", "--help"], 0),
+    ],
+)
+def test_the_process_ends_with_the_status(
+    arguments: list[str], status: int, tmp_path: Path
+) -> None:
+    (tmp_path / "failing.py").write_text(SUBJECTS["wrong"])
+    done = subprocess.run(
+        [sys.executable, "-m", "meanflow_repro", *arguments],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status
+    assert "Traceback" not in done.stdout + done.stderr
+    assert bool(done.stderr) == (status == 2)

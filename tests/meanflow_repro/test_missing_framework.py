@@ -1,0 +1,154 @@
+"""With only one framework installed, `verify` checks that one and says that the other is missing.
+
+An environment without a package is simulated: a finder in a new process refuses its import.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from verify.fixtures.standin_vae import STANDIN
+
+ROOT = Path(__file__).parents[2]
+JAX, TORCH = ("jax", "jaxlib", "flax", "optax", "orbax"), ("torch",)
+MISSING = {"jax": JAX, "torch": TORCH}
+
+WITHOUT = """
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {missing!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Refuse())
+from meanflow_repro import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def meanflow(missing: tuple[str, ...], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process where these packages cannot be imported."""
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT.format(missing=missing), *arguments],
+        cwd=ROOT,
+        env={key: value for key, value in os.environ.items() if not key.startswith("JAX_")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stdout + done.stderr
+    return done
+
+
+@pytest.mark.parametrize(("absent", "present"), [("torch", "jax"), ("jax", "torch")])
+def test_the_one_that_is_installed_is_checked(absent: str, present: str, tmp_path: Path) -> None:
+    pytest.importorskip(present)
+    path = tmp_path / "outcomes.json"
+    done = meanflow(MISSING[absent], "verify", "--check", "parameters_round*", "--json", str(path))
+    assert (done.returncode, done.stderr) == (0, "")
+    said = f"impls.meanflow_{absent} needs the package {absent}, which is not installed"
+    assert f"not checked: {said}" in done.stdout
+    assert f"pass  impls.meanflow_{present}: 1 checks, 2 of 2 pass" in done.stdout
+    outcomes = json.loads(path.read_text())["outcomes"]
+    assert {(o["subject"], o["status"]) for o in outcomes} == {
+        (f"impls.meanflow_{present}", "pass")
+    }
+
+
+@pytest.mark.parametrize("absent", ["jax", "torch"])
+def test_naming_the_one_that_is_missing_is_refused(absent: str) -> None:
+    done = meanflow(MISSING[absent], "verify", f"impls.meanflow_{absent}", "--check", "weights")
+    assert (done.returncode, done.stdout) == (2, "")
+    [line] = done.stderr.splitlines()
+    assert f"impls.meanflow_{absent} needs the package {absent}, which is not installed" in line
+
+
+def test_with_neither_there_is_nothing_to_check() -> None:
+    done = meanflow(JAX + TORCH, "verify", "--check", "weights")
+    assert (done.returncode, done.stdout) == (2, "")
+    [line] = done.stderr.splitlines()
+    assert "impls.meanflow_jax needs the package jax" in line
+    assert "impls.meanflow_torch needs the package torch" in line
+    assert "pip install" in line
+
+
+DIFFUSERS = "the package diffusers is not installed, which the autoencoder in PyTorch needs: pip"
+
+
+def test_the_autoencoder_in_pytorch_is_not_checked_without_diffusers(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    path = tmp_path / "outcomes.json"
+    command = ("verify", "impls.meanflow_torch", "--check", "autoencoder", "--json", str(path))
+    done = meanflow(("diffusers",), *command)
+    assert (done.returncode, done.stderr) == (2, "")
+    assert f"nothing of impls.meanflow_torch was judged: {DIFFUSERS}" in " ".join(
+        done.stdout.split()
+    )
+    outcomes = json.loads(path.read_text())["outcomes"]
+    assert len(outcomes) == 4
+    assert {outcome["status"] for outcome in outcomes} == {"n/a"}
+    assert all(outcome["detail"].startswith(DIFFUSERS) for outcome in outcomes)
+
+
+@pytest.mark.parametrize(("framework", "status"), [("torch", 2), ("jax", 0)])
+def test_only_pytorch_needs_diffusers_to_prepare_latents(
+    tmp_path: Path, framework: str, status: int
+) -> None:
+    pytest.importorskip(framework)
+    (tmp_path / "images" / "one").mkdir(parents=True)
+    Image.new("RGB", (9, 9)).save(tmp_path / "images" / "one" / "0.png")
+    given = {"imagenet": tmp_path / "images", "vae": STANDIN, "output": tmp_path / "out"}
+    options = [word for key, path in given.items() for word in (f"--{key}", str(path))]
+    options += ["--image-size", "8", "--framework", framework, "--device", "cpu"]
+    done = meanflow(("diffusers",), "prepare", "latents", *options)
+    assert done.returncode == status
+    if status:
+        [line] = done.stderr.splitlines()
+        assert line.startswith(f"meanflow: {DIFFUSERS}")
+        assert line.endswith('-e ".[vae]"')
+    assert (tmp_path / "out" / "index.json").exists() == (not status)
+    assert (tmp_path / "out").exists() == (not status)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["verify", "reference", "--check", "official_loss_matches"],
+        ["verify", "--list"],
+        ["config", "mf_b4"],
+    ],
+)
+def test_what_needs_no_framework_works_with_neither(arguments: list[str]) -> None:
+    done = meanflow(JAX + TORCH, *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("absent", ["cleanfid", "torchvision"])
+def test_without_clean_fid_the_features_of_torch_are_not_applicable(
+    absent: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch")
+    path = tmp_path / "outcomes.json"
+    checks = ("--check", "inception", "--check", "one_step_matches")
+    done = meanflow((absent,), "verify", "impls.meanflow_torch", *checks, "--json", str(path))
+    assert (done.returncode, done.stderr) == (0, "")
+    outcomes = json.loads(path.read_text())["outcomes"]
+    features = [o for o in outcomes if "inception" in o["check"]]
+    assert {o["status"] for o in features} == {"n/a"}
+    assert all(f"the package {absent} is not installed" in o["detail"] for o in features)
+    assert {o["status"] for o in outcomes if o["family"] == "sampling"} == {"pass"}
+
+
+def test_figures_without_matplotlib_say_how_to_install_it() -> None:
+    done = meanflow(("matplotlib",), "tables", "--check")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert 'pip install -c constraints.txt -e ".[figures]"' in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,227 @@
+"""The report follows from the records, and works in a browser: filters, sorts, fits a phone."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from results_records import fid
+
+from results.published import all_published
+from results.reading import read
+from results.report.page import INDEX, page, write_page
+from results.schema import Record
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+QUIET = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--enable-logging=stderr", "--virtual-time-budget=3000",
+)  # fmt: skip
+in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+
+
+@pytest.fixture(scope="module")
+def records() -> list[Record]:
+    return read()
+
+
+def test_the_report_is_that_of_the_records() -> None:
+    assert write_page(write=False) == [], "run nox -s tables"
+
+
+def test_it_is_made_anew_byte_for_byte_and_changes_with_a_record(
+    records: list[Record], tmp_path: Path
+) -> None:
+    index = tmp_path / "index.html"
+    assert write_page(index=index, write=False) == [index]
+    assert not index.exists()
+    assert write_page(index=index, write=True) == [index]
+    assert index.read_bytes() == INDEX.read_bytes()
+    assert page(records[:-1]) != page(records)
+
+
+def test_a_figure_that_is_missing_makes_another_page_and_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("results.report.page.FIGURES", tmp_path)
+    assert write_page(write=False) == [INDEX]
+
+
+def test_every_number_of_a_check_leads_to_its_record(records: list[Record]) -> None:
+    text = page(records)
+    targets = re.findall(r'href="#([0-9a-f]{16})"', text)
+    assert len(targets) > 400
+    assert set(targets) <= set(re.findall(r'id="([0-9a-f]{16})"', text))
+
+
+def test_a_check_that_failed_is_marked(records: list[Record]) -> None:
+    newest = max(
+        (r for r in records if r.what == "verify/jvp/jvp_matches_complex_step" and r.tolerance),
+        key=lambda record: record.date,
+    )
+    assert "number worse" not in page(records)
+    wrong = newest.model_copy(update={"value": 1.0})
+    changed = page([wrong if record is newest else record for record in records])
+    assert f'class="number worse" href="#{newest.digest}"' in changed
+
+
+def test_it_needs_no_network(records: list[Record]) -> None:
+    text = page(records)
+    assert not re.search(r'(?:src|href)="(?!#|data:|https://)[^"]', text)
+    assert not re.search(r'<(?:script|link|img|iframe)[^>]*(?:src|href)="https?:', text)
+    assert "@import" not in text
+    assert "url(" not in text
+
+
+# Numbers lead to where they come from
+
+NUMBER = re.compile(r"\d")
+
+
+def cells_of(text: str) -> list[tuple[str, str]]:
+    """Section and HTML of every cell whose numbers are outcomes.
+
+    Heads, and the first columns, which are heads of rows, say what a number is of: preset, epochs,
+    batch, seed, check. A row of the section of records is itself a record.
+    """
+    found = []
+    for name, section in re.findall(r'<section id="(\w+)".*?>(.*?)</section>', text, re.DOTALL):
+        if name != "records":
+            found += [(name, cell) for cell in re.findall(r"<td>(.*?)</td>", section)]
+    return found
+
+
+def outside_links(cell: str) -> str:
+    """What a cell says besides its links, and besides addresses and titles."""
+    return re.sub(r"<[^>]*>", "", re.sub(r"<a [^>]*>.*?</a>", "", cell))
+
+
+def test_no_number_of_a_table_is_without_a_link(records: list[Record]) -> None:
+    cells = cells_of(page([*records, *made_up()]))
+    assert len(cells) > 500
+    assert [cell for cell in cells if NUMBER.search(outside_links(cell[1]))] == []
+
+
+def test_a_number_that_lost_its_link_would_be_seen(records: list[Record]) -> None:
+    whole = page(records)
+    found = next(a for a in re.findall(r"<td><a [^>]*>[^<]*</a></td>", whole) if NUMBER.search(a))
+    bare = re.sub(r"<a [^>]*>|</a>", "", found)
+    cells = cells_of(whole.replace(found, bare))
+    assert [cell for cell in cells if NUMBER.search(outside_links(cell[1]))] != []
+
+
+def test_every_link_leads_to_an_element_or_to_a_published_source(records: list[Record]) -> None:
+    text = page([*records, *made_up()])
+    names = set(re.findall(r'\sid="([^"]+)"', text))
+    targets = set(re.findall(r'href="([^"]+)"', text))
+    sources = {number.source.url for number in all_published()} | {"https://example.org/x"}
+    assert {target.removeprefix("#") for target in targets if target.startswith("#")} <= names
+    assert {target for target in targets if not target.startswith("#")} <= sources
+
+
+def test_a_link_says_value_date_and_machine_of_the_record_it_leads_to() -> None:
+    one = fid(digest="0" * 16)
+    text = page([one])
+    assert (
+        f'<a href="#{"0" * 16}" title="11.4, 2026-01-01, Example CPU">11.40 (11.36 to 11.44)</a>'
+        in text
+    )
+
+
+def test_a_published_number_leads_to_its_source() -> None:
+    assert (
+        '<a href="https://github.com/Gsunshine/meanflow" title="FID: official JAX code, README">'
+        "18.70</a>" in page([])
+    )
+
+
+def made_up() -> list[Record]:
+    """FIDs of every kind, as none is committed: here, by others, of other weights."""
+    theirs = {"framework": "torch", "url": "https://example.org/x", "weights": "EMA 0.9995"}
+    return [
+        fid(digest="0" * 16),
+        fid(digest="1" * 16, subject="external:someone/port", settings=theirs, interval=None),
+    ]
+
+
+# In a browser
+
+
+def dom(folder: Path, script: str, query: str = "", width: int = 1200) -> tuple[str, list[str]]:
+    """The report after a script ran in it, and what it said on the console."""
+    file = folder / "index.html"
+    text = INDEX.read_text(encoding="utf-8")
+    file.write_text(text.replace("</body>", f"<script>{script}</script></body>"), encoding="utf-8")
+    command = [
+        str(CHROMIUM), *QUIET, f"--user-data-dir={folder / 'profile'}",
+        f"--window-size={width},900", "--dump-dom", f"{file.as_uri()}{query}",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+def said(text: str, name: str) -> str:
+    (found,) = re.findall(rf'data-{name}="([^"]*)"', text.split("<section", maxsplit=1)[0])
+    return str(found)
+
+
+@in_a_browser
+def test_it_renders_without_an_error_and_an_error_would_be_seen(tmp_path: Path) -> None:
+    text, console = dom(tmp_path, "")
+    assert console == []
+    assert "rows</span>" in text
+    assert dom(tmp_path, "absent();")[1] != []
+
+
+@in_a_browser
+def test_a_filter_leaves_the_rows_that_hold_its_words(tmp_path: Path) -> None:
+    count = "document.body.dataset.shown = [...document.querySelectorAll('#checks tbody tr')]"
+    script = f"{count}.filter((row) => !row.hidden).length;"
+    everything = int(said(dom(tmp_path, script)[0], "shown"))
+    text, console = dom(tmp_path, script, "?checks=jvp+complex")
+    assert (said(text, "shown"), console) == ("1", [])
+    assert everything > 100
+
+
+@in_a_browser
+def test_a_head_sorts_by_number_both_ways(tmp_path: Path) -> None:
+    script = """
+      const head = document.querySelectorAll('#records th')[3];
+      const first = () => document.querySelector('#records tbody tr').cells[3].textContent;
+      head.querySelector('button').click(); document.body.dataset.least = first();
+      head.querySelector('button').click(); document.body.dataset.most = first();
+    """
+    text, console = dom(tmp_path, script)
+    assert console == []
+    least, most = (float(said(text, name)) for name in ("least", "most"))
+    assert least <= 0
+    assert most > 1e9
+
+
+@in_a_browser
+@pytest.mark.parametrize("width", [360, 1200])
+def test_the_page_is_never_wider_than_the_screen(width: int, tmp_path: Path) -> None:
+    """In a frame, as a window of Chromium is never as narrow as a phone."""
+    script = """
+      const page = document.documentElement;
+      const over = page.scrollWidth - page.clientWidth;
+      if (parent !== window) parent.postMessage([page.clientWidth, over], "*");
+    """
+    dom(tmp_path, script)
+    frame = f"""<!doctype html><body><script>
+      onmessage = (event) => {{ document.body.dataset.found = event.data; }};
+    </script><iframe src="index.html" width="{width}" height="800" frameborder="0"></iframe>"""
+    file = tmp_path / "frame.html"
+    file.write_text(frame, encoding="utf-8")
+    command = [str(CHROMIUM), *QUIET, f"--user-data-dir={tmp_path / 'other'}", "--dump-dom"]
+    done = subprocess.run(
+        [*command, file.as_uri()], capture_output=True, text=True, check=True, timeout=120
+    )
+    found = re.search(r'data-found="(\d+),(-?\d+)"', done.stdout)
+    assert found
+    assert int(found[2]) == 0
+    assert width - 20 <= int(found[1]) <= width  # a scrollbar stands beside it

@@ -1,0 +1,128 @@
+"""Published numbers are consistent with each other, and with the presets that they are said of."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from impls.common.config_files import load_config
+from impls.common.parameters import num_parameters
+from results.published import Published, all_published, one_seed, published
+
+PRESETS = Path(__file__).parents[2] / "impls" / "common" / "presets"
+
+
+def named(group: str) -> list[object]:
+    return [pytest.param(n, id=f"{n.setting}"[:60]) for n in published(group)]
+
+
+def test_every_number_has_a_source_and_no_two_are_the_same() -> None:
+    seen: set[str] = set()
+    for number in all_published():
+        assert re.match(r"https://", number.source.url)
+        key = (
+            f"{number.group} {number.source.title} {number.setting} {number.preset} {number.epochs}"
+        )
+        assert key not in seen
+        seen.add(key)
+
+
+def test_every_preset_that_is_named_exists() -> None:
+    for number in all_published():
+        assert number.preset is None or (PRESETS / f"{number.preset}.yml").is_file()
+
+
+@pytest.mark.parametrize(
+    "number", [n for n in all_published() if n.preset and "model" in n.setting]
+)
+def test_a_preset_has_the_network_of_its_number(number: Published) -> None:
+    assert load_config(str(number.preset)).model.cls == number.setting["model"]
+
+
+@pytest.mark.parametrize("number", named("parameters"))
+def test_parameters_in_millions_are_those_of_the_network(number: Published) -> None:
+    count = num_parameters(load_config(str(number.preset)).network)
+    assert abs(count / 1e6 - number.value) <= 0.5  # the paper rounds
+
+
+@pytest.mark.parametrize("number", named("forward_gflops"))
+def test_forward_gflops_are_the_multiply_adds_of_the_network(number: Published) -> None:
+    """The paper counts one multiply-add as one operation, as DiT does."""
+    size = load_config(str(number.preset)).network
+    tokens, width = (size.input_size // size.patch_size) ** 2, size.hidden_size
+    pixels = size.patch_size**2 * size.in_channels
+    per_token = size.depth * ((4 + 2 * size.mlp_ratio) * width**2 + 2 * tokens * width)
+    conditioning = 2 * (256 + width) * width + size.depth * 6 * width**2 + 2 * width**2
+    total = tokens * (per_token + 2 * pixels * width) + conditioning
+    assert abs(total / 1e9 / number.value - 1) < 0.01
+
+
+@pytest.mark.parametrize("number", named("effective_guidance"))
+def test_the_effective_guidance_follows_from_omega_and_kappa(number: Published) -> None:
+    omega, kappa = float(number.setting["omega"]), float(number.setting["kappa"])
+    assert abs(omega / (1 - kappa) - number.value) < 1e-9
+    method = load_config(str(number.preset)).method
+    assert (method.omega, method.kappa) == (omega, kappa)
+
+
+@pytest.mark.parametrize("number", [n for n in published("improved_guidance") if n.preset])
+def test_a_preset_has_the_improved_guidance_of_its_number(number: Published) -> None:
+    method = load_config(str(number.preset)).method
+    assert method.kappa == number.setting["kappa"]
+    assert method.omega / (1 - method.kappa) == number.setting["omega_effective"]
+
+
+def test_the_default_of_every_ablation_is_the_same_number() -> None:
+    groups = (
+        "share_of_r_not_t", "tangent", "embedding", "time_sampler", "loss_power", "guidance_scale",
+    )  # fmt: skip
+    for group in groups:
+        (default,) = (n for n in published(group) if n.preset == "mf_b4_no_guidance")
+        assert default.value == min(
+            n.value for n in published(group) if group != "guidance_scale" or n is default
+        )
+        assert default.value == 61.06
+
+
+def test_the_overhead_of_the_jvp_is_the_ratio_of_the_seconds() -> None:
+    flow_matching, mean_flow = (number.value for number in published("jvp_seconds"))
+    (overhead,) = published("jvp_overhead")
+    assert overhead.value == round(mean_flow / flow_matching, 3)
+
+
+@pytest.mark.parametrize("number", named("throughput"))
+def test_images_per_second_follow_from_the_batch_and_the_time(number: Published) -> None:
+    setting = number.setting
+    rate = float(setting.get("steps_per_second", 0)) or 1 / float(setting["seconds"])
+    assert abs(float(setting["batch"]) * rate / number.value - 1) < 0.01
+
+
+@pytest.mark.parametrize("number", [*published("balanced_labels"), *published("legacy_tensorflow")])
+def test_a_difference_is_that_of_its_two_numbers(number: Published) -> None:
+    difference = float(number.setting["to"]) - float(number.setting["from"])
+    assert abs(difference - number.value) < 1e-7
+
+
+def test_the_official_readme_moves_by_more_than_one_seed_only_after_240_epochs() -> None:
+    """Its 80-epoch runs lie within 2.4 % of the paper's, which is what the facts say of them."""
+    paper = {n.preset: n.value for g in ("guidance_scale", "improved_guidance") for n in
+             published(g) if n.preset}  # fmt: skip
+    moved = {n.preset: n.value / paper[n.preset] - 1 for n in published("official_readme") if
+             n.epochs == 80}  # fmt: skip
+    assert len(moved) == 3
+    assert max(map(abs, moved.values())) < 0.024
+    assert abs(moved["mf_b4_no_guidance"]) < one_seed()
+
+
+def test_presets_say_what_is_published_for_them() -> None:
+    """The head of a preset states the official numbers that this file holds."""
+    for number in (*published("official_readme"), *published("imagenet_256")):
+        head = (PRESETS / f"{number.preset}.yml").read_text()
+        assert re.search(rf"\b{number.value:.2f}\b", head), (number.preset, number.value)
+
+
+def test_a_group_that_is_absent_is_refused() -> None:
+    with pytest.raises(KeyError, match="no group"):
+        published("absent")

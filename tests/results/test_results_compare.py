@@ -1,0 +1,295 @@
+"""What moved between records, what got worse, and what cannot be compared."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from results_records import MACHINE, fid, record, refused
+
+from meanflow_repro import main
+from results.compare import difference, machine_class, moved, newest, regressions
+from results.reading import read
+from results.schema import Record, append
+
+LATER = {"commit": "b" * 40, "date": "2026-01-02T00:00:00+00:00"}
+
+
+def later(**changes: Any) -> Record:
+    return record(**{**LATER, **changes})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ((1.2, (1.1, 1.3)), (1.25, (1.2, 1.4)), False),
+        ((1.2, (1.1, 1.3)), (1.35, (1.3, 1.4)), False),  # they touch
+        ((1.2, (1.1, 1.3)), (1.4, (1.31, 1.5)), True),
+        ((1.2, (1.1, 1.3)), (1.0, (0.9, 1.09)), True),
+        ((1.2, (1.1, 1.3)), (1.29, None), False),
+        ((1.2, (1.1, 1.3)), (1.31, None), True),
+        ((0.751, None), (0.751, None), False),
+        ((0.751, None), (0.752, None), True),
+    ],
+)
+def test_a_number_moved_when_the_intervals_have_no_point_in_common(
+    old: tuple[float, Any], new: tuple[float, Any], expected: bool
+) -> None:
+    pair = [record(value=value, interval=interval) for value, interval in (old, new)]
+    assert moved(*pair) is expected
+    assert moved(*reversed(pair)) is expected
+
+
+def test_a_check_moved_when_it_passes_in_one_alone() -> None:
+    known = {"what": "verify/jvp/x", "interval": None, "tolerance": 1e-6}
+    passing, other, failing = (record(value=v, **known) for v in (1e-7, 9e-7, 2e-6))
+    broken = record(value=None, **known)
+    assert not moved(passing, other)
+    assert moved(passing, failing)
+    assert moved(broken, passing)
+    assert not moved(broken, failing)
+
+
+def test_the_newest_of_each_number_counts() -> None:
+    found = newest([record(), later(value=1.25), record(dtype="bfloat16"), record(subject="x")])
+    assert [one.value for one in found.values()] == [1.25, 1.2, 1.2]
+
+
+def test_how_well_a_number_was_measured_does_not_make_it_another() -> None:
+    settings = {"of": "guided / plain", "num_rounds": 7}
+    assert len(newest([record(), record(settings=settings)])) == 1
+    assert len(newest([record(), record(settings=settings | {"batch_size": 4})])) == 2
+
+
+# Two commits, two machines
+
+
+def test_two_commits_are_compared_by_their_beginnings() -> None:
+    records = [
+        record(), record(what="bench/step_flops", value=3e9, interval=None),
+        record(what="bench/peak_bytes", value=1.0, unit="B"), record(what="bench/old_ratio"),
+        record(what="bench/compile_seconds", value=3.0, interval=None, unit="s"), fid(),
+        record(what="bench/gone_ratio"), record(what="bench/moved_ratio"),
+        later(), later(what="bench/step_flops", value=3e9, interval=None),
+        later(what="bench/peak_bytes", value=1.0), later(what="bench/new_ratio"),
+        later(what="bench/compile_seconds", value=4.0, interval=None, unit="s"),
+        fid(**LATER, protocol={"labels": "balanced", "resize": "legacy_tensorflow"}),
+        later(what="bench/gone_ratio", value=None, interval=None),
+        later(what="bench/moved_ratio", value=1.0, interval=(0.9, 1.05)),
+    ]  # fmt: skip
+    found = difference(records, "aaaa", "bbbbbbb")
+    assert [pair.new.what for pair in found.compared] == [
+        "bench/step_time_ratio", "bench/step_flops", "bench/moved_ratio",
+    ]  # fmt: skip
+    assert [pair.new.what for pair in found.moved] == ["bench/moved_ratio"]
+    assert {why: [r.what for r in rows] for why, rows in found.not_compared.items()} == {
+        "another unit": ["bench/peak_bytes"],
+        "only aaaa has it": ["bench/old_ratio"],
+        "a time without an interval": ["bench/compile_seconds"],
+        "another protocol (labels)": ["fid/fid"],
+        "one of the two has no number": ["bench/gone_ratio"],
+        "only bbbbbbb has it": ["bench/new_ratio"],
+    }
+
+
+def test_times_of_two_machines_are_compared_only_when_the_machines_are() -> None:
+    gpu = MACHINE | {"device": "NVIDIA H200"}
+    records = [record(), later(machine=gpu, value=2.0, interval=(1.9, 2.1))]
+    by_commit = difference(records, "aaaa", "bbbb")
+    assert list(by_commit.not_compared) == ["another machine or number of threads"]
+    by_machine = difference(records, "example cpu", "h200")
+    assert len(by_machine.moved) == 1
+    assert not by_machine.not_compared
+
+
+def test_threads_belong_to_the_class_of_a_machine() -> None:
+    few, many = record(), record(machine=MACHINE | {"num_usable_cpus": 8})
+    single = record(machine=MACHINE | {"OMP_NUM_THREADS": "1"})
+    assert len({machine_class(one) for one in (few, many, single, later())}) == 3
+
+
+@pytest.mark.parametrize(
+    ("sides", "says"),
+    [
+        (("aaaa", "cccc"), "cccc is neither the beginning of a commit with records (aaaaaaaa, bbb"),
+        (("aaaa", "Exampel CPU"), "did you mean Example CPU?"),
+        (("aaa", "bbbb"), "aaa is neither the beginning"),
+        (("aaaa", "Example"), "a commit and a machine: name two of one kind"),
+    ],
+)
+def test_what_is_neither_commit_nor_machine_is_said(
+    sides: tuple[str, str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    append([record(), later()], tmp_path / "a.jsonl")
+    assert says in refused(capsys, "results", "diff", *sides, "--records", tmp_path)
+
+
+# Regressions
+
+
+RATIOS = [
+    # before, newest, worse
+    ({}, {"value": 1.5, "interval": (1.4, 1.6)}, True),
+    ({}, {"value": 1.35, "interval": (1.25, 1.45)}, False),
+    ({}, {"value": 1.0, "interval": (0.9, 1.05)}, False),  # better
+    ({}, {"value": 1.5, "interval": (1.4, 1.6), "machine": MACHINE | {"num_usable_cpus": 8}}, None),
+    ({}, {"value": 1.5, "interval": (1.4, 1.6), "dtype": "bfloat16"}, None),
+    ({}, {"value": None, "interval": None}, None),
+    (
+        {"what": "bench/step_flops_ratio", "value": 0.75, "interval": None},
+        {"what": "bench/step_flops_ratio", "value": 0.76, "interval": None},
+        True,
+    ),
+    (
+        {"what": "bench/utilization_ratio", "value": 0.6, "interval": (0.5, 0.7)},
+        {"what": "bench/utilization_ratio", "value": 0.4, "interval": (0.3, 0.45)},
+        True,
+    ),
+    (
+        {"what": "bench/step_seconds", "unit": "s"},
+        {"what": "bench/step_seconds", "unit": "s", "value": 9.0, "interval": (8.0, 10.0)},
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "worse"), RATIOS)
+def test_a_ratio_got_worse_beyond_both_intervals_or_not(
+    before: dict[str, Any], after: dict[str, Any], worse: bool | None, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    records = [record(**before), later(**after)]
+    pairs, found = regressions(records)
+    assert len(pairs) == (worse is not None)
+    assert len(found) == bool(worse)
+    append(records, tmp_path / "a.jsonl")
+    assert main(["results", "check", "--records", str(tmp_path)]) == bool(worse)
+    said = capsys.readouterr().out
+    assert f"{len(pairs)} ratios have a record before the newest, {len(found)} got worse" in said
+    assert ("Example CPU" in said) is bool(worse)
+
+
+@pytest.mark.parametrize(
+    ("before", "worse"),
+    [
+        ([1.2], True),
+        ([1.2, 1.2, 1.2], True),
+        ([1.5, 1.2, 1.2], False),  # it was as slow before
+        ([1.5, 1.2, 1.2, 1.2], True),  # but too long ago
+        ([1.2, 1.2, 1.5], False),
+    ],
+)
+def test_a_ratio_is_worse_when_it_is_worse_than_each_of_the_last_three(
+    before: list[float], worse: bool
+) -> None:
+    old = [
+        record(value=value, interval=(value - 0.1, value + 0.1), date=f"2025-01-0{day + 1}")
+        for day, value in enumerate(before)
+    ]
+    pairs, found = regressions([*old, later(value=1.5, interval=(1.4, 1.6))])
+    assert [pair.old.value for pair in pairs] == before[-1:]
+    assert bool(found) is worse
+
+
+@pytest.mark.parametrize(("low", "worse"), [(1.31, False), (1.36, False), (1.37, True)])
+def test_what_two_runs_of_the_same_code_differ_by_is_not_worse(low: float, worse: bool) -> None:
+    _, found = regressions([record(), later(value=1.5, interval=(low, 1.6))])
+    assert bool(found) is worse
+
+
+def test_the_committed_runs_of_unchanged_code_did_not_get_worse() -> None:
+    pairs, found = regressions(read())
+    assert len(pairs) > 30
+    assert not found
+
+
+@pytest.mark.parametrize("options", [(), ("--full",)])
+def test_the_session_bench_ends_with_the_check_and_its_exit_status(
+    options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("nox")
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])
+    noxfile = importlib.import_module("noxfile")
+    session = Mock(posargs=list(options))
+    noxfile.bench.func(session)
+    *benches, last = [call.args for call in session.run.call_args_list]
+    assert last == ("meanflow", "results", "check")
+    assert all(words[:2] == ("meanflow", "bench") for words in benches)
+    # No code of exit is excused: nox ends with 1 where the command does.
+    assert all("success_codes" not in call.kwargs for call in session.run.call_args_list)
+
+
+# What is printed
+
+
+def printed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: object
+) -> list[str]:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["results", *map(str, arguments)]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_show_prints_the_newest_of_each_in_80_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = {"of": "a very long form of the step / another very long form", "compile": "always"}
+    check = {"tolerance": 1e-6, "interval": None}
+    append(
+        [
+            record(), later(value=1.25), record(settings=long, dirty=True), fid(),
+            record(what="verify/jvp/zero_tangent_leaves_time_derivative", value=1e-12, **check),
+            record(what="verify/jvp/jvp_is_affine", value=None, detail="raised", **check),
+        ],
+        tmp_path / "a.jsonl",
+    )  # fmt: skip
+    lines = printed(capsys, monkeypatch, "show", "--records", tmp_path)
+    assert max(map(len, lines)) <= 80
+    text = "\n".join(lines)
+    assert "impls.meanflow_jax  bench/step_time_ratio" in text
+    assert "1.25 (1.1 to 1.3)" in text
+    assert "1.2 (1.1 to 1.3) †" in text
+    assert "1.2 (1.1 to 1.3)  " not in text  # the older one
+    assert "† measured in a tree with changes that no commit holds" in text
+    assert "1.00e-12 of 1.00e-06" in text
+    assert "no number" in text
+    assert "11.4 (11.36 to 11.44)" in text
+    lines = printed(capsys, monkeypatch, "show", "--what", "fid", "--records", tmp_path)
+    assert len(lines) == 3
+    assert "†" not in "".join(lines)
+
+
+def test_show_says_what_there_is_when_nothing_matches(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    append([record(), fid()], tmp_path / "a.jsonl")
+    said = refused(capsys, "results", "show", "--subject", "torch", "--records", tmp_path)
+    assert "quantities start with bench, fid, and subjects are impls.meanflow_jax" in said
+
+
+def test_diff_prints_what_moved_and_what_was_not_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved_on = later(value=2.0, interval=(1.9, 2.1), dirty=True)
+    append([record(), moved_on, record(what="bench/old_ratio")], tmp_path / "a.jsonl")
+    lines = printed(capsys, monkeypatch, "diff", "aaaa", "bbbb", "--records", tmp_path)
+    assert any("1.2 (1.1 to 1.3)" in line and "2 (1.9 to 2.1) †" in line for line in lines)
+    assert "1 compared, 1 moved beyond the intervals of both" in lines
+    assert "not compared: only aaaa has it: 1 (bench/old_ratio)" in lines
+    assert max(map(len, lines)) <= 80
+
+
+def test_every_command_names_the_line_that_is_damaged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.jsonl"
+    append([record()], path)
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"value": 1.0}) + "\n")
+    for arguments in (["show"], ["check"], ["diff", "aaaa", "bbbb"]):
+        said = refused(capsys, "results", *arguments, "--records", tmp_path)
+        assert f"{path}, line 1 was changed after it was written" in said

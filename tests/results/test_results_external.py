@@ -1,0 +1,208 @@
+"""Somebody's FID becomes a record when all is told, and else it is said what lacks."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from results_records import refused
+
+from impls.common.config_files import config_hash, load_config
+from meanflow_repro import main
+from results.external import External, template
+from results.reading import read
+from results.schema import RECORDS
+
+TOLD = {
+    "who": "someone/port", "url": "https://example.org/run", "date": "2026-01-31",
+    "preset": "mf_b4", "epochs": 240, "framework": "torch", "hardware": "8 x H100",
+    "value": 11.42, "interval": [11.31, 11.53], "num_samples": 50_000, "num_steps": 1,
+    "ema": 0.9999, "protocol": {
+        "labels": "random", "uint8": "truncated", "inception": "inception-2015-12-05.pt",
+        "resize": "legacy_tensorflow", "reference": "official", "vae": "mse",
+    },
+}  # fmt: skip
+
+
+def told(folder: Path, **changes: Any) -> Path:
+    """A file with some keys changed, or left out where the change is `...`."""
+    content = {name: value for name, value in (TOLD | changes).items() if value is not ...}
+    path = folder / "theirs.yml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "records").mkdir()
+    return tmp_path / "records"
+
+
+def test_a_result_becomes_a_record(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = told(tmp_path, commit="0123abc", notes="two seeds", interval=...)
+    assert main(["results", "add", str(given), "--records", str(folder)]) == 0
+    printed = capsys.readouterr().out
+    assert "external:someone/port: FID 11.42 of mf_b4" in printed
+    (found,) = read(folder)
+    assert (found.subject, found.what, found.value) == ("external:someone/port", "fid/fid", 11.42)
+    assert found.settings == {
+        "preset": "mf_b4", "epochs": 240, "num_steps": 1, "num_samples": 50_000,
+        "framework": "torch", "weights": "EMA 0.9999", "url": "https://example.org/run",
+    }  # fmt: skip
+    assert found.protocol == TOLD["protocol"]
+    assert (found.commit, found.dirty, found.python) == ("0123abc", False, "unknown")
+    assert (found.device, found.detail, found.date) == ("8 x H100", "two seeds", "2026-01-31")
+    assert found.interval is None
+    assert found.config_hash == config_hash(load_config("mf_b4"))
+
+
+def test_json_and_a_bare_date_are_read_too(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "theirs.json"
+    path.write_text(json.dumps(TOLD))
+    assert main(["results", "add", str(path), "--records", str(folder)]) == 0
+    path = tmp_path / "other.yml"
+    text = yaml.safe_dump(TOLD | {"value": 12, "interval": [11, 13], "ema": "none"})
+    path.write_text(text.replace("'2026-01-31'", "2026-02-01"))
+    assert "2026-02-01" in path.read_text()
+    assert main(["results", "add", str(path), "--records", str(folder)]) == 0
+    first, second = read(folder)
+    assert first.interval == (11.31, 11.53)
+    assert (second.value, second.date, second.settings["weights"]) == (12, "2026-02-01", "params")
+
+
+def test_the_same_result_is_taken_once(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = told(tmp_path)
+    assert main(["results", "add", str(given), "--records", str(folder)]) == 0
+    capsys.readouterr()
+    said = refused(capsys, "results", "add", given, "--records", folder)
+    assert "is recorded already, as external:someone/port of 2026-01-31" in said
+    assert len(read(folder)) == 1
+
+
+def test_changes_are_of_the_configuration(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes = {"training.batch_size": 1024, "method.kappa": 0.9}
+    given = told(tmp_path, changes=changes)
+    assert main(["results", "add", str(given), "--records", str(folder)]) == 0
+    (found,) = read(folder)
+    assert found.settings["changes"] == "method.kappa=0.9 training.batch_size=1024"
+    assert found.config_hash == config_hash(load_config("mf_b4", changes))
+    given = told(tmp_path, changes={"training.batchsize": 1})
+    said = refused(capsys, "results", "add", given, "--records", folder)
+    assert "did you mean training.batch_size?" in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"presett": "mf_b4"}, "presett in {} is no key of a result; did you mean preset?"),
+        ({"protocol": TOLD["protocol"] | {"resizing": "x"}},  # type: ignore[operator]
+         "protocol.resizing in {} is no key of a result; did you mean resize?"),
+        ({"colour": "red"}, "colour in {} is no key of a result, expected one of who, url,"),
+        ({"preset": "mf_b"}, "preset in {} is mf_b, expected one of"),
+        ({"preset": "mf_b"}, "did you mean mf_b"),
+        ({"preset": "digits"}, "preset in {} is digits, of digits: there is no FID of that"),
+        ({"value": ...}, "value is missing in {}: add it (the FID, such as 11.42)"),
+        ({"value": None}, "value in {} is empty, expected the FID"),
+        ({"value": "11.4"}, "value in {} is '11.4', expected the FID, such as 11.42"),
+        ({"value": -1.0, "interval": ...}, "value in {} is -1.0"),
+        ({"value": float("nan"), "interval": ...}, "value in {} is nan"),
+        ({"interval": [11.5, 11.6]}, "expected two numbers with the value 11.42 between them"),
+        ({"interval": 11}, "interval in {} is 11, expected two numbers"),
+        ({"interval": ["a", "b"]}, "interval in {} is 'a', expected its 95 % interval"),
+        ({"epochs": 0}, "epochs in {} is 0, expected how many epochs it was trained, such as 240"),
+        ({"epochs": 80.5}, "epochs in {} is 80.5"),
+        ({"num_samples": "50k"}, "num_samples in {} is '50k', expected"),
+        ({"who": "two words"}, "who in {} is 'two words', expected"),
+        ({"url": "example.org"}, "url in {} is 'example.org', expected"),
+        ({"date": "January"}, "date in {} is 'January', expected a date such as 2026-01-31"),
+        ({"date": 3}, "date in {} is 3, expected a date"),
+        ({"ema": True}, "ema in {} is True, expected the decay"),
+        ({"protocol": ...}, "protocol is missing in {}: add it"),
+        ({"protocol": "clean"}, "protocol in {} is 'clean', expected how it was measured"),
+        ({"protocol": TOLD["protocol"] | {"resize": "cleen"}},  # type: ignore[operator]
+         "is 'cleen', expected legacy_tensorflow, clean or unknown; did you mean clean?"),
+        ({"protocol": {"labels": "random"}}, "protocol.uint8 is missing in {}"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_one_sentence(
+    changes: dict[str, Any], says: str, folder: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    given = told(tmp_path, **changes)
+    said = refused(capsys, "results", "add", given, "--records", folder)
+    assert says.format(given) in said
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "is no mapping"), ("- a", "is no mapping"), ("1: 2", "is no mapping"),
+        ("a: [", "is not valid YAML at line 1"), ("who: a\nwho: b", "given twice (lines 1 and 2)"),
+        ("\x00", "is not a YAML text file"), (None, "is no file"),
+    ],
+)  # fmt: skip
+def test_a_file_that_holds_no_result_is_one_sentence(
+    text: str | None, says: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = tmp_path / "theirs.yml"
+    if text is not None:
+        given.write_text(text)
+    said = refused(capsys, "results", "add", given, "--records", folder)
+    assert says in said
+    assert str(given) in said
+
+
+# The template
+
+
+def test_the_template_filled_in_with_its_examples_is_a_result(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["results", "template"]) == 0
+    printed = capsys.readouterr().out
+    assert printed == template()
+    assert set(yaml.safe_load(printed)) == set(External.model_fields)
+    filled = tmp_path / "filled.yml"
+    filled.write_text(re.sub(r"(\w+:)  # .*; e\.g\. (.*)", r"\1 \2", printed))
+    assert main(["results", "add", str(filled), "--records", str(folder)]) == 0
+    (found,) = read(folder)
+    assert found.settings["changes"] == "training.batch_size=1024"
+    assert found.commit == "0123abc"
+
+
+def test_the_template_without_what_is_optional_is_a_result(folder: Path, tmp_path: Path) -> None:
+    filled = tmp_path / "filled.yml"
+    required = re.sub(r"(\w+:)  # (?!optional).*; e\.g\. (.*)", r"\1 \2", template())
+    assert required.count("optional: ") == 4
+    filled.write_text(required)
+    assert main(["results", "add", str(filled), "--records", str(folder)]) == 0
+    assert read(folder)[0].interval is None
+
+
+def test_the_template_that_nobody_filled_in_is_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = tmp_path / "empty.yml"
+    given.write_text(template())
+    said = refused(capsys, "results", "add", given, "--records", folder)
+    assert f"who in {given} is empty, expected a name without spaces, of who measured it" in said
+
+
+def test_a_folder_that_is_not_there_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(RECORDS.iterdir())
+    said = refused(capsys, "results", "add", told(tmp_path), "--records", tmp_path / "absent")
+    assert "absent, expected a folder of records" in said
+    assert sorted(RECORDS.iterdir()) == before

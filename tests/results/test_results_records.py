@@ -1,0 +1,363 @@
+"""Records come back as they were written, or it is said which line does not."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from results_records import record, refused
+
+from impls.common.environment import machine_id
+from impls.common.errors import Notice, UserError
+from meanflow_repro import main
+from results.migration import main as migrate
+from results.reading import RecordError, read
+from results.schema import FORMAT, RECORDS, Record, append, digest, line, record_file
+
+ROOT = Path(__file__).parents[2]
+
+
+def file(folder: Path, *records: Record) -> Path:
+    path = folder / "bench-2026-01-01-000000.jsonl"
+    append(records, path)
+    return path
+
+
+def test_records_come_back_as_they_were_written(tmp_path: Path) -> None:
+    written = [
+        record(),
+        record(value=None, interval=None, detail="it doesn't count…"),
+        record(value=1e-300, settings={"of": "x", "lr": 1e-4, "n": 3}, protocol={"labels": "all"}),
+        record(expected=11.4, tolerance=0.5, dtype="float32", value=-0.0),
+    ]
+    file(tmp_path, *written)
+    found = read(tmp_path)
+    assert [one.model_copy(update={"digest": ""}) for one in found] == written
+    assert all(len(one.digest) == 16 for one in found)
+
+
+def test_records_come_by_date_whatever_their_file(tmp_path: Path) -> None:
+    append([record(date="2026-01-03"), record(date="2026-01-02T23:00:00")], tmp_path / "a.jsonl")
+    append([record(date="2026-01-02T23:30:00+01:00")], tmp_path / "b.jsonl")
+    dates = [one.date[8:16] for one in read(tmp_path)]
+    assert dates == ["02T23:30", "02T23:00", "03"]
+
+
+def test_what_two_append_at_the_same_time_is_whole(tmp_path: Path) -> None:
+    """As the ablations of both frameworks do; a run is more than one buffer of a file."""
+    runs = [[record(settings={"run": run, "point": i}) for i in range(60)] for run in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda records: append(records, tmp_path / "a.jsonl"), runs))
+    assert [r.settings["point"] for r in read(tmp_path)] == [*range(60)] * 40
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_no_number_is_said_in_words(value: float, tmp_path: Path) -> None:
+    file(tmp_path, record(value=value, detail="du/dt"))
+    (found,) = read(tmp_path)
+    assert found.value is None
+    assert found.interval is None
+    assert found.detail == f"the value is {value}; du/dt"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"interval": (1.3, 1.1)}, {"interval": (float("nan"), 1.0)}, {"date": "yesterday"},
+        {"what": "fid"}, {"subject": ""}, {"commit": ""}, {"valeu": 1.0},
+    ],
+)  # fmt: skip
+def test_a_record_that_says_nothing_is_not_made(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(changes))):
+        record(**changes)
+
+
+def test_appending_touches_nothing_that_is_there(tmp_path: Path) -> None:
+    path = file(tmp_path, record())
+    before = path.read_bytes()
+    file(tmp_path, record(value=2.0, interval=None))
+    assert path.read_bytes().startswith(before)
+    assert len(read(tmp_path)) == 2
+
+
+# A disk that is full
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 16 kB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "none", disk]
+    if (
+        sys.platform != "linux"
+        or subprocess.run(mount, capture_output=True, check=False).returncode
+    ):
+        pytest.skip("mounting a file system takes root on Linux")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_a_full_disk_is_one_sentence_and_changes_no_byte(small_disk: Path) -> None:
+    path = file(small_disk, record())
+    before = path.read_bytes()
+    many = [record(settings={"point": i}) for i in range(100)]
+    with pytest.raises(UserError) as caught:
+        append(many, path)
+    assert str(caught.value) == (
+        f"cannot write to {path}: No space left on device; nothing was recorded"
+    )
+    assert path.read_bytes() == before
+    append(many[:2], path)
+    assert len(read(small_disk)) == 3
+
+
+def test_what_a_full_disk_refuses_of_one_takes_no_line_of_another(small_disk: Path) -> None:
+    def kept(run: int) -> int | None:
+        try:
+            append([record(settings={"run": run, "point": i}) for i in range(5)], path)
+        except UserError:
+            return None
+        return run
+
+    path = small_disk / "a.jsonl"
+    with ThreadPoolExecutor(8) as pool:
+        runs = {run for run in pool.map(kept, range(40)) if run is not None}
+    assert 0 < len(runs) < 40
+    assert {one.settings["run"] for one in read(small_disk)} == runs
+    assert len(read(small_disk)) == 5 * len(runs)
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from results_records import record
+from results.schema import append
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+append([record(settings={"point": i}) for i in range(100)], Path(sys.argv[1]))
+"""
+
+
+def test_a_write_that_the_system_cuts_short_is_taken_back(tmp_path: Path) -> None:
+    """No file may grow beyond 5 kB: the kernel writes up to there and returns the count."""
+    pytest.importorskip("resource")
+    path = file(tmp_path, record())
+    before = path.read_bytes()
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, path],
+        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert f"cannot write to {path}: File too large; nothing was recorded" in done.stderr
+    assert path.read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "records").write_text("in the way")
+    with pytest.raises(UserError, match=r"cannot write to .*a.jsonl: .*; nothing was recorded$"):
+        append([record()], tmp_path / "records" / "a.jsonl")
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_a_torn_line_is_named_and_skipped_wherever_it_ends(end: bytes, tmp_path: Path) -> None:
+    text = line(record(detail="é…", interval=None, dtype="\x1f")).encode()
+    whole = line(record(value=2.0, interval=None)).encode()
+    path = tmp_path / "a.jsonl"
+    for length in range(1, len(text)):
+        path.write_bytes(whole + b"\n" + text[:length] + end)
+        with pytest.warns(Notice, match=r"a\.jsonl, line 2 ends before its record does"):
+            assert [one.value for one in read(tmp_path)] == [2.0]
+
+
+def test_what_is_appended_after_a_torn_line_begins_a_line(tmp_path: Path) -> None:
+    path = file(tmp_path, record())
+    path.write_bytes(path.read_bytes() + line(record(value=2.0)).encode()[:-9])
+    file(tmp_path, record(value=1.25))
+    with pytest.warns(Notice, match="line 2"):
+        assert [one.value for one in read(tmp_path)] == [1.2, 1.25]
+
+
+def test_a_whole_line_without_a_newline_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "bench-2026-01-01-000000.jsonl"
+    path.write_text(line(record()))
+    file(tmp_path, record(value=1.25))
+    assert [one.value for one in read(tmp_path)] == [1.2, 1.25]
+
+
+def test_a_command_says_of_a_torn_line_what_to_do_and_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = file(tmp_path, record())
+    path.write_bytes(path.read_bytes() + line(record(value=2.0)).encode()[:-9])
+    assert main(["results", "show", "--records", str(tmp_path)]) == 0
+    printed, said = capsys.readouterr()
+    assert "1.2" in printed
+    assert said == (
+        f"meanflow: {path}, line 2 ends before its record does, as a full disk leaves it, and is"
+        " passed over: delete the line, and measure anew what it held\n"
+    )
+
+
+# What is refused
+
+
+def edited(**changes: Any) -> Callable[[str], str]:
+    return lambda text: json.dumps(json.loads(text) | changes)
+
+
+def signed(**changes: Any) -> Callable[[str], str]:
+    """An edit with the digest that goes with it: what another program could have written."""
+
+    def change(text: str) -> str:
+        content = {k: v for k, v in (json.loads(text) | changes).items() if v is not ...}
+        return json.dumps(content | {"digest": digest(content)})
+
+    return change
+
+
+def without(name: str) -> Callable[[str], str]:
+    return lambda text: json.dumps({k: v for k, v in json.loads(text).items() if k != name})
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda text: text[:200] + text, "is not JSON"),  # one that was glued to a torn one
+        (lambda text: text[: text.index('{"of') + 1] + text, "is not JSON"),
+        (lambda text: text[: text.index('{"of')] + text, "is not JSON"),
+        (lambda text: text.replace(", ", " ", 1), "is not JSON"),
+        (lambda text: text + "}", "is not JSON"),
+        (lambda text: "", None),
+        (lambda text: "[1]", "is [1], expected one JSON object"),
+        (lambda text: "[" * 100_000, "nested too deep"),
+        (lambda text: "<<<<<<< HEAD", "is left from a merge with conflicts"),
+        (lambda text: text.replace("1.2", "NaN"), "NaN is no number of JSON"),
+        (lambda text: text.replace('"unit"', '"value": 1.0, "unit"'), "value is given twice"),
+        (lambda text: text.replace("plain", "pl\udc80in"), "is not JSON"),
+        (without("value"), "the field value is missing"),
+        (without("format"), "has no field format, expected 2"),
+        (without("digest"), "has no digest"),
+        (edited(format=FORMAT + 1), "update the project (git pull)"),
+        (edited(format="2"), "has format '2', expected 2"),
+        (edited(format=1), "python -m results.migration FOLDER"),
+        (edited(value=1.1), "was changed after it was written"),
+        (edited(dirty=True), "was changed after it was written"),
+        (edited(settings={"of": "guided / other"}), "was changed after it was written"),
+        (edited(digest="0" * 16), "its digest is 0000000000000000, that of what it says"),
+        (signed(valeu=1), "valeu is no field of a record; did you mean value?"),
+        (signed(value="1.2"), "value is '1.2', expected a valid number"),
+        (signed(interval=[1]), "interval is [1], expected two"),
+        (signed(interval=[2, 1]), "interval is [2, 1], expected two numbers, the lower one first"),
+        (signed(date="soon"), "date is 'soon', expected a date such as"),
+        (signed(what="fid"), "what is 'fid', expected a kind and a quantity"),
+        (signed(libraries={"numpy": 2}), "libraries.numpy is {'numpy': 2}, expected a valid str"),
+        (signed(dirty=1), "dirty is 1, expected a valid boolean"),
+    ],
+)  # fmt: skip
+def test_a_line_that_is_no_record_is_named(
+    change: Callable[[str], str], says: str | None, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    path = file(tmp_path, record(value=0.5, interval=None), record())
+    first, second = path.read_text().splitlines()
+    path.write_bytes(f"{first}\n{change(second)}\n".encode(errors="surrogateescape"))
+    if says is None:  # an empty line is none
+        assert len(read(tmp_path)) == 1
+        return
+    said = refused(capsys, "results", "show", "--records", tmp_path)
+    assert says in said
+    assert f"{path}, line 2" in said
+
+
+def test_the_same_record_twice_is_refused_with_both_places(tmp_path: Path) -> None:
+    path = file(tmp_path, record(), record(value=2.0, interval=None), record())
+    with pytest.raises(RecordError, match=r"line 3 is the same record as .*line 1") as caught:
+        read(tmp_path)
+    assert str(path) in str(caught.value)
+    append([record()], tmp_path / "z.jsonl")
+    path.write_text(path.read_text().splitlines()[0] + "\n")
+    with pytest.raises(RecordError, match=r"z.jsonl, line 1 is the same record as .*, line 1"):
+        read(tmp_path)
+
+
+def test_a_line_written_otherwise_says_the_same(tmp_path: Path) -> None:
+    content = json.loads(line(record()))
+    turned = dict(reversed(content.items()))
+    (tmp_path / "a.jsonl").write_text(f"{json.dumps(turned, separators=(',', ':'))}\r\n")
+    assert read(tmp_path)[0].value == 1.2
+
+
+# Two people
+
+
+def git(folder: Path, *arguments: str) -> None:
+    who = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def test_files_of_two_machines_are_two_and_name_neither() -> None:
+    path = record_file(Path("records"), "verify", "2026-01-31T12:00:00+00:00")
+    assert path == Path(f"records/verify-2026-01-31-{machine_id()}.jsonl")
+    assert len(machine_id()) == 6
+    assert int(machine_id(), 16) >= 0
+
+
+def test_lines_that_two_people_added_to_one_file_are_merged(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "-b", "main")
+    (tmp_path / ".gitattributes").write_text((RECORDS / ".gitattributes").read_text())
+    file(tmp_path, record())
+    git(tmp_path, "add", "-A")
+    git(tmp_path, "commit", "-qm", "one")
+    git(tmp_path, "switch", "-qc", "theirs")
+    file(tmp_path, record(value=1.25))
+    git(tmp_path, "commit", "-qam", "theirs")
+    git(tmp_path, "switch", "-q", "main")
+    file(tmp_path, record(value=1.15))
+    git(tmp_path, "commit", "-qam", "ours")
+    git(tmp_path, "merge", "-q", "theirs")
+    assert sorted(one.value or 0 for one in read(tmp_path)) == [1.15, 1.2, 1.25]
+
+
+# Format 1
+
+
+def old_line(**changes: Any) -> str:
+    content = json.loads(line(record(value=2.0000000000000004e-16, interval=None)))
+    for name in ("digest", "protocol", "expected", "interval"):
+        del content[name]
+    return json.dumps(content | {"format": 1} | changes)
+
+
+def test_records_of_format_1_are_carried_over_without_changing_a_number(tmp_path: Path) -> None:
+    old = tmp_path / "old.jsonl"
+    old.write_text(old_line() + "\n" + old_line(value=3, interval=[2.5, 3.5]) + "\n")
+    new = file(tmp_path, record())
+    untouched = new.read_bytes()
+    assert migrate([str(tmp_path)]) == 0
+    found = [(one.value, one.interval) for one in read(tmp_path)]
+    assert found == [(1.2, (1.1, 1.3)), (2.0000000000000004e-16, None), (3.0, (2.5, 3.5))]
+    assert new.read_bytes() == untouched
+    once = old.read_bytes()
+    assert migrate([str(tmp_path)]) == 0
+    assert old.read_bytes() == once
+
+
+def test_what_is_no_record_of_format_1_is_not_carried_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = tmp_path / "old.jsonl"
+    for changed, says in [({"valeu": 1}, "valeu is no field"), ({"dirty": 0}, "dirty is 0")]:
+        old.write_text(old_line(**changed) + "\n")
+        assert migrate([str(tmp_path)]) == 2
+        said = capsys.readouterr().err
+        assert says in said
+        assert f"{old}, line 1" in said
+        assert len(said.splitlines()) == 1
+        assert old.read_text() == old_line(**changed) + "\n"

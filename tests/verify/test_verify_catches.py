@@ -1,0 +1,220 @@
+"""The suite is put through a suite: every check fails for the bug that it is there to catch."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from collections.abc import Callable, Iterable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import reference
+from meanflow_repro import main
+from verify.cases import cases
+from verify.golden import BUNDLED, load_golden, load_trainings
+from verify.mutants import MUTANTS, Mutant, planted
+from verify.outcome import Outcome
+from verify.registry import Check, NotApplicable, all_checks
+from verify.runner import run
+
+FEW = (
+    "guided", "odd_batch", "latent", "omega", "unguided", "window", "uniform", "many_dropped",
+)  # fmt: skip
+
+golden = functools.cache(lambda: load_golden(BUNDLED))
+trainings = functools.cache(lambda: load_trainings(BUNDLED))
+
+
+def outcomes(subject: ModuleType, names: Iterable[str], dtype: str) -> list[Outcome]:
+    """Outcomes of a subject's own checks, and of the cross checks against an intact partner.
+
+    The partner is the reference; where it cannot answer, having no checkpoints, it is PyTorch.
+    """
+    checks = [check for name, check in all_checks().items() if name in names]
+    own = [check for check in checks if check.family != "cross"]
+    crossed = [check for check in checks if check.family == "cross"]
+    answered = [
+        check
+        for check in crossed
+        if all(hasattr(reference, need.split("|")[-1]) for need in check.needs)
+    ]
+    rest = [check for check in crossed if check not in answered]
+    found: list[Outcome] = []
+    for chosen, partner in ((own, ""), (answered, "reference"), (rest, "impls.meanflow_torch")):
+        if not chosen:
+            continue
+        subjects = [("subject", subject)]
+        if partner:
+            subjects.append(("partner", importlib.import_module(partner)))
+        dtypes = (np.dtype(dtype).type,)
+        found += run(subjects, chosen, golden(), trainings=trainings(), dtypes=dtypes).outcomes
+    return found
+
+
+def failed(found: list[Outcome]) -> set[str]:
+    return {outcome.check for outcome in found if outcome.status == "fail"}
+
+
+@pytest.fixture(autouse=True)
+def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the cases, those whose settings the checks ask for by name among them."""
+    few = tuple(case for case in cases() if case.name in FEW)
+    monkeypatch.setattr("verify.runner.cases", lambda: few)
+    if importlib.util.find_spec("torch"):
+        importlib.import_module("torch").set_num_threads(1)  # the arrays are tiny
+
+
+# ------------------------------------------------------------------------------ the mutants
+
+
+@pytest.mark.soak("mutants", of="mutant")
+@pytest.mark.parametrize(
+    ("package", "mutant"), [(m.package, m) for m in MUTANTS], ids=[m.name for m in MUTANTS]
+)
+def test_mutant_is_caught(package: str, mutant: Mutant) -> None:
+    if mutant.framework:
+        pytest.importorskip(mutant.framework)
+    with planted(mutant) as subject:
+        found = outcomes(subject, mutant.caught_by, mutant.dtype)
+    assert failed(found) == set(mutant.caught_by)
+
+
+@pytest.mark.parametrize(("name", "dtype"), sorted({(m.subject, m.dtype) for m in MUTANTS}))
+def test_intact_subject_passes_what_its_mutants_fail(name: str, dtype: str) -> None:
+    mutants = [m for m in MUTANTS if (m.subject, m.dtype) == (name, dtype)]
+    if mutants[0].framework:
+        pytest.importorskip(mutants[0].framework)
+    names = {check for mutant in mutants for check in mutant.caught_by}
+    found = outcomes(importlib.import_module(name), names, dtype)
+    assert {outcome.check for outcome in found if outcome.status == "pass"} == names
+
+
+def test_every_check_has_a_mutant_that_it_must_catch() -> None:
+    caught = {name for mutant in MUTANTS for name in mutant.caught_by}
+    assert caught == set(all_checks())
+
+
+def test_mutants_have_names_of_their_own() -> None:
+    names = [mutant.name for mutant in MUTANTS]
+    assert len(set(names)) == len(names)
+
+
+def test_original_is_intact_after_a_mutant_of_shared_code() -> None:
+    pytest.importorskip("torch")
+    mutant = next(m for m in MUTANTS if m.file == "draws.py")
+    with planted(mutant) as subject:
+        assert failed(outcomes(subject, mutant.caught_by, "float64"))
+    assert not failed(outcomes(subject, mutant.caught_by, "float64"))
+
+
+def test_mutant_of_a_text_that_is_not_there_is_refused() -> None:
+    mutant = Mutant("nonsense", "reference", "sample.py", "no such text", "", ())
+    with pytest.raises(ValueError, match=r"occurs 0 times in reference/sample\.py, expected once"):
+        mutant.source()
+
+
+def test_command_ends_with_status_1_and_names_the_check(capsys: pytest.CaptureFixture[str]) -> None:
+    mutant = next(m for m in MUTANTS if m.name == "the tangent is (v, 0, 0)")
+    with planted(mutant) as subject:
+        command = ["verify", subject.__name__, "--check", "jvp_matches_hand_written_tangents"]
+        assert main(command) == 1
+    assert "jvp_matches_hand_written_tangents" in capsys.readouterr().out
+    assert main(["verify", "reference", *command[2:]]) == 0
+
+
+# ------------------------------------------------------------------------------- the runner
+
+
+def one_outcome(function: Callable[..., Any], subject: ModuleType = reference) -> Outcome:
+    """What the runner makes of a check with this function."""
+    made = Check("made_up", "network", function, (), exact=True, like="made_up")
+    report = run([("subject", subject)], [made], (), dtypes=(np.float64,))
+    assert len(report.outcomes) == 1
+    assert report.failed == [o for o in report.outcomes if o.status == "fail"]
+    return report.outcomes[0]
+
+
+def test_check_that_returns_nothing_fails() -> None:
+    outcome = one_outcome(lambda probe: None)
+    assert outcome.status == "fail"
+    assert "returned None" in outcome.detail
+
+
+@pytest.mark.parametrize("answer", [True, False, "0", [0.0], 0])
+def test_check_that_returns_no_float_fails(answer: object) -> None:
+    assert one_outcome(lambda probe: answer).status == "fail"
+
+
+@pytest.mark.parametrize("nan", [float("nan"), np.float32("nan"), np.float64("nan")])
+def test_check_that_returns_nan_fails(nan: float) -> None:
+    assert one_outcome(lambda probe: nan).status == "fail"
+
+
+def test_check_that_raises_fails_with_its_reason() -> None:
+    def function(probe: object) -> float:
+        raise KeyError("blocks_7")
+
+    outcome = one_outcome(function)
+    assert outcome.status == "fail"
+    assert "KeyError" in outcome.detail
+    assert "blocks_7" in outcome.detail
+
+
+def test_check_that_is_not_applicable_says_why_and_does_not_pass() -> None:
+    def function(probe: object) -> float:
+        raise NotApplicable("no golden folder")
+
+    outcome = one_outcome(function)
+    assert (outcome.status, outcome.detail) == ("n/a", "no golden folder")
+
+
+def test_check_within_its_tolerance_passes() -> None:
+    assert one_outcome(lambda probe: 0.0).status == "pass"
+    assert one_outcome(lambda probe: 1e-300).status == "fail"
+
+
+class Raising(ModuleType):
+    """A subject whose every function raises."""
+
+    def __getattr__(self, name: str) -> Any:
+        def function(*args: object) -> Any:
+            raise RuntimeError(f"{name} is broken")
+
+        return function
+
+
+def test_subject_that_raises_fails_every_check_that_calls_it() -> None:
+    names = [name for name, check in all_checks().items() if check.family != "cross"]
+    raising = Raising("raising")
+    found = [o for dtype in ("float64", "float32") for o in outcomes(raising, names, dtype)]
+    # These ask nothing of the subject: they are about the shared draws, data and distance.
+    unasked = {"draws_depend_on_every_index", "draws_follow_their_laws"}
+    unasked |= {"frechet_distance_matches_its_definition"}
+    unasked |= {name for name, check in all_checks().items() if check.family == "data"}
+    assert failed(found) == set(names) - unasked
+    raised = [outcome for outcome in found if outcome.status == "fail"]
+    assert all("RuntimeError" in outcome.detail for outcome in raised)
+
+
+def test_subject_that_answers_nan_fails() -> None:
+    nan = "return _forward(config.network, params, z, t, h, labels).u"
+    mutant = Mutant(
+        "u is NaN", "reference", "network.py", nan, f"{nan} * np.nan", ("mean_velocity_matches",)
+    )
+    with planted(mutant) as subject:
+        (outcome,) = outcomes(subject, mutant.caught_by, "float64")
+    assert outcome.status == "fail"
+    assert "not a number" in outcome.detail
+
+
+def test_subject_that_answers_in_another_shape_fails() -> None:
+    text = "((u - u_target) ** 2).sum((1, 2, 3))"
+    mutant = Mutant(
+        "one error stands for all rows", "reference", "objective.py", text, f"{text}[:1]", ()
+    )
+    with planted(mutant) as subject:
+        found = outcomes(subject, ("squared_error_is_a_sum",), "float64")
+    assert failed(found) == {"squared_error_is_a_sum"}

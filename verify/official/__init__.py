@@ -1,0 +1,1 @@
+"""The authors' code: a checkout, run live or for golden files."""
