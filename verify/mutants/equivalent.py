@@ -252,6 +252,7 @@ TABLE: dict[tuple[str, str], list[Reasons]] = {
                 "sparse_velocities: torch.zeros_like -> torch.ones_like",
                 "sparse_velocities: torch.zeros_like -> torch.ones_like (3)",
             ),
+            STOPPED: ("_stop: _stop(node) -> node",),
             EXPORTED: ("loss_and_gradient: _stop(params) -> params",),
             SAME_LENGTH: ("loss_and_gradient: True -> False",),
         },
