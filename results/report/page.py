@@ -98,7 +98,7 @@ def _checks(records: list[Record], checks: Sentences) -> str:
         cells = [escape(family), f"<code>{escape(name)}</code>"]
         cells.append(f'<span class="sentence">{escape(sentence)}</span>')
         for dtype, subject in columns:
-            both = (found.get((name, dtype, name)) for name in (subject, *pairs))
+            both = (found.get((name, dtype, judged)) for judged in (subject, *pairs))
             cells.append(_number(next((record for record in both if record), None)))
         rows.append(cells)
     return _section("checks", "Every check", grid(heads, rows, num_labels=3), filtered=True)
