@@ -33,13 +33,18 @@ class Published(BaseModel):
     quantity: str
     value: float
     setting: Setting  # what it was measured of, by name
-    preset: str | None  # of impls/common/presets, which has this setting
+    preset: str | None = None  # of impls/common/presets, which has this setting
     small: str | None = None  # a preset that varies the same in small
-    epochs: int | None
+    epochs: int | None = None
     source: Source
     place: str  # in the source
     places: int = 0  # digits after the point, as it was printed: 2 of 18.70
     sure: Literal["A", "B", "C", "D"]  # see the head of the file
+
+    @property
+    def printed(self) -> str:
+        """The value as it was printed: 18.70."""
+        return f"{self.value:.{self.places}f}"
 
 
 class _Printed(float):
@@ -72,26 +77,21 @@ def all_published() -> tuple[Published, ...]:
     content = yaml.load(FILE.read_text(encoding="utf-8"), _Loader)  # noqa: S506
     sources = {name: Source(**about) for name, about in content["sources"].items()}
     return tuple(
-        _number(group, sources, {**group.get("common", {}), **row})
+        _number(group, sources[group["source"]], {**group.get("common", {}), **row})
         for group in content["groups"]
         for row in group["rows"]
     )
 
 
-def _number(group: dict[str, Any], sources: dict[str, Source], row: dict[str, Any]) -> Published:
+def _number(group: dict[str, Any], source: Source, row: dict[str, Any]) -> Published:
     plain = {k: float(v) if isinstance(v, _Printed) else v for k, v in row.items()}
     return Published(
         group=group["name"],
-        quantity=group["quantity"],
-        value=plain["value"],
+        source=source,
         setting={name: value for name, value in plain.items() if name not in KNOWN},
-        preset=row.get("preset"),
-        small=row.get("small"),
-        epochs=row.get("epochs"),
-        source=sources[group["source"]],
-        place=group["place"],
         places=getattr(row["value"], "places", 0),
-        sure=group["sure"],
+        **{name: plain[name] for name in KNOWN if name in plain},
+        **{name: group[name] for name in ("quantity", "place", "sure")},
     )
 
 

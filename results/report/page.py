@@ -11,13 +11,14 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 
-from results.compare import machine_name, passes
+from results.compare import origin, passes
 from results.reading import read
 from results.report.markup import grid, html, link
 from results.schema import RECORDS, Record
-from results.tabulate.cells import NAMES, with_footnote
+from results.tabulate.ablations import CURVES
+from results.tabulate.cells import DIRTY, NAMES, with_footnote
 from results.tabulate.checks import DTYPES, PAIR, newest_run
-from results.tabulate.write import ALL, CURVES
+from results.tabulate.write import ALL
 
 FOLDER = Path(__file__).parent
 INDEX = FOLDER / "index.html"
@@ -121,10 +122,7 @@ def _records(records: list[Record]) -> str:
                 f"{bounds[0]:.4g} to {bounds[1]:.4g}" if bounds else "",
                 escape(record.unit),
                 escape(", ".join(f"{k} {v}" for k, v in settings.items() if v != "")),
-                escape(
-                    f"{record.date[:10]}, commit {record.commit[:7]}"
-                    f"{' †' if record.dirty else ''}, {machine_name(record)}"
-                ),
+                escape(f"{origin(record)} {DIRTY}" if record.dirty else origin(record)),
             ]
         )
     return _section("records", "Every record", grid(heads, rows), filtered=True)

@@ -19,7 +19,7 @@ from scipy import stats
 from impls.common.config_files import load_config
 from results.published import Published, published
 from results.schema import Record, Settings
-from results.tabulate.cells import NAMES, Cell, Piece, Said, Table, joined, marked
+from results.tabulate.cells import NAMES, Cell, Piece, Said, Table, joined, marked, printed
 
 # Group of published.yml -> what is varied.
 GROUPS = {
@@ -33,6 +33,7 @@ DISTANCE = "evaluate/digits_Frechet_distance"
 DEFAULT = "ablation/default"
 # What the outcome of a run is measured of; `meanflow evaluate` can record other scores of it.
 SCORED: Settings = {"num_samples": 1000, "num_steps": 1, "sampling_seed": 0, "weights": "ema"}
+CURVES = ("train/loss", "train/v_loss")  # points of training curves, which a figure shows
 NOT_MEASURED = "not measured"
 LEVEL = 0.95
 
@@ -121,8 +122,8 @@ def order(rows: Sequence[Published], runs: dict[str, Runs]) -> Order:
 def ablations(records: list[Record]) -> Table:
     """Each row of Table 1 (a) to (e): FID of the paper, our distances and what they change."""
     found = measured(records)
-    heads = ["varied", "setting", "FID, paper"]
-    heads += [*NAMES.values(), *(f"{name}, minus the default" for name in NAMES.values())]
+    names = NAMES.values()
+    heads = ["varied", "setting", "FID, paper", *names, *(f"{n}, minus the default" for n in names)]
     rows: list[list[Cell]] = []
     for group, title in GROUPS.items():
         for row in published(group):
@@ -131,8 +132,7 @@ def ablations(records: list[Record]) -> Table:
                 "" if row.small == DEFAULT else _gap(of, found.get((subject, DEFAULT), {}))
                 for subject, of in zip(NAMES, runs, strict=True)
             ]
-            fid = Said(f"{row.value:.{row.places}f}", (row,))
-            rows.append([title, setting_of(row), fid, *map(_mean, runs), *gaps])
+            rows.append([title, setting_of(row), printed(row), *map(_mean, runs), *gaps])
     return Table(heads, rows, [HOW])
 
 
@@ -197,8 +197,8 @@ def _mean(runs: Runs) -> Piece:
     values = [_value(record) for record in runs.values()]
     if math.inf in values:
         return marked("not finite", *runs.values())
-    said = f"{mean(runs):.2f} ({min(values):.2f} to {max(values):.2f})"
-    return marked(said, *runs.values(), derived=(mean(runs), *values))
+    derived = mean(runs), min(values), max(values)
+    return marked("{:.2f} ({:.2f} to {:.2f})".format(*derived), *runs.values(), derived=derived)
 
 
 def _gap(one: Runs, other: Runs) -> Piece:

@@ -5,7 +5,7 @@ Markdown prints the text alone; the report (results/report/markup.py) makes a li
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -55,13 +55,8 @@ def text(cell: Cell) -> str:
 
 def joined(between: str, cells: Iterable[Cell]) -> Cell:
     """One cell of several, with a text between any two."""
-
-    def parts() -> Iterator[Piece]:
-        for place, cell in enumerate(cells):
-            yield from ((between,) if place else ())
-            yield from pieces(cell)
-
-    return tuple(parts())
+    parts = (part for cell in cells for part in (between, *pieces(cell)))
+    return tuple(parts)[1:]
 
 
 def markdown(table: Table) -> str:
@@ -82,11 +77,13 @@ def estimate(record: Record | None, places: int, scale: float = 1) -> Piece:
     return marked(said, record)
 
 
+def printed(number: Published | None) -> Piece:
+    """A published number as it was printed, or nothing."""
+    return "" if number is None else Said(number.printed, (number,))
+
+
 def marked(
-    said: str,
-    *records: Record,
-    told: Sequence[Published] = (),
-    derived: Iterable[float] = (),
+    said: str, *records: Record, told: Sequence[Published] = (), derived: Iterable[float] = ()
 ) -> Said:
     """What is said of records, with a mark where one is of a dirty tree.
 

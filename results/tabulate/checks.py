@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from results.compare import machine_name, passes
+from results.compare import origin, passes
 from results.schema import Record
 from results.tabulate.cells import NAMES, Cell, Piece, Said, Table, marked
 
@@ -14,9 +14,8 @@ PAIR = " ~ "  # between the names of two subjects
 
 def verify(records: list[Record]) -> Table:
     """Checks by family, and their worst error as a share of its tolerance: the newest whole run."""
-    found = [record for subject in NAMES for record in newest_run(records, subject)]
-    pairs = {r.subject for r in records if PAIR in r.subject}
-    found += [record for pair in sorted(pairs) for record in newest_run(records, pair)]
+    pairs = sorted({record.subject for record in records if PAIR in record.subject})
+    found = [record for subject in (*NAMES, *pairs) for record in newest_run(records, subject)]
     columns = [(dtype, subject) for dtype in DTYPES for subject in NAMES]
     titles = [f"{dtype}, {NAMES[subject]}" for dtype, subject in columns]
     lines: list[list[Cell]] = []
@@ -66,8 +65,8 @@ def _worst(rows: list[Record]) -> Piece:
     """The worst error with its share of the tolerance; `exact` where every error is 0."""
     if not rows:
         return ""
-    worst = max(rows, key=share)
-    rows = [worst, *(record for record in rows if record is not worst)]
+    rows = sorted(rows, key=share, reverse=True)
+    worst = rows[0]
     if not all(passes(record) for record in rows):
         return marked("fails", *rows)
     if not worst.value:
@@ -85,8 +84,5 @@ def _about(found: list[Record]) -> Cell:
     if not found:
         return "No run is recorded."
     passed = sum(passes(record) for record in found)
-    origins = dict.fromkeys(
-        f"{record.date[:10]}, commit {record.commit[:7]}, {machine_name(record)}"
-        for record in found
-    )
+    origins = dict.fromkeys(map(origin, found))
     return Said(f"{passed} of {len(found)} pass", tuple(found)), f" ({'; '.join(origins)})."

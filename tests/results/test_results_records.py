@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from results.migration import main as migrate
 from results_records import record, refused
 
 from impls.common.environment import machine_id
 from impls.common.errors import Notice, UserError
 from meanflow_repro import main
-from results.migration import main as migrate
 from results.reading import RecordError, read
 from results.schema import FORMAT, RECORDS, Record, append, digest, line, record_file
 
