@@ -72,8 +72,7 @@ def _draw_panel(axes: Axes, found: list[Curve]) -> None:
     axes.set_yscale("log")
     for curve in found:
         mark = style.CURVES[NAMES[curve.subject]]
-        look = {"color": mark.color, "linestyle": mark.marker, "linewidth": 1, "alpha": 0.85}
-        axes.plot(curve.steps, curve.values, **look)
+        style.line(axes, curve.steps, curve.values, mark, linestyle=mark.marker)
     for place, (subject, name) in enumerate(NAMES.items()):
         if not any(curve.subject == subject for curve in found):
             axes.text(

@@ -58,14 +58,15 @@ def draw(records: list[Record]) -> Figure:
 def _draw_panel(axes: Axes, quantity: str, found: Errors) -> None:
     for subject, size in zip(NAMES, (6, 4), strict=True):
         mark = style.FRAMEWORKS[NAMES[subject]]
-        look = {"color": mark.color, "marker": mark.marker, "markersize": size, "alpha": 0.85}
         for precision in PRECISIONS:
             errors = found.get((subject, quantity, precision), {})
-            axes.plot(sorted(errors), [errors[at] for at in sorted(errors)], linewidth=1, **look)
+            if errors:
+                depths, values = zip(*sorted(errors.items()), strict=True)
+                style.line(axes, depths, values, mark, marker=mark.marker, markersize=size)
     for precision in PRECISIONS:
         errors_of_both = (found.get((subject, quantity, precision), {}) for subject in NAMES)
-        values = [value for errors in errors_of_both for value in errors.values()]
-        if values:
-            style.at_end(axes, 6 * max(values), precision, va="baseline")
+        highest = max((value for errors in errors_of_both for value in errors.values()), default=0)
+        if highest:
+            style.at_end(axes, 6 * highest, precision, va="baseline")
     if not found:
         style.at_end(axes, 1e-8, "not measured")

@@ -135,6 +135,11 @@ def estimate(axes: Axes, record: Record | None, row: float, mark: Mark) -> None:
         point(axes, record.value, row, mark, record.interval)
 
 
+def line(axes: Axes, x: Sequence[float], y: Sequence[float], mark: Mark, **changes: Any) -> None:
+    """A thin curve."""
+    axes.plot(x, y, color=mark.color, linewidth=1, alpha=0.85, **changes)
+
+
 def tick(axes: Axes, at: float, row: float, size: float, zorder: float = 1) -> None:
     """A number to compare with: a line across its row, `size` points high, behind the marks."""
     line = _symbol(TICK._replace(size=size), at, row)
