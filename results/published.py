@@ -84,7 +84,7 @@ def all_published() -> tuple[Published, ...]:
 
 
 def _number(group: dict[str, Any], source: Source, row: dict[str, Any]) -> Published:
-    plain = {k: float(v) if isinstance(v, _Printed) else v for k, v in row.items()}
+    plain: dict[str, Any] = {k: float(v) if isinstance(v, _Printed) else v for k, v in row.items()}
     return Published(
         group=group["name"],
         source=source,

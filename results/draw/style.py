@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from matplotlib import style
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -192,18 +191,16 @@ def share_limits(panels: Sequence[Axes], values: Sequence[float] = ()) -> None:
             low.append(axes.dataLim.x0)
             high.append(axes.dataLim.x1)
     for axes in panels:
-        forward = axes.transScale.transform
-        (start, _), (end, _) = forward((min(low), 1)), forward((max(high), 1))
+        scale = axes.xaxis.get_transform()
+        start, end = scale.transform([min(low), max(high)])
         room = 0.05 * (end - start)
-        inverse = axes.transScale.inverted().transform
-        axes.set_xlim(inverse((start - room, 1))[0], inverse((end + room, 1))[0])
+        axes.set_xlim(*scale.inverted().transform([start - room, end + room]))
 
 
 def legend(figure: Figure, entries: Mapping[str, Mark | Patch], columns: int) -> None:
     """What the marks mean, above the panels."""
-    handles: list[Artist] = [
-        entry if isinstance(entry, Patch) else _symbol(entry, 0, 0) for entry in entries.values()
-    ]
+    marks = entries.values()
+    handles = [mark if isinstance(mark, Patch) else _symbol(mark, 0, 0) for mark in marks]
     height = figure.get_size_inches()[1]
     figure.legend(
         handles, list(entries), ncols=columns, loc="upper left", frameon=False, borderaxespad=0,

@@ -19,7 +19,7 @@ from scipy import stats
 from impls.common.config_files import load_config
 from results.published import Published, published
 from results.schema import Record, Settings
-from results.tabulate.cells import NAMES, Cell, Piece, Said, Table, joined, marked, printed
+from results.tabulate.cells import NAMES, Cell, Piece, Said, Table, joined, marked, pieces, printed
 
 # Group of published.yml -> what is varied.
 GROUPS = {
@@ -155,19 +155,23 @@ def ablation_order(records: list[Record]) -> Table:
     for group, title in GROUPS.items():
         told = published(group)
         first = min(told, key=lambda row: row.value)
-        bests, orders = [], []
+        bests: list[Cell] = []
+        orders: list[Cell] = []
         for subject, name in NAMES.items():
             runs = {str(row.small): found.get((subject, str(row.small)), {}) for row in told}
-            complete = all(runs.values())
-            bests.append(_best(told, runs) if complete else NOT_MEASURED)
-            kept = order(told, runs) if complete else None
-            orders.append(_order(kept, runs) if kept else NOT_MEASURED)
-            for pair in kept.turned if kept else ():
+            if not all(runs.values()):
+                bests.append(NOT_MEASURED)
+                orders.append(NOT_MEASURED)
+                continue
+            as_there = order(told, runs)
+            bests.append(_best(told, runs))
+            orders.append(_order(as_there, runs))
+            for pair in as_there.turned:
                 here, there = (setting_of(row).text for row in pair)
                 turned.append(Said(f"{title[:3]} {here} before {there} ({name})", pair))
         rows.append([title, setting_of(first), *bests, *orders])
-    said = joined("; ", turned) if turned else "none"
-    return Table(heads, rows, [ORDER, joined("", ("Pairs the other way round here: ", said, "."))])
+    said = pieces(joined("; ", turned)) if turned else ("none",)
+    return Table(heads, rows, [ORDER, ("Pairs the other way round here: ", *said, ".")])
 
 
 ORDER = (
@@ -197,8 +201,8 @@ def _mean(runs: Runs) -> Piece:
     values = [_value(record) for record in runs.values()]
     if math.inf in values:
         return marked("not finite", *runs.values())
-    derived = mean(runs), min(values), max(values)
-    return marked("{:.2f} ({:.2f} to {:.2f})".format(*derived), *runs.values(), derived=derived)
+    said = f"{mean(runs):.2f} ({min(values):.2f} to {max(values):.2f})"
+    return marked(said, *runs.values())
 
 
 def _gap(one: Runs, other: Runs) -> Piece:
@@ -207,7 +211,7 @@ def _gap(one: Runs, other: Runs) -> Piece:
     gap, sources = difference(one, other), (*one.values(), *other.values())
     if not math.isfinite(gap.mean):
         return marked("not finite", *sources)
-    return marked(_interval(gap), *sources, derived=gap)
+    return marked(_interval(gap), *sources)
 
 
 def _interval(gap: Difference) -> str:
@@ -219,18 +223,16 @@ def _best(told: Sequence[Published], runs: dict[str, Runs]) -> Piece:
     """The setting of the smallest mean; beside it its lead, where the paper has another."""
     first = min(told, key=lambda row: row.value)
     best = min(told, key=lambda row: mean(runs[str(row.small)]))
-    said, sources = setting_of(best).text, tuple(runs[str(best.small)].values())
+    of_best, of_first = runs[str(best.small)], runs[str(first.small)]
+    said = setting_of(best).text
     if best == first:
-        return marked(said, *sources, told=(best,))
-    gap = difference(runs[str(best.small)], runs[str(first.small)])
+        return marked(said, *of_best.values(), best)
+    gap = difference(of_best, of_first)
     by = f", by {_interval(gap)}" if math.isfinite(gap.mean) else ""
     lead = f"{said}{by}: {'open' if gap.sign == 0 else 'decided'}"
-    sources += tuple(runs[str(first.small)].values())
-    return marked(lead, *sources, told=(best,), derived=gap)
+    return marked(lead, *of_best.values(), *of_first.values(), best)
 
 
 def _order(found: Order, runs: dict[str, Runs]) -> Piece:
-    counts = (found.kept, found.open, len(found.turned))
-    said = f"{' / '.join(map(str, counts))}; {found.tau:.2f}"
-    records = (record for row in runs.values() for record in row.values())
-    return marked(said, *records, derived=(*counts, found.tau))
+    said = f"{found.kept} / {found.open} / {len(found.turned)}; {found.tau:.2f}"
+    return marked(said, *(record for row in runs.values() for record in row.values()))

@@ -24,7 +24,6 @@ class Said:
 
     text: str
     sources: tuple[Record | Published, ...]
-    derived: tuple[float, ...] = ()  # numbers in it that were computed from the sources
 
     def __post_init__(self) -> None:
         assert self.sources, f"{self.text} is said of nothing"
@@ -82,17 +81,10 @@ def printed(number: Published | None) -> Piece:
     return "" if number is None else Said(number.printed, (number,))
 
 
-def marked(
-    said: str, *records: Record, told: Sequence[Published] = (), derived: Iterable[float] = ()
-) -> Said:
-    """What is said of records, with a mark where one is of a dirty tree.
-
-    Args:
-        told: published numbers that it is said of too.
-        derived: numbers in it that were computed from the records.
-    """
-    dirty = any(record.dirty for record in records)
-    return Said(f"{said} {DIRTY}" if dirty else said, (*records, *told), tuple(derived))
+def marked(said: str, *sources: Record | Published) -> Said:
+    """What is said of records and published numbers, with a mark where a tree was dirty."""
+    dirty = any(isinstance(source, Record) and source.dirty for source in sources)
+    return Said(f"{said} {DIRTY}" if dirty else said, sources)
 
 
 def with_footnote(table: Table) -> Table:
