@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,23 +48,11 @@ class Published(BaseModel):
         return f"{self.value:.{self.places}f}"
 
 
-class _Printed(float):
-    """A number that knows how it was printed."""
-
-    places: int
-
-
 class _Loader(yaml.SafeLoader):
     """Reads 18.70 as a number of two places."""
 
 
-def _printed(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> _Printed:
-    number = _Printed(loader.construct_yaml_float(node))
-    number.places = len(node.value.partition(".")[2])
-    return number
-
-
-_Loader.add_constructor("tag:yaml.org,2002:float", _printed)
+_Loader.add_constructor("tag:yaml.org,2002:float", lambda _, node: Decimal(node.value))
 
 
 @functools.cache
@@ -84,12 +73,13 @@ def all_published() -> tuple[Published, ...]:
 
 
 def _number(group: dict[str, Any], source: Source, row: dict[str, Any]) -> Published:
-    plain: dict[str, Any] = {k: float(v) if isinstance(v, _Printed) else v for k, v in row.items()}
+    plain: dict[str, Any] = {k: float(v) if isinstance(v, Decimal) else v for k, v in row.items()}
+    _, _, exponent = Decimal(row["value"]).as_tuple()
     return Published(
         group=group["name"],
         source=source,
         setting={name: value for name, value in plain.items() if name not in KNOWN},
-        places=getattr(row["value"], "places", 0),
+        places=-int(exponent),
         **{name: plain[name] for name in KNOWN if name in plain},
         **{name: group[name] for name in ("quantity", "place", "sure")},
     )

@@ -20,16 +20,17 @@ KEPT = (*FIRST, "epochs", "num_steps")  # said even where all of a group have th
 LISTED = 3  # records named of those that could not be compared
 
 
-def print_records(records: Iterable[Record], console: Console) -> None:
+def print_records(records: Iterable[Record]) -> None:
     """One line for each record, by subject and quantity: of what, value with interval, origin."""
     rows = [(record, (estimate(record), record.date[:10], record.commit[:7])) for record in records]
-    _print_groups(rows, {"value": 24, "date": 10, "commit": 7}, console)
+    _print_groups(rows, {"value": 24, "date": 10, "commit": 7})
 
 
-def print_difference(found: Difference, old: str, new: str, console: Console) -> None:
+def print_difference(found: Difference, old: str, new: str) -> None:
     """What moved, then what could not be compared and why, then how many were."""
     if found.moved:
-        _print_pairs(found.moved, old, new, console)
+        _print_pairs(found.moved, old, new)
+    console = Console(highlight=False)
     console.print(
         f"{len(found.compared)} compared, {len(found.moved)} moved beyond the intervals of both"
     )
@@ -40,10 +41,11 @@ def print_difference(found: Difference, old: str, new: str, console: Console) ->
         console.print(f"not compared: {reason}: {len(records)} ({shown}{more})", soft_wrap=True)
 
 
-def print_regressions(pairs: list[Pair], worse: list[Pair], console: Console) -> None:
+def print_regressions(pairs: list[Pair], worse: list[Pair]) -> None:
     """The ratios that got worse, with their machine, and how many were looked at."""
+    console = Console(highlight=False)
     if worse:
-        _print_pairs(worse, "before", "newest", console)
+        _print_pairs(worse, "before", "newest")
         for name in sorted({machine_class(pair.new) for pair in worse}):
             console.print(f"on {name}", soft_wrap=True)
     console.print(
@@ -52,15 +54,14 @@ def print_regressions(pairs: list[Pair], worse: list[Pair], console: Console) ->
     )
 
 
-def _print_pairs(pairs: list[Pair], old: str, new: str, console: Console) -> None:
+def _print_pairs(pairs: list[Pair], old: str, new: str) -> None:
     rows = [(pair.new, (estimate(pair.old), estimate(pair.new))) for pair in pairs]
-    _print_groups(rows, {old[:20]: 24, new[:20] + " " * (old == new): 24}, console)
+    _print_groups(rows, {old[:20]: 24, new[:20] + " " * (old == new): 24})
 
 
-def _print_groups(
-    rows: Sequence[tuple[Record, tuple[str, ...]]], columns: dict[str, int], console: Console
-) -> None:
+def _print_groups(rows: Sequence[tuple[Record, tuple[str, ...]]], columns: dict[str, int]) -> None:
     """A table for each subject and quantity: of what each record is, and the cells beside it."""
+    console = Console(highlight=False)
     ordered = sorted(rows, key=lambda row: _title(row[0]))
     for title, members in groupby(ordered, key=lambda row: _title(row[0])):
         group = list(members)

@@ -11,9 +11,16 @@ from matplotlib.patches import Patch
 
 from results.draw import style
 from results.draw.style import Mark
-from results.published import all_published, one_seed
+from results.published import one_seed
 from results.schema import Record
-from results.tabulate.reproduction import Row, has_epochs, is_comparable, scores
+from results.tabulate.reproduction import (
+    ROWS,
+    Row,
+    has_epochs,
+    is_comparable,
+    published_fids,
+    scores,
+)
 from results.verdict import PUBLISHED_SAMPLES
 
 MARKS = {
@@ -39,22 +46,18 @@ class Number(NamedTuple):
 
 
 def rows() -> dict[Row, list[Number]]:
-    """Every published FID of a preset by setting.
+    """The published FIDs of each row of the table.
 
     Returns:
         Setting -> its numbers, the one to expect first: the authors' own run of the code where
         they tell one, the paper's otherwise.
     """
+    order = [*GROUPS.values(), "paper"]
     found: dict[Row, list[Number]] = {}
-    for number in all_published():
-        if number.quantity == "FID" and number.preset and number.epochs:
-            row = Row(number.preset, number.epochs, int(number.setting["nfe"]))
-            same = found.setdefault(row, [])
-            fid = Number(GROUPS.get(number.group, "paper"), number.value)
-            same += [] if fid in same else [fid]
-    for same in found.values():
-        same.sort(key=lambda number: [*GROUPS.values(), "paper"].index(number.source))
-    return dict(sorted(found.items(), key=lambda item: -_family(item[0], found)))
+    for row in ROWS:
+        numbers = {Number(GROUPS.get(n.group, "paper"), n.value) for n in published_fids(row)}
+        found[row] = sorted(numbers, key=lambda number: order.index(number.source))
+    return found
 
 
 def draw(records: list[Record]) -> Figure:
@@ -129,8 +132,3 @@ def _numbers(source: str, records: list[Record], row: Row) -> list[Number]:
         for record in records
         if record.value
     ]
-
-
-def _family(row: Row, found: dict[Row, list[Number]]) -> float:
-    """Rows of a preset stand together, the largest FID first."""
-    return max(found[other][0].value for other in found if other.preset == row.preset)

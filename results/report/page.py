@@ -17,7 +17,7 @@ from results.report.markup import grid, html, link
 from results.schema import RECORDS, Record
 from results.tabulate.ablations import CURVES
 from results.tabulate.cells import DIRTY, NAMES, with_footnote
-from results.tabulate.checks import DTYPES, PAIR, newest_run
+from results.tabulate.checks import DTYPES, newest_runs
 from results.tabulate.write import ALL
 
 FOLDER = Path(__file__).parent
@@ -93,8 +93,8 @@ def _tables(records: list[Record]) -> Iterator[str]:
 
 def _checks(records: list[Record], checks: Sentences) -> str:
     """Each check with its sentence, and its error in each dtype for each subject."""
-    pairs = sorted({record.subject for record in records if PAIR in record.subject})
-    runs = {subject: newest_run(records, subject) for subject in (*NAMES, *pairs)}
+    runs = newest_runs(records)
+    pairs = [subject for subject in runs if subject not in NAMES]
     found = {
         (record.what.rpartition("/")[2], record.dtype, subject): record
         for subject, run in runs.items()
@@ -107,7 +107,9 @@ def _checks(records: list[Record], checks: Sentences) -> str:
         said = f'<span class="sentence">{escape(sentence)}</span>'
         cells = [escape(family), f"<code>{escape(name)}</code>", said]
         for dtype, subject in columns:
-            both = (found.get((name, dtype, judged)) for judged in (subject, *pairs))
+            both = (
+                found.get((name, dtype, judged)) for judged in (subject, *pairs)
+            )
             cells.append(_number(next(filter(None, both), None)))
         rows.append(cells)
     return _section("checks", "Every check", grid(heads, rows, num_labels=3), filtered=True)

@@ -14,8 +14,7 @@ PAIR = " ~ "  # between the names of two subjects
 
 def verify(records: list[Record]) -> Table:
     """Checks by family, and their worst error as a share of its tolerance: the newest whole run."""
-    pairs = sorted({record.subject for record in records if PAIR in record.subject})
-    found = [record for subject in (*NAMES, *pairs) for record in newest_run(records, subject)]
+    found = [record for run in newest_runs(records).values() for record in run]
     columns = [(dtype, subject) for dtype in DTYPES for subject in NAMES]
     titles = [f"{dtype}, {NAMES[subject]}" for dtype, subject in columns]
     lines: list[list[Cell]] = []
@@ -31,6 +30,12 @@ def verify(records: list[Record]) -> Table:
         lines.append([family, _num_checks(rows), *cells, near])
     lines.append(["all", _num_checks(found)])
     return Table(["family", "checks", *titles, "nearest to its tolerance"], lines, [_about(found)])
+
+
+def newest_runs(records: list[Record]) -> dict[str, list[Record]]:
+    """Subject -> its newest run, for both frameworks and then the pairs that were compared."""
+    pairs = sorted({record.subject for record in records if PAIR in record.subject})
+    return {subject: newest_run(records, subject) for subject in (*NAMES, *pairs)}
 
 
 def newest_run(records: Iterable[Record], subject: str) -> list[Record]:

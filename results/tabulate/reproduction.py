@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from impls.common.config_files import load_config
 from results.compare import measurement, newest
-from results.published import Published, all_published, published
+from results.published import Published, Source, all_published, published
 from results.schema import Record
 from results.tabulate.cells import NAMES, Cell, Said, Table, estimate, joined, pieces, printed
 from results.verdict import IMAGES_PER_EPOCH, RULE, SAME_EPOCHS, Verdict, fid_verdict, rounding
@@ -54,7 +54,7 @@ def reproduction(records: list[Record]) -> Table:
     """FID by preset, epochs and network calls: published, by others, and measured here."""
     rows: list[list[Cell]] = []
     for row, (here, others) in scores(records).items():
-        paper, official = (_published_fid(row, source.title) for source in (PAPER, OFFICIAL))
+        paper, official = _told_by(PAPER, row), _told_by(OFFICIAL, row)
         expected = official or paper
         measured = joined("<br>", map(_measured, here)) if here else "not run"
         of_others = joined("<br>", (_measured_elsewhere(r, row, expected) for r in others))
@@ -118,17 +118,22 @@ def verdict_on(record: Record, expected: Published | None) -> Verdict | str:
     return fid_verdict(record.interval, against.value, num_samples, rounding(against))
 
 
-def _published_fid(row: Row, title: str) -> Published | None:
-    """The FID that a source tells of such a run, in whichever of its tables."""
-    found = [
+def published_fids(row: Row) -> list[Published]:
+    """The FIDs that the authors tell of such a run, in whichever of their tables."""
+    return [
         number
         for number in all_published()
         if number.quantity == "FID"
-        and number.source.title == title
-        and number.group != "published_checkpoint"
         and (number.preset, number.epochs, number.setting.get("nfe")) == row
     ]
-    assert len({number.value for number in found}) <= 1, f"{title} tells two FIDs of {row}"
+
+
+def _told_by(source: Source, row: Row) -> Published | None:
+    """The FID that a source tells of a run of that setting, not of a checkpoint."""
+    numbers = [n for n in published_fids(row) if n.source == source]
+    found = [number for number in numbers if number.group != "published_checkpoint"]
+    values = {number.value for number in found}
+    assert len(values) <= 1, f"{source.title} tells two FIDs of {row}"
     return found[0] if found else None
 
 

@@ -26,7 +26,6 @@ from results.published import published
 from results.reading import read
 from results.schema import RECORDS, Record, append
 from results.tabulate.ablations import DISTANCE
-from results.tabulate.reproduction import ROWS
 
 COMMITTED = read(RECORDS)
 EVERYTHING = [*COMMITTED, fid(value=11.38, interval=(11.3, 11.46))]
@@ -175,9 +174,11 @@ def test_every_preset_with_a_published_fid_has_a_row_that_starts_with_what_to_ex
     for number in (*published("imagenet_256"), *published("official_readme")):
         row = reproduction.Row(str(number.preset), number.epochs or 0, int(number.setting["nfe"]))
         assert rows[row][0].value == number.value
-    assert rows["mf_b4", 80, 1][0] == ("official README", 18.70, True, None)
-    assert ("paper", 19.15, True, None) in rows["mf_b4", 80, 1]
-    assert set(rows) == set(ROWS)  # those of the table
+    official, paper = rows["mf_b4", 80, 1]
+    assert official == ("official README", 18.70, True, None)
+    assert paper == ("paper", 19.15, True, None)
+    assert len(rows) == 12
+    assert all(rows.values())
 
 
 def test_fids_of_others_stand_in_the_row_of_their_run() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -272,15 +271,3 @@ def test_diff_prints_what_moved_and_what_was_not_compared(
     assert "1 compared, 1 moved beyond the intervals of both" in lines
     assert "not compared: only aaaa has it: 1 (bench/old_ratio)" in lines
     assert max(map(len, lines)) <= 80
-
-
-def test_every_command_names_the_line_that_is_damaged(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "a.jsonl"
-    append([record()], path)
-    content = json.loads(path.read_text())
-    path.write_text(json.dumps(content | {"value": 1.0}) + "\n")
-    for arguments in (["show"], ["check"], ["diff", "aaaa", "bbbb"]):
-        said = refused(capsys, "results", *arguments, "--records", tmp_path)
-        assert f"{path}, line 1 was changed after it was written" in said

@@ -96,17 +96,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", disk], check=True)
 
 
-def test_a_full_disk_is_one_sentence_and_changes_no_byte(small_disk: Path) -> None:
-    path = file(small_disk, record())
-    before = path.read_bytes()
-    many = [record(settings={"point": i}) for i in range(100)]
-    with pytest.raises(UserError, match=r"jsonl: No space left on device; nothing was recorded$"):
-        append(many, path)
-    assert path.read_bytes() == before
-    append(many[:2], path)
-    assert len(read(small_disk)) == 3
-
-
 def test_what_a_full_disk_refuses_of_one_takes_no_line_of_another(small_disk: Path) -> None:
     def kept(run: int) -> int | None:
         try:
