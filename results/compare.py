@@ -78,25 +78,20 @@ def newest(records: Iterable[Record], key: Callable[[Record], Key] = identity) -
     return {key(record): record for record in records}
 
 
-def matching(records: Iterable[Record], what: str, subject: str) -> list[Record]:
+def matching(records: Sequence[Record], what: str, subject: str) -> list[Record]:
     """Records whose quantity and subject match shell patterns, of which a part is enough.
 
     Raises:
         UserError: when there is none; the quantities that there are, are named.
     """
-    known = list(records)
-    found = [
-        record
-        for record in known
-        if fnmatch.fnmatch(record.what, f"*{what}*")
-        and fnmatch.fnmatch(record.subject, f"*{subject}*")
-    ]
-    if known and not found:
-        kinds = sorted({record.what.split("/")[0] for record in known})
+    found = [record for record in records if fnmatch.fnmatch(record.what, f"*{what}*")]
+    found = [record for record in found if fnmatch.fnmatch(record.subject, f"*{subject}*")]
+    if records and not found:
+        kinds = ", ".join(sorted({record.what.split("/")[0] for record in records}))
+        subjects = ", ".join(sorted({record.subject for record in records}))
         raise UserError(
             f"no record has a quantity like {what} and a subject like {subject}: quantities start"
-            f" with {', '.join(kinds)}, and subjects are"
-            f" {', '.join(sorted({record.subject for record in known}))}"
+            f" with {kinds}, and subjects are {subjects}"
         )
     return found
 

@@ -107,9 +107,7 @@ def _checks(records: list[Record], checks: Sentences) -> str:
         said = f'<span class="sentence">{escape(sentence)}</span>'
         cells = [escape(family), f"<code>{escape(name)}</code>", said]
         for dtype, subject in columns:
-            both = (
-                found.get((name, dtype, judged)) for judged in (subject, *pairs)
-            )
+            both = (found.get((name, dtype, judged)) for judged in (subject, *pairs))
             cells.append(_number(next(filter(None, both), None)))
         rows.append(cells)
     return _section("checks", "Every check", grid(heads, rows, num_labels=3), filtered=True)

@@ -66,20 +66,23 @@ class Order(NamedTuple):
 def measured(records: Sequence[Record]) -> Measured:
     """The newest record of each preset, framework and seed, of a whole run scored as SCORED."""
     found: Measured = {}
-    steps = {
-        str(row.small): load_config(str(row.small)).training.num_steps
-        for group in GROUPS
-        for row in published(group)
-    }
+    presets = {str(row.small) for group in GROUPS for row in published(group)}
+    steps = {preset: load_config(preset).training.num_steps for preset in presets}
     for record in records:
-        preset, settings = str(record.settings.get("preset", "")), record.settings
-        if record.what != DISTANCE or preset not in steps:
-            continue
-        wanted = SCORED | {"training_step": steps[preset]}
-        # A run that came to nothing has no samples, so it lacks some of them.
-        if all(settings.get(name, value) == value for name, value in wanted.items()):
-            found.setdefault((record.subject, preset), {})[int(settings["training_seed"])] = record
+        preset = str(record.settings.get("preset", ""))
+        if record.what == DISTANCE and preset in presets and is_scored(record, steps[preset]):
+            seed = int(record.settings["training_seed"])
+            found.setdefault((record.subject, preset), {})[seed] = record
     return found
+
+
+def is_scored(record: Record, num_steps: int | None) -> bool:
+    """Whether a score is of a whole run and measured as SCORED; what it does not tell is so.
+
+    A run that came to nothing has no samples, so its record lacks some of these settings.
+    """
+    wanted = SCORED | {"training_step": num_steps}
+    return all(record.settings.get(name, value) == value for name, value in wanted.items())
 
 
 def mean(runs: Runs) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from results.compare import origin, passes
@@ -42,11 +43,8 @@ def newest_run(records: Iterable[Record], subject: str) -> list[Record]:
     """The records of a subject's newest run of all families on the stored problems."""
     runs: dict[str, list[Record]] = {}
     for record in records:
-        if (
-            record.what.startswith("verify/")
-            and record.subject == subject
-            and "official_settings" not in record.settings  # the authors' code, run live
-        ):
+        is_live = "official_settings" in record.settings  # the authors' code
+        if record.what.startswith("verify/") and record.subject == subject and not is_live:
             runs.setdefault(record.date, []).append(record)
     size = lambda date: (len({family_of(record) for record in runs[date]}), date)  # noqa: E731
     return runs[max(runs, key=size)] if runs else []
@@ -59,11 +57,9 @@ def family_of(record: Record) -> str:
 
 def share(record: Record) -> float:
     """Error as a share of its tolerance; a check that failed without a number is infinite."""
-    if record.value is None or record.tolerance is None:
-        return float("inf")
-    if record.tolerance == 0:
-        return 0.0 if record.value == 0 else float("inf")
-    return record.value / record.tolerance
+    if record.value == 0 and record.tolerance is not None:
+        return 0.0
+    return record.value / record.tolerance if record.value and record.tolerance else math.inf
 
 
 def _worst(rows: list[Record]) -> Piece:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from impls.common.config_files import load_config
 from results.schema import Record
-from results.tabulate.ablations import DISTANCE, SCORED
+from results.tabulate.ablations import DISTANCE, is_scored
 from results.tabulate.cells import NAMES, Cell, Piece, Table, estimate, marked
 
 ACCURACY, SECONDS = "evaluate/conditional_accuracy", "train/seconds"
@@ -17,12 +17,11 @@ def newest_digits(records: list[Record]) -> dict[tuple[str, str], dict[str, Reco
     """
     runs: dict[tuple[str, str], dict[str, Record]] = {}
     steps = load_config("digits").training.num_steps
-    wanted = SCORED | {"preset": "digits", "training_step": steps}
     for record in records:
         settings = record.settings
-        of_digits = all(settings.get(name, value) == value for name, value in wanted.items())
-        of_run = record.what in (ACCURACY, DISTANCE, SECONDS) and "changes" not in settings
-        if of_run and of_digits:
+        of_digits = settings.get("preset", "digits") == "digits" and "changes" not in settings
+        is_outcome = record.what in (ACCURACY, DISTANCE, SECONDS)
+        if is_outcome and of_digits and is_scored(record, steps):
             seed = str(settings.get("training_seed", ""))
             runs.setdefault((record.subject, seed), {})[record.what] = record
     return runs

@@ -98,7 +98,6 @@ def test_changes_are_of_the_configuration(
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"presett": "mf_b4"}, "presett in {} is no key of a result; did you mean preset?"),
         ({"protocol": TOLD["protocol"] | {"resizing": "x"}},  # type: ignore[operator]
          "protocol.resizing in {} is no key of a result; did you mean resize?"),
         ({"colour": "red"}, "colour in {} is no key of a result, expected one of who, url,"),
