@@ -23,14 +23,12 @@ def show(*, what: str = "*", subject: str = "*", records: Path | None = None) ->
         subject: a part of the subject, such as torch or external.
         records: folder of the records; results/records by default.
     """
-    from rich.console import Console
-
     from results.compare import matching, newest
     from results.reading import read
     from results.show import print_records
 
     found = matching(read(_folder(records)), what, subject)
-    print_records(newest(found).values(), Console(highlight=False))
+    print_records(newest(found).values())
     return 0
 
 
@@ -53,15 +51,12 @@ def diff(
         subject: a part of the subjects.
         records: folder of the records; results/records by default.
     """
-    from rich.console import Console
-
     from results.compare import difference, matching
     from results.reading import read
     from results.show import print_difference
 
     found = matching(read(_folder(records)), what, subject)
-    console = Console(highlight=False)
-    print_difference(difference(found, old, new), old, new, console)
+    print_difference(difference(found, old, new), old, new)
     return 0
 
 
@@ -75,14 +70,12 @@ def check(*, records: Path | None = None) -> int:
     Args:
         records: folder of the records; results/records by default.
     """
-    from rich.console import Console
-
     from results.compare import regressions
     from results.reading import read
     from results.show import print_regressions
 
     pairs, worse = regressions(read(_folder(records)))
-    print_regressions(pairs, worse, Console(highlight=False))
+    print_regressions(pairs, worse)
     return 1 if worse else 0
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from impls.common.errors import UserError, did_you_mean
 from results.schema import Record
@@ -50,6 +50,11 @@ def identity(record: Record) -> Key:
     return (record.subject, record.what, record.dtype, *settings)
 
 
+def measurement(record: Record) -> Key:
+    """What a record is of, and how it was measured."""
+    return (*identity(record), *(f"{k}={v}" for k, v in sorted(record.protocol.items())))
+
+
 def machine_class(record: Record) -> str:
     """Processor, device and threads: what a time depends on beside the code."""
     machine = record.machine
@@ -63,30 +68,30 @@ def machine_name(record: Record) -> str:
     return str(record.machine.get("processor", "unknown")) if on_processor else record.device
 
 
+def origin(record: Record) -> str:
+    """Day, commit and machine."""
+    return f"{record.date[:10]}, commit {record.commit[:7]}, {machine_name(record)}"
+
+
 def newest(records: Iterable[Record], key: Callable[[Record], Key] = identity) -> dict[Key, Record]:
     """The last record of each key; records come by date."""
     return {key(record): record for record in records}
 
 
-def matching(records: Iterable[Record], what: str, subject: str) -> list[Record]:
+def matching(records: Sequence[Record], what: str, subject: str) -> list[Record]:
     """Records whose quantity and subject match shell patterns, of which a part is enough.
 
     Raises:
         UserError: when there is none; the quantities that there are, are named.
     """
-    known = list(records)
-    found = [
-        record
-        for record in known
-        if fnmatch.fnmatch(record.what, f"*{what}*")
-        and fnmatch.fnmatch(record.subject, f"*{subject}*")
-    ]
-    if known and not found:
-        kinds = sorted({record.what.split("/")[0] for record in known})
+    found = [record for record in records if fnmatch.fnmatch(record.what, f"*{what}*")]
+    found = [record for record in found if fnmatch.fnmatch(record.subject, f"*{subject}*")]
+    if records and not found:
+        kinds = ", ".join(sorted({record.what.split("/")[0] for record in records}))
+        subjects = ", ".join(sorted({record.subject for record in records}))
         raise UserError(
             f"no record has a quantity like {what} and a subject like {subject}: quantities start"
-            f" with {', '.join(kinds)}, and subjects are"
-            f" {', '.join(sorted({record.subject for record in known}))}"
+            f" with {kinds}, and subjects are {subjects}"
         )
     return found
 
@@ -102,18 +107,14 @@ def moved(old: Record, new: Record) -> bool:
     assert new.value is not None
     if old.interval is None and new.interval is None:
         return abs(new.value - old.value) > COUNTED * abs(old.value)
-    low, high = _bounds(old)
-    new_low, new_high = _bounds(new)
+    (low, high), (new_low, new_high) = _bounds(old), _bounds(new)
     return new_low > high or new_high < low
 
 
 def passes(record: Record) -> bool:
     """Whether a check's error is within its tolerance; one that has no number is not."""
-    return (
-        record.value is not None
-        and record.tolerance is not None
-        and record.value <= record.tolerance
-    )
+    value, tolerance = record.value, record.tolerance
+    return value is not None and tolerance is not None and value <= tolerance
 
 
 def difference(records: Sequence[Record], old: str, new: str) -> Difference:
@@ -129,16 +130,15 @@ def difference(records: Sequence[Record], old: str, new: str) -> Difference:
     first, second = (newest(side) for side in sides)
     compared: list[Pair] = []
     absent: dict[str, list[Record]] = {}
-    for key, before in first.items():
-        after = second.get(key)
-        reason = f"only {old} has it" if after is None else _obstacle(before, after, by_machine)
-        if after is None or reason:
-            absent.setdefault(reason, []).append(before)
+    for key in first | second:
+        if key not in first or key not in second:
+            reason = f"only {old if key in first else new} has it"
         else:
-            compared.append(Pair(before, after))
-    alone = [record for key, record in second.items() if key not in first]
-    if alone:
-        absent[f"only {new} has it"] = alone
+            reason = _obstacle(first[key], second[key], by_machine)
+        if reason:
+            absent.setdefault(reason, []).append(first.get(key) or second[key])
+        else:
+            compared.append(Pair(first[key], second[key]))
     return Difference(compared, [pair for pair in compared if moved(*pair)], absent)
 
 
@@ -154,17 +154,16 @@ def regressions(records: Iterable[Record]) -> tuple[list[Pair], list[Pair]]:
     """
     series: dict[Key, list[Record]] = {}
     for record in records:
-        if record.what.startswith("bench/") and record.what.endswith("_ratio"):
+        is_ratio = record.what.startswith("bench/") and record.what.endswith("_ratio")
+        if is_ratio and record.value is not None:
             key = (*identity(record), machine_class(record))
             series.setdefault(key, []).append(record)
     pairs, worse = [], []
     for found in series.values():
-        numbers = [record for record in found if record.value is not None]
-        if len(numbers) < 2:
-            continue
-        *before, new = numbers[-1 - LAST :]
-        pairs.append(Pair(before[-1], new))
-        if all(_is_worse(Pair(old, new)) for old in before):
+        *before, new = found[-1 - LAST :]
+        if before:
+            pairs.append(Pair(before[-1], new))
+        if before and all(_is_worse(Pair(old, new)) for old in before):
             worse.append(pairs[-1])
     return pairs, worse
 
@@ -188,12 +187,8 @@ def _bounds(record: Record) -> tuple[float, float]:
 def _obstacle(old: Record, new: Record, by_machine: bool) -> str:
     """Why two records of the same name are not comparable; nothing where they are."""
     if old.protocol != new.protocol:
-        names = sorted(
-            name
-            for name in {*old.protocol, *new.protocol}
-            if old.protocol.get(name) != new.protocol.get(name)
-        )
-        return f"another protocol ({', '.join(names)})"
+        names = {name for name, _ in old.protocol.items() ^ new.protocol.items()}
+        return f"another protocol ({', '.join(sorted(names))})"
     if old.unit != new.unit:
         return "another unit"
     is_check = old.tolerance is not None or new.tolerance is not None
@@ -207,12 +202,16 @@ def _obstacle(old: Record, new: Record, by_machine: bool) -> str:
     return ""
 
 
-def _sides(
-    records: Sequence[Record], old: str, new: str
-) -> tuple[tuple[list[Record], list[Record]], bool]:
+def _sides(records: Sequence[Record], old: str, new: str) -> tuple[list[list[Record]], bool]:
     """The records of both, and whether they are machines."""
-    by_commit = [_of_commit(records, name) for name in (old, new)]
-    by_machine = [_of_machine(records, name) for name in (old, new)]
+    by_commit = [
+        [record for record in records if len(prefix) >= 4 and record.commit.startswith(prefix)]
+        for prefix in (old, new)
+    ]
+    by_machine = [
+        [record for record in records if name.lower() in machine_name(record).lower()]
+        for name in (old, new)
+    ]
     for name, commits, machines in zip((old, new), by_commit, by_machine, strict=True):
         if not commits and not machines:
             known = sorted({record.commit[:8] for record in records})
@@ -221,16 +220,7 @@ def _sides(
                 f"{name} is neither the beginning of a commit with records ({', '.join(known)}) nor"
                 f" part of the name of a machine ({', '.join(names)}){did_you_mean(name, names)}"
             )
-    kind: Literal["commit", "machine"] = "commit" if all(by_commit) else "machine"
-    chosen = by_commit if kind == "commit" else by_machine
-    if not all(chosen):
-        raise UserError(f"{old} and {new} are a commit and a machine: name two of one kind")
-    return (chosen[0], chosen[1]), kind == "machine"
-
-
-def _of_commit(records: Iterable[Record], prefix: str) -> list[Record]:
-    return [r for r in records if len(prefix) >= 4 and r.commit.startswith(prefix)]
-
-
-def _of_machine(records: Iterable[Record], name: str) -> list[Record]:
-    return [record for record in records if name.lower() in machine_name(record).lower()]
+    for chosen in (by_commit, by_machine):
+        if all(chosen):
+            return chosen, chosen is by_machine
+    raise UserError(f"{old} and {new} are a commit and a machine: name two of one kind")

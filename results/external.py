@@ -25,12 +25,13 @@ class ExternalError(UserError):
     """An external result that cannot be taken; the message is one sentence on one line."""
 
 
-def _asked(says: str, example: Any, default: Any = ...) -> Any:
+def _asked(says: str, example: Any, default: Any = ..., **limits: Any) -> Any:
     """A field with what it says and an example, for the template and for errors."""
-    return Field(default, description=says, examples=[example])
+    return Field(default, description=says, examples=[example], **limits)
 
 
 Text = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(gt=0)]
 
 
 class Protocol(BaseModel):
@@ -57,34 +58,31 @@ class External(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    who: str = Field(
-        pattern=r"^[\w.@/-]+$", description="a name without spaces, of who measured it",
-        examples=["someone/meanflow-port"],
-    )  # fmt: skip
-    url: str = Field(
+    who: str = _asked(
+        "a name without spaces, of who measured it",
+        "someone/meanflow-port",
+        pattern=r"^[\w.@/-]+$",
+    )
+    url: str = _asked(
+        "an address where it can be read: a log, a README, a paper",
+        "https://example.org/runs/mf_b4",
         pattern=r"^https?://\S+$",
-        description="an address where it can be read: a log, a README, a paper",
-        examples=["https://example.org/runs/mf_b4"],
-    )  # fmt: skip
-    date: str = _asked("the day of the measurement", "2026-01-31")
-    preset: Text = _asked("a configuration, which meanflow config NAME shows", "mf_b4")
+    )
+    date: str = _asked("the day of the measurement; that of adding, if untold", "2026-01-31", "")
+    preset: Text = _asked("a configuration, which meanflow config NAME shows, or unknown", "mf_b4")
     changes: dict[str, int | float | str | bool] = _asked(
         "keys in which the run differs from the preset", "{training.batch_size: 1024}", {}
     )
-    epochs: int = Field(gt=0, description="how many epochs it was trained", examples=[240])
+    epochs: Count | Literal["unknown"] = _asked("how many epochs it was trained, or unknown", 240)
     framework: Text = _asked("what trained it: jax, torch, …", "torch")
     hardware: Text = _asked("what it was trained on", "8 x H100")
     commit: Text = _asked("the commit of the code that trained it, in quotes", '"0123abc"', UNKNOWN)
-    value: float = Field(
-        gt=0, allow_inf_nan=False, description="the FID", examples=[11.42]
-    )  # fmt: skip
+    value: float = _asked("the FID", 11.42, gt=0, allow_inf_nan=False)
     interval: tuple[float, float] | None = _asked(
         "its 95 % interval, without which nothing is said to agree", "[11.31, 11.53]", None
     )
-    num_samples: int = Field(
-        gt=0, description="how many samples; published FIDs are of 50000", examples=[50000]
-    )
-    num_steps: int = Field(gt=0, description="network calls for each sample", examples=[1])
+    num_samples: Count = _asked("how many samples; published FIDs are of 50000", 50000)
+    num_steps: Count = _asked("network calls for each sample", 1)
     ema: float | Literal["none", "unknown"] = _asked(
         "the decay of the averaged parameters, or none, or unknown", 0.9999
     )
@@ -140,6 +138,8 @@ def load(path: Path) -> External:
         found = External.model_validate(given, strict=True)
     except ValidationError as error:
         raise ExternalError(_explain(path, error.errors()[0])) from None
+    if found.preset == UNKNOWN:
+        return found
     names = preset_names()
     if found.preset not in names:
         raise ExternalError(
@@ -168,6 +168,8 @@ def as_record(found: External) -> Record:
     if found.changes:
         changed = (f"{key}={value}" for key, value in sorted(found.changes.items()))
         settings["changes"] = " ".join(changed)
+    is_known = found.preset != UNKNOWN
+    date_of = "" if found.date else "the date is that of adding"
     return Record(
         subject=f"external:{found.who}",
         what="fid/fid",
@@ -176,14 +178,14 @@ def as_record(found: External) -> Record:
         interval=found.interval,
         settings=settings,
         protocol=found.protocol.model_dump(),
-        detail=found.notes,
-        config_hash=config_hash(load_config(found.preset, found.changes)),
+        detail="; ".join(filter(None, (found.notes, date_of))),
+        config_hash=config_hash(load_config(found.preset, found.changes)) if is_known else "",
         commit=found.commit,
         dirty=False,
         machine={"device": found.hardware},
         python=UNKNOWN,
         libraries={},
-        date=found.date,
+        date=found.date or dt.datetime.now(dt.UTC).date().isoformat(),
     )
 
 
@@ -191,17 +193,14 @@ def add(path: Path, folder: Path) -> tuple[Record, Path]:
     """Append an external result to the records; returns the record and its file.
 
     Raises:
-        ExternalError: also when that very result is there already.
+        ExternalError: also when that very result is there already, of whichever date.
     """
     made = as_record(load(path))
     for known in read(folder):
-        if known.model_copy(update={"digest": ""}) == made:
-            raise ExternalError(f"{path} is recorded already, as {made.subject} of {made.date}")
+        if known.model_copy(update={"digest": "", "date": made.date}) == made:
+            raise ExternalError(f"{path} is recorded already, as {made.subject} of {known.date}")
     file = record_file(folder, "external", dt.datetime.now(dt.UTC).isoformat())
-    try:
-        append([made], file)
-    except OSError as error:
-        raise ExternalError(f"cannot write to {file}: {error.strerror}") from None
+    append([made], file)
     return made, file
 
 
@@ -229,15 +228,15 @@ def _keys(model: type[BaseModel], indent: str) -> list[str]:
 
 def _explain(path: Path, error: Any) -> str:
     """One pydantic error as a sentence."""
-    place = [part for part in error["loc"] if isinstance(part, str)]
-    model: type[BaseModel] = Protocol if place[0] == "protocol" and len(place) > 1 else External
-    name = place[1] if model is Protocol else place[0]
-    key = f"protocol.{name}" if model is Protocol else name
+    model: type[BaseModel] = External
+    name = key = str(error["loc"][0])
+    if name == "protocol" and len(error["loc"]) > 1:
+        model, name = Protocol, str(error["loc"][1])
+        key = f"protocol.{name}"
     if error["type"] == "extra_forbidden":
         return f"{key} in {path} is no key of a result{nearest(name, model.model_fields)}"
     field = model.model_fields[name]
-    example = f", such as {field.examples[0]}" if field.examples else ""
-    asked = f"{field.description}{example}"
+    asked = f"{field.description}" + (f", such as {field.examples[0]}" if field.examples else "")
     if error["type"] == "missing":
         return f"{key} is missing in {path}: add it ({asked})"
     got, expected = error["input"], asked

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,32 +34,25 @@ class Published(BaseModel):
     quantity: str
     value: float
     setting: Setting  # what it was measured of, by name
-    preset: str | None  # of impls/common/presets, which has this setting
+    preset: str | None = None  # of impls/common/presets, which has this setting
     small: str | None = None  # a preset that varies the same in small
-    epochs: int | None
+    epochs: int | None = None
     source: Source
     place: str  # in the source
     places: int = 0  # digits after the point, as it was printed: 2 of 18.70
     sure: Literal["A", "B", "C", "D"]  # see the head of the file
 
-
-class _Printed(float):
-    """A number that knows how it was printed."""
-
-    places: int
+    @property
+    def printed(self) -> str:
+        """The value as it was printed: 18.70."""
+        return f"{self.value:.{self.places}f}"
 
 
 class _Loader(yaml.SafeLoader):
     """Reads 18.70 as a number of two places."""
 
 
-def _printed(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> _Printed:
-    number = _Printed(loader.construct_yaml_float(node))
-    number.places = len(node.value.partition(".")[2])
-    return number
-
-
-_Loader.add_constructor("tag:yaml.org,2002:float", _printed)
+_Loader.add_constructor("tag:yaml.org,2002:float", lambda _, node: Decimal(node.value))
 
 
 @functools.cache
@@ -72,26 +66,22 @@ def all_published() -> tuple[Published, ...]:
     content = yaml.load(FILE.read_text(encoding="utf-8"), _Loader)  # noqa: S506
     sources = {name: Source(**about) for name, about in content["sources"].items()}
     return tuple(
-        _number(group, sources, {**group.get("common", {}), **row})
+        _number(group, sources[group["source"]], {**group.get("common", {}), **row})
         for group in content["groups"]
         for row in group["rows"]
     )
 
 
-def _number(group: dict[str, Any], sources: dict[str, Source], row: dict[str, Any]) -> Published:
-    plain = {k: float(v) if isinstance(v, _Printed) else v for k, v in row.items()}
+def _number(group: dict[str, Any], source: Source, row: dict[str, Any]) -> Published:
+    plain: dict[str, Any] = {k: float(v) if isinstance(v, Decimal) else v for k, v in row.items()}
+    _, _, exponent = Decimal(row["value"]).as_tuple()
     return Published(
         group=group["name"],
-        quantity=group["quantity"],
-        value=plain["value"],
+        source=source,
         setting={name: value for name, value in plain.items() if name not in KNOWN},
-        preset=row.get("preset"),
-        small=row.get("small"),
-        epochs=row.get("epochs"),
-        source=sources[group["source"]],
-        place=group["place"],
-        places=getattr(row["value"], "places", 0),
-        sure=group["sure"],
+        places=-int(exponent),
+        **{name: plain[name] for name in KNOWN if name in plain},
+        **{name: group[name] for name in ("quantity", "place", "sure")},
     )
 
 

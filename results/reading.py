@@ -85,9 +85,17 @@ def parse(text: bytes, place: str) -> Record:
     Raises:
         RecordError: one sentence that names the place, what was got and expected.
     """
-    content = plain_content(text, place)
-    _check_format(content, place)
-    record = validated(content, place)
+    content = _json_object(text, place)
+    got = content.get("format")
+    if got != FORMAT:
+        said = "has no field format" if got is None else f"has format {got!r}"
+        is_newer = isinstance(got, int) and got > FORMAT
+        advice = "update the project (git pull)" if is_newer else TAKE_BACK
+        raise RecordError(f"{place} {said}, expected {FORMAT}: {advice}")
+    try:
+        record = Record.model_validate(content, strict=True)
+    except ValidationError as error:
+        raise RecordError(f"{place}: {_explain(error.errors()[0], content)}") from None
     expected = digest(content)
     if not record.digest:
         raise RecordError(f"{place} has no digest, which `append` writes: {TAKE_BACK}")
@@ -99,24 +107,8 @@ def parse(text: bytes, place: str) -> Record:
     return record
 
 
-def validated(content: dict[str, Any], place: str) -> Record:
-    """The record of a JSON object of this format, whatever its digest.
-
-    Raises:
-        RecordError: for a field that is missing, unknown or of another type.
-    """
-    try:
-        return Record.model_validate(content, strict=True)
-    except ValidationError as error:
-        raise RecordError(f"{place}: {_explain(error.errors()[0], content)}") from None
-
-
-def plain_content(text: bytes, place: str) -> dict[str, Any]:
-    """The JSON object of a line, whatever its fields.
-
-    Raises:
-        RecordError: when it is no JSON object, or gives a field twice.
-    """
+def _json_object(text: bytes, place: str) -> dict[str, Any]:
+    """The JSON object of a line, whatever its fields; one that gives a field twice is refused."""
     if text.startswith(MARKERS):
         raise RecordError(
             f"{place} is left from a merge with conflicts: keep the lines of both sides and delete"
@@ -146,24 +138,6 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_number(name: str) -> float:
     raise ValueError(f"{name} is no number of JSON")
-
-
-def _check_format(content: dict[str, Any], place: str) -> None:
-    got = content.get("format")
-    if got == FORMAT and not isinstance(got, bool):
-        return
-    if not isinstance(got, int) or isinstance(got, bool) or got < 1:
-        said = "has no field format" if got is None else f"has format {got!r}"
-        raise RecordError(f"{place} {said}, expected {FORMAT}: {TAKE_BACK}")
-    if got > FORMAT:
-        raise RecordError(
-            f"{place} has format {got}, and this version of the project reads {FORMAT}: update the"
-            " project (git pull)"
-        )
-    raise RecordError(
-        f"{place} has format {got}, expected {FORMAT}: carry its folder over, once, with"
-        " python -m results.migration FOLDER"
-    )
 
 
 def _explain(error: ErrorDetails, content: dict[str, Any]) -> str:

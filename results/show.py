@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from rich.console import Console
@@ -20,22 +20,17 @@ KEPT = (*FIRST, "epochs", "num_steps")  # said even where all of a group have th
 LISTED = 3  # records named of those that could not be compared
 
 
-def print_records(records: Iterable[Record], console: Console) -> None:
+def print_records(records: Iterable[Record]) -> None:
     """One line for each record, by subject and quantity: of what, value with interval, origin."""
-    ordered = sorted(records, key=_title)
-    for title, members in groupby(ordered, key=_title):
-        group = list(members)
-        table = _table(title, value=24, date=10, commit=7)
-        for record, label in zip(group, _labels(group), strict=True):
-            table.add_row(label, estimate(record), record.date[:10], record.commit[:7])
-        console.print(table)
-    _print_footnote(ordered, console)
+    rows = [(record, (estimate(record), record.date[:10], record.commit[:7])) for record in records]
+    _print_groups(rows, {"value": 24, "date": 10, "commit": 7})
 
 
-def print_difference(found: Difference, old: str, new: str, console: Console) -> None:
+def print_difference(found: Difference, old: str, new: str) -> None:
     """What moved, then what could not be compared and why, then how many were."""
     if found.moved:
-        _print_pairs(found.moved, old, new, console)
+        _print_pairs(found.moved, old, new)
+    console = Console(highlight=False)
     console.print(
         f"{len(found.compared)} compared, {len(found.moved)} moved beyond the intervals of both"
     )
@@ -46,10 +41,11 @@ def print_difference(found: Difference, old: str, new: str, console: Console) ->
         console.print(f"not compared: {reason}: {len(records)} ({shown}{more})", soft_wrap=True)
 
 
-def print_regressions(pairs: list[Pair], worse: list[Pair], console: Console) -> None:
+def print_regressions(pairs: list[Pair], worse: list[Pair]) -> None:
     """The ratios that got worse, with their machine, and how many were looked at."""
+    console = Console(highlight=False)
     if worse:
-        _print_pairs(worse, "before", "newest", console)
+        _print_pairs(worse, "before", "newest")
         for name in sorted({machine_class(pair.new) for pair in worse}):
             console.print(f"on {name}", soft_wrap=True)
     console.print(
@@ -58,25 +54,32 @@ def print_regressions(pairs: list[Pair], worse: list[Pair], console: Console) ->
     )
 
 
-def _print_pairs(pairs: list[Pair], old: str, new: str, console: Console) -> None:
-    ordered = sorted(pairs, key=lambda pair: _title(pair.new))
-    for title, members in groupby(ordered, key=lambda pair: _title(pair.new)):
+def _print_pairs(pairs: list[Pair], old: str, new: str) -> None:
+    rows = [(pair.new, (estimate(pair.old), estimate(pair.new))) for pair in pairs]
+    _print_groups(rows, {old[:20]: 24, new[:20] + " " * (old == new): 24})
+
+
+def _print_groups(rows: Sequence[tuple[Record, tuple[str, ...]]], columns: dict[str, int]) -> None:
+    """A table for each subject and quantity: of what each record is, and the cells beside it."""
+    console = Console(highlight=False)
+    ordered = sorted(rows, key=lambda row: _title(row[0]))
+    for title, members in groupby(ordered, key=lambda row: _title(row[0])):
         group = list(members)
-        after = [pair.new for pair in group]
-        table = _table(title, **{old[:20]: 24, new[:20] + " " * (old == new): 24})
-        for pair, label in zip(group, _labels(after), strict=True):
-            table.add_row(label, estimate(pair.old), estimate(pair.new))
+        table = _table(title, columns)
+        for (_, cells), label in zip(group, _labels([row[0] for row in group]), strict=True):
+            table.add_row(label, *cells)
         console.print(table)
-    _print_footnote((record for pair in pairs for record in pair), console)
+    if any(cell.endswith(DIRTY) for _, cells in rows for cell in cells):
+        console.print(FOOTNOTE, style="dim")
 
 
 def estimate(record: Record) -> str:
     """Value (low to high), with a mark where the tree was dirty."""
-    if record.value is None:
-        return f"no number{' ' + DIRTY if record.dirty else ''}"
     bounds = " to ".join(number(bound) for bound in record.interval or ())
     allowed = "" if record.tolerance is None else f" of {number(record.tolerance)}"
-    said = f"{number(record.value)}{allowed}" + (f" ({bounds})" if bounds else "")
+    said = "no number"
+    if record.value is not None:
+        said = f"{number(record.value)}{allowed}" + (f" ({bounds})" if bounds else "")
     return f"{said} {DIRTY}" if record.dirty else said
 
 
@@ -116,12 +119,7 @@ def _settings(record: Record) -> dict[str, str]:
     return {k: v for k, v in first.items() if v} | known | {"dtype": record.dtype}
 
 
-def _print_footnote(records: Iterable[Record], console: Console) -> None:
-    if any(record.dirty for record in records):
-        console.print(FOOTNOTE, style="dim")
-
-
-def _table(title: tuple[str, str], **columns: int) -> Table:
+def _table(title: tuple[str, str], columns: dict[str, int]) -> Table:
     """A table headed by subject and quantity, with a first column as wide as is left."""
     subject, what = title
     table = Table(

@@ -11,17 +11,17 @@ import yaml
 
 from meanflow_repro import main
 from results.schema import Record
-from results.tabulate import accelerators, checks, reproduction, write
-from results.tabulate import fid as fid_scores
-from results.tabulate.cells import Table, markdown
+from results.tabulate.cells import NAMES, Table, markdown
+from results.tabulate.write import ALL
 
+JAX, TORCH = NAMES
 MACHINE = {"processor": "Example CPU", "device": "cpu", "num_usable_cpus": 2}
 PROTOCOL = {"labels": "uniformly random", "resize": "legacy_tensorflow"}
 
 
 def record(**changes: Any) -> Record:
     known = {
-        "subject": "impls.meanflow_jax", "what": "bench/step_time_ratio", "value": 1.2,
+        "subject": JAX, "what": "bench/step_time_ratio", "value": 1.2,
         "unit": "1", "interval": (1.1, 1.3), "settings": {"of": "guided / plain"},
         "commit": "a" * 40, "dirty": False, "machine": MACHINE, "python": "3.11",
         "libraries": {"numpy": "2"}, "date": "2026-01-01T00:00:00+00:00",
@@ -44,13 +44,9 @@ def in_markdown(make: Callable[[list[Record]], Table]) -> Callable[[list[Record]
     return lambda records: markdown(make(records))
 
 
-digits_table = in_markdown(write.digits)
-overhead_table = in_markdown(write.jvp_overhead)
-throughput_table = in_markdown(write.throughput)
-reproduction_table = in_markdown(reproduction.reproduction)
-verify_table = in_markdown(checks.verify)
-fid_table = in_markdown(fid_scores.fid)
-accelerators_table = in_markdown(accelerators.accelerators)
+digits_table = in_markdown(ALL["digits"])
+overhead_table = in_markdown(ALL["jvp_overhead"])
+throughput_table = in_markdown(ALL["throughput"])
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:

@@ -11,7 +11,7 @@ from results.schema import Record
 from results.tabulate.cells import NAMES
 from results.tabulate.checks import DTYPES, PAIR, newest_run
 from verify.outcome import FAIL, NOT_APPLICABLE, PASS, Outcome, Report
-from verify.registry import all_checks
+from verify.registry import Check, all_checks
 from verify.report import summary, table
 
 SHOWN = ("jvp", "checkpoint", "official")  # families
@@ -22,13 +22,11 @@ def example(records: list[Record]) -> str:
     subjects = [*NAMES, PAIR.join(NAMES)]
     recorded = [record for subject in subjects for record in newest_run(records, subject)]
     report = Report([outcome for subject in subjects for outcome in _outcomes(recorded, subject)])
-    report.seconds = {
-        record.what.removeprefix("seconds/"): record.value or 0.0
-        for record in records
-        if record.what.startswith("seconds/") and record.date == recorded[0].date
-    }
-    for record in records:
-        if record.what.startswith("run/") and record.date == recorded[0].date:
+    for record in (record for record in records if record.date == recorded[0].date):
+        kind, _, name = record.what.partition("/")
+        if kind == "seconds":
+            report.seconds[name] = record.value or 0.0
+        elif kind == "run":
             report.num_processes = int(record.settings["processes"])
             if record.unit == "seconds":
                 report.wall_seconds = record.value
@@ -54,17 +52,16 @@ def _outcomes(recorded: list[Record], subject: str) -> list[Outcome]:
         if record.subject == subject
     }
     return [
-        _outcome(check.name, check.family, subject, dtype, found.get((check.name, dtype)))
+        _outcome(check, subject, dtype, found.get((check.name, dtype)))
         for check in all_checks().values()
         for dtype in DTYPES
         if check.name in names and (check.family == "cross") == (PAIR in subject)
     ]
 
 
-def _outcome(name: str, family: str, subject: str, dtype: str, record: Record | None) -> Outcome:
+def _outcome(check: Check, subject: str, dtype: str, record: Record | None) -> Outcome:
+    judged = (check.name, check.family, subject, dtype)
     if record is None:
-        return Outcome(name, family, subject, dtype, NOT_APPLICABLE, None, None, "")
+        return Outcome(*judged, NOT_APPLICABLE, None, None, "")
     status = PASS if passes(record) else FAIL
-    return Outcome(
-        name, family, subject, dtype, status, record.value, record.tolerance, record.detail
-    )
+    return Outcome(*judged, status, record.value, record.tolerance, record.detail)

@@ -41,17 +41,14 @@ def draw(records: list[Record], folder: Path = SAMPLES) -> Figure:
             style.label(axes, 0.04, row, title, weight="bold", size=style.SMALL)
             continue
         style.label(axes, 0.16, row, setting_of(number).text, size=style.SMALL)
-        fid = f"{number.value:.{number.places}f}"
-        style.label(axes, 1.92, row, fid, ha="right", size=style.SMALL)
+        style.label(axes, 1.92, row, number.printed, ha="right", size=style.SMALL)
         runs = [found.get((subject, str(number.small)), {}) for subject in NAMES]
         _draw_row(axes, row, runs)
         path = shown.get(str(number.small).replace("/", "_"))
         if path:
             _draw_strip(figure, path, top + height * row, height)
-    style.label(axes, 1.92, -0.9, "FID, paper", ha="right", style="italic", size=style.SMALL)
-    style.label(
-        axes, style.WIDTH - 0.1, -0.9, "one step", ha="right", style="italic", size=style.SMALL
-    )
+    for inches, text in ((1.92, "FID, paper"), (style.WIDTH - 0.1, "one step")):
+        style.label(axes, inches, -0.9, text, ha="right", style="italic", size=style.SMALL)
     style.share_limits([axes], [TICKS[0], TICKS[-1]])
     style.ticks(axes, TICKS)
     for subject, mark in zip(NAMES, style.FRAMEWORKS.values(), strict=True):
@@ -59,16 +56,15 @@ def draw(records: list[Record], folder: Path = SAMPLES) -> Figure:
         if default and math.isfinite(mean(default)):
             axes.axvline(mean(default), color=mark.color, linewidth=0.8, alpha=0.6)
     axes.set_xlabel("digits Frechet distance")
-    style.legend(figure, {**style.FRAMEWORKS}, 2, 0.06)
+    style.legend(figure, style.FRAMEWORKS, 2)
     return figure
 
 
 def _draw_row(axes: Axes, row: int, measured: list[Runs]) -> None:
     """Mean of the seeds, and a line from the lowest to the highest; or why there is none."""
     absent: dict[str, str] = {}
-    for runs, (name, mark), shift in zip(
-        measured, style.FRAMEWORKS.items(), (-0.16, 0.16), strict=True
-    ):
+    of_frameworks = zip(measured, style.FRAMEWORKS.items(), (-0.16, 0.16), strict=True)
+    for runs, (name, mark), shift in of_frameworks:
         values = [record.value for record in runs.values() if record.value is not None]
         if values and len(values) == len(runs):
             bounds = min(values), max(values)
@@ -87,7 +83,7 @@ def _draw_strip(figure: Figure, path: Path, top: float, height: float) -> None:
     """The first row of a picture of samples."""
     with Image.open(path) as image:
         pixels = np.asarray(image.convert("RGB"))
-    side = (pixels.shape[1]) // COLUMNS + 1
+    side = pixels.shape[1] // COLUMNS + 1
     axes = style.plane(figure, style.WIDTH - STRIP - 0.1, 0.1, top + 0.03, height - 0.06)
     axes.set_axis_off()
     axes.imshow(pixels[:side], interpolation="none", aspect="auto")

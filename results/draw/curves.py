@@ -10,17 +10,12 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from results.draw import style
 from results.schema import Record
-from results.tabulate.ablations import DEFAULT
+from results.tabulate.ablations import CURVES, DEFAULT
 from results.tabulate.cells import NAMES
-from results.tabulate.write import CURVES
 
 PRESET = DEFAULT
-# Quantity -> what heads its panel.
-PANELS = dict(
-    zip(
-        CURVES, ("loss, with adaptive weights", "v_loss, squared distance of u from v"), strict=True
-    )
-)
+TITLES = ("loss, with adaptive weights", "v_loss, squared distance of u from v")
+PANELS = dict(zip(CURVES, TITLES, strict=True))  # quantity -> what heads its panel
 HEIGHT, HEAD = 1.55, 0.36  # of a panel and of its title, in inches
 DIGITS = (1, 1.5, 2, 3, 5, 7)  # first digits of the ticks
 
@@ -45,10 +40,12 @@ def curves(records: list[Record], what: str) -> list[Curve]:
             runs.setdefault((record.subject, str(settings.get("training_seed"))), []).append(record)
     found = []
     for (subject, seed), run in sorted(runs.items()):
-        same = [
-            r for r in run if (r.commit, r.config_hash) == (run[-1].commit, run[-1].config_hash)
-        ]
-        points = {int(record.settings["training_step"]): record.value or 0.0 for record in same}
+        code = run[-1].commit, run[-1].config_hash
+        points = {
+            int(record.settings["training_step"]): record.value or 0.0
+            for record in run
+            if (record.commit, record.config_hash) == code
+        }
         steps = sorted(points)
         found.append(Curve(subject, seed, steps, [points[step] for step in steps]))
     return found
@@ -60,15 +57,14 @@ def draw(records: list[Record]) -> Figure:
     figure = style.canvas(top + (HEAD + HEIGHT) * len(PANELS) + 0.55)
     panels = []
     for what, title in PANELS.items():
-        axes = style.plane(figure, 0.78, 0.2, top + HEAD, HEIGHT)
-        axes.set_title(title, loc="left", size=10, weight="bold")
+        axes = style.plane(figure, 0.78, 0.2, top + HEAD, HEIGHT, title)
         _draw_panel(axes, curves(records, what))
         panels.append(axes)
         top += HEAD + HEIGHT
     for axes in panels[:-1]:
         axes.tick_params(axis="x", labelbottom=False)
     panels[-1].set_xlabel("training step")
-    style.legend(figure, style.CURVES, len(NAMES), 0.06)
+    style.legend(figure, style.CURVES, len(NAMES))
     return figure
 
 
@@ -76,10 +72,7 @@ def _draw_panel(axes: Axes, found: list[Curve]) -> None:
     axes.set_yscale("log")
     for curve in found:
         mark = style.CURVES[NAMES[curve.subject]]
-        axes.plot(
-            curve.steps, curve.values, color=mark.color, linestyle=mark.marker, linewidth=1,
-            alpha=0.85,
-        )  # fmt: skip
+        style.line(axes, curve.steps, curve.values, mark, linestyle=mark.marker)
     for place, (subject, name) in enumerate(NAMES.items()):
         if not any(curve.subject == subject for curve in found):
             axes.text(

@@ -37,8 +37,7 @@ def draw(records: list[Record]) -> Figure:
     figure = style.canvas(top + HEIGHT + 0.55)
     for place, quantity in enumerate(PANELS):
         begin = left + place * (WIDTH + GAP)
-        axes = style.plane(figure, begin, style.WIDTH - begin - WIDTH, top, HEIGHT)
-        axes.set_title(quantity, loc="left", size=10, weight="bold")
+        axes = style.plane(figure, begin, style.WIDTH - begin - WIDTH, top, HEIGHT, quantity)
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         axes.set_ylim(DECADES[0], DECADES[-1])
@@ -52,32 +51,22 @@ def draw(records: list[Record]) -> Figure:
         _draw_panel(axes, quantity, found)
         if place == 1:
             axes.set_xlabel("blocks")
-    style.legend(figure, {**style.FRAMEWORKS}, 2, 0.06)
+    style.legend(figure, style.FRAMEWORKS, 2)
     return figure
 
 
 def _draw_panel(axes: Axes, quantity: str, found: Errors) -> None:
-    for (subject, mark), size in zip(
-        zip(NAMES, style.FRAMEWORKS.values(), strict=True), (6, 4), strict=True
-    ):
+    for subject, size in zip(NAMES, (6, 4), strict=True):
+        mark = style.FRAMEWORKS[NAMES[subject]]
         for precision in PRECISIONS:
-            errors = sorted(found.get((subject, quantity, precision), {}).items())
+            errors = found.get((subject, quantity, precision), {})
             if errors:
-                depths, values = zip(*errors, strict=True)
-                axes.plot(
-                    depths, values, color=mark.color, marker=mark.marker, markersize=size,
-                    linewidth=1, alpha=0.85,
-                )  # fmt: skip
+                depths, values = zip(*sorted(errors.items()), strict=True)
+                style.line(axes, depths, values, mark, marker=mark.marker, markersize=size)
     for precision in PRECISIONS:
-        highest = [
-            max(errors.values())
-            for (_, of, name), errors in found.items()
-            if (of, name) == (quantity, precision)
-        ]
+        errors_of_both = (found.get((subject, quantity, precision), {}) for subject in NAMES)
+        highest = max((value for errors in errors_of_both for value in errors.values()), default=0)
         if highest:
-            axes.text(
-                1.0, max(highest) * 6, precision, size=style.SMALL, ha="right",
-                transform=axes.get_yaxis_transform(),
-            )  # fmt: skip
+            style.at_end(axes, 6 * highest, precision, va="baseline")
     if not found:
         style.at_end(axes, 1e-8, "not measured")

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from results.draw import style
-from results.draw.style import Mark
 from results.schema import Record
+from results.tabulate.ablations import DISTANCE
 from results.tabulate.cells import NAMES
-from results.tabulate.write import newest_digits
+from results.tabulate.digits import ACCURACY, newest_digits
 
-SCORES = {
-    "evaluate/conditional_accuracy": "conditional accuracy",
-    "evaluate/digits_Frechet_distance": "digits Frechet distance",
-}
+SCORES = {ACCURACY: "conditional accuracy", DISTANCE: "digits Frechet distance"}
 REAL = "real digits"
 
 Runs = dict[tuple[str, str], dict[str, Record]]
@@ -34,8 +30,7 @@ def draw(records: list[Record]) -> Figure:
         _draw_score(axes, runs, what, seeds)
         for row, seed in enumerate(seeds if place == 0 else ()):
             style.label(axes, 0.04, row, f"seed {seed}")
-    entries: dict[str, Mark | Patch] = {**style.FRAMEWORKS, REAL: style.band_of_legend()}
-    style.legend(figure, entries, 3, 0.06)
+    style.legend(figure, {**style.FRAMEWORKS, REAL: style.band_of_legend()}, 3)
     return figure
 
 
@@ -46,12 +41,8 @@ def _draw_score(axes: Axes, runs: Runs, what: str, seeds: list[str]) -> None:
         axes.axvline(real.value or 0, color=style.INK, linewidth=1.5)
     for row, seed in enumerate(seeds):
         for (subject, name), shift in zip(NAMES.items(), (-0.18, 0.18), strict=True):
-            mark = style.FRAMEWORKS[name]
             record = runs.get((subject, seed), {}).get(what)
-            if record is None or record.value is None:
-                style.not_measured(axes, row + shift, mark)
-            else:
-                style.point(axes, record.value, row + shift, mark, record.interval)
+            style.estimate(axes, record, row + shift, style.FRAMEWORKS[name])
     if not seeds:
         style.not_measured(axes, 0)
     style.share_limits([axes], real.interval if real and real.interval else (0.0, 1.0))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from results.compare import passes
 from results.draw import style
@@ -54,13 +53,13 @@ def draw(records: list[Record]) -> Figure:
     axes.set_xlabel(
         "the error nearest to its tolerance\n* distance from a law, not a relative error"
     )
-    entries: dict[str, Mark | Patch] = {
+    entries = {
         **MARKS,
         "float64": Mark("o", style.INK, PRECISIONS["float64"]),
         "float32": Mark("o", style.INK, PRECISIONS["float32"], hollow=True),
         "tolerance": style.TICK,
     }
-    style.legend(figure, entries, 3, 0.06)
+    style.legend(figure, entries, 3)
     return figure
 
 

@@ -9,7 +9,7 @@ from results.draw import style
 from results.draw.style import Mark
 from results.published import published
 from results.schema import Record
-from results.tabulate.write import ABSENT, COLUMNS, RATIOS, XLA, newest_overheads
+from results.tabulate.jvp_overhead import ABSENT, COLUMNS, RATIOS, XLA, newest_overheads
 
 # How the picture says what RATIOS says in the table; a ratio without words here keeps its own name.
 WORDS = {
@@ -57,7 +57,7 @@ def draw(records: list[Record]) -> Figure:
     panels[0].spines["bottom"].set_visible(False)
     panels[-1].set_xlabel("ratio of seconds per step")
     marks = {**MARKS, "FLOPs (XLA)": style.TICK, f"paper, {paper.value:.2f}": PAPER}
-    style.legend(figure, marks, 3, 0.06)
+    style.legend(figure, marks, 3)
     return figure
 
 
@@ -68,10 +68,7 @@ def _draw_row(axes: Axes, row: int, of: str, newest: Newest) -> None:
     for place, title in enumerate(shown):
         at = row + 0.27 * (place - (len(shown) - 1) / 2)
         record = newest.get((*COLUMNS[title], "bench/step_time_ratio", of))
-        if record is None or record.value is None:
-            style.not_measured(axes, at, MARKS[title])
-        else:
-            style.point(axes, record.value, at, MARKS[title], record.interval)
+        style.estimate(axes, record, at, MARKS[title])
     flops = newest.get((*COLUMNS["JAX"], "bench/step_flops_ratio", of))
     if XLA not in absent and flops and flops.value:
         style.tick(axes, flops.value, row, 31)

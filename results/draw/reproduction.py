@@ -9,13 +9,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from results.compare import newest
 from results.draw import style
 from results.draw.style import Mark
-from results.published import Published, all_published, one_seed
+from results.published import one_seed
 from results.schema import Record
-from results.tabulate.cells import NAMES
-from results.tabulate.reproduction import Row, is_comparable, is_of
+from results.tabulate.reproduction import (
+    ROWS,
+    Row,
+    has_epochs,
+    is_comparable,
+    published_fids,
+    scores,
+)
 from results.verdict import PUBLISHED_SAMPLES
 
 MARKS = {
@@ -24,14 +29,8 @@ MARKS = {
     "official checkpoint": Mark("*", style.VERMILION, 11),
     "others": Mark("^", style.GREEN),
     "here": Mark("D", style.PURPLE, 6.5),
-    "added": Mark("P", style.PURPLE, 8),
 }
-OFFICIAL = ("official README", "official checkpoint")
-GROUPS = {
-    "official_readme": "official README",
-    "published_checkpoint": "official checkpoint",
-    "reproductions": "others",
-}
+GROUPS = {"official_readme": "official README", "published_checkpoint": "official checkpoint"}
 COLUMNS = 3  # of the legend
 SPACING = 0.3  # of numbers within a row, as a share of the height of one with up to three
 TICKS = (0.75, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1)
@@ -47,32 +46,23 @@ class Number(NamedTuple):
 
 
 def rows() -> dict[Row, list[Number]]:
-    """Every published FID by setting; others' without one of the authors' beside it are left out.
+    """The published FIDs of each row of the table.
 
     Returns:
         Setting -> its numbers, the one to expect first: the authors' own run of the code where
         they tell one, the paper's otherwise.
     """
+    order = [*GROUPS.values(), "paper"]
     found: dict[Row, list[Number]] = {}
-    numbers = [n for n in all_published() if n.quantity == "FID" and n.preset]
-    for number in numbers:
-        source = GROUPS.get(number.group, "paper")
-        if source != "others" and number.epochs:
-            row = Row(str(number.preset), number.epochs, int(number.setting["nfe"]))
-            here = found.setdefault(row, [])
-            if Number(source, number.value) not in here:
-                here.append(Number(source, number.value))
-    for here in found.values():
-        here.sort(key=lambda number: [*OFFICIAL, "paper"].index(number.source))
-    for number in numbers:
-        if number.group == "reproductions":
-            _put_beside(number, found)
-    return dict(sorted(found.items(), key=lambda item: -_family(item[0], found)))
+    for row in ROWS:
+        numbers = {Number(GROUPS.get(n.group, "paper"), n.value) for n in published_fids(row)}
+        found[row] = sorted(numbers, key=lambda number: order.index(number.source))
+    return found
 
 
 def draw(records: list[Record]) -> Figure:
     """One row for each setting: FID over the expected FID, on a logarithmic axis."""
-    table = with_measured(rows(), records)
+    table = with_records(rows(), records)
     entries = _entries(table)
     heights = {row: max(1.0, 0.1 + SPACING * len(numbers)) for row, numbers in table.items()}
     height, top = 0.4, 0.42 + 0.2 * math.ceil(len(entries) / COLUMNS)
@@ -92,7 +82,7 @@ def draw(records: list[Record]) -> Figure:
     style.share_limits([axes], [1 - one_seed(), 1 + one_seed()])
     style.ticks(axes, TICKS)
     axes.set_xlabel("FID / expected FID")
-    style.legend(figure, entries, COLUMNS, 0.06)
+    style.legend(figure, entries, COLUMNS)
     return figure
 
 
@@ -120,38 +110,25 @@ def _entries(table: dict[Row, list[Number]]) -> dict[str, Mark | Patch]:
     }
 
 
-def _put_beside(number: Published, found: dict[Row, list[Number]]) -> None:
-    """Add others' FID to the row of its epochs, else to the longest run's of that preset."""
-    steps = int(number.setting.get("nfe", 1))
-    near = [row for row in found if (row.preset, row.num_steps) == (number.preset, steps)]
-    if not near:
-        return
-    row = max(near, key=lambda row: (row.epochs == number.epochs, row.epochs))
-    same = number.epochs in (None, row.epochs) and "labels" not in number.setting
-    found[row].append(Number("others", number.value, same))
+def with_records(table: dict[Row, list[Number]], records: list[Record]) -> dict[Row, list[Number]]:
+    """Every row with the newest FIDs of such runs: others', and those measured here."""
+    found = dict(table)
+    for row, (here, others) in scores(records).items():
+        found[row] = [*table[row], *_numbers("others", others, row), *_numbers("here", here, row)]
+    return found
 
 
-def with_measured(table: dict[Row, list[Number]], records: list[Record]) -> dict[Row, list[Number]]:
-    """Every row with the newest FIDs of such runs that were measured here or added."""
-    scored = [record for record in records if record.what == "fid/fid"]
-    return {
-        row: [
-            *numbers,
-            *(
-                Number(
-                    "here" if record.subject in NAMES else "added",
-                    record.value,
-                    is_comparable(record) and record.settings["num_samples"] == PUBLISHED_SAMPLES,
-                    record.interval,
-                )
-                for record in newest(r for r in scored if is_of(r, row)).values()
-                if record.value
-            ),
-        ]
-        for row, numbers in table.items()
-    }
-
-
-def _family(row: Row, found: dict[Row, list[Number]]) -> float:
-    """Rows of a preset stand together, the largest FID first."""
-    return max(found[other][0].value for other in found if other.preset == row.preset)
+def _numbers(source: str, records: list[Record], row: Row) -> list[Number]:
+    """FIDs of a row; what is not told counts as the row's."""
+    return [
+        Number(
+            source,
+            record.value,
+            record.settings["num_samples"] == PUBLISHED_SAMPLES
+            and is_comparable(record, untold=True)
+            and (record.settings.get("epochs") == "unknown" or has_epochs(record, row)),
+            record.interval,
+        )
+        for record in records
+        if record.value
+    ]

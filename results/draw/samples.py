@@ -47,13 +47,11 @@ def draw(_records: list[Record], folder: Path = SAMPLES) -> Figure:
 
     The ablations have a figure of their own.
     """
-    runs = {
-        run: paths for run, paths in pictures(folder).items() if not run.name.startswith(ABLATIONS)
-    }
+    runs = [item for item in pictures(folder).items() if not item[0].name.startswith(ABLATIONS)]
     figure = style.canvas((HEAD + SIDE) * len(runs) + 0.1 if runs else 0.5)
     if not runs:
         figure.text(0.01, 0.5, "not measured", size=style.SMALL)
-    for row, (run, found) in enumerate(runs.items()):
+    for row, (run, found) in enumerate(runs):
         top = HEAD + (HEAD + SIDE) * row
         for left, (framework, name) in zip(LEFTS, FRAMEWORKS.items(), strict=True):
             axes = style.plane(figure, left, style.WIDTH - left - SIDE, top, SIDE)

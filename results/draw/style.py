@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from matplotlib import style
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -26,6 +25,7 @@ WIDTH = 6.0
 INK = "#797979"  # 4.35 : 1 on white and on #0d1117, the most that both can have
 SMALL = 9.0
 BAND = 0.3  # opacity of a range
+MIDDLE = "center_baseline"  # how text stands in its row
 STYLE = {
     "font.family": ["DejaVu Sans"],  # of matplotlib itself, which looks there first
     "font.size": 10.0,
@@ -43,10 +43,7 @@ STYLE = {
     "svg.fonttype": "path",
     "svg.hashsalt": "meanflow",  # names of clips and glyphs; random otherwise
 }
-FORMATS: dict[str, dict[str, Any]] = {
-    ".svg": {"Date": None, "Creator": None, "Format": None, "Type": None},
-    ".png": {"Software": None},
-}
+NO_METADATA: dict[str, Any] = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
 class Mark(NamedTuple):
@@ -65,15 +62,12 @@ FRAMEWORKS = {JAX: Mark("o", BLUE), TORCH: Mark("s", VERMILION, 7)}
 CURVES = {JAX: Mark("-", BLUE), TORCH: Mark("--", VERMILION)}
 
 
-def render(draw: Callable[[list[Record]], Figure], records: list[Record]) -> dict[str, bytes]:
-    """A figure as files: ending -> the same bytes for the same records."""
-    files: dict[str, bytes] = {}
+def render(draw: Callable[[list[Record]], Figure], records: list[Record]) -> bytes:
+    """A figure as SVG, the same bytes for the same records."""
+    buffer = io.BytesIO()
     with style.context(["default", STYLE]):
-        for ending, metadata in FORMATS.items():
-            buffer = io.BytesIO()
-            draw(records).savefig(buffer, format=ending[1:], metadata=metadata)
-            files[ending] = buffer.getvalue()
-    return files
+        draw(records).savefig(buffer, format="svg", metadata=NO_METADATA)
+    return buffer.getvalue()
 
 
 def canvas(height: float) -> Figure:
@@ -99,7 +93,9 @@ def panel(
     return axes
 
 
-def plane(figure: Figure, left: float, right: float, top: float, tall: float) -> Axes:
+def plane(
+    figure: Figure, left: float, right: float, top: float, tall: float, title: str = ""
+) -> Axes:
     """Axes of two numbers; distances from the edges of the canvas, and height, in inches."""
     width, height = figure.get_size_inches()
     axes = figure.add_axes(
@@ -108,16 +104,16 @@ def plane(figure: Figure, left: float, right: float, top: float, tall: float) ->
     axes.spines[["right", "top"]].set_visible(False)
     axes.grid(color=INK, alpha=0.25, linewidth=0.8)
     axes.set_axisbelow(True)
+    if title:
+        axes.set_title(title, loc="left", size=10, weight="bold")
     return axes
 
 
 def label(axes: Axes, inches: float, row: float, text: str, **changes: Any) -> None:
     """Text of a row, at a distance from the left edge of the canvas."""
-    figure = axes.figure
-    assert isinstance(figure, Figure)
     box = axes.get_position()
-    at = (inches / figure.get_size_inches()[0] - box.x0) / box.width
-    axes.text(at, row, text, transform=axes.get_yaxis_transform(), va="center_baseline", **changes)
+    at = (inches / WIDTH - box.x0) / box.width
+    axes.text(at, row, text, transform=axes.get_yaxis_transform(), va=MIDDLE, **changes)
 
 
 def point(
@@ -128,6 +124,19 @@ def point(
         axes.plot(interval, (row, row), color=mark.color, linewidth=2, solid_capstyle="butt")
     axes.add_line(_symbol(mark, at, row))
     axes.update_datalim([(at, row)])
+
+
+def estimate(axes: Axes, record: Record | None, row: float, mark: Mark) -> None:
+    """The value of a record with its interval, or that there is none."""
+    if record is None or record.value is None:
+        not_measured(axes, row, mark)
+    else:
+        point(axes, record.value, row, mark, record.interval)
+
+
+def line(axes: Axes, x: Sequence[float], y: Sequence[float], mark: Mark, **changes: Any) -> None:
+    """A thin curve."""
+    axes.plot(x, y, color=mark.color, linewidth=1, alpha=0.85, **changes)
 
 
 def tick(axes: Axes, at: float, row: float, size: float, zorder: float = 1) -> None:
@@ -157,21 +166,17 @@ def ticks(
     axes.xaxis.set_minor_locator(FixedLocator([]))
 
 
-def at_end(axes: Axes, row: float, text: str, color: str = INK) -> None:
+def at_end(axes: Axes, row: float, text: str, color: str = INK, va: str = MIDDLE) -> None:
     """Text of a row at the right end of its axes."""
-    axes.text(
-        1, row, text, color=color, size=SMALL, ha="right", va="center_baseline",
-        transform=axes.get_yaxis_transform(),
-    )  # fmt: skip
+    place = axes.get_yaxis_transform()
+    axes.text(1, row, text, color=color, size=SMALL, ha="right", va=va, transform=place)
 
 
 def not_measured(axes: Axes, row: float, mark: Mark | None = None, what: str = "") -> None:
     """What a row says without a record, beside the mark that is missing."""
     at_end(axes, row, f"{what} not measured".strip(), mark.color if mark else INK)
     if mark:
-        figure = axes.figure
-        assert isinstance(figure, Figure)
-        wide = axes.get_position().width * figure.get_size_inches()[0]
+        wide = axes.get_position().width * WIDTH
         inches = 1.5 if what else 0.96
         line = _symbol(mark._replace(size=7.5, hollow=True), 1 - inches / wide, row)
         line.set_transform(axes.get_yaxis_transform())
@@ -186,22 +191,20 @@ def share_limits(panels: Sequence[Axes], values: Sequence[float] = ()) -> None:
             low.append(axes.dataLim.x0)
             high.append(axes.dataLim.x1)
     for axes in panels:
-        forward = axes.transScale.transform
-        (start, _), (end, _) = forward((min(low), 1)), forward((max(high), 1))
+        scale = axes.xaxis.get_transform()
+        start, end = scale.transform([min(low), max(high)])
         room = 0.05 * (end - start)
-        inverse = axes.transScale.inverted().transform
-        axes.set_xlim(inverse((start - room, 1))[0], inverse((end + room, 1))[0])
+        axes.set_xlim(*scale.inverted().transform([start - room, end + room]))
 
 
-def legend(figure: Figure, entries: Mapping[str, Mark | Patch], columns: int, top: float) -> None:
+def legend(figure: Figure, entries: Mapping[str, Mark | Patch], columns: int) -> None:
     """What the marks mean, above the panels."""
-    handles: list[Artist] = [
-        entry if isinstance(entry, Patch) else _symbol(entry, 0, 0) for entry in entries.values()
-    ]
+    marks = entries.values()
+    handles = [mark if isinstance(mark, Patch) else _symbol(mark, 0, 0) for mark in marks]
     height = figure.get_size_inches()[1]
     figure.legend(
         handles, list(entries), ncols=columns, loc="upper left", frameon=False, borderaxespad=0,
-        bbox_to_anchor=(0.005, 1 - top / height), handletextpad=0.4, columnspacing=1.4,
+        bbox_to_anchor=(0.005, 1 - 0.06 / height), handletextpad=0.4, columnspacing=1.4,
         handlelength=1.4, borderpad=0,
     )  # fmt: skip
 

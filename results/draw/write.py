@@ -1,4 +1,4 @@
-"""Writes every figure, as SVG and PNG, or says which ones do not follow from the records."""
+"""Writes every figure, or says which ones do not follow from the records."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from results.draw import (
 from results.draw.style import render
 from results.reading import read
 from results.schema import RECORDS, Record
+from results.tabulate.write import write_changed
 
 EMBEDDED = re.compile(rb"data:image/png;base64,\s*([\w+/=\s]+)")
 NAMED_AFTER = re.compile(rb"\bimage[0-9a-f]{10}\b")  # by matplotlib, after the packed bytes
@@ -47,35 +48,20 @@ def write_figures(records: Path = RECORDS, figures: Path = FIGURES, *, write: bo
         write: whether these files are written.
     """
     found = read(records)
-    wanted = {
-        figures / f"{name}{ending}": content
-        for name, draw in ALL.items()
-        for ending, content in render(draw, found).items()
-    }
-    changed = [path for path, content in wanted.items() if not _same(path, content)]
-    for path in changed if write else ():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(wanted[path])
-    return changed
+    wanted = {figures / f"{name}.svg": render(draw, found) for name, draw in ALL.items()}
+    return write_changed(wanted, same_figure, write=write)
 
 
-def _same(path: Path, content: bytes) -> bool:
-    """Whether a file is this one; of a PNG the pixels, which zlib packs as its version likes."""
-    if not path.is_file():
-        return False
-    held = path.read_bytes()
-    if held == content:
-        return True
+def same_figure(one: bytes, other: bytes) -> bool:
+    """Whether two SVGs show the same; zlib packs the pixels within as its version likes."""
     try:
-        return _unpacked(held, path.suffix) == _unpacked(content, path.suffix)
+        return one == other or _unpacked(one) == _unpacked(other)
     except (OSError, ValueError):  # what is there is no picture
         return False
 
 
-def _unpacked(content: bytes, ending: str) -> list[object]:
-    """A PNG as its pixels; an SVG as its text, with the pixels of each PNG in it."""
-    if ending == ".png":
-        return [_pixels(content)]
+def _unpacked(content: bytes) -> list[object]:
+    """The text of an SVG, with the pixels of each PNG in it."""
     parts = EMBEDDED.split(NAMED_AFTER.sub(b"image", content))
     return [*parts[::2], *(_pixels(base64.b64decode(part)) for part in parts[1::2])]
 

@@ -25,18 +25,17 @@ def html(table: Table) -> str:
 def grid(heads: Iterable[str], rows: Iterable[Iterable[str]], num_labels: int = 0) -> str:
     """A table that sorts, of cells that are HTML; its first columns head their rows."""
     head = "".join(f'<th><button type="button">{cell}</button></th>' for cell in heads)
-    body = "\n".join(
-        "<tr>"
-        + "".join(
-            f'<th scope="row">{cell}</th>' if column < num_labels else f"<td>{cell}</td>"
-            for column, cell in enumerate(cells)
-        )
-        + "</tr>"
-        for cells in rows
-    )
+    body = "\n".join(f"<tr>{_cells(row, num_labels)}</tr>" for row in rows)
     return (
         f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n'
         "</table></div>"
+    )
+
+
+def _cells(row: Iterable[str], num_labels: int) -> str:
+    return "".join(
+        f'<th scope="row">{cell}</th>' if column < num_labels else f"<td>{cell}</td>"
+        for column, cell in enumerate(row)
     )
 
 

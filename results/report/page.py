@@ -11,13 +11,14 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 
-from results.compare import machine_name, passes
+from results.compare import origin, passes
 from results.reading import read
 from results.report.markup import grid, html, link
 from results.schema import RECORDS, Record
-from results.tabulate.cells import NAMES, with_footnote
-from results.tabulate.checks import DTYPES, PAIR, newest_run
-from results.tabulate.write import ALL, CURVES
+from results.tabulate.ablations import CURVES
+from results.tabulate.cells import DIRTY, NAMES, with_footnote
+from results.tabulate.checks import DTYPES, newest_runs
+from results.tabulate.write import ALL
 
 FOLDER = Path(__file__).parent
 INDEX = FOLDER / "index.html"
@@ -39,8 +40,10 @@ ORIGIN = (
     "Made by <code>nox -s tables</code> from the records and from reference/published.yml; no"
     " number here was typed."
 )
-
-
+FILTER = (
+    '<input class="filter" type="search" placeholder="filter: words of a row"'
+    ' aria-label="filter {}"> <span class="note shown"></span>'
+)
 Sentences = Sequence[tuple[str, str, str]]  # of every check: family, name, what it says
 
 
@@ -56,24 +59,30 @@ def write_page(checks: Sentences, records: Path = RECORDS, index: Path = INDEX) 
 
 def page(records: list[Record], checks: Sentences) -> str:
     """The whole page."""
-    style, script = ((FOLDER / name).read_text(encoding="utf-8") for name in
-                     ("page.css", "page.js"))  # fmt: skip
-    sections = [*_tables(records), _checks(records, checks), _records(records)]
-    places = {**{name: title for name, (title, _) in SECTIONS.items()}, "checks": "Every check",
-              "records": "Every record"}  # fmt: skip
-    links = " ".join(f'<a href="#{name}">{escape(title)}</a>' for name, title in places.items())
-    return "\n".join(
-        (
-            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>MeanFlow Repro: results</title>\n<style>\n{style}</style>\n</head>\n<body>",
-            "<h1>MeanFlow Repro: results</h1>",
-            f'<p class="note">{ORIGIN}</p>',
-            f"<nav>{links}</nav>",
-            *sections,
-            f"<script>\n{script}</script>\n</body>\n</html>\n",
-        )
-    )
+    style, script = ((FOLDER / f"page.{kind}").read_text("utf-8") for kind in ("css", "js"))
+    sections = "\n".join([*_tables(records), _checks(records, checks), _records(records)])
+    titles = {name: title for name, (title, _) in SECTIONS.items()}
+    titles |= {"checks": "Every check", "records": "Every record"}
+    links = " ".join(f'<a href="#{name}">{escape(title)}</a>' for name, title in titles.items())
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>MeanFlow Repro: results</title>
+<style>
+{style}</style>
+</head>
+<body>
+<h1>MeanFlow Repro: results</h1>
+<p class="note">{ORIGIN}</p>
+<nav>{links}</nav>
+{sections}
+<script>
+{script}</script>
+</body>
+</html>
+"""
 
 
 def _tables(records: list[Record]) -> Iterator[str]:
@@ -84,8 +93,8 @@ def _tables(records: list[Record]) -> Iterator[str]:
 
 def _checks(records: list[Record], checks: Sentences) -> str:
     """Each check with its sentence, and its error in each dtype for each subject."""
-    pairs = sorted({record.subject for record in records if PAIR in record.subject})
-    runs = {subject: newest_run(records, subject) for subject in (*NAMES, *pairs)}
+    runs = newest_runs(records)
+    pairs = [subject for subject in runs if subject not in NAMES]
     found = {
         (record.what.rpartition("/")[2], record.dtype, subject): record
         for subject, run in runs.items()
@@ -95,11 +104,11 @@ def _checks(records: list[Record], checks: Sentences) -> str:
     heads = ["family", "check", "says", *(f"{dtype}, {NAMES[name]}" for dtype, name in columns)]
     rows = []
     for family, name, sentence in checks:
-        cells = [escape(family), f"<code>{escape(name)}</code>"]
-        cells.append(f'<span class="sentence">{escape(sentence)}</span>')
+        said = f'<span class="sentence">{escape(sentence)}</span>'
+        cells = [escape(family), f"<code>{escape(name)}</code>", said]
         for dtype, subject in columns:
-            both = (found.get((name, dtype, name)) for name in (subject, *pairs))
-            cells.append(_number(next((record for record in both if record), None)))
+            both = (found.get((name, dtype, judged)) for judged in (subject, *pairs))
+            cells.append(_number(next(filter(None, both), None)))
         rows.append(cells)
     return _section("checks", "Every check", grid(heads, rows, num_labels=3), filtered=True)
 
@@ -107,27 +116,23 @@ def _checks(records: list[Record], checks: Sentences) -> str:
 def _records(records: list[Record]) -> str:
     """Every record, one row each, but for the many points of training curves."""
     heads = ["record", "what", "of", "value", "95 %", "unit", "settings", "measured"]
-    rows = []
     shown = [record for record in records if record.what not in CURVES]
-    for record in sorted(shown, key=lambda r: (r.what, r.subject, r.dtype, r.date, r.digest)):
-        bounds = record.interval
-        settings = {"dtype": record.dtype, **record.settings, **record.protocol}
-        rows.append(
-            [
-                f'<code id="{record.digest}">{record.digest[:8]}</code>',
-                escape(record.what),
-                escape(NAMES.get(record.subject, record.subject)),
-                "" if record.value is None else f'<span class="number">{record.value:.6g}</span>',
-                f"{bounds[0]:.4g} to {bounds[1]:.4g}" if bounds else "",
-                escape(record.unit),
-                escape(", ".join(f"{k} {v}" for k, v in settings.items() if v != "")),
-                escape(
-                    f"{record.date[:10]}, commit {record.commit[:7]}"
-                    f"{' †' if record.dirty else ''}, {machine_name(record)}"
-                ),
-            ]
-        )
-    return _section("records", "Every record", grid(heads, rows), filtered=True)
+    shown.sort(key=lambda r: (r.what, r.subject, r.dtype, r.date, r.digest))
+    return _section("records", "Every record", grid(heads, map(_row, shown)), filtered=True)
+
+
+def _row(record: Record) -> list[str]:
+    settings = {"dtype": record.dtype, **record.settings, **record.protocol}
+    return [
+        f'<code id="{record.digest}">{record.digest[:8]}</code>',
+        escape(record.what),
+        escape(NAMES.get(record.subject, record.subject)),
+        "" if record.value is None else f'<span class="number">{record.value:.6g}</span>',
+        " to ".join(f"{bound:.4g}" for bound in record.interval or ()),
+        escape(record.unit),
+        escape(", ".join(f"{k} {v}" for k, v in settings.items() if v != "")),
+        escape(f"{origin(record)} {DIRTY}" if record.dirty else origin(record)),
+    ]
 
 
 def _number(record: Record | None) -> str:
@@ -142,13 +147,8 @@ def _number(record: Record | None) -> str:
 
 
 def _section(name: str, title: str, content: str, *, filtered: bool = False) -> str:
-    tools = (
-        f'<input class="filter" type="search" placeholder="filter: words of a row"'
-        f' aria-label="filter {escape(title)}"> <span class="note shown"></span>'
-        if filtered
-        else ""
-    )
     mark = " data-filtered" if filtered else ""
+    tools = FILTER.format(escape(title)) if filtered else ""
     return f'<section id="{name}"{mark}>\n<h2>{escape(title)}</h2>\n{tools}{content}\n</section>'
 
 

@@ -19,7 +19,7 @@ from scipy import stats
 from impls.common.config_files import load_config
 from results.published import Published, published
 from results.schema import Record, Settings
-from results.tabulate.cells import NAMES, Cell, Piece, Said, Table, joined, marked
+from results.tabulate.cells import NAMES, Cell, Piece, Said, Table, joined, marked, pieces, printed
 
 # Group of published.yml -> what is varied.
 GROUPS = {
@@ -33,6 +33,7 @@ DISTANCE = "evaluate/digits_Frechet_distance"
 DEFAULT = "ablation/default"
 # What the outcome of a run is measured of; `meanflow evaluate` can record other scores of it.
 SCORED: Settings = {"num_samples": 1000, "num_steps": 1, "sampling_seed": 0, "weights": "ema"}
+CURVES = ("train/loss", "train/v_loss")  # points of training curves, which a figure shows
 NOT_MEASURED = "not measured"
 LEVEL = 0.95
 
@@ -65,20 +66,23 @@ class Order(NamedTuple):
 def measured(records: Sequence[Record]) -> Measured:
     """The newest record of each preset, framework and seed, of a whole run scored as SCORED."""
     found: Measured = {}
-    steps = {
-        str(row.small): load_config(str(row.small)).training.num_steps
-        for group in GROUPS
-        for row in published(group)
-    }
+    presets = {str(row.small) for group in GROUPS for row in published(group)}
+    steps = {preset: load_config(preset).training.num_steps for preset in presets}
     for record in records:
-        preset, settings = str(record.settings.get("preset", "")), record.settings
-        if record.what != DISTANCE or preset not in steps:
-            continue
-        wanted = SCORED | {"training_step": steps[preset]}
-        # A run that came to nothing has no samples, so it lacks some of them.
-        if all(settings.get(name, value) == value for name, value in wanted.items()):
-            found.setdefault((record.subject, preset), {})[int(settings["training_seed"])] = record
+        preset = str(record.settings.get("preset", ""))
+        if record.what == DISTANCE and preset in presets and is_scored(record, steps[preset]):
+            seed = int(record.settings["training_seed"])
+            found.setdefault((record.subject, preset), {})[seed] = record
     return found
+
+
+def is_scored(record: Record, num_steps: int | None) -> bool:
+    """Whether a score is of a whole run and measured as SCORED; what it does not tell is so.
+
+    A run that came to nothing has no samples, so its record lacks some of these settings.
+    """
+    wanted = SCORED | {"training_step": num_steps}
+    return all(record.settings.get(name, value) == value for name, value in wanted.items())
 
 
 def mean(runs: Runs) -> float:
@@ -121,8 +125,8 @@ def order(rows: Sequence[Published], runs: dict[str, Runs]) -> Order:
 def ablations(records: list[Record]) -> Table:
     """Each row of Table 1 (a) to (e): FID of the paper, our distances and what they change."""
     found = measured(records)
-    heads = ["varied", "setting", "FID, paper"]
-    heads += [*NAMES.values(), *(f"{name}, minus the default" for name in NAMES.values())]
+    names = NAMES.values()
+    heads = ["varied", "setting", "FID, paper", *names, *(f"{n}, minus the default" for n in names)]
     rows: list[list[Cell]] = []
     for group, title in GROUPS.items():
         for row in published(group):
@@ -131,8 +135,7 @@ def ablations(records: list[Record]) -> Table:
                 "" if row.small == DEFAULT else _gap(of, found.get((subject, DEFAULT), {}))
                 for subject, of in zip(NAMES, runs, strict=True)
             ]
-            fid = Said(f"{row.value:.{row.places}f}", (row,))
-            rows.append([title, setting_of(row), fid, *map(_mean, runs), *gaps])
+            rows.append([title, setting_of(row), printed(row), *map(_mean, runs), *gaps])
     return Table(heads, rows, [HOW])
 
 
@@ -155,19 +158,23 @@ def ablation_order(records: list[Record]) -> Table:
     for group, title in GROUPS.items():
         told = published(group)
         first = min(told, key=lambda row: row.value)
-        bests, orders = [], []
+        bests: list[Cell] = []
+        orders: list[Cell] = []
         for subject, name in NAMES.items():
             runs = {str(row.small): found.get((subject, str(row.small)), {}) for row in told}
-            complete = all(runs.values())
-            bests.append(_best(told, runs) if complete else NOT_MEASURED)
-            kept = order(told, runs) if complete else None
-            orders.append(_order(kept, runs) if kept else NOT_MEASURED)
-            for pair in kept.turned if kept else ():
+            if not all(runs.values()):
+                bests.append(NOT_MEASURED)
+                orders.append(NOT_MEASURED)
+                continue
+            as_there = order(told, runs)
+            bests.append(_best(told, runs))
+            orders.append(_order(as_there, runs))
+            for pair in as_there.turned:
                 here, there = (setting_of(row).text for row in pair)
                 turned.append(Said(f"{title[:3]} {here} before {there} ({name})", pair))
         rows.append([title, setting_of(first), *bests, *orders])
-    said = joined("; ", turned) if turned else "none"
-    return Table(heads, rows, [ORDER, joined("", ("Pairs the other way round here: ", said, "."))])
+    said = pieces(joined("; ", turned)) if turned else ("none",)
+    return Table(heads, rows, [ORDER, ("Pairs the other way round here: ", *said, ".")])
 
 
 ORDER = (
@@ -198,7 +205,7 @@ def _mean(runs: Runs) -> Piece:
     if math.inf in values:
         return marked("not finite", *runs.values())
     said = f"{mean(runs):.2f} ({min(values):.2f} to {max(values):.2f})"
-    return marked(said, *runs.values(), derived=(mean(runs), *values))
+    return marked(said, *runs.values())
 
 
 def _gap(one: Runs, other: Runs) -> Piece:
@@ -207,7 +214,7 @@ def _gap(one: Runs, other: Runs) -> Piece:
     gap, sources = difference(one, other), (*one.values(), *other.values())
     if not math.isfinite(gap.mean):
         return marked("not finite", *sources)
-    return marked(_interval(gap), *sources, derived=gap)
+    return marked(_interval(gap), *sources)
 
 
 def _interval(gap: Difference) -> str:
@@ -219,18 +226,16 @@ def _best(told: Sequence[Published], runs: dict[str, Runs]) -> Piece:
     """The setting of the smallest mean; beside it its lead, where the paper has another."""
     first = min(told, key=lambda row: row.value)
     best = min(told, key=lambda row: mean(runs[str(row.small)]))
-    said, sources = setting_of(best).text, tuple(runs[str(best.small)].values())
+    of_best, of_first = runs[str(best.small)], runs[str(first.small)]
+    said = setting_of(best).text
     if best == first:
-        return marked(said, *sources, told=(best,))
-    gap = difference(runs[str(best.small)], runs[str(first.small)])
+        return marked(said, *of_best.values(), best)
+    gap = difference(of_best, of_first)
     by = f", by {_interval(gap)}" if math.isfinite(gap.mean) else ""
     lead = f"{said}{by}: {'open' if gap.sign == 0 else 'decided'}"
-    sources += tuple(runs[str(first.small)].values())
-    return marked(lead, *sources, told=(best,), derived=gap)
+    return marked(lead, *of_best.values(), *of_first.values(), best)
 
 
 def _order(found: Order, runs: dict[str, Runs]) -> Piece:
-    counts = (found.kept, found.open, len(found.turned))
-    said = f"{' / '.join(map(str, counts))}; {found.tau:.2f}"
-    records = (record for row in runs.values() for record in row.values())
-    return marked(said, *records, derived=(*counts, found.tau))
+    said = f"{found.kept} / {found.open} / {len(found.turned)}; {found.tau:.2f}"
+    return marked(said, *(record for row in runs.values() for record in row.values()))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from results.published import Published, published
 from results.schema import Record
-from results.tabulate.cells import NAMES, Cell, Said, Table, estimate
+from results.tabulate.cells import NAMES, Cell, Said, Table, estimate, printed
 
 OVERHEAD = "unguided sparse / flow matching"
 # Quantity -> how a reader would say it, places after the point, and what it is multiplied by.
@@ -47,25 +47,17 @@ def accelerators(records: list[Record]) -> Table:
     ]
     for what in () if rows else ("bench/images_per_second", "bench/step_time_ratio"):
         rows.append(_cells(Row("a GPU or TPU", EXAMPLE, "", what), {}))
-    anchors = [_anchor(number) for group in ("throughput", "jvp_overhead") for number in
-               published(group)]  # fmt: skip
-    return Table(
-        ["device", "what", *NAMES.values(), "published"],
-        [*rows, *anchors],
-        [COMMANDS],
-        num_labels=2,
-    )
+    rows += [_anchor(n) for group in ("throughput", "jvp_overhead") for n in published(group)]
+    heads = ["device", "what", *NAMES.values(), "published"]
+    return Table(heads, rows, [COMMANDS], num_labels=2)
 
 
 def is_shown(record: Record) -> bool:
     """Whether a record is of one of the quantities, and not of a CPU."""
-    on_device = record.device not in ("", "cpu") and record.subject in NAMES
-    is_overhead = record.what == "bench/step_time_ratio"
-    return (
-        on_device
-        and record.what in QUANTITIES
-        and (not is_overhead or record.settings.get("of") == OVERHEAD)
-    )
+    if record.what == "bench/step_time_ratio" and record.settings.get("of") != OVERHEAD:
+        return False
+    on_accelerator = record.device not in ("", "cpu") and record.subject in NAMES
+    return on_accelerator and record.what in QUANTITIES
 
 
 def _row(record: Record) -> Row:
@@ -80,7 +72,7 @@ def _cells(row: Row, found: dict[str, Record]) -> list[Cell]:
     name, places, scale = QUANTITIES[row.what]
     label = ", ".join(filter(None, (name, row.network, row.dtype)))
     sources = tuple(found.values())
-    labels = [Said(said, sources) if sources else said for said in (row.device, label)]
+    labels = [Said(text, sources) if sources else text for text in (row.device, label)]
     return [*labels, *(estimate(found.get(subject), places, scale) for subject in NAMES)]
 
 
@@ -90,6 +82,6 @@ def _anchor(number: Published) -> list[Cell]:
     what = "MeanFlow / flow matching" if number.group == "jvp_overhead" else "images a second"
     step = (str(setting["step"]),) if "step" in setting else ()
     label = ", ".join((what, f"{setting['model']} batch {setting['batch']}", *step))
-    said = Said(f"{number.value:.{number.places}f}", (number,))
-    about = f" [{number.source.title}]({number.source.url})"
-    return [Said(str(setting["device"]), (number,)), Said(label, (number,)), "", "", (said, about)]
+    labels = (Said(text, (number,)) for text in (str(setting["device"]), label))
+    source = f" [{number.source.title}]({number.source.url})"
+    return [*labels, "", "", (printed(number), source)]

@@ -5,7 +5,7 @@ Markdown prints the text alone; the report (results/report/markup.py) makes a li
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,7 +24,6 @@ class Said:
 
     text: str
     sources: tuple[Record | Published, ...]
-    derived: tuple[float, ...] = ()  # numbers in it that were computed from the sources
 
     def __post_init__(self) -> None:
         assert self.sources, f"{self.text} is said of nothing"
@@ -55,13 +54,8 @@ def text(cell: Cell) -> str:
 
 def joined(between: str, cells: Iterable[Cell]) -> Cell:
     """One cell of several, with a text between any two."""
-
-    def parts() -> Iterator[Piece]:
-        for place, cell in enumerate(cells):
-            yield from ((between,) if place else ())
-            yield from pieces(cell)
-
-    return tuple(parts())
+    parts = (part for cell in cells for part in (between, *pieces(cell)))
+    return tuple(parts)[1:]
 
 
 def markdown(table: Table) -> str:
@@ -82,20 +76,15 @@ def estimate(record: Record | None, places: int, scale: float = 1) -> Piece:
     return marked(said, record)
 
 
-def marked(
-    said: str,
-    *records: Record,
-    told: Sequence[Published] = (),
-    derived: Iterable[float] = (),
-) -> Said:
-    """What is said of records, with a mark where one is of a dirty tree.
+def printed(number: Published | None) -> Piece:
+    """A published number as it was printed, or nothing."""
+    return "" if number is None else Said(number.printed, (number,))
 
-    Args:
-        told: published numbers that it is said of too.
-        derived: numbers in it that were computed from the records.
-    """
-    dirty = any(record.dirty for record in records)
-    return Said(f"{said} {DIRTY}" if dirty else said, (*records, *told), tuple(derived))
+
+def marked(said: str, *sources: Record | Published) -> Said:
+    """What is said of records and published numbers, with a mark where a tree was dirty."""
+    dirty = any(isinstance(source, Record) and source.dirty for source in sources)
+    return Said(f"{said} {DIRTY}" if dirty else said, sources)
 
 
 def with_footnote(table: Table) -> Table:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
-from results.compare import machine_name, passes
+from results.compare import origin, passes
 from results.schema import Record
 from results.tabulate.cells import NAMES, Cell, Piece, Said, Table, marked
 
@@ -14,9 +15,7 @@ PAIR = " ~ "  # between the names of two subjects
 
 def verify(records: list[Record]) -> Table:
     """Checks by family, and their worst error as a share of its tolerance: the newest whole run."""
-    found = [record for subject in NAMES for record in newest_run(records, subject)]
-    pairs = {r.subject for r in records if PAIR in r.subject}
-    found += [record for pair in sorted(pairs) for record in newest_run(records, pair)]
+    found = [record for run in newest_runs(records).values() for record in run]
     columns = [(dtype, subject) for dtype in DTYPES for subject in NAMES]
     titles = [f"{dtype}, {NAMES[subject]}" for dtype, subject in columns]
     lines: list[list[Cell]] = []
@@ -34,15 +33,18 @@ def verify(records: list[Record]) -> Table:
     return Table(["family", "checks", *titles, "nearest to its tolerance"], lines, [_about(found)])
 
 
+def newest_runs(records: list[Record]) -> dict[str, list[Record]]:
+    """Subject -> its newest run, for both frameworks and then the pairs that were compared."""
+    pairs = sorted({record.subject for record in records if PAIR in record.subject})
+    return {subject: newest_run(records, subject) for subject in (*NAMES, *pairs)}
+
+
 def newest_run(records: Iterable[Record], subject: str) -> list[Record]:
     """The records of a subject's newest run of all families on the stored problems."""
     runs: dict[str, list[Record]] = {}
     for record in records:
-        if (
-            record.what.startswith("verify/")
-            and record.subject == subject
-            and "official_settings" not in record.settings  # the authors' code, run live
-        ):
+        is_live = "official_settings" in record.settings  # the authors' code
+        if record.what.startswith("verify/") and record.subject == subject and not is_live:
             runs.setdefault(record.date, []).append(record)
     size = lambda date: (len({family_of(record) for record in runs[date]}), date)  # noqa: E731
     return runs[max(runs, key=size)] if runs else []
@@ -55,19 +57,17 @@ def family_of(record: Record) -> str:
 
 def share(record: Record) -> float:
     """Error as a share of its tolerance; a check that failed without a number is infinite."""
-    if record.value is None or record.tolerance is None:
-        return float("inf")
-    if record.tolerance == 0:
-        return 0.0 if record.value == 0 else float("inf")
-    return record.value / record.tolerance
+    if record.value == 0 and record.tolerance is not None:
+        return 0.0
+    return record.value / record.tolerance if record.value and record.tolerance else math.inf
 
 
 def _worst(rows: list[Record]) -> Piece:
     """The worst error with its share of the tolerance; `exact` where every error is 0."""
     if not rows:
         return ""
-    worst = max(rows, key=share)
-    rows = [worst, *(record for record in rows if record is not worst)]
+    rows = sorted(rows, key=share, reverse=True)
+    worst = rows[0]
     if not all(passes(record) for record in rows):
         return marked("fails", *rows)
     if not worst.value:
@@ -85,8 +85,5 @@ def _about(found: list[Record]) -> Cell:
     if not found:
         return "No run is recorded."
     passed = sum(passes(record) for record in found)
-    origins = dict.fromkeys(
-        f"{record.date[:10]}, commit {record.commit[:7]}, {machine_name(record)}"
-        for record in found
-    )
+    origins = dict.fromkeys(map(origin, found))
     return Said(f"{passed} of {len(found)} pass", tuple(found)), f" ({'; '.join(origins)})."

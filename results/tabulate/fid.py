@@ -5,8 +5,8 @@ from __future__ import annotations
 from results.compare import newest
 from results.published import Published, all_published, published
 from results.schema import Record
-from results.tabulate.cells import Cell, Said, Table, estimate
-from results.tabulate.reproduction import verdict_on, who
+from results.tabulate.cells import NAMES, Cell, Said, Table, estimate, printed
+from results.tabulate.reproduction import verdict_on
 from results.verdict import PUBLISHED_SAMPLES
 
 COLUMNS = [
@@ -20,8 +20,12 @@ COMMAND = (
 
 
 def fid(records: list[Record]) -> Table:
-    """The newest FID of each checkpoint by each subject, with its protocol in words."""
-    scored = [r for r in records if r.what == "fid/fid" and "preset" in r.settings]
+    """The newest FID of each checkpoint by each framework, with its protocol in words."""
+    scored = [
+        record
+        for record in records
+        if record.what == "fid/fid" and record.subject in NAMES and "preset" in record.settings
+    ]
     rows = [_row(record) for record in newest(scored).values()]
     return Table(COLUMNS, rows or [["not measured"]], [] if rows else [_how_to()], num_labels=2)
 
@@ -34,10 +38,10 @@ def _row(record: Record) -> list[Cell]:
         difference = Said(f"{share:+.1f} %", (record,))
     return [
         Said(_checkpoint(record), (record,)),
-        who(record),
+        NAMES[record.subject],
         Said(f"{settings['num_samples']:,}", (record,)),
         estimate(record, 2),
-        "" if expected is None else Said(f"{expected.value:.{expected.places}f}", (expected,)),
+        printed(expected),
         difference,
         verdict_on(record, expected),
         Said(_protocol(record), (record,)),
@@ -47,23 +51,17 @@ def _row(record: Record) -> list[Cell]:
 def _checkpoint(record: Record) -> str:
     """Preset, epochs, calls and weights, as far as they are told."""
     settings = record.settings
-    known = (f"{settings[name]} {words}" for name, words in (("epochs", "epochs"),
-             ("num_steps", "calls")) if name in settings)  # fmt: skip
+    words = {"epochs": "epochs", "num_steps": "calls"}
+    known = (f"{settings[name]} {word}" for name, word in words.items() if name in settings)
     others = (str(settings[name]) for name in ("weights", "changes") if name in settings)
     return ", ".join((str(settings["preset"]), *known, *others))
 
 
 def _expected(record: Record) -> Published | None:
     """The published number that a record is held against."""
-    return next(
-        (
-            number
-            for number in all_published()
-            if (number.quantity, number.preset) == ("FID", record.settings["preset"])
-            and number.value == record.expected
-        ),
-        None,
-    )
+    key = "FID", record.settings["preset"], record.expected
+    same = (n for n in all_published() if (n.quantity, n.preset, n.value) == key)
+    return next(same, None)
 
 
 def _protocol(record: Record) -> str:
@@ -82,10 +80,4 @@ def _how_to() -> Cell:
         f" {PUBLISHED_SAMPLES:,} images, each a forward pass of "
     )
     after = " GFLOPs, the far larger decoder and Inception: work for a GPU. Expected is "
-    return (
-        before,
-        Said(f"{cost.value:g}", (cost,)),
-        after,
-        Said(f"{checkpoint.value:.{checkpoint.places}f}", (checkpoint,)),
-        ".",
-    )
+    return before, Said(f"{cost.value:g}", (cost,)), after, printed(checkpoint), "."

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from impls.common.config_files import load_config
-from results.compare import newest
-from results.published import Published, all_published, published
+from results.compare import measurement, newest
+from results.published import Published, Source, all_published, published
 from results.schema import Record
-from results.tabulate.cells import NAMES, Cell, Piece, Said, Table, estimate, joined, pieces
+from results.tabulate.cells import NAMES, Cell, Said, Table, estimate, joined, pieces, printed
 from results.verdict import IMAGES_PER_EPOCH, RULE, SAME_EPOCHS, Verdict, fid_verdict, rounding
 
 # How every published FID was made, as far as it changes the score.
@@ -16,7 +17,7 @@ PUBLISHED_PROTOCOL = {"labels": ("random", "uniformly random"), "resize": ("lega
 PAPER = published("imagenet_256")[0].source
 OFFICIAL = published("official_readme")[0].source
 COLUMNS = [
-    "preset", "epochs", "calls", "paper", "official re-run", "others", "measured or added",
+    "preset", "epochs", "calls", "paper", "official re-run", "others", "measured here",
     "verdict",
 ]  # fmt: skip
 COMMAND = (
@@ -50,39 +51,58 @@ ROWS = (
 
 
 def reproduction(records: list[Record]) -> Table:
-    """FID by preset, epochs and network calls: published, by others, measured here or added."""
-    scored = [record for record in records if record.what == "fid/fid"]
+    """FID by preset, epochs and network calls: published, by others, and measured here."""
     rows: list[list[Cell]] = []
-    for row in ROWS:
-        paper, official = (_told(row, source.title) for source in (PAPER, OFFICIAL))
-        here = list(newest(r for r in scored if is_of(r, row)).values())
+    for row, (here, others) in scores(records).items():
+        paper, official = _told_by(PAPER, row), _told_by(OFFICIAL, row)
+        expected = official or paper
         measured = joined("<br>", map(_measured, here)) if here else "not run"
-        verdicts = "<br>".join(verdict_on(record, official or paper) for record in here)
+        of_others = joined("<br>", (_measured_elsewhere(r, row, expected) for r in others))
+        verdicts = "<br>".join(verdict_on(record, expected) for record in here)
         rows.append([
             row.preset, str(row.epochs), str(row.num_steps),
-            _printed(paper), _printed(official), _others(row), measured, verdicts,
+            printed(paper), printed(official), of_others, measured, verdicts,
         ])  # fmt: skip
     return Table(COLUMNS, rows, [_how_to(), f"{_rule()}."], num_labels=3)
 
 
-def is_of(record: Record, row: Row) -> bool:
-    """Whether an FID is of such a run: preset, epochs, calls, and an unchanged objective."""
-    settings = record.settings
-    epochs = settings.get("epochs")
-    return (
-        settings.get("preset") == row.preset
-        and settings.get("num_steps") == row.num_steps
-        and isinstance(epochs, int)
-        and abs(epochs / row.epochs - 1) < SAME_EPOCHS
-        and "changes" not in settings
+def scores(records: Sequence[Record]) -> dict[Row, tuple[list[Record], list[Record]]]:
+    """Row -> the newest FIDs of such runs that were measured here, and by others.
+
+    An FID of others stands in the row of its epochs, else in that of the longest run of its preset.
+    """
+    found: dict[Row, tuple[list[Record], list[Record]]] = {row: ([], []) for row in ROWS}
+    scored = (r for r in records if r.what == "fid/fid" and "changes" not in r.settings)
+    for record in newest(scored, measurement).values():
+        settings = record.settings
+        run = settings.get("preset"), settings.get("num_steps")
+        rows = [row for row in ROWS if (row.preset, row.num_steps) == run]
+        same = [row for row in rows if has_epochs(record, row)]
+        if record.subject in NAMES:
+            for row in same:
+                found[row][0].append(record)
+        elif rows:
+            found[max(same or rows)][1].append(record)
+    return found
+
+
+def has_epochs(record: Record, row: Row) -> bool:
+    """Whether an FID is told to be of a run of about that many epochs."""
+    epochs = record.settings.get("epochs")
+    return isinstance(epochs, int) and abs(epochs / row.epochs - 1) < SAME_EPOCHS
+
+
+def is_comparable(record: Record, *, untold: bool = False) -> bool:
+    """Whether an FID was measured as the published ones were, of averaged parameters.
+
+    Args:
+        untold: what holds where the protocol is not told.
+    """
+    alike = (
+        untold if (found := record.protocol.get(name, "unknown")) == "unknown" else found in known
+        for name, known in PUBLISHED_PROTOCOL.items()
     )
-
-
-def is_comparable(record: Record) -> bool:
-    """Whether an FID was measured as the published ones were, of averaged parameters."""
-    alike = (record.protocol.get(name) in known for name, known in PUBLISHED_PROTOCOL.items())
-    averaged = record.settings.get("weights") != "params"
-    return record.interval is not None and averaged and all(alike)
+    return record.settings.get("weights") != "params" and all(alike)
 
 
 def verdict_on(record: Record, expected: Published | None) -> Verdict | str:
@@ -98,47 +118,49 @@ def verdict_on(record: Record, expected: Published | None) -> Verdict | str:
     return fid_verdict(record.interval, against.value, num_samples, rounding(against))
 
 
-def _told(row: Row, title: str) -> Published | None:
-    """The FID that a source tells of such a run, in whichever of its tables."""
-    found = [
+def published_fids(row: Row) -> list[Published]:
+    """The FIDs that the authors tell of such a run, in whichever of their tables."""
+    return [
         number
         for number in all_published()
         if number.quantity == "FID"
-        and number.source.title == title
-        and number.group != "published_checkpoint"
         and (number.preset, number.epochs, number.setting.get("nfe")) == row
     ]
-    assert len({number.value for number in found}) <= 1, f"{title} tells two FIDs of {row}"
+
+
+def _told_by(source: Source, row: Row) -> Published | None:
+    """The FID that a source tells of a run of that setting, not of a checkpoint."""
+    numbers = [n for n in published_fids(row) if n.source == source]
+    found = [number for number in numbers if number.group != "published_checkpoint"]
+    values = {number.value for number in found}
+    assert len(values) <= 1, f"{source.title} tells two FIDs of {row}"
     return found[0] if found else None
 
 
-def _printed(number: Published | None) -> Piece:
-    return "" if number is None else Said(f"{number.value:.{number.places}f}", (number,))
-
-
-def _others(row: Row) -> Cell:
-    """What other groups published of such a run, with what is different or not told."""
-    said: list[Cell] = []
-    for number in published("reproductions"):
-        same = (number.preset, number.setting.get("nfe")) == (row.preset, row.num_steps)
-        elsewhere = {r.epochs for r in ROWS if r.preset == row.preset} - {row.epochs}
-        if not same or number.epochs in elsewhere:
-            continue
-        epochs = "epochs not told" if number.epochs is None else f"{number.epochs} epochs"
-        notes = [] if number.epochs == row.epochs else [epochs]
-        notes += ["balanced labels"] if number.setting.get("labels") == "balanced" else []
-        note = (Said(f" ({', '.join(notes)})", (number,)),) if notes else ()
-        where = f" [{number.source.title}]({number.source.url})"
-        said.append((_printed(number), where, *note))
-    return joined("<br>", said)
-
-
 def _measured(record: Record) -> Cell:
-    """By whom, the FID, and of which weights where these are not the preset's average."""
+    """By which framework, the FID, and of which weights where these are not the preset's."""
+    others = (Said(f", {weights}", (record,)) for weights in _other_weights(record))
+    return f"{who(record)} ", estimate(record, 2), *others
+
+
+def _measured_elsewhere(record: Record, row: Row, expected: Published | None) -> Cell:
+    """The FID, by whom, what is different or not told, and the verdict where there is one."""
+    epochs = record.settings.get("epochs")
+    notes = [f"{epochs} epochs" if isinstance(epochs, int) else "epochs not told"]
+    notes = [] if has_epochs(record, row) else notes
+    notes += ["balanced labels"] if record.protocol.get("labels") == "balanced" else []
+    notes += _other_weights(record)
+    said = verdict_on(record, expected)
+    notes += [said] if said != "inconclusive" and has_epochs(record, row) else []
+    note = (Said(f" ({', '.join(notes)})", (record,)),) if notes else ()
+    return estimate(record, 2), f" {who(record)}", *note
+
+
+def _other_weights(record: Record) -> list[str]:
+    """The weights that were scored, where they are told and are not the preset's average."""
     own = f"EMA {load_config(str(record.settings['preset'])).training.ema_val:g}"
     weights = str(record.settings.get("weights", own))
-    others = () if weights == own else (Said(f", {weights}", (record,)),)
-    return f"{who(record)} ", estimate(record, 2), *others
+    return [] if weights in (own, "unknown") else [weights]
 
 
 def who(record: Record) -> str:

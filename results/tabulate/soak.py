@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from results.compare import machine_name
+from results.compare import origin
 from results.schema import Record
 from results.tabulate.cells import Cell, Said, Table, marked
 
@@ -38,10 +38,7 @@ def soak(records: list[Record]) -> Table:
         record = newest.get(f"soak/{name}")
         cells = _cells(record, act.counted) if record else ["not run"]
         rows.append([f"`{name}`", act.sentence, *cells])
-    origins = dict.fromkeys(
-        f"{record.date[:10]}, commit {record.commit[:7]}, {machine_name(record)}"
-        for record in newest.values()
-    )
+    origins = dict.fromkeys(map(origin, newest.values()))
     note = f"{NOTE} ({'; '.join(origins)})." if origins else f"{NOTE}."
     return Table(heads, rows, [note], num_labels=2)
 

@@ -14,40 +14,33 @@ from results.published import Published, all_published, one_seed, published
 PRESETS = Path(__file__).parents[2] / "impls" / "common" / "presets"
 
 
-def named(group: str) -> list[object]:
-    return [pytest.param(n, id=f"{n.setting}"[:60]) for n in published(group)]
+def each(*groups: str) -> pytest.MarkDecorator:
+    """Every number of some groups, one test each."""
+    numbers = [number for group in groups for number in published(group)]
+    return pytest.mark.parametrize("number", numbers, ids=lambda n: f"{n.setting}"[:60])
 
 
 def test_every_number_has_a_source_and_no_two_are_the_same() -> None:
-    seen: set[str] = set()
-    for number in all_published():
-        assert re.match(r"https://", number.source.url)
-        key = (
-            f"{number.group} {number.source.title} {number.setting} {number.preset} {number.epochs}"
-        )
-        assert key not in seen
-        seen.add(key)
+    numbers = all_published()
+    assert all(number.source.url.startswith("https://") for number in numbers)
+    told = {number.model_dump_json(exclude={"value", "places"}) for number in numbers}
+    assert len(told) == len(numbers)
 
 
-def test_every_preset_that_is_named_exists() -> None:
+def test_every_preset_that_is_named_exists_and_has_the_network_of_its_number() -> None:
     for number in all_published():
         assert number.preset is None or (PRESETS / f"{number.preset}.yml").is_file()
+        if number.preset and "model" in number.setting:
+            assert load_config(number.preset).model.cls == number.setting["model"]
 
 
-@pytest.mark.parametrize(
-    "number", [n for n in all_published() if n.preset and "model" in n.setting]
-)
-def test_a_preset_has_the_network_of_its_number(number: Published) -> None:
-    assert load_config(str(number.preset)).model.cls == number.setting["model"]
-
-
-@pytest.mark.parametrize("number", named("parameters"))
+@each("parameters")
 def test_parameters_in_millions_are_those_of_the_network(number: Published) -> None:
     count = num_parameters(load_config(str(number.preset)).network)
     assert abs(count / 1e6 - number.value) <= 0.5  # the paper rounds
 
 
-@pytest.mark.parametrize("number", named("forward_gflops"))
+@each("forward_gflops")
 def test_forward_gflops_are_the_multiply_adds_of_the_network(number: Published) -> None:
     """The paper counts one multiply-add as one operation, as DiT does."""
     size = load_config(str(number.preset)).network
@@ -59,19 +52,15 @@ def test_forward_gflops_are_the_multiply_adds_of_the_network(number: Published) 
     assert abs(total / 1e9 / number.value - 1) < 0.01
 
 
-@pytest.mark.parametrize("number", named("effective_guidance"))
-def test_the_effective_guidance_follows_from_omega_and_kappa(number: Published) -> None:
-    omega, kappa = float(number.setting["omega"]), float(number.setting["kappa"])
-    assert abs(omega / (1 - kappa) - number.value) < 1e-9
-    method = load_config(str(number.preset)).method
-    assert (method.omega, method.kappa) == (omega, kappa)
-
-
-@pytest.mark.parametrize("number", [n for n in published("improved_guidance") if n.preset])
-def test_a_preset_has_the_improved_guidance_of_its_number(number: Published) -> None:
-    method = load_config(str(number.preset)).method
-    assert method.kappa == number.setting["kappa"]
-    assert method.omega / (1 - method.kappa) == number.setting["omega_effective"]
+@each("effective_guidance", "improved_guidance")
+def test_guidance_is_that_of_the_preset_and_its_effective_scale_follows(number: Published) -> None:
+    setting, kappa = number.setting, float(number.setting["kappa"])
+    effective = float(setting.get("omega_effective", number.value))
+    omega = float(setting.get("omega", effective * (1 - kappa)))
+    assert omega / (1 - kappa) == pytest.approx(effective, abs=1e-9)
+    if number.preset:
+        method = load_config(number.preset).method
+        assert (method.omega, method.kappa) == (omega, kappa)
 
 
 def test_the_default_of_every_ablation_is_the_same_number() -> None:
@@ -80,10 +69,9 @@ def test_the_default_of_every_ablation_is_the_same_number() -> None:
     )  # fmt: skip
     for group in groups:
         (default,) = (n for n in published(group) if n.preset == "mf_b4_no_guidance")
-        assert default.value == min(
-            n.value for n in published(group) if group != "guidance_scale" or n is default
-        )
+        least = min(number.value for number in published(group))
         assert default.value == 61.06
+        assert default.value == least or group == "guidance_scale"
 
 
 def test_the_overhead_of_the_jvp_is_the_ratio_of_the_seconds() -> None:
@@ -92,14 +80,14 @@ def test_the_overhead_of_the_jvp_is_the_ratio_of_the_seconds() -> None:
     assert overhead.value == round(mean_flow / flow_matching, 3)
 
 
-@pytest.mark.parametrize("number", named("throughput"))
+@each("throughput")
 def test_images_per_second_follow_from_the_batch_and_the_time(number: Published) -> None:
     setting = number.setting
     rate = float(setting.get("steps_per_second", 0)) or 1 / float(setting["seconds"])
     assert abs(float(setting["batch"]) * rate / number.value - 1) < 0.01
 
 
-@pytest.mark.parametrize("number", [*published("balanced_labels"), *published("legacy_tensorflow")])
+@each("balanced_labels", "legacy_tensorflow")
 def test_a_difference_is_that_of_its_two_numbers(number: Published) -> None:
     difference = float(number.setting["to"]) - float(number.setting["from"])
     assert abs(difference - number.value) < 1e-7
@@ -107,10 +95,10 @@ def test_a_difference_is_that_of_its_two_numbers(number: Published) -> None:
 
 def test_the_official_readme_moves_by_more_than_one_seed_only_after_240_epochs() -> None:
     """Its 80-epoch runs lie within 2.4 % of the paper's, which is what the facts say of them."""
-    paper = {n.preset: n.value for g in ("guidance_scale", "improved_guidance") for n in
-             published(g) if n.preset}  # fmt: skip
-    moved = {n.preset: n.value / paper[n.preset] - 1 for n in published("official_readme") if
-             n.epochs == 80}  # fmt: skip
+    numbers = (*published("guidance_scale"), *published("improved_guidance"))
+    paper = {number.preset: number.value for number in numbers if number.preset}
+    official = {n.preset: n.value for n in published("official_readme") if n.epochs == 80}
+    moved = {preset: value / paper[preset] - 1 for preset, value in official.items()}
     assert len(moved) == 3
     assert max(map(abs, moved.values())) < 0.024
     assert abs(moved["mf_b4_no_guidance"]) < one_seed()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 from pathlib import Path
@@ -13,9 +14,9 @@ from results_records import TOLD, refused, told
 
 from impls.common.config_files import config_hash, load_config
 from meanflow_repro import main
-from results.external import External, template
-from results.reading import read
-from results.schema import RECORDS
+from results.external import External, Protocol, template
+from results.reading import parse, read
+from results.schema import RECORDS, Record
 
 
 @pytest.fixture
@@ -24,14 +25,20 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "records"
 
 
+def added(path: Path, folder: Path) -> Record:
+    """The record that `meanflow results add` makes of a file: the last one of its folder."""
+    assert main(["results", "add", str(path), "--records", str(folder)]) == 0
+    (file,) = folder.iterdir()
+    return parse(file.read_bytes().splitlines()[-1], "the last line")
+
+
 def test_a_result_becomes_a_record(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = told(tmp_path, commit="0123abc", notes="two seeds", interval=...)
-    assert main(["results", "add", str(given), "--records", str(folder)]) == 0
-    printed = capsys.readouterr().out
-    assert "external:someone/port: FID 11.42 of mf_b4" in printed
-    (found,) = read(folder)
+    found = added(given, folder)
+    assert "external:someone/port: FID 11.42 of mf_b4" in capsys.readouterr().out
+    assert read(folder) == [found]
     assert (found.subject, found.what, found.value) == ("external:someone/port", "fid/fid", 11.42)
     assert found.settings == {
         "preset": "mf_b4", "epochs": 240, "num_steps": 1, "num_samples": 50_000,
@@ -47,23 +54,30 @@ def test_a_result_becomes_a_record(
 def test_json_and_a_bare_date_are_read_too(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "theirs.json"
     path.write_text(json.dumps(TOLD))
-    assert main(["results", "add", str(path), "--records", str(folder)]) == 0
-    path = tmp_path / "other.yml"
+    assert added(path, folder).interval == (11.31, 11.53)
     text = yaml.safe_dump(TOLD | {"value": 12, "interval": [11, 13], "ema": "none"})
+    assert "'2026-01-31'" in text
     path.write_text(text.replace("'2026-01-31'", "2026-02-01"))
-    assert "2026-02-01" in path.read_text()
-    assert main(["results", "add", str(path), "--records", str(folder)]) == 0
-    first, second = read(folder)
-    assert first.interval == (11.31, 11.53)
-    assert (second.value, second.date, second.settings["weights"]) == (12, "2026-02-01", "params")
+    found = added(path, folder)
+    assert (found.value, found.date, found.settings["weights"]) == (12, "2026-02-01", "params")
 
 
-def test_the_same_result_is_taken_once(
+def test_what_nobody_tells_is_unknown(folder: Path, tmp_path: Path) -> None:
+    unknown = dict.fromkeys(("preset", "epochs", "framework", "hardware", "ema"), "unknown")
+    protocol = dict.fromkeys(Protocol.model_fields, "unknown")
+    given = told(tmp_path, **unknown, protocol=protocol, date=..., interval=...)
+    found = added(given, folder)
+    assert (found.settings["preset"], found.settings["epochs"]) == ("unknown", "unknown")
+    assert (found.config_hash, found.detail) == ("", "the date is that of adding")
+    assert found.date == dt.datetime.now(dt.UTC).date().isoformat()
+
+
+def test_the_same_result_is_taken_once_of_whichever_date(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = told(tmp_path)
-    assert main(["results", "add", str(given), "--records", str(folder)]) == 0
+    added(told(tmp_path), folder)
     capsys.readouterr()
+    given = told(tmp_path, date="2026-02-01")
     said = refused(capsys, "results", "add", given, "--records", folder)
     assert "is recorded already, as external:someone/port of 2026-01-31" in said
     assert len(read(folder)) == 1
@@ -73,9 +87,7 @@ def test_changes_are_of_the_configuration(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     changes = {"training.batch_size": 1024, "method.kappa": 0.9}
-    given = told(tmp_path, changes=changes)
-    assert main(["results", "add", str(given), "--records", str(folder)]) == 0
-    (found,) = read(folder)
+    found = added(told(tmp_path, changes=changes), folder)
     assert found.settings["changes"] == "method.kappa=0.9 training.batch_size=1024"
     assert found.config_hash == config_hash(load_config("mf_b4", changes))
     given = told(tmp_path, changes={"training.batchsize": 1})
@@ -86,11 +98,10 @@ def test_changes_are_of_the_configuration(
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"presett": "mf_b4"}, "presett in {} is no key of a result; did you mean preset?"),
         ({"protocol": TOLD["protocol"] | {"resizing": "x"}},  # type: ignore[operator]
          "protocol.resizing in {} is no key of a result; did you mean resize?"),
         ({"colour": "red"}, "colour in {} is no key of a result, expected one of who, url,"),
-        ({"preset": "mf_b"}, "preset in {} is mf_b, expected one of"),
+        ({"preset": "mf_b3"}, "preset in {} is mf_b3, expected one of"),
         ({"preset": "mf_b"}, "did you mean mf_b"),
         ({"preset": "digits"}, "preset in {} is digits, of digits: there is no FID of that"),
         ({"value": ...}, "value is missing in {}: add it (the FID, such as 11.42)"),
@@ -101,7 +112,7 @@ def test_changes_are_of_the_configuration(
         ({"interval": [11.5, 11.6]}, "expected two numbers with the value 11.42 between them"),
         ({"interval": 11}, "interval in {} is 11, expected two numbers"),
         ({"interval": ["a", "b"]}, "interval in {} is 'a', expected its 95 % interval"),
-        ({"epochs": 0}, "epochs in {} is 0, expected how many epochs it was trained, such as 240"),
+        ({"epochs": 0}, "epochs in {} is 0, expected how many epochs it was trained, or unknown"),
         ({"epochs": 80.5}, "epochs in {} is 80.5"),
         ({"num_samples": "50k"}, "num_samples in {} is '50k', expected"),
         ({"who": "two words"}, "who in {} is 'two words', expected"),
@@ -132,6 +143,7 @@ def test_what_is_wrong_is_one_sentence(
         ("", "is no mapping"), ("- a", "is no mapping"), ("1: 2", "is no mapping"),
         ("a: [", "is not valid YAML at line 1"), ("who: a\nwho: b", "given twice (lines 1 and 2)"),
         ("\x00", "is not a YAML text file"), (None, "is no file"),
+        (template(), "who in {} is empty, expected a name without spaces, of who measured it"),
     ],
 )  # fmt: skip
 def test_a_file_that_holds_no_result_is_one_sentence(
@@ -141,7 +153,7 @@ def test_a_file_that_holds_no_result_is_one_sentence(
     if text is not None:
         given.write_text(text)
     said = refused(capsys, "results", "add", given, "--records", folder)
-    assert says in said
+    assert says.format(given) in said
     assert str(given) in said
 
 
@@ -157,8 +169,7 @@ def test_the_template_filled_in_with_its_examples_is_a_result(
     assert set(yaml.safe_load(printed)) == set(External.model_fields)
     filled = tmp_path / "filled.yml"
     filled.write_text(re.sub(r"(\w+:)  # .*; e\.g\. (.*)", r"\1 \2", printed))
-    assert main(["results", "add", str(filled), "--records", str(folder)]) == 0
-    (found,) = read(folder)
+    found = added(filled, folder)
     assert found.settings["changes"] == "training.batch_size=1024"
     assert found.commit == "0123abc"
 
@@ -166,19 +177,9 @@ def test_the_template_filled_in_with_its_examples_is_a_result(
 def test_the_template_without_what_is_optional_is_a_result(folder: Path, tmp_path: Path) -> None:
     filled = tmp_path / "filled.yml"
     required = re.sub(r"(\w+:)  # (?!optional).*; e\.g\. (.*)", r"\1 \2", template())
-    assert required.count("optional: ") == 4
+    assert required.count("optional: ") == 5
     filled.write_text(required)
-    assert main(["results", "add", str(filled), "--records", str(folder)]) == 0
-    assert read(folder)[0].interval is None
-
-
-def test_the_template_that_nobody_filled_in_is_refused(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    given = tmp_path / "empty.yml"
-    given.write_text(template())
-    said = refused(capsys, "results", "add", given, "--records", folder)
-    assert f"who in {given} is empty, expected a name without spaces, of who measured it" in said
+    assert added(filled, folder).interval is None
 
 
 def test_a_folder_that_is_not_there_is_said(

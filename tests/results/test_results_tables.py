@@ -1,31 +1,37 @@
-"""The tables of reproductions and of verify say what records and published numbers say."""
+"""Tables follow from records, and the README's from those that are committed."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from results_records import (
+    JAX,
     PROTOCOL,
-    accelerators_table,
+    TORCH,
     digits_table,
     fid,
-    fid_table,
+    in_markdown,
     overhead_table,
     record,
-    reproduction_table,
     throughput_table,
-    verify_table,
 )  # fmt: skip
 
+from meanflow_repro import main
 from results.published import published
 from results.reading import read
-from results.schema import Record, append
+from results.schema import RECORDS, Record, append
 from results.tabulate.cells import FOOTNOTE
-from results.tabulate.reproduction import ROWS
-from results.tabulate.write import write_tables
+from results.tabulate.write import ALL, write_tables
 from results.verdict import rounding
+
+reproduction_table = in_markdown(ALL["reproduction"])
+verify_table = in_markdown(ALL["verify"])
+fid_table = in_markdown(ALL["fid"])
+accelerators_table = in_markdown(ALL["accelerators"])
 
 
 def cells(table: str, *begin: str) -> list[str]:
@@ -37,6 +43,75 @@ def cells(table: str, *begin: str) -> list[str]:
     ]
     (found,) = (row for row in rows if row[: len(begin)] == list(begin))
     return found
+
+
+# Files
+
+
+def test_a_changed_number_is_found(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- table digits -->\nold\n<!-- end -->\nafter\n")
+    append([scored(0.99, interval=(0.98, 1.0))], tmp_path / "records" / "a.jsonl")
+    places = (tmp_path / "records", tmp_path / "tables", readme)
+    written = [*(tmp_path / "tables" / f"{name}.md" for name in ALL), readme]
+    assert write_tables(*places, write=True) == written
+    assert readme.read_text().startswith("before\n<!-- table digits -->\n\n| digits in one step")
+    assert readme.read_text().endswith("<!-- end -->\nafter\n")
+    assert write_tables(*places, write=False) == []
+    readme.write_text(readme.read_text().replace("0.990", "0.999"))
+    assert write_tables(*places, write=False) == [readme]
+    assert "0.999" in readme.read_text()
+
+
+def test_the_committed_tables_and_figures_follow_from_the_committed_records(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["tables", "--check"]) == 0, capsys.readouterr().out
+
+
+def test_the_check_of_the_command_line_notices(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write = pytest.importorskip("results.draw.write")
+    monkeypatch.setattr(write, "ALL", {"absent": write.ALL["digits"]})
+    assert main(["tables", "--check"]) == 1
+    assert f"differs: {write.FIGURES / 'absent.svg'}" in capsys.readouterr().out
+
+
+def test_every_committed_record_is_whole() -> None:
+    records = read(RECORDS)
+    assert len(records) > 40
+    ours = [record for record in records if not record.subject.startswith("external:")]
+    assert all(len(record.commit) == 40 for record in ours)
+
+
+# Digits
+
+
+def scored(value: float | None, what: str = "conditional_accuracy", **changes: Any) -> Record:
+    """A score of the digits of training seed 3."""
+    settings = {"training_seed": 3} | changes.pop("settings", {})
+    known = {"what": f"evaluate/{what}", "value": value, "interval": None, "settings": settings}
+    return record(**{**known, **changes})
+
+
+def test_a_table_shows_the_newest_record_of_each_run() -> None:
+    seconds = scored(90, what="x").model_copy(update={"what": "train/seconds", "unit": "seconds"})
+    table = digits_table([scored(0.5), scored(0.99, interval=(0.98, 1.0)), seconds])
+    assert "| JAX | 3 | 0.990 (0.980 to 1.000) | not measured | 1.5 min |" in table
+    assert "0.500" not in table
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"preset": "none"}, {"num_steps": 2}, {"num_samples": 100}, {"sampling_seed": 1},
+        {"weights": "params"}, {"training_step": 900},
+    ],
+)  # fmt: skip
+def test_a_score_of_something_else_is_not_that_of_the_digits(other: dict[str, int | str]) -> None:
+    what = "digits_Frechet_distance"
+    assert "| 3.00 |" in digits_table([scored(3.0, what), scored(2.0, what, settings=other)])
 
 
 def reproduced(*records: Record, row: tuple[str, ...] = ("mf_b4", "240", "1")) -> tuple[str, str]:
@@ -52,9 +127,7 @@ def reproduced(*records: Record, row: tuple[str, ...] = ("mf_b4", "240", "1")) -
     ("row", "paper", "official", "others"),
     [
         (("mf_b4_no_guidance", "80", "1"), "61.06", "60.75", ["58.74 [zhuyu-cs/MeanFlow]"]),
-        (("mf_b4_no_guidance", "240", "1"), "", "48.16", []),
         (("mf_b4_omega2", "80", "1"), "20.15", "20.24", []),
-        (("mf_b4", "80", "1"), "19.15", "18.70", []),
         (("mf_b4", "240", "1"), "", "11.35", []),
         (("mf_b2", "240", "1"), "6.17", "", ["6.06 [zhuyu", "6.04 [Alpha", "(epochs not told)"]),
         (("mf_l2", "240", "1"), "3.84", "", ["4.12 [zhuyu", "(130 epochs)"]),
@@ -65,18 +138,11 @@ def reproduced(*records: Record, row: tuple[str, ...] = ("mf_b4", "240", "1")) -
 def test_a_row_shows_what_was_published_as_it_was_printed(
     row: tuple[str, ...], paper: str, official: str, others: list[str]
 ) -> None:
-    found = cells(reproduction_table([]), *row)
+    found = cells(reproduction_table(read()), *row)
     assert found[3:5] == [paper, official]
     assert all(text in found[5] for text in others)
     assert bool(found[5]) == bool(others)
     assert found[6:] == ["not run", ""]
-
-
-def test_every_row_has_a_published_number() -> None:
-    table = reproduction_table([])
-    assert len(ROWS) == 12
-    for row in ROWS:
-        assert "".join(cells(table, *map(str, row))[3:5])
 
 
 @pytest.mark.parametrize(
@@ -122,35 +188,65 @@ def test_stand_ins_and_other_scores_stand_nowhere() -> None:
     assert reproduction_table([standin, score]) == reproduction_table([])
 
 
-def test_a_row_shows_each_framework_and_each_other_group() -> None:
-    theirs = {"framework": "torch", "url": "https://example.org/x", "weights": "EMA 0.9995"}
+def test_a_row_shows_each_framework_and_average() -> None:
     measured, verdict = reproduced(
+        fid(value=13.0, interval=None, date="2025-12-30"),  # of the same run as the next
         fid(value=12.0, interval=(11.9, 12.1), date="2025-12-31"),
-        fid(settings={"weights": "EMA 0.9999"}),
-        fid(subject="impls.meanflow_torch", value=11.5, interval=(11.0, 12.0), dirty=True),
-        fid(subject="external:someone/port", settings=theirs, interval=None),
+        fid(settings={"weights": "EMA 0.9995"}),
+        fid(subject=TORCH, value=11.5, interval=(11.0, 12.0), dirty=True),
     )
     assert measured.split("<br>") == [
         "JAX 12.00 (11.90 to 12.10)",
-        "JAX 11.40 (11.36 to 11.44)",
+        "JAX 11.40 (11.36 to 11.44), EMA 0.9995",
         "PyTorch 11.50 (11.00 to 12.00) †",
-        "[someone/port](https://example.org/x) 11.40, EMA 0.9995",
     ]
-    assert verdict.split("<br>") == ["differs", "agrees", "inconclusive", "inconclusive"]
+    assert verdict.split("<br>") == ["differs", "agrees", "inconclusive"]
 
 
-def test_a_newer_score_of_the_same_takes_the_place_of_the_older() -> None:
-    measured, _ = reproduced(fid(value=12.0, interval=None), fid())
-    assert measured == "JAX 11.40 (11.36 to 11.44)"
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, "(agrees)"),
+        ({"value": 12.5, "interval": (12.4, 12.6)}, "(differs)"),
+        ({"interval": None}, ""),
+        ({"interval": None, "settings": {"weights": "EMA 0.9995"}}, "(EMA 0.9995)"),
+        ({"settings": {"epochs": 300}}, "(300 epochs)"),
+        ({"settings": {"epochs": "unknown"}, "interval": None}, "(epochs not told)"),
+        ({"protocol": {"labels": "balanced"}}, "(balanced labels)"),
+    ],
+)
+def test_what_is_different_or_not_told_of_others_is_said(
+    changes: dict[str, Any], says: str
+) -> None:
+    settings = {"url": "https://example.org/x", **changes.pop("settings", {})}
+    theirs = fid(subject="external:someone/port", settings=settings, **changes)
+    *_, others, measured, verdict = cells(reproduction_table([theirs]), "mf_b4", "240", "1")
+    assert re.sub(r" \([\d. to]+\)", "", others).endswith(
+        f"0 [someone/port](https://example.org/x) {says}".rstrip()
+    )
+    assert (measured, verdict) == ("not run", "")
 
 
-def test_below_the_table_stand_the_commands_their_cost_and_the_rule() -> None:
-    table = reproduction_table([])
-    assert "`meanflow train --framework jax --config PRESET" in table
-    assert "`meanflow results add FILE`" in table
-    assert "5,004 steps of batch 256" in table
-    assert "5.6 (mf_b4) to 119 (mf_xl2) GFLOPs" in table
-    assert "inconclusive: anything else" in table
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        (reproduction_table, (
+            "`meanflow train --framework jax --config PRESET", "`meanflow results add FILE`",
+            "5,004 steps of batch 256", "5.6 (mf_b4) to 119 (mf_xl2) GFLOPs",
+            "inconclusive: anything else",
+        )),
+        (fid_table, (
+            "| not measured |", "`nox -s fid-check -- --checkpoint", "Expected is 11.4.",
+            "50,000 images, each a forward pass of 5.6 GFLOPs",
+        )),
+        (accelerators_table, ("`meanflow bench throughput --framework jax --models DiT_B_4",)),
+        (verify_table, ("No run is recorded.",)),
+    ],
+)  # fmt: skip
+def test_without_records_a_table_says_what_fills_it_and_what_that_takes(
+    table: Callable[[list[Record]], str], words: tuple[str, ...]
+) -> None:
+    assert [said for said in words if said not in table([])] == []
 
 
 def test_a_published_number_is_known_to_the_digits_it_was_printed_with() -> None:
@@ -162,14 +258,6 @@ def test_a_published_number_is_known_to_the_digits_it_was_printed_with() -> None
 
 
 # FIDs and accelerators
-
-
-def test_without_a_score_the_command_stands_there_and_what_it_takes() -> None:
-    table = fid_table([])
-    assert cells(table, "not measured") == ["not measured", *[""] * 7]
-    assert "`nox -s fid-check -- --checkpoint" in table
-    assert "50,000 images, each a forward pass of 5.6 GFLOPs" in table
-    assert "Expected is 11.4." in table
 
 
 def test_a_score_shows_all_that_it_is_of_and_what_is_expected() -> None:
@@ -196,24 +284,22 @@ def test_without_an_accelerator_the_commands_stand_beside_what_is_published() ->
     anchors = [n for group in ("throughput", "jvp_overhead") for n in published(group)]
     assert len(anchors) == 8
     for number in anchors:
-        said = f"{number.value:.{number.places}f} [{number.source.title}]({number.source.url})"
-        assert f"| {said} |" in table
-    assert "`meanflow bench throughput --framework jax --models DiT_B_4 --batch-sizes 256" in table
+        assert f"| {number.printed} [{number.source.title}]({number.source.url}) |" in table
 
 
 def test_what_was_measured_on_an_accelerator_takes_the_place_of_the_commands_row() -> None:
     gpu = {"machine": {"processor": "x", "device": "Example H1"}, "dtype": "float32"}
     of = {"model": "DiT_B_4", "batch_size": 256, "compile": "auto"}
-    rate, ratio = {"what": "bench/images_per_second"}, {"what": "bench/step_time_ratio"}
     plain = {**of, "of": "unguided sparse / flow matching"}
+    always = {"settings": of | {"compile": "always"}}
+    rate = {"what": "bench/images_per_second", "interval": None, "settings": of, **gpu}
     table = accelerators_table([
-        record(value=900.0, interval=(890.0, 910.0), settings=of, **gpu, **rate),
-        record(value=950.0, interval=None, settings=of, **gpu, **rate),
-        record(value=800.0, interval=None, settings=of, subject=TORCH, **gpu, **rate),
-        record(value=700.0, interval=None, settings=of | {"compile": "always"}, subject=TORCH,
-               **gpu, **rate),
-        record(value=1.21, interval=(1.2, 1.22), settings=plain, **gpu, **ratio),
-        record(value=9.0, settings={**of, "of": "guided sparse / guided dense"}, **gpu, **ratio),
+        record(**rate | {"value": 900.0}),
+        record(**rate | {"value": 950.0}),
+        record(**rate | {"value": 800.0, "subject": TORCH}),
+        record(**rate | {"value": 700.0, "subject": TORCH} | always),
+        record(value=1.21, interval=(1.2, 1.22), settings=plain, **gpu),
+        record(value=9.0, settings={**of, "of": "guided sparse / guided dense"}, **gpu),
     ])  # fmt: skip
     name = "training, images a second, DiT_B_4 batch 256"
     assert cells(table, "Example H1", f"{name}, float32")[2:] == ["950", "800", ""]
@@ -228,7 +314,6 @@ def test_what_was_measured_on_an_accelerator_takes_the_place_of_the_commands_row
 # Verify
 
 RUN = {"commit": "c" * 40, "date": "2026-02-01T00:00:00+00:00"}
-JAX, TORCH = "impls.meanflow_jax", "impls.meanflow_torch"
 
 
 def checked(what: str, value: float | None, tolerance: float = 1e-6, **changes: Any) -> Record:
@@ -281,10 +366,6 @@ def test_the_newest_run_of_all_families_is_shown() -> None:
     assert "official" not in table
 
 
-def test_a_table_without_records_says_so() -> None:
-    assert "No run is recorded." in verify_table([])
-
-
 def test_the_committed_table_is_of_a_clean_tree_and_no_check_fails() -> None:
     found = verify_table(read())
     assert int(cells(found, "all")[1]) > 100
@@ -296,17 +377,13 @@ def test_the_committed_table_is_of_a_clean_tree_and_no_check_fails() -> None:
 
 
 @pytest.mark.parametrize("dirty", [False, True])
-def test_a_number_of_a_dirty_tree_is_marked_with_a_footnote(dirty: bool, tmp_path: Any) -> None:
-    bench = {
-        "settings": {"of": "unguided sparse / flow matching", "model": "DiT_S_4",
-                     "batch_size": 32, "compile": "auto"},
-    }  # fmt: skip
+def test_a_number_of_a_dirty_tree_is_marked_with_a_footnote(dirty: bool, tmp_path: Path) -> None:
+    ratio = {"of": "unguided sparse / flow matching", "model": "DiT_S_4", "batch_size": 32}
     rate = {"what": "bench/images_per_second", "settings": {"of": "DiT_S_4 batch 64"}}
-    scored = {"what": "evaluate/conditional_accuracy", "settings": {"training_seed": 3}}
     records = {
-        "jvp_overhead": record(dirty=dirty, **bench),
+        "jvp_overhead": record(settings=ratio | {"compile": "auto"}, dirty=dirty),
         "throughput": record(dirty=dirty, **rate),
-        "digits": record(dirty=dirty, **scored),
+        "digits": scored(0.99, dirty=dirty),
         "reproduction": fid(dirty=dirty),
         "verify": checked("jvp/x", 1e-7, dirty=dirty),
     }
@@ -322,22 +399,6 @@ def test_a_number_of_a_dirty_tree_is_marked_with_a_footnote(dirty: bool, tmp_pat
 
 
 def test_a_time_of_a_dirty_tree_is_marked_too() -> None:
-    seconds = record(
-        what="train/seconds", value=90.0, unit="seconds", interval=None, dirty=True, settings={}
-    )
+    seconds = record(what="train/seconds", value=90.0, interval=None, dirty=True, settings={})
     assert "1.5 min †" in digits_table([seconds])
     assert "†" not in overhead_table([seconds]) + throughput_table([seconds])
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"preset": "none"}, {"num_steps": 2}, {"num_samples": 100}, {"sampling_seed": 1},
-        {"weights": "params"}, {"training_step": 900},
-    ],
-)  # fmt: skip
-def test_a_score_of_something_else_is_not_that_of_the_digits(other: dict[str, int | str]) -> None:
-    score = {"what": "evaluate/digits_Frechet_distance", "interval": None}
-    first = record(value=3.0, settings={"training_seed": 42}, **score)
-    later = record(value=2.0, settings={"training_seed": 42} | other, **score)
-    assert "| 3.00 |" in digits_table([first, later])

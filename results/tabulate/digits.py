@@ -1,0 +1,45 @@
+"""The table of the digits: both scores of one-step samples, and the time of training."""
+
+from __future__ import annotations
+
+from impls.common.config_files import load_config
+from results.schema import Record
+from results.tabulate.ablations import DISTANCE, is_scored
+from results.tabulate.cells import NAMES, Cell, Piece, Table, estimate, marked
+
+ACCURACY, SECONDS = "evaluate/conditional_accuracy", "train/seconds"
+
+
+def newest_digits(records: list[Record]) -> dict[tuple[str, str], dict[str, Record]]:
+    """Of one-step digits, (subject, training seed) -> quantity -> its newest record.
+
+    Of whole runs of the preset, scored as SCORED; what a record does not tell is so.
+    """
+    runs: dict[tuple[str, str], dict[str, Record]] = {}
+    steps = load_config("digits").training.num_steps
+    for record in records:
+        settings = record.settings
+        of_digits = settings.get("preset", "digits") == "digits" and "changes" not in settings
+        is_outcome = record.what in (ACCURACY, DISTANCE, SECONDS)
+        if is_outcome and of_digits and is_scored(record, steps):
+            seed = str(settings.get("training_seed", ""))
+            runs.setdefault((record.subject, seed), {})[record.what] = record
+    return runs
+
+
+def digits(records: list[Record]) -> Table:
+    """Scores of one-step digits by framework and training seed: the newest record of each."""
+    heads = [
+        "digits in one step", "seed", "conditional accuracy", "digits Frechet distance", "training",
+    ]  # fmt: skip
+    rows: list[list[Cell]] = []
+    for (subject, seed), run in sorted(newest_digits(records).items()):
+        scores = estimate(run.get(ACCURACY), 3), estimate(run.get(DISTANCE), 2)
+        rows.append([NAMES.get(subject, subject), seed, *scores, _minutes(run.get(SECONDS))])
+    return Table(heads, rows, num_labels=2)
+
+
+def _minutes(record: Record | None) -> Piece:
+    if record is None or record.value is None:
+        return ""
+    return marked(f"{record.value / 60:.1f} min", record)

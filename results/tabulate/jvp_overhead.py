@@ -1,0 +1,53 @@
+"""The table of what the JVP costs: time and FLOPs of a step over those of another form of it."""
+
+from __future__ import annotations
+
+from results.schema import Record
+from results.tabulate.cells import JAX, TORCH, Cell, Table, estimate
+
+# What the bench holds against what, and how a reader would say it.
+RATIOS = {
+    "unguided sparse / flow matching": "MeanFlow, no guidance / flow matching",
+    "unguided dense / flow matching": "… with the JVP in every row",
+    "unguided autodiff / flow matching": "… by `torch.func.jvp`",
+    "guided sparse / guided dense": "guided step / with the JVP in every row",
+    "guided sparse / guided autodiff": "… / the same by `torch.func.jvp`",
+    "guided sparse / guided official": "… / the authors' step, same rounds",
+}
+COLUMNS = {
+    "JAX": (JAX, "auto"),
+    "PyTorch": (TORCH, "auto"),
+    "PyTorch compiled": (TORCH, "always"),
+}
+BENCHED = {"model": "DiT_S_4", "batch_size": 32}
+XLA = "FLOPs (XLA)"
+# A form of the step -> where there is no such thing.
+ABSENT = {"autodiff": ("JAX", "PyTorch compiled", XLA), "official": ("PyTorch", "PyTorch compiled")}
+
+
+def newest_overheads(records: list[Record]) -> dict[tuple[str, ...], Record]:
+    """On CPUs, (subject, compile, quantity, what of) -> its newest record."""
+    newest: dict[tuple[str, ...], Record] = {}
+    for record in records:
+        settings = record.settings
+        of_bench = record.what.startswith("bench/") and record.device == "cpu"
+        if of_bench and BENCHED.items() <= settings.items():
+            key = record.subject, str(settings.get("compile")), record.what, str(settings["of"])
+            newest[key] = record
+    return newest
+
+
+def jvp_overhead(records: list[Record]) -> Table:
+    """Time and FLOPs of a step over those of another, on CPUs: the newest record of each."""
+    newest = newest_overheads(records)
+    rows: list[list[Cell]] = []
+    for of, name in RATIOS.items():
+        cells = {
+            title: estimate(newest.get((*column, "bench/step_time_ratio", of)), 2)
+            for title, column in COLUMNS.items()
+        }
+        cells[XLA] = estimate(newest.get((*COLUMNS["JAX"], "bench/step_flops_ratio", of)), 3)
+        for form, titles in ABSENT.items():
+            cells |= dict.fromkeys(titles if form in of.split() else (), "")
+        rows.append([name, *cells.values()])
+    return Table(["one step of DiT_S_4, batch 32", *COLUMNS, XLA], rows)
