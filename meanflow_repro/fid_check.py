@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from impls.common.errors import UserError
-from meanflow_repro.options import Override, app, assignment, check_count, check_writable
+from meanflow_repro.options import (
+    Device,
+    Framework,
+    NumSteps,
+    Override,
+    ScoreRecords,
+    app,
+    assignment,
+    check_counts,
+    check_writable,
+)
 
 
 @app.command(name="fid-check")
@@ -18,16 +28,16 @@ def fid_check(
     inception: Path | None = None,
     stats: Path | None = None,
     num_samples: int = 50_000,
-    num_steps: int | None = None,
+    num_steps: NumSteps = None,
     seed: int = 0,
     weights: str = "ema",
     mode: Literal["legacy_tensorflow", "clean"] = "legacy_tensorflow",
     config: str = "mf_b4",
-    framework: tuple[Literal["jax", "torch"], ...] = ("jax", "torch"),
-    device: str = "auto",
+    framework: tuple[Framework, ...] = ("jax", "torch"),
+    device: Device = "auto",
     batch_size: int = 50,
     output_dir: Path = Path("runs/fid-check"),
-    record: Path | None = None,
+    record: ScoreRecords = None,
     override: Override = (),
 ) -> int:
     """FID of a checkpoint by both frameworks from the same noise, beside what is published for it.
@@ -42,17 +52,13 @@ def fid_check(
         inception: inception-2015-12-05.pt, or pytorch-fid's file.
         stats: .npz with mean and covariance of the data's features, in either layout.
         num_samples: published FIDs are of 50000.
-        num_steps: network calls for each; as configured (one) by default.
         seed: of noise and labels.
         weights: ema, params, or the decay of an average that was kept.
         mode: legacy_tensorflow, as official numbers are made, or clean; never mix them.
         config: of an official checkpoint: a preset's name or a YAML file.
         framework: one or both.
-        device: auto (a GPU or TPU where there is one), cpu, cuda, …
         batch_size: samples at once.
         output_dir: for features and pictures; a check that was stopped goes on there.
-        record: folder to append records of the scores to.
-        override: SECTION.KEY=VALUE, laid over that configuration; may be repeated.
     """
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # leaves memory to PyTorch
     given = {"--checkpoint": checkpoint, "--inception": inception, "--stats": stats}
@@ -61,9 +67,8 @@ def fid_check(
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # the stand-ins are tiny
     elif missing:
         raise UserError(f"{missing[0]} is missing: give all files, or none for the stand-ins")
-    check_count("--num-samples", num_samples, least=100)
-    check_count("--num-steps", num_steps)
-    check_count("--batch-size", batch_size)
+    check_counts(least=100, num_samples=num_samples)
+    check_counts(num_steps=num_steps, batch_size=batch_size)
     check_writable(None, record)
 
     from bench.fid.command import Files, check_files, check_standins

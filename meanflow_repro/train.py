@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from impls.common.errors import UserError
 from meanflow_repro.evaluate import print_scores
-from meanflow_repro.options import Override, app, assignment
+from meanflow_repro.options import Device, Framework, Override, app, assignment
 
 
 @app.command(name="train")
 def train(
     *,
-    framework: Literal["jax", "torch"],
+    framework: Framework,
     workdir: Path,
     config: str = "digits",
-    device: str = "auto",
+    device: Device = "auto",
     override: Override = (),
 ) -> int:
     """Train, or go on from the newest checkpoint of the run's folder; then print the scores.
@@ -27,8 +26,6 @@ def train(
         framework: jax or torch.
         workdir: folder of the run: checkpoints, TensorBoard, configuration.
         config: a preset's name or a YAML file.
-        device: auto (a GPU or TPU where there is one), cpu, cuda, …
-        override: SECTION.KEY=VALUE, laid over the configuration; may be repeated.
     """
     from impls.common.config_files import load_config
     from impls.files import checkpoints

@@ -19,7 +19,7 @@ from impls.fid.scores import FrechetScore, InceptionScore, frechet_score
 from impls.fid.statistics import Statistics
 from impls.files.pictures import to_uint8
 from results.published import Published, published
-from results.verdict import IMAGES_PER_EPOCH, SAME_EPOCHS
+from results.verdict import IMAGES_PER_EPOCH, SAME_EPOCHS, fid_verdict, rounding
 from verify.compare import row_error
 
 Array = NDArray[Any]
@@ -41,6 +41,11 @@ class Agreement(NamedTuple):
     stage: str
     error: float  # largest difference over the largest entry, of the worst sample
     tolerance: float | None  # None: it is printed, and FID decides
+
+    @property
+    def passes(self) -> bool:
+        """Whether an error is within its tolerance; a NaN is not."""
+        return self.tolerance is not None and self.error <= self.tolerance
 
 
 def score(
@@ -134,12 +139,20 @@ def expected_fid(config: Config, step: int, *, official: bool) -> Published | No
     epochs = step * config.training.batch_size / IMAGES_PER_EPOCH
     rows = published("official_readme")
     for row in (*published("published_checkpoint"), *rows) if official else rows:
-        preset = load_config(str(row.preset))
-        same = config.network == preset.network and _method(config) == _method(preset)
         long = row.epochs or 0
-        if same and (abs(epochs / long - 1) < SAME_EPOCHS or (official and not step)):
+        if _trains_as(config, load_config(str(row.preset))) and (
+            abs(epochs / long - 1) < SAME_EPOCHS or (official and not step)
+        ):
             return row
     return None
+
+
+def verdict(found: Scored, expected: Published | None) -> str:
+    """What can be said of a FID."""
+    if expected is None:
+        return ""
+    bounds = found.fid.low, found.fid.high
+    return fid_verdict(bounds, expected.value, found.fid.num_samples, rounding(expected))
 
 
 def trained_as(config: Config, step: int, *, official: bool) -> dict[str, int | str]:
@@ -150,13 +163,14 @@ def trained_as(config: Config, step: int, *, official: bool) -> dict[str, int | 
     """
     for name in preset_names():
         preset = load_config(name)
-        if config.network == preset.network and _method(config) == _method(preset):
+        if _trains_as(config, preset):
             epochs = round(step * config.training.batch_size / IMAGES_PER_EPOCH)
             whole = official and not step
             return {"preset": name, "epochs": preset.training.num_epochs if whole else epochs}
     return {}
 
 
-def _method(config: Config) -> dict[str, Any]:
-    """What the training objective depends on; the form of its JVP changes nothing."""
-    return config.method.model_dump(exclude={"jvp"})
+def _trains_as(config: Config, preset: Config) -> bool:
+    """Whether network and objective are the same; the form of the JVP changes neither."""
+    ours, theirs = (given.method.model_dump(exclude={"jvp"}) for given in (config, preset))
+    return config.network == preset.network and ours == theirs
