@@ -72,10 +72,11 @@ def slips(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Ruff: rules and format."""
-    session.install("-c", "constraints.txt", "ruff")
+    """Ruff, rules and format, and the contracts of who may import whom."""
+    session.install("-c", "constraints.txt", "import-linter", "ruff")
     session.run("ruff", "check", *session.posargs)
     session.run("ruff", "format", "--check")
+    session.run("lint-imports", "--no-cache", "--no-logo")
 
 
 @nox.session
