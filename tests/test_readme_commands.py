@@ -18,7 +18,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +25,7 @@ import yaml
 from checkouts import CHECKOUT, STANDIN
 from PIL import Image
 from results_records import told
-from test_readme import ROOT, commands, has_option, help_of, options
+from test_readme import ROOT, commands
 
 from bench.fid import standins
 from impls.common import draws, parameters
@@ -35,6 +34,8 @@ from impls.common.draws import Stream
 from meanflow_repro import main
 
 jax, torch = pytest.importorskip("jax"), pytest.importorskip("torch")
+nox = pytest.importorskip("nox")
+importlib.import_module("noxfile")  # registers the sessions
 pytest.importorskip("cleanfid")
 pytest.importorskip("diffusers")
 
@@ -71,31 +72,25 @@ class NotRun:
     reason: str
 
 
-INSTALLS = NotRun("installs packages, as every session of nox does")
-SESSION = NotRun("installs packages, then runs a command that tests run without nox")
+INSTALLS = NotRun("installs packages, and the command that it then runs is run by tests")
+INSTALLING_SESSIONS = (
+    "verify", "verify -- --check jvp", "verify-jax", "verify-torch", "tests", "tests -- --slow",
+    "lint types",
+)  # fmt: skip
 LONG = NotRun("trains or measures for most of an hour, by commands that tests run in small")
+LONG_SESSIONS = (
+    "notebook", "soak", "slips", "bench", "ablations", "train-digits", "tolerances"
+)  # fmt: skip
 MENTION = NotRun("names a command, whose options stand in a block")
 
 TABLE: dict[str, Runs | RunBy | NotRun] = {
     "pip install nox": INSTALLS,
     "pip install -c constraints.txt -e .[jax,torch]": INSTALLS,
-    "nox -s verify": SESSION,
-    "nox -s verify -- --check jvp": SESSION,
-    "nox -s verify-jax": SESSION,
-    "nox -s verify-torch": SESSION,
-    "nox -s tests": SESSION,
-    "nox -s tests -- --slow": SESSION,
-    "nox -s lint types": SESSION,
+    **{f"nox -s {session}": INSTALLS for session in INSTALLING_SESSIONS},
     "nox -s tables": RunBy(
         "test_tables.py::test_the_committed_tables_follow_from_the_committed_records"
     ),
-    "nox -s notebook": LONG,
-    "nox -s soak": LONG,
-    "nox -s slips": LONG,
-    "nox -s bench": LONG,
-    "nox -s ablations": LONG,
-    "nox -s train-digits": LONG,
-    "nox -s tolerances": LONG,
+    **{f"nox -s {session}": LONG for session in LONG_SESSIONS},
     "nox -s golden": MENTION,
     "nox -s official -- --official CHECKOUT": NotRun("runs this file, on a checkout of theirs"),
     "nox -s fid-check": RunBy(
@@ -218,16 +213,8 @@ def run(words: list[str]) -> int:
     program, *rest = words
     if program == "meanflow":
         return main(rest)
-    session = noxfile()[rest[1].replace("-", "_")]
-    session(Session(rest[rest.index("--") + 1 :]))
+    nox.registry.get()[rest[1]](Session(rest[rest.index("--") + 1 :]))
     return 0
-
-
-def noxfile() -> dict[str, Any]:
-    pytest.importorskip("nox")
-    if str(ROOT) not in sys.path:
-        sys.path.insert(0, str(ROOT))
-    return vars(importlib.import_module("noxfile"))  # once: nox warns of a second one
 
 
 def write_stand_ins(folder: Path) -> None:
@@ -277,18 +264,16 @@ Runner = Callable[[str], None]
 @pytest.fixture(scope="module")
 def runner(tmp_path_factory: pytest.TempPathFactory) -> Runner:
     """Runs a command of TABLE among stand-ins, once, after the one whose output it reads."""
-    folder = tmp_path_factory.mktemp("readme")
+    folder, done = tmp_path_factory.mktemp("readme"), set()
     write_stand_ins(folder)
-    done: dict[str, None] = {}
 
     def run_once(command: str) -> None:
         if command in done:
             return
-        how = TABLE[command]
+        how, line = TABLE[command], command
         assert isinstance(how, Runs)
         if how.after:
             run_once(how.after)
-        line = command
         for old, new in how.replaced.items():
             assert old in line
             line = line.replace(old, new)
@@ -301,7 +286,7 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Runner:
         if output:
             (folder / output).write_text(printed.getvalue())
         assert (folder / how.writes).exists()
-        done[command] = None
+        done.add(command)
 
     return run_once
 
@@ -317,22 +302,42 @@ def test_the_command_runs(command: str, runner: Runner) -> None:
     runner(command)
 
 
+def help_of(*subcommand: str) -> str:
+    """What the command line prints of itself and its subcommands."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), pytest.raises(SystemExit):
+        main([*subcommand, "--help"])
+    return printed.getvalue()
+
+
 @pytest.mark.parametrize(
-    "command",
-    [c for c, how in TABLE.items() if not isinstance(how, Runs) and c.startswith("meanflow")],
+    "command", [c for c, how in TABLE.items() if not isinstance(how, Runs) and c[:3] != "pip"]
 )
-def test_every_option_of_a_command_that_is_not_run_exists(command: str) -> None:
-    subcommand, *rest = shlex.split(command)[1:]
-    assert re.search(rf"\b{subcommand}\b", help_of())
-    for option in options(rest):
+def test_what_a_command_that_is_not_run_names_exists(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Subcommands, sessions, options and keys of the configuration."""
+    monkeypatch.setenv("COLUMNS", "200")
+    own, _, passed = command.partition(" -- ")
+    program, *words = shlex.split(own)
+    if program == "nox":
+        assert words[0] == "-s"
+        assert set(words[1:]) <= {*nox.registry.get()}
+        conftest = (ROOT / "tests" / "conftest.py").read_text()
+        known, words = conftest if words[1] == "tests" else help_of("verify"), shlex.split(passed)
+    else:
+        assert re.search(rf"\b{words[0]}\b", help_of())
+        known = help_of(words[0])
+    for option in (word for word in words if word.startswith("--")):
         if "." in option:  # a key of the configuration
             key, value = option.removeprefix("--").split("=")
             load_config("digits", {key.replace("-", "_"): value})
         else:
-            assert has_option(help_of(subcommand), option), option
+            assert re.search(rf"(?<![\w-]){option}(?![\w-])", known), option
 
 
 @pytest.mark.parametrize("test", sorted({h.test for h in TABLE.values() if isinstance(h, RunBy)}))
 def test_the_test_that_runs_the_command_exists(test: str) -> None:
     file, name = test.split("::")
-    assert f"def {name}(" in (ROOT / "tests" / file).read_text()
+    (path,) = (ROOT / "tests").rglob(file)
+    assert f"def {name}(" in path.read_text()
