@@ -78,14 +78,6 @@ def outcomes(path: Path) -> list[dict[str, Any]]:
 # ------------------------------------------------------------------------------------ verify
 
 
-def test_a_subject_that_agrees_gives_status_0(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["verify", "reference", "--check", "network"]) == 0
-    printed = capsys.readouterr()
-    assert "mean_velocity_matches" in printed.out
-    assert "FAIL" not in printed.out
-    assert printed.err == ""
-
-
 def test_list_names_every_check_with_its_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", "--list"]) == 0
     printed = capsys.readouterr().out
@@ -102,10 +94,8 @@ def test_list_of_a_family_names_no_other(family: str, capsys: pytest.CaptureFixt
 
 
 def test_patterns_select_checks(capsys: pytest.CaptureFixture[str]) -> None:
-    assert (
-        main(["verify", "--list", "--check", "guidance_with*_kappa_*", "--check", "target_?lips*"])
-        == 0
-    )
+    patterns = ("--check", "guidance_with*_kappa_*", "--check", "target_?lips*")
+    assert main(["verify", "--list", *patterns]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
     assert lines == [
         "objective: guidance_with_kappa_matches",
@@ -127,9 +117,15 @@ def test_lines_fit_in_80_columns(
     assert [line for line in lines if len(line) > 80] == []
 
 
-def test_json_is_strict_and_of_the_documented_shape(tmp_path: Path) -> None:
+def test_json_is_strict_and_of_the_documented_shape(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "outcomes.json"
     assert main(["verify", "reference", *QUICK, "--json", str(path)]) == 0
+    printed = capsys.readouterr()
+    assert "jvp_returns_the_mean_velocity" in printed.out
+    assert "FAIL" not in printed.out
+    assert printed.err == ""
     content = strict_json(path.read_text())
     assert {"format", "environment", "outcomes"} <= set(content)
     assert content["format"] == 1
@@ -162,12 +158,11 @@ def test_records_are_appended_and_can_be_read(tmp_path: Path) -> None:
         ("run/bytes", ""),
     ]
     for record in records:
+        most = {"seconds": 600, "bytes": 16e9}.get(record.unit, record.tolerance)
         assert record.value is not None
-        if record.unit in ("seconds", "bytes"):
-            assert 0 < record.value < (600 if record.unit == "seconds" else 16e9)
-            continue
-        assert record.tolerance is not None
-        assert record.value <= record.tolerance
+        assert most is not None
+        assert record.value <= most
+        assert record.value > 0 or record.tolerance is not None
 
 
 @pytest.mark.parametrize(
@@ -212,14 +207,12 @@ def test_what_a_partial_subject_lacks_is_not_applicable(
 ) -> None:
     path = tmp_path / "outcomes.json"
     assert main(["verify", subject("partial"), *QUICK, "--json", str(path)]) == 0
-    for outcome in outcomes(path):
-        if outcome["check"] == "target_matches":
-            assert outcome["status"] == "pass"
-        else:
-            assert outcome["status"] == "n/a"
-            assert outcome["detail"] == "the subject offers no mean_velocity_jvp"
-            assert outcome["error"] is None
-    assert "the subject offers no mean_velocity_jvp" in capsys.readouterr().out
+    said = "the subject offers no mean_velocity_jvp"
+    lacking = [outcome for outcome in outcomes(path) if outcome["check"] != "target_matches"]
+    assert {(o["status"], o["detail"], o["error"]) for o in lacking} == {("n/a", said, None)}
+    judged = [outcome for outcome in outcomes(path) if outcome not in lacking]
+    assert {outcome["status"] for outcome in judged} == {"pass"}
+    assert said in capsys.readouterr().out
 
 
 def test_any_golden_folder_is_taken_and_what_is_not_read_is_said(
@@ -266,13 +259,9 @@ def test_set_overrides_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["verify", "reference", "--check", "target_matches"], 0),
         (["verify", "failing", "--check", "target_matches"], 1),
-        (["verify", "no_such_module"], 2),
-        (["verify", "--golden", "no/such/folder"], 2),
         (["config", "no_such_preset"], 2),
         (["verify", "--jsn", "x"], 2),
         (["--help"], 0),
-        (["verify", "--help"], 0),
-        (["config", "--help"], 0),
     ],
 )
 def test_the_process_ends_with_the_status(
