@@ -8,26 +8,18 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from meanflow_repro.options import (
-    Device,
-    Framework,
-    Override,
-    app,
-    assignment,
-    check_counts,
-    check_writable,
-)
+from meanflow_repro import options
 
 
-@app.command(name="bench")
+@options.app.command(name="bench")
 def bench(
     names: Positional[
         tuple[Literal["jvp-overhead", "throughput", "sampling", "attention", "depth"], ...]
     ],
     /,
     *,
-    framework: Framework,
-    device: Device = "auto",
+    framework: options.Framework,
+    device: options.Device = "auto",
     config: str | None = None,
     rounds: int = 7,
     against: str | None = None,
@@ -36,7 +28,7 @@ def bench(
     batch_sizes: tuple[int, ...] = (),
     json: Path | None = None,
     record: Path | None = None,
-    override: Override = (),
+    override: options.Override = (),
 ) -> int:
     """Measure what the JVP costs, throughput, sampling, overhead by tokens, rounding by depth.
 
@@ -63,9 +55,9 @@ def bench(
     from bench.measurement import Run
     from impls.frameworks import implementation
 
-    check_counts(rounds=rounds, batch_sizes=min(batch_sizes, default=None))
-    check_writable(json, record)
-    module, overrides = implementation(framework), dict(map(assignment, override))
+    options.check_counts(rounds=rounds, batch_sizes=min(batch_sizes, default=None))
+    options.check_writable(json, record)
+    module, overrides = implementation(framework), dict(map(options.assignment, override))
     module.select_device(device)
     official = checkout(against)
     run = Run(module, framework, config, overrides, rounds, forms, models, batch_sizes, official)

@@ -5,30 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from meanflow_repro.options import (
-    Device,
-    Maker,
-    NumSteps,
-    Run,
-    ScoreRecords,
-    Weights,
-    app,
-    check_counts,
-    check_writable,
-)
+from meanflow_repro import options
 
 
-@app.command(name="evaluate")
+@options.app.command(name="evaluate")
 def evaluate(
     *,
-    checkpoint: Run,
+    checkpoint: options.Run,
     num_samples: int = 1000,
-    num_steps: NumSteps = None,
+    num_steps: options.NumSteps = None,
     seed: int = 0,
-    weights: Weights = "ema",
-    framework: Maker = None,
-    device: Device = "auto",
-    record: ScoreRecords = None,
+    weights: options.Weights = "ema",
+    framework: options.Maker = None,
+    device: options.Device = "auto",
+    record: options.ScoreRecords = None,
     curve: bool = False,
 ) -> int:
     """Print the scores of a checkpoint of digits, with those of real digits beside them.
@@ -41,9 +31,9 @@ def evaluate(
     from impls.files import checkpoints
     from impls.frameworks import implementation
 
-    check_counts(least=100, num_samples=num_samples)
-    check_counts(num_steps=num_steps)
-    check_writable(None, record)
+    options.check_counts(least=100, num_samples=num_samples)
+    options.check_counts(num_steps=num_steps)
+    options.check_writable(None, record)
     found = checkpoints.find(checkpoint)
     made_by: str = framework or found.framework
     implementation(made_by).select_device(device)
@@ -54,9 +44,9 @@ def evaluate(
 def print_scores(
     checkpoint: Any,
     framework: str,
-    num_samples: int,
-    num_steps: int | None,
-    seed: int,
+    num_samples: int = 1000,
+    num_steps: int | None = None,
+    seed: int = 0,
     weights: str = "ema",
     record: Path | None = None,
     *,

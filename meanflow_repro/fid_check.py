@@ -7,20 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from impls.common.errors import UserError
-from meanflow_repro.options import (
-    Device,
-    Framework,
-    NumSteps,
-    Override,
-    ScoreRecords,
-    app,
-    assignment,
-    check_counts,
-    check_writable,
-)
+from meanflow_repro import options
 
 
-@app.command(name="fid-check")
+@options.app.command(name="fid-check")
 def fid_check(
     *,
     checkpoint: Path | None = None,
@@ -28,17 +18,17 @@ def fid_check(
     inception: Path | None = None,
     stats: Path | None = None,
     num_samples: int = 50_000,
-    num_steps: NumSteps = None,
+    num_steps: options.NumSteps = None,
     seed: int = 0,
     weights: str = "ema",
     mode: Literal["legacy_tensorflow", "clean"] = "legacy_tensorflow",
     config: str = "mf_b4",
-    framework: tuple[Framework, ...] = ("jax", "torch"),
-    device: Device = "auto",
+    framework: tuple[options.Framework, ...] = ("jax", "torch"),
+    device: options.Device = "auto",
     batch_size: int = 50,
     output_dir: Path = Path("runs/fid-check"),
-    record: ScoreRecords = None,
-    override: Override = (),
+    record: options.ScoreRecords = None,
+    override: options.Override = (),
 ) -> int:
     """FID of a checkpoint by both frameworks from the same noise, beside what is published for it.
 
@@ -67,9 +57,9 @@ def fid_check(
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # the stand-ins are tiny
     elif missing:
         raise UserError(f"{missing[0]} is missing: give all files, or none for the stand-ins")
-    check_counts(least=100, num_samples=num_samples)
-    check_counts(num_steps=num_steps, batch_size=batch_size)
-    check_writable(None, record)
+    options.check_counts(least=100, num_samples=num_samples)
+    options.check_counts(num_steps=num_steps, batch_size=batch_size)
+    options.check_writable(None, record)
 
     from bench.fid.command import Files, check_files, check_standins
     from impls.frameworks import implementation
@@ -80,7 +70,7 @@ def fid_check(
     if checkpoint is None or inception is None or stats is None:
         return 0 if check_standins(subjects, record) else 1
     files = Files(checkpoint, vae, inception, stats)
-    overrides = dict(map(assignment, override))
+    overrides = dict(map(options.assignment, override))
     agrees = check_files(
         subjects, files, config, overrides, weights, mode, num_samples, num_steps, seed,
         batch_size, output_dir, record,

@@ -38,10 +38,9 @@ def train(
     if loaded.eval_only:
         if loaded.load_from is None:
             raise UserError("eval_only is true, but load_from names no checkpoint to evaluate")
-        checkpoint = checkpoints.find(Path(loaded.load_from))
-        print_scores(checkpoint, framework, 1000, None, 0)
+        print_scores(checkpoints.find(Path(loaded.load_from)), framework)
         return 0
     ending = run_training(module, framework, loaded, workdir)
     if loaded.dataset.name == "digits" and ending.finished:
-        print_scores(ending.checkpoint, framework, 1000, None, 0)
+        print_scores(ending.checkpoint, framework)
     return 0

@@ -57,45 +57,25 @@ class Runs:
     writes: str = ""  # a file or folder that is there afterwards
 
 
-@dataclass(frozen=True)
-class RunBy:
-    """A command that another test runs in small."""
+# Why a command is not run here.
+INSTALLS = "installs packages, and the command that it then runs is run by tests"
+LONG = "trains or measures for most of an hour, by commands that tests run in small"
+MENTION = "names a command, whose options stand in a block"
+SESSIONS = {
+    INSTALLS: ("verify", "verify -- --check jvp", "verify-jax", "verify-torch", "tests",
+               "tests -- --slow", "lint types"),
+    LONG: ("notebook", "soak", "slips", "bench", "ablations", "train-digits", "tolerances"),
+}  # fmt: skip
 
-    test: str  # file::name
-    but: str = ""  # what it leaves out, and why
-
-
-@dataclass(frozen=True)
-class NotRun:
-    """A command that no test runs."""
-
-    reason: str
-
-
-INSTALLS = NotRun("installs packages, and the command that it then runs is run by tests")
-INSTALLING_SESSIONS = (
-    "verify", "verify -- --check jvp", "verify-jax", "verify-torch", "tests", "tests -- --slow",
-    "lint types",
-)  # fmt: skip
-LONG = NotRun("trains or measures for most of an hour, by commands that tests run in small")
-LONG_SESSIONS = (
-    "notebook", "soak", "slips", "bench", "ablations", "train-digits", "tolerances"
-)  # fmt: skip
-MENTION = NotRun("names a command, whose options stand in a block")
-
-TABLE: dict[str, Runs | RunBy | NotRun] = {
+# How a command is run here, or the test that runs it in small, or why none does.
+TABLE: dict[str, Runs | str] = {
     "pip install nox": INSTALLS,
     "pip install -c constraints.txt -e .[jax,torch]": INSTALLS,
-    **{f"nox -s {session}": INSTALLS for session in INSTALLING_SESSIONS},
-    "nox -s tables": RunBy(
-        "test_tables.py::test_the_committed_tables_follow_from_the_committed_records"
-    ),
-    **{f"nox -s {session}": LONG for session in LONG_SESSIONS},
+    **{f"nox -s {name}": reason for reason, names in SESSIONS.items() for name in names},
+    "nox -s tables": "test_the_committed_tables_follow_from_the_committed_records",
     "nox -s golden": MENTION,
-    "nox -s official -- --official CHECKOUT": NotRun("runs this file, on a checkout of theirs"),
-    "nox -s fid-check": RunBy(
-        "test_fid_check.py::test_stand_ins_score_the_same_in_both_frameworks_as_in_numpy"
-    ),
+    "nox -s official -- --official CHECKOUT": "runs this file, on a checkout of theirs",
+    "nox -s fid-check": "test_stand_ins_score_the_same_in_both_frameworks_as_in_numpy",
     "meanflow statistics": MENTION,
     # verify
     "meanflow verify my_port.subject": Runs(),
@@ -159,9 +139,7 @@ TABLE: dict[str, Runs | RunBy | NotRun] = {
         writes="runs/fid-check/torch.npy",
     ),
     "meanflow fid-check --checkpoint runs/PRESET --vae FOLDER --inception FILE --stats FILE"
-    " --record results/records": RunBy(
-        "test_fid_check.py::test_a_run_of_ours_is_scored_without_a_configuration"
-    ),
+    " --record results/records": "test_a_run_of_ours_is_scored_without_a_configuration",
     # results
     "meanflow results template > mine.yml": Runs(writes="mine.yml"),
     ADD: Runs({"mine.yml": "theirs.yml"}, "--records records"),
@@ -170,22 +148,17 @@ TABLE: dict[str, Runs | RunBy | NotRun] = {
     "meanflow results diff e41afe03 e69565ca": Runs(),
     "meanflow results check": Runs(),
     # bench
-    "meanflow bench jvp-overhead --framework torch": RunBy(
-        "test_bench.py::test_a_bench_prints_ratios_and_records_them"
-    ),
+    "meanflow bench jvp-overhead --framework torch": "test_a_bench_prints_ratios_and_records_them",
     "meanflow bench jvp-overhead --framework jax --against official=CHECKOUT": Runs(
         added=f"--config digits {SMALL} --training.batch-size=4 --rounds=1 --forms='flow matching'"
     ),
-    "meanflow bench throughput --framework jax --models DiT_S_4 DiT_B_4 --batch-sizes 32 64": RunBy(
-        "test_bench.py::test_throughput_and_sampling_say_how_many_a_second"
+    "meanflow bench throughput --framework jax --models DiT_S_4 DiT_B_4"
+    " --batch-sizes 32 64": "test_throughput_and_sampling_say_how_many_a_second",
+    "meanflow bench sampling attention --framework torch --training.compile=always": (
+        # uncompiled: to compile takes PyTorch minutes
+        "test_attention_goes_through_the_numbers_of_tokens"
     ),
-    "meanflow bench sampling attention --framework torch --training.compile=always": RunBy(
-        "test_bench.py::test_attention_goes_through_the_numbers_of_tokens",
-        but="uncompiled: to compile takes PyTorch minutes",
-    ),
-    "meanflow bench depth --framework jax": RunBy(
-        "test_bench.py::test_depth_measures_rounding_in_each_precision"
-    ),
+    "meanflow bench depth --framework jax": "test_depth_measures_rounding_in_each_precision",
 }
 
 
@@ -311,7 +284,7 @@ def help_of(*subcommand: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "command", [c for c, how in TABLE.items() if not isinstance(how, Runs) and c[:3] != "pip"]
+    "command", [c for c, how in TABLE.items() if isinstance(how, str) and c[:3] != "pip"]
 )
 def test_what_a_command_that_is_not_run_names_exists(
     command: str, monkeypatch: pytest.MonkeyPatch
@@ -336,8 +309,8 @@ def test_what_a_command_that_is_not_run_names_exists(
             assert re.search(rf"(?<![\w-]){option}(?![\w-])", known), option
 
 
-@pytest.mark.parametrize("test", sorted({h.test for h in TABLE.values() if isinstance(h, RunBy)}))
-def test_the_test_that_runs_the_command_exists(test: str) -> None:
-    file, name = test.split("::")
-    (path,) = (ROOT / "tests").rglob(file)
-    assert f"def {name}(" in path.read_text()
+def test_every_test_that_runs_a_command_exists() -> None:
+    defined = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    named = {how for how in TABLE.values() if isinstance(how, str) and how.startswith("test_")}
+    assert named
+    assert {name for name in named if f"\ndef {name}(" not in defined} == set()
