@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from golden_folders import FOLDERS, copy_of, rewrite
 
 from impls.common.config_files import load_config, preset_names
 from meanflow_repro import main
+from results.reading import read
 from results.schema import Record
 from verify.registry import FAMILIES, all_checks
 
@@ -48,31 +48,18 @@ def target(*given): return reference.target(*given)
 
 
 @pytest.fixture
-def subject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
-    """Write one of SUBJECTS to the current folder, from where subjects are importable."""
-
-    def write(name: str) -> str:
-        module = f"subject_{name}_{tmp_path.name}"
-        (tmp_path / f"{module}.py").write_text(SUBJECTS[name])
-        return module
-
+def subject(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """One of SUBJECTS as a module that is importable from the current folder."""
+    module = f"subject_{request.param}_{tmp_path.name}"
+    (tmp_path / f"{module}.py").write_text(SUBJECTS[request.param])
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.chdir(tmp_path)
-    return write
+    return module
 
 
-def strict_json(text: str) -> Any:
+def strict_json(path: Path) -> Any:
     """JSON without NaN and Infinity, which Python would otherwise take."""
-
-    def refuse(constant: str) -> None:
-        raise AssertionError(f"{constant} is not JSON")
-
-    return json.loads(text, parse_constant=refuse)
-
-
-def outcomes(path: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = strict_json(path.read_text())["outcomes"]
-    return found
+    return json.loads(path.read_text(), parse_constant=pytest.fail)
 
 
 # ------------------------------------------------------------------------------------ verify
@@ -126,7 +113,7 @@ def test_json_is_strict_and_of_the_documented_shape(
     assert "jvp_returns_the_mean_velocity" in printed.out
     assert "FAIL" not in printed.out
     assert printed.err == ""
-    content = strict_json(path.read_text())
+    content = strict_json(path)
     assert {"format", "environment", "outcomes"} <= set(content)
     assert content["format"] == 1
     assert {"commit", "dirty", "machine", "python", "libraries"} <= set(content["environment"])
@@ -166,52 +153,45 @@ def test_records_are_appended_and_can_be_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "error", "said"),
+    ("subject", "error", "said"),
     [
         ("wrong", float, "one_row"),
         ("misshapen", type(None), "infinite: guided"),
         ("nan", type(None), "not a number: guided"),
         ("raising", type(None), "raised ZeroDivisionError: division by zero"),
     ],
+    indirect=["subject"],
 )
 def test_a_failing_subject_gives_status_1_and_the_place(
-    name: str,
-    error: type,
-    said: str,
-    subject: Callable[[str], str],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    subject: str, error: type, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    module, path = subject(name), tmp_path / "outcomes.json"
-    records = tmp_path / "records"
-    files = ["--json", str(path), "--record", str(records)]
-    assert main(["verify", module, *QUICK, *files]) == 1
+    path, records = tmp_path / "outcomes.json", tmp_path / "records"
+    assert main(["verify", subject, *QUICK, "--json", str(path), "--record", str(records)]) == 1
     printed = capsys.readouterr().out
-    assert f"FAIL target_matches ({module}, float64)" in printed
-    assert f"FAIL  {module}: 2 checks, 2 of 4 pass" in printed
+    assert f"FAIL target_matches ({subject}, float64)" in printed
+    assert f"FAIL  {subject}: 2 checks, 2 of 4 pass" in printed
     assert "FAIL jvp" not in printed
-    status = {(o["check"], o["status"]) for o in outcomes(path)}
+    outcomes = strict_json(path)["outcomes"]
+    status = {(o["check"], o["status"]) for o in outcomes}
     assert status == {("target_matches", "fail"), ("jvp_returns_the_mean_velocity", "pass")}
-    for outcome in outcomes(path):
-        if outcome["status"] == "fail":
-            assert isinstance(outcome["error"], error)
-            assert said in outcome["detail"]
-    [lines] = [file.read_text().splitlines() for file in records.iterdir()]
-    failed = [Record.model_validate_json(line) for line in lines if "target_matches" in line]
-    assert len(failed) == 2
-    assert all(isinstance(record.value, error) for record in failed)
+    failed = [outcome for outcome in outcomes if outcome["status"] == "fail"]
+    assert {type(outcome["error"]) for outcome in failed} == {error}
+    assert all(said in outcome["detail"] for outcome in failed)
+    recorded = [record for record in read(records) if record.what.endswith("target_matches")]
+    assert [type(record.value) for record in recorded] == [error, error]
 
 
+@pytest.mark.parametrize("subject", ["partial"], indirect=True)
 def test_what_a_partial_subject_lacks_is_not_applicable(
-    subject: Callable[[str], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    subject: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = tmp_path / "outcomes.json"
-    assert main(["verify", subject("partial"), *QUICK, "--json", str(path)]) == 0
-    said = "the subject offers no mean_velocity_jvp"
-    lacking = [outcome for outcome in outcomes(path) if outcome["check"] != "target_matches"]
-    assert {(o["status"], o["detail"], o["error"]) for o in lacking} == {("n/a", said, None)}
-    judged = [outcome for outcome in outcomes(path) if outcome not in lacking]
-    assert {outcome["status"] for outcome in judged} == {"pass"}
+    path, said = tmp_path / "outcomes.json", "the subject offers no mean_velocity_jvp"
+    assert main(["verify", subject, *QUICK, "--json", str(path)]) == 0
+    found = {
+        (o["check"], o["status"]): (o["detail"], o["error"]) for o in strict_json(path)["outcomes"]
+    }
+    assert found.keys() == {("target_matches", "pass"), ("jvp_returns_the_mean_velocity", "n/a")}
+    assert found["jvp_returns_the_mean_velocity", "n/a"] == (said, None)
     assert said in capsys.readouterr().out
 
 
