@@ -133,25 +133,26 @@ def test_an_import_by_name_is_found_wherever_it_stands() -> None:
     assert {*literal_names(source)} == {"torch", "jax"}
 
 
+MADE = """\
+np.random.default_rng(0)
+jax.random.normal(key)
+torch.randn(3)
+torch.manual_seed(0)
+torch.rand_like(x)
+torch.bernoulli(x)
+from numpy.random import default_rng
+from numpy import random as chance
+from jax import random
+import jax.random as jr
+from torch import randint
+"""
+
+
 def test_random_numbers_are_found_however_they_are_made() -> None:
     pytest.importorskip("ruff")
-    made = [
-        "import numpy as np\nnp.random.default_rng(0)",
-        "from numpy.random import default_rng",
-        "from numpy import random as chance",
-        "import jax\ndef f(k):\n    return jax.random.normal(k)",
-        "from jax import random",
-        "import jax.random as jr",
-        "import torch\ntorch.randn(3)",
-        "import torch\ntorch.manual_seed(0)",
-        "import torch\ntorch.rand_like(x)",
-        "from torch import randint",
-        "import torch\ntorch.bernoulli(x)",
-    ]
-    for source in made:
-        assert random_uses("-", text=source), source
-    ours = "from impls.common import draws\nimport torch\ndraws.normal((3,), 0, 1)\ntorch.round(x)"
-    assert not random_uses("-", text=ours)
+    names = "import jax, torch\nimport numpy as np\nfrom impls.common import draws\n"
+    assert len(random_uses("-", text=names + MADE)) == len(MADE.splitlines())
+    assert not random_uses("-", text=f"{names}draws.normal((3,), 0, 1)\ntorch.round(x)\n")
     for source in ("def f():\n    import random", "x.normal_(0, 1)", "stats.norm.rvs(3)"):
         assert UNSEEN.search(source)
     assert not UNSEEN.search("nn.initializers.normal(0.02)\nconfig.random.seed")
