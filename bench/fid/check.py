@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -32,7 +31,6 @@ class Scored(NamedTuple):
 
     fid: FrechetScore
     inception_score: InceptionScore | None  # None: of too few samples
-    seconds: float  # of this run; a score that was gone on with counts from there
 
 
 class Agreement(NamedTuple):
@@ -69,14 +67,12 @@ def score(
     """
     weight, found = source.inception.tensors["output.weight"], {}
     for name, subject in subjects.items():
-        begin = time.perf_counter()
         features = make_features(
             Pipeline(subject, source), folder / name, num_samples, batch_size,
             partial(report, name),
         )  # fmt: skip
         groups, inception = summaries(features, weight)
-        seconds = time.perf_counter() - begin
-        found[name] = Scored(frechet_score(groups, statistics), inception, seconds)
+        found[name] = Scored(frechet_score(groups, statistics), inception)
     return found
 
 

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml  # type: ignore[import-untyped, unused-ignore]
 from golden_folders import FOLDERS, copy_of, rewrite
 
-from impls.common.config_files import load_config, preset_names
+from impls.common.config_files import load_config
 from meanflow_repro import main
 from results.reading import read
 from results.schema import Record
@@ -211,24 +210,18 @@ def test_any_golden_folder_is_taken_and_what_is_not_read_is_said(
 # ------------------------------------------------------------------------------------ config
 
 
-@pytest.mark.parametrize("preset", preset_names())
-def test_a_printed_preset_loads_back_equal(
-    preset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_config_prints_the_whole_configuration_with_what_is_set(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["config", preset]) == 0
+    overrides = {"method.kappa": 0.9, "load_from": None, "model.depth": 3}
+    given = ("--set", "method.kappa=0.9", "--set", "load_from=null", "--set", "model.depth=3")
+    assert main(["config", "digits", *given]) == 0
     printed = capsys.readouterr().out
     assert printed.splitlines()[0].endswith(" parameters")
     (tmp_path / "printed.yml").write_text(printed)
-    assert load_config(str(tmp_path / "printed.yml")) == load_config(preset)
-
-
-def test_set_overrides_a_file(capsys: pytest.CaptureFixture[str]) -> None:
-    overrides = ["--set", "method.kappa=0.9", "--set", "load_from=null", "--set", "model.depth=3"]
-    assert main(["config", "digits", *overrides]) == 0
-    printed = yaml.safe_load(capsys.readouterr().out)
-    assert printed["method"]["kappa"] == 0.9
-    assert printed["model"]["depth"] == 3
-    assert printed["load_from"] is None
+    loaded = load_config(str(tmp_path / "printed.yml"))
+    assert loaded == load_config("digits", overrides)
+    assert (loaded.method.kappa, loaded.model.depth, loaded.load_from) == (0.9, 3, None)
 
 
 # ------------------------------------------------------------------- the command as a process
