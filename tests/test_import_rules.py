@@ -6,12 +6,10 @@ may make random numbers; and that the contracts and the list of banned names fin
 
 from __future__ import annotations
 
-import ast
 import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -53,12 +51,13 @@ RULES = {
     "impls/meanflow_jax": TORCH,
     "impls/meanflow_torch": JAX,
 }
-IMPORTERS = ("import_module", "__import__")
+BY_NAME = re.compile(r"(?:import_module|__import__)\(\s*[\"'](\w+)")  # the package alone
+SUBJECT = re.compile(r"[\"']impls\.meanflow_\w+(?:\.\w+)*[\"']")
 # Modules and methods that ruff's list of banned names has not: it would hold for the tests too, or
 # does not know of what class an object is.
 UNSEEN = re.compile(
-    r"^\s*(import|from) (random|secrets)\b|\burandom\b|\bsafetensors\.torch\b"
-    r"|\.((normal|uniform|bernoulli|random|exponential)_|rvs)\b",
+    r"^\s*(?:import|from) (?:random|secrets)\b|\burandom\b|\bsafetensors\.torch\b"
+    r"|\.(?:(?:normal|uniform|bernoulli|random|exponential)_|rvs)\b",
     re.MULTILINE,
 )
 
@@ -73,17 +72,10 @@ def sources(*names: str) -> dict[str, str]:
     return found
 
 
-def texts(source: str) -> set[str]:
-    nodes = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant))
-    return {node.value for node in nodes if isinstance(node.value, str)}
-
-
-def literal_names(source: str) -> Iterator[str]:
-    """What is imported by a function that is called with its name, the package alone."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(IMPORTERS):
-            literal = (name.value for name in node.args[:1] if isinstance(name, ast.Constant))
-            yield from (str(name).split(".")[0] for name in literal)
+def uses(pattern: re.Pattern[str], *names: str) -> dict[str, set[str]]:
+    """What matches in each file of these folders and files, where anything does."""
+    found = {path: set(pattern.findall(text)) for path, text in sources(*names).items()}
+    return {path: matches for path, matches in found.items() if matches}
 
 
 def random_uses(*arguments: str, text: str | None = None) -> list[str]:
@@ -100,18 +92,13 @@ def random_uses(*arguments: str, text: str | None = None) -> list[str]:
 
 @pytest.mark.parametrize("folder", RULES)
 def test_a_folder_imports_by_name_nothing_that_it_may_not(folder: str) -> None:
-    wrong = {
-        path: {*literal_names(text)} & {*RULES[folder]} for path, text in sources(folder).items()
-    }
-    assert not any(wrong.values()), wrong
+    assert {
+        path: names for path, names in uses(BY_NAME, folder).items() if names & {*RULES[folder]}
+    } == {}
 
 
 def test_only_a_list_of_subjects_names_an_implementation() -> None:
-    name = re.compile(r"impls\.meanflow_\w+(\.\w+)*")
-    found = {
-        path for path, text in sources(*ROOMS).items() if any(map(name.fullmatch, texts(text)))
-    }
-    assert found == NAMES_SUBJECTS
+    assert set(uses(SUBJECT, *ROOMS)) == NAMES_SUBJECTS
 
 
 def test_the_draws_alone_make_random_numbers() -> None:
@@ -120,17 +107,15 @@ def test_the_draws_alone_make_random_numbers() -> None:
 
 
 def test_nothing_makes_random_numbers_that_ruff_does_not_see() -> None:
-    assert [path for path, text in sources(*ROOMS).items() if UNSEEN.search(text)] == []
+    assert uses(UNSEEN, *ROOMS) == {}
 
 
 # What finds them
 
 
 def test_an_import_by_name_is_found_wherever_it_stands() -> None:
-    source = (
-        "import importlib\ndef f():\n    importlib.import_module('torch.nn')\n__import__('jax')"
-    )
-    assert {*literal_names(source)} == {"torch", "jax"}
+    source = "def f():\n    importlib.import_module(\n    'torch.nn')\n__import__(\"jax\")"
+    assert BY_NAME.findall(source) == ["torch", "jax"]
 
 
 MADE = """\
