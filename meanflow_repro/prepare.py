@@ -82,18 +82,9 @@ def latents(
     check_counts(shard_size=shard_size, num_processes=num_processes)
     implementation(framework).select_device(device)
     made = encode_folder(
-        imagenet,
-        vae,
-        output,
-        framework=framework,
-        image_size=image_size,
-        batch_size=batch_size,
-        shard_size=shard_size,
-        half=half,
-        flip=flip,
-        num_processes=num_processes,
-        process=process,
-    )
+        imagenet, vae, output, framework=framework, image_size=image_size, batch_size=batch_size,
+        shard_size=shard_size, half=half, flip=flip, num_processes=num_processes, process=process,
+    )  # fmt: skip
     print(f"encoded {made.num_images} images into {made.num_shards} shards in {output}")
     if not made.is_whole:
         print("not whole yet: the process that finishes last writes the index")
