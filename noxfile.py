@@ -12,7 +12,7 @@ nox.needs_version = ">=2024.4.15"
 nox.options.reuse_venv = "yes"  # the second run of a session starts at once
 nox.options.sessions = ["verify", "tests", "lint", "types"]
 
-IMPLEMENTATIONS = {"jax": "impls.meanflow_jax", "torch": "impls.meanflow_torch"}
+FRAMEWORKS = ("jax", "torch")
 # More processes would each compile what another has not yet finished, and take a gigabyte.
 PARALLEL = ("-n", "logical", "--maxprocesses=4", "--dist=worksteal")
 
@@ -72,10 +72,11 @@ def slips(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Ruff: rules and format."""
-    session.install("-c", "constraints.txt", "ruff")
+    """Ruff, rules and format, and the contracts of who may import whom."""
+    session.install("-c", "constraints.txt", "import-linter", "ruff")
     session.run("ruff", "check", *session.posargs)
     session.run("ruff", "format", "--check")
+    session.run("lint-imports", "--no-cache", "--no-logo")
 
 
 @nox.session
@@ -102,7 +103,7 @@ def train_digits(session: nox.Session) -> None:
     """
     install(session, "jax", "torch")
     for seed in session.posargs or ["42"]:
-        for framework in IMPLEMENTATIONS:
+        for framework in FRAMEWORKS:
             run = f"runs/digits-{framework}-{seed}"
             choice = ("--framework", framework, f"--training.seed={seed}")
             session.run("meanflow", "train", *choice, "--workdir", run)
@@ -138,7 +139,7 @@ def bench(session: nox.Session) -> None:
     options = [option for option in session.posargs if option != "--full"]
     full = len(options) < len(session.posargs)
     run = partial(session.run, "meanflow", "bench")
-    for framework in IMPLEMENTATIONS:
+    for framework in FRAMEWORKS:
         about = ("--framework", framework, "--record", "results/records")
         run("jvp-overhead", *about, "--rounds", "5", *(options if framework == "jax" else ()))
         run("throughput", "sampling", *about, "--rounds", "5", "--batch-sizes", "64")

@@ -1,73 +1,53 @@
-"""`meanflow bench`: which benches there are, and what the command line says of them."""
+"""`meanflow bench`: the benches by name, made one after another."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
 
+from rich.console import Console
+
+from bench.attention import attention
+from bench.depth import depth
+from bench.jvp_overhead import jvp_overhead
+from bench.measurement import Measured, Run, write_json
+from bench.printing import print_report
+from bench.records import keep
+from bench.sampling import sampling
+from bench.throughput import throughput
 from impls.common.errors import UserError
 
-Name = Literal["jvp-overhead", "throughput", "sampling", "attention", "depth"]
+BENCHES: dict[str, Callable[[Run], Measured]] = {
+    "jvp-overhead": jvp_overhead,
+    "throughput": throughput,
+    "sampling": sampling,
+    "attention": attention,
+    "depth": depth,
+}
 
 
-def measure(
-    names: Sequence[Name],
-    subject: Any,
-    framework: str,
-    source: str | None,
-    overrides: dict[str, Any],
-    num_rounds: int,
-    against: str | None,
-    wanted: Sequence[str],
-    models: Sequence[str],
-    batch_sizes: Sequence[int],
-    json: Path | None,
-    record: Path | None,
-) -> None:
+def measure(names: Sequence[str], run: Run, json: Path | None, record: Path | None) -> None:
     """Make benches one after another, print each, and write what was asked for.
 
     Raises:
         UserError: for a bench without sense in these settings, or a checkout that is none.
     """
-    from rich.console import Console
-
-    from bench.attention import attention
-    from bench.depth import depth
-    from bench.forms import configuration
-    from bench.jvp_overhead import jvp_overhead
-    from bench.measurement import Measured, write_json, write_records
-    from bench.printing import print_report
-    from bench.sampling import sampling
-    from bench.throughput import throughput
-
-    official = _checkout(against)
-    if official is not None and "jvp-overhead" not in names:
+    if run.official is not None and "jvp-overhead" not in names:
         raise UserError("--against is for the bench jvp-overhead")
-    config = configuration(source, overrides)
-    models = models or [config.model.cls]
-    batch_sizes = batch_sizes or [config.training.batch_size]
+    run.config()  # a wrong one is said before the work
     console, finished = Console(highlight=False), []
     with console.status("") as status:
-        about = (subject, source, overrides, num_rounds, status.update)
-        benches: dict[Name, Callable[[], Measured]] = {
-            "jvp-overhead": lambda: jvp_overhead(*about, framework, wanted, official),
-            "throughput": lambda: throughput(*about, models, batch_sizes),
-            "sampling": lambda: sampling(*about),
-            "attention": lambda: attention(*about),
-            "depth": lambda: depth(subject, status.update),
-        }
         for name in names:
-            finished.append(benches[name]())
+            finished.append(BENCHES[name](run._replace(report=status.update)))
             print_report(finished[-1], console)
             if record:
-                path = write_records(finished[-1], record)
-                console.print(f"records appended to {path}", soft_wrap=True)
+                keep(finished[-1].records(), "bench", record, console)
     if json:
         write_json(finished, json)
 
 
-def _checkout(against: str | None) -> Path | None:
+def checkout(against: str | None) -> Path | None:
+    """PATH of official=PATH."""
     if against is None:
         return None
     name, _, path = against.partition("=")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import reference
-from bench.measurement import Measured, Quantity, Settings
+from bench.measurement import Measured, Run
 from impls.common.config_files import from_sizes
 from impls.common.draws import training_draws
 from impls.common.types import Batch
 from impls.data import digits
+from results.schema import Settings
 from verify.cases import DIGITS, Case, as_dtype, perturbed_parameters
 from verify.compare import relative_error, row_error
 from verify.probe import Probe
@@ -37,22 +38,21 @@ PRECISIONS = {
 }
 
 
-def depth(subject: ModuleType, report: Callable[[str], None]) -> Measured:
+def depth(run: Run) -> Measured:
     """Errors against the float64 reference, relative to the largest entry: see `verify.compare`.
 
-    Of u and du/dt the worst sample of a batch counts, of the gradient the worst tensor.
+    Of u and du/dt the worst sample of a batch counts, of the gradient the worst tensor. Whatever
+    the configuration: the networks are those of `DIGITS` with more blocks or fewer.
     """
-    found = Measured(subject.__name__, subject.device_name(), "depth")
+    found = Measured("depth", run)
     for blocks in DEPTHS:
         for name, precision in PRECISIONS.items():
-            report(f"{blocks} blocks in {name}")
+            run.report(f"{blocks} blocks in {name}")
             case = _case(blocks, precision.products)
-            for quantity, error in errors(subject, case, precision.inputs):
+            for quantity, error in errors(run.subject, case, precision.inputs):
                 settings: Settings = {"depth": blocks, "precision": name, "quantity": quantity}
                 of = f"{quantity}, {name}, {blocks} blocks"
-                found.quantities.append(
-                    Quantity("relative_error", of, error, "1", case.config, settings)
-                )
+                found.add(of, case.config, settings, relative_error=error)
     return found
 
 

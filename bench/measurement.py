@@ -1,10 +1,10 @@
-"""What a bench hands over: numbers with what they depend on, and the times they came from."""
+"""What a bench is told and what it hands over: numbers, and the times they came from."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,105 +14,136 @@ from pytest_benchmark.plugin import pytest_benchmark_generate_machine_info
 from pytest_benchmark.stats import Stats
 from pytest_benchmark.utils import get_commit_info
 
+from bench.forms import configuration
+from bench.records import provenance
 from bench.timer import Estimate
 from impls.common.config import Config
 from impls.common.config_files import config_hash
-from impls.common.environment import environment, num_threads
-from results.schema import Record, append, record_file
+from results.schema import Record, Settings
 
-Settings = dict[str, int | float | str]
+Value = Estimate | float | None  # None: not counted
+
+
+class Run(NamedTuple):
+    """Whom to measure, in which configuration, and how often."""
+
+    subject: Any  # an implementation
+    framework: str
+    source: str | None  # a preset or a file; None: see `configuration`
+    overrides: dict[str, Any]
+    num_rounds: int
+    forms: Sequence[str] = ()  # beside flow matching, for jvp-overhead; none: all
+    models: Sequence[str] = ()  # for throughput; none: as configured
+    batch_sizes: Sequence[int] = ()  # the same
+    official: Path | None = None  # checkout of the authors' code, to be timed by jvp-overhead
+    report: Callable[[str], None] = print  # is told what is being done
+
+    def config(self, form: str = "guided sparse", **overrides: Any) -> Config:
+        """The configuration in one of the forms, with further overrides, as model__depth=2."""
+        further = {key.replace("__", "."): value for key, value in overrides.items()}
+        return configuration(self.source, self.overrides | further, form)
 
 
 class Quantity(NamedTuple):
     """One number."""
 
-    what: str  # with its unit in the name: jvp_overhead_ratio, step_seconds, …
+    what: str  # with its unit in the name: step_time_ratio, step_seconds, …
     of: str  # the form of the step, or what else was measured
-    estimate: Estimate | float | None  # None: not counted
-    unit: str
+    value: Value
     config: Config
     settings: Settings  # what else it depends on
+
+    @property
+    def unit(self) -> str:
+        """The unit in its name; "1" for ratios and counts."""
+        units = {"_per_second": "1/s", "_seconds": "s", "bytes": "B", "bytes_accessed": "B"}
+        return next((unit for end, unit in units.items() if self.what.endswith(end)), "1")
+
+    def record(self, **where: Any) -> Record:
+        """Its record, with the subject and where it was made."""
+        estimate = self.value if isinstance(self.value, Estimate) else (self.value,)
+        value, interval = estimate[0], estimate[1:] or None
+        return Record(
+            what=f"bench/{self.what}",
+            value=value,
+            unit=self.unit,
+            interval=interval,
+            settings={"of": self.of, **self.settings},
+            detail="the framework does not count it" if value is None else "",
+            dtype=str(self.settings.get("precision", self.config.training.precision)),
+            config_hash=config_hash(self.config),
+            **where,
+        )
 
 
 @dataclass
 class Measured:
     """A finished bench."""
 
-    subject: str  # module name of the implementation
-    device: str
     name: str
+    run: Run
     quantities: list[Quantity] = field(default_factory=list)
     times: dict[str, Stats] = field(default_factory=dict)
 
-    def value(self, what: str, of: str) -> Estimate | float | None:
+    @property
+    def subject(self) -> str:
+        """Module name of the implementation."""
+        return str(self.run.subject.__name__)
+
+    @property
+    def device(self) -> str:
+        """Name of the device that the implementation runs on."""
+        return str(self.run.subject.device_name())
+
+    def add(self, of: str, config: Config, settings: Settings, **values: Value) -> None:
+        """Add numbers by name."""
+        for what, value in values.items():
+            self.quantities.append(Quantity(what, of, value, config, settings))
+
+    def value(self, what: str, of: str) -> Value:
         """The number of this name."""
-        (found,) = (q.estimate for q in self.quantities if (q.what, q.of) == (what, of))
+        (found,) = (q.value for q in self.quantities if (q.what, q.of) == (what, of))
         return found
 
-
-def write_records(found: Measured, folder: Path) -> Path:
-    """Append every number with its provenance to a file of JSON lines in a folder."""
-    now, where = dt.datetime.now(dt.UTC), environment()
-    where["machine"] |= {"device": found.device, **num_threads()}
-    records = []
-    for quantity in found.quantities:
-        estimate = quantity.estimate
-        value = estimate.value if isinstance(estimate, Estimate) else estimate
-        records.append(
-            Record(
-                subject=found.subject,
-                what=f"bench/{quantity.what}",
-                value=value,
-                unit=quantity.unit,
-                interval=estimate[1:] if isinstance(estimate, Estimate) else None,
-                settings={"of": quantity.of, **quantity.settings},
-                detail="" if value is not None else "the framework does not count it",
-                dtype=str(quantity.settings.get("precision", quantity.config.training.precision)),
-                config_hash=config_hash(quantity.config),
-                date=now.isoformat(timespec="seconds"),
-                **where,
-            )
-        )
-    path = record_file(folder, "bench", now.isoformat())
-    append(records, path)
-    return path
+    def records(self) -> list[Record]:
+        """A record of every number."""
+        where = provenance(self.device)
+        return [quantity.record(subject=self.subject, **where) for quantity in self.quantities]
 
 
 def write_json(found: Sequence[Measured], path: Path) -> None:
     """The times in pytest-benchmark's format: `pytest-benchmark compare FILE …` reads it."""
-
-    def plain(value: Estimate | float | None) -> Any:
-        return value._asdict() if isinstance(value, Estimate) else value
-
-    benchmarks: list[dict[str, Any]] = []
-    for bench in found:
-        for name, stats in bench.times.items():
-            benchmarks.append(
-                {
-                    "group": f"{bench.name} {bench.subject}",
-                    "name": name,
-                    "fullname": f"{bench.name}::{bench.subject}::{name}",
-                    "params": None,
-                    "param": None,
-                    "extra_info": {
-                        q.what: plain(q.estimate) for q in bench.quantities if q.of == name
-                    },
-                    "options": {
-                        "disable_gc": False,
-                        "timer": "perf_counter",
-                        "min_rounds": stats.rounds,
-                        "max_time": 0,
-                        "min_time": 0,
-                        "warmup": True,
-                    },
-                    "stats": stats.as_dict() | {"data": stats.data, "iterations": 1},
-                }
-            )
     content = {
         "machine_info": pytest_benchmark_generate_machine_info(),
         "commit_info": get_commit_info(),
-        "benchmarks": benchmarks,
+        "benchmarks": [
+            _benchmark(bench, name, stats) for bench in found for name, stats in bench.times.items()
+        ],
         "datetime": dt.datetime.now(dt.UTC).isoformat(),
         "version": pytest_benchmark.__version__,
     }
     path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _benchmark(bench: Measured, name: str, stats: Stats) -> dict[str, Any]:
+    values = {q.what: q.value for q in bench.quantities if q.of == name}
+    return {
+        "group": f"{bench.name} {bench.subject}",
+        "name": name,
+        "fullname": f"{bench.name}::{bench.subject}::{name}",
+        "params": None,
+        "param": None,
+        "extra_info": {
+            what: value._asdict() if isinstance(value, Estimate) else value
+            for what, value in values.items()
+        },
+        "options": {
+            "disable_gc": False,
+            "timer": "perf_counter",
+            "min_rounds": stats.rounds,
+            "max_time": 0,
+            "min_time": 0,
+            "warmup": True,
+        },
+        "stats": stats.as_dict() | {"data": stats.data, "iterations": 1},
+    }

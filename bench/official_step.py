@@ -36,6 +36,7 @@ class OfficialStep:
     """
 
     def __init__(self, checkout: Path, config: Config) -> None:
+        self.config = config
         batch = make_batch(config)
         with _code_of(checkout) as train, jax.enable_x64(False):
             self._state = _initial_state(train, config)

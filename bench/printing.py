@@ -10,10 +10,8 @@ from rich.table import Table
 from bench.depth import DEPTHS, PRECISIONS, QUANTITIES
 from bench.forms import FLOW_MATCHING
 from bench.jvp_overhead import PAPER
-from bench.measurement import Measured
+from bench.measurement import Measured, Value
 from bench.timer import Estimate
-
-Value = Estimate | float | None
 
 
 def print_report(found: Measured, console: Console) -> None:
@@ -55,7 +53,7 @@ def _jvp_overhead(found: Measured, console: Console) -> None:
             memory = [_plain(found.value("peak_bytes", form)) for form in (ours, theirs)]
             table.add_row(
                 quantity.of,
-                _estimate(quantity.estimate),
+                _estimate(quantity.value),
                 _number(found.value("step_flops_ratio", quantity.of)),
                 f"{memory[0] / memory[1]:.2f}",
             )
@@ -93,7 +91,7 @@ def _sampling(found: Measured, console: Console) -> None:
 def _attention(found: Measured, console: Console) -> None:
     table = _table("unguided step", "seconds", f"sparse / {FLOW_MATCHING}")
     for of in found.times:
-        ratios = [q.estimate for q in found.quantities if q.of == f"{of} / {FLOW_MATCHING}"]
+        ratios = [q.value for q in found.quantities if q.of == f"{of} / {FLOW_MATCHING}"]
         over = _estimate(ratios[0]) if ratios else ""
         table.add_row(of, _number(found.value("step_seconds", of)), over)
     console.print(table)

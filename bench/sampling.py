@@ -7,25 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from bench.forms import configuration
-from bench.measurement import Measured, Quantity, Settings
-from bench.timer import Estimate, interleave, seconds
+from bench.measurement import Measured, Run
+from bench.timer import interleave, rate, seconds
 from impls.common.draws import sampling_noise
 from impls.common.timesteps import even_times
+from results.schema import Settings
 
 NUM_STEPS = (1, 2, 3, 4)
 
 
-def sampling(
-    subject: Any,
-    source: str | None,
-    overrides: dict[str, Any],
-    num_rounds: int,
-    report: Callable[[str], None],
-) -> Measured:
+def sampling(run: Run) -> Measured:
     """Samples per second for 1 to 4 network calls each, the number in a batch as in training."""
-    found = Measured(subject.__name__, subject.device_name(), "sampling")
-    config = configuration(source, overrides)
+    found, subject, config = Measured("sampling", run), run.subject, run.config()
     num_rows = config.training.batch_size
     params = subject.init_params(config, seed=0)
     labels = np.arange(num_rows, dtype=np.int32) % config.network.num_classes
@@ -35,16 +28,17 @@ def sampling(
         times = even_times(num_steps)
         return lambda: subject.sync(subject.sample(config, params, *inputs, times))
 
-    report(f"timing 1 to {NUM_STEPS[-1]} steps in {num_rounds} rounds")
+    run.report(f"timing 1 to {NUM_STEPS[-1]} steps in {run.num_rounds} rounds")
     names = {number: f"{number} step{'s' * (number > 1)}" for number in NUM_STEPS}
-    found.times = interleave({names[n]: sampler(n) for n in NUM_STEPS}, num_rounds)
-    about: Settings = {"model": config.model.cls, "num_samples": num_rows}
-    about |= {"num_rounds": num_rounds}
+    found.times = interleave({names[n]: sampler(n) for n in NUM_STEPS}, run.num_rounds)
+    settings: Settings = {"model": config.model.cls, "num_samples": num_rows}
+    settings["num_rounds"] = run.num_rounds
     for of, stats in found.times.items():
-        taken = seconds(stats)
-        per_second = Estimate(*(num_rows / taken[i] for i in (0, 2, 1)))
-        found.quantities += [
-            Quantity("sampling_seconds", of, taken, "s", config, about),
-            Quantity("samples_per_second", of, per_second, "1/s", config, about),
-        ]
+        found.add(
+            of,
+            config,
+            settings,
+            sampling_seconds=seconds(stats),
+            samples_per_second=rate(num_rows, stats),
+        )
     return found

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from pytest_benchmark.stats import Stats
 
-from bench.measurement import Quantity, Settings
-from bench.timer import Estimate, seconds
+from bench.measurement import Measured
+from bench.timer import rate, seconds
 from impls.common.config import Config
 from impls.common.draws import Stream, image_shape, normal, training_draws
 from impls.common.types import Batch, Cost
+from results.schema import Settings
 
 
 class Step:
@@ -42,31 +43,29 @@ def make_batch(config: Config) -> Batch:
     return Batch(images, np.arange(num_rows, dtype=np.int32) % num_classes)
 
 
-def step_quantities(
-    of: str, config: Config, cost: Cost, stats: Stats, settings: Settings
-) -> list[Quantity]:
-    """Time, counts and throughput of one step."""
-    rows = config.training.batch_size
-    per_second = Estimate(*(rows / bound for bound in (seconds(stats)[i] for i in (0, 2, 1))))
-    named: list[tuple[str, Estimate | float | None, str]] = [
-        ("step_seconds", seconds(stats), "s"),
-        ("images_per_second", per_second, "1/s"),
-        ("step_flops", cost.flops, "1"),
-        ("step_bytes_accessed", cost.bytes_accessed, "B"),
-        ("peak_bytes", cost.peak_bytes, "B"),
-        ("compile_seconds", cost.compile_seconds, "s"),
-    ]
-    return [
-        Quantity(what, of, value, unit, config, about(config) | settings)
-        for what, value, unit in named
-    ]
+def add_step(found: Measured, of: str, step: Any, stats: Stats, **more: int) -> None:
+    """Add time, counts and throughput of one step, which has `config` and `cost`."""
+    config, cost = step.config, step.cost
+    found.add(
+        of,
+        config,
+        step_settings(found, config, **more),
+        step_seconds=seconds(stats),
+        images_per_second=rate(config.training.batch_size, stats),
+        step_flops=cost.flops,
+        step_bytes_accessed=cost.bytes_accessed,
+        peak_bytes=cost.peak_bytes,
+        compile_seconds=cost.compile_seconds,
+    )
 
 
-def about(config: Config) -> Settings:
+def step_settings(found: Measured, config: Config, **more: int) -> Settings:
     """What a step's time depends on, as a record says it."""
     training = config.training
     return {
         "model": config.model.cls,
         "batch_size": training.batch_size,
         "compile": training.compile,
+        **more,
+        "num_rounds": found.run.num_rounds,
     }

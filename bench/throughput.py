@@ -2,61 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from itertools import product
 from typing import Any
 
-from bench.forms import configuration
-from bench.measurement import Measured, Quantity, Settings
-from bench.steps import Step, about, step_quantities
-from bench.timer import Estimate, interleave, ratio, seconds
+from bench.measurement import Measured, Run
+from bench.steps import Step, add_step, step_settings
+from bench.timer import Estimate, interleave, rate, ratio
 
 PRODUCT_SIZE = 2048  # of the square matrices whose product is taken for the peak
 PRODUCTS = 4  # of each round's several products the machine's best counts
+PEAK = PRODUCTS * 2 * PRODUCT_SIZE**3  # FLOPs of a round's products
 
 
-def throughput(
-    subject: Any,
-    source: str | None,
-    overrides: dict[str, Any],
-    num_rounds: int,
-    report: Callable[[str], None],
-    models: Sequence[str],
-    batch_sizes: Sequence[int],
-) -> Measured:
+def throughput(run: Run) -> Measured:
     """The configured step over network and batch sizes, each timed in turns with a matrix product.
 
     The utilization is the FLOPs of the step, as its framework counts them, per second, over those
     of the product of two square matrices of 2048 rows in the same precision and the same round.
     """
-    found = Measured(subject.__name__, subject.device_name(), "throughput")
-    settings: Settings = {"num_rounds": num_rounds}
-    for model in models:
-        for batch_size in batch_sizes:
-            of = f"{model} batch {batch_size}"
-            sizes = {"model.cls": model, "training.batch_size": batch_size}
-            config = configuration(source, overrides | sizes)
-            report(f"compiling {of}")
-            step, multiply = Step(subject, config), subject.matrix_product(config, PRODUCT_SIZE)
+    found, subject, default = Measured("throughput", run), run.subject, run.config()
+    models = run.models or [default.model.cls]
+    batch_sizes = run.batch_sizes or [default.training.batch_size]
+    for model, batch_size in product(models, batch_sizes):
+        of = f"{model} batch {batch_size}"
+        of_product = f"{of}, matrix product"
+        config = run.config(model__cls=model, training__batch_size=batch_size)
+        run.report(f"compiling {of}")
+        step, multiply = Step(subject, config), subject.matrix_product(config, PRODUCT_SIZE)
 
-            def products(multiply: Callable[[], Any] = multiply) -> None:
-                for _ in range(PRODUCTS):
-                    subject.sync(multiply())
+        def products(multiply: Callable[[], Any] = multiply) -> None:
+            for _ in range(PRODUCTS):
+                subject.sync(multiply())
 
-            report(f"timing {of}")
-            times = interleave({of: step, f"{of}, matrix product": products}, num_rounds)
-            found.times |= times
-            found.quantities += step_quantities(of, config, step.cost, times[of], settings)
-            peak = PRODUCTS * 2 * PRODUCT_SIZE**3
-            of_product = seconds(times[f"{of}, matrix product"])
-            flops_rate = Estimate(*(step.cost.flops / seconds(times[of])[i] for i in (0, 2, 1)))
-            peak_rate = Estimate(*(peak / of_product[i] for i in (0, 2, 1)))
-            moments = ratio(times[f"{of}, matrix product"], times[of])  # in each round
-            share = Estimate(*(step.cost.flops / peak * moment for moment in moments))
-            given = about(config) | settings
-            found.quantities += [
-                Quantity("flops_per_second", of, flops_rate, "1/s", config, given),
-                Quantity("matrix_product_flops_per_second", of, peak_rate, "1/s", config, given),
-                Quantity("utilization_ratio", of, share, "1", config, given),
-            ]
-            del step
+        run.report(f"timing {of}")
+        times = interleave({of: step, of_product: products}, run.num_rounds)
+        found.times |= times
+        add_step(found, of, step, times[of])
+        shares = ratio(times[of_product], times[of])  # of the step's time, in each round
+        found.add(
+            of,
+            config,
+            step_settings(found, config),
+            flops_per_second=rate(step.cost.flops, times[of]),
+            matrix_product_flops_per_second=rate(PEAK, times[of_product]),
+            utilization_ratio=Estimate(*(step.cost.flops / PEAK * share for share in shares)),
+        )
+        del step  # before the next one takes memory
     return found

@@ -54,6 +54,12 @@ def seconds(stats: Stats) -> Estimate:
     return _median(np.asarray(stats.data))
 
 
+def rate(amount: float, stats: Stats) -> Estimate:
+    """Amount per second, median over the rounds."""
+    taken = seconds(stats)
+    return Estimate(amount / taken.value, amount / taken.high, amount / taken.low)
+
+
 def _median(values: np.ndarray[Any, Any]) -> Estimate:
     value = float(np.median(values))
     if len(values) == 1 or np.ptp(values) == 0:

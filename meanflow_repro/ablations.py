@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
-from meanflow_repro.options import app
+from meanflow_repro.options import Framework, ScoreRecords, app, check_writable
 
 
 @app.command(name="ablations")
 def ablations(
     *,
     workdir: Path,
-    framework: Literal["jax", "torch"] | None = None,
+    framework: Framework | None = None,
     presets: tuple[str, ...] = (),
     seeds: tuple[int, ...] = (42, 43, 44),
-    record: Path | None = None,
+    record: ScoreRecords = None,
     samples: Path | None = None,
 ) -> int:
     """Train the paper's ablations on digits (presets ablation/*) and score them; most of an hour.
@@ -27,14 +26,12 @@ def ablations(
         framework: jax or torch; both side by side by default, on a core each.
         presets: which ones; all by default.
         seeds: of training.
-        record: folder to append records of the scores to.
         samples: folder for pictures of samples of each preset.
     """
     from bench.studies import ablations as study
     from impls.common.config_files import load_config
     from impls.frameworks import implementation
     from impls.trainer.generate import check_scored
-    from meanflow_repro.options import check_writable
 
     chosen = presets or study.PRESETS
     for preset in chosen:

@@ -8,18 +8,18 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from meanflow_repro.options import Override, app, assignment, check_count, check_writable
+from meanflow_repro import options
 
 
-@app.command(name="bench")
+@options.app.command(name="bench")
 def bench(
     names: Positional[
         tuple[Literal["jvp-overhead", "throughput", "sampling", "attention", "depth"], ...]
     ],
     /,
     *,
-    framework: Literal["jax", "torch"],
-    device: str = "auto",
+    framework: options.Framework,
+    device: options.Device = "auto",
     config: str | None = None,
     rounds: int = 7,
     against: str | None = None,
@@ -28,7 +28,7 @@ def bench(
     batch_sizes: tuple[int, ...] = (),
     json: Path | None = None,
     record: Path | None = None,
-    override: Override = (),
+    override: options.Override = (),
 ) -> int:
     """Measure what the JVP costs, throughput, sampling, overhead by tokens, rounding by depth.
 
@@ -38,7 +38,6 @@ def bench(
     Args:
         names: jvp-overhead, throughput, sampling, attention, depth; one or more.
         framework: jax or torch.
-        device: auto (a GPU or TPU where there is one), cpu, cuda, …
         config: a preset's name or a YAML file, which then says network and batch.
         rounds: times that each step is made, in turns with the others.
         against: official=PATH times the authors' step of a checkout too (jvp-overhead, jax).
@@ -47,22 +46,20 @@ def bench(
         batch_sizes: for throughput.
         json: file to write the times to, in the format of pytest-benchmark.
         record: folder to append records of every number to.
-        override: SECTION.KEY=VALUE, laid over the configuration; may be repeated.
     """
-    from bench.command import measure
-    from impls.frameworks import implementation
-
     if set(names) == {"depth"}:  # nothing is timed: compile fast
         os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
     os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # PyTorch's profiler says when it starts
-    check_count("--rounds", rounds)
-    for batch_size in batch_sizes:
-        check_count("--batch-sizes", batch_size)
-    check_writable(json, record)
-    module, overrides = implementation(framework), dict(map(assignment, override))
+
+    from bench.command import checkout, measure
+    from bench.measurement import Run
+    from impls.frameworks import implementation
+
+    options.check_counts(rounds=rounds, batch_sizes=min(batch_sizes, default=None))
+    options.check_writable(json, record)
+    module, overrides = implementation(framework), dict(map(options.assignment, override))
     module.select_device(device)
-    measure(
-        names, module, framework, config, overrides, rounds,
-        against, forms, models, batch_sizes, json, record,
-    )  # fmt: skip
+    official = checkout(against)
+    run = Run(module, framework, config, overrides, rounds, forms, models, batch_sizes, official)
+    measure(names, run, json, record)
     return 0

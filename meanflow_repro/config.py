@@ -18,7 +18,6 @@ def config(
 
     Args:
         source: a preset's name or a YAML file.
-        override: SECTION.KEY=VALUE, laid over the configuration; may be repeated.
     """
     from impls.common.config_files import effective_yaml, load_config
     from impls.common.parameters import num_parameters

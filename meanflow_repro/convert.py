@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from tyro.conf import UseAppendAction
 
 from impls.common.errors import UserError
-from meanflow_repro.options import Override, app, assignment
+from meanflow_repro.options import Framework, Override, app, assignment
 
 
 @app.command(name="convert")
@@ -20,7 +19,7 @@ def convert(
     rename: UseAppendAction[tuple[str, ...]] = (),
     config: str = "mf_b4",
     override: Override = (),
-    framework: Literal["jax", "torch"] | None = None,
+    framework: Framework | None = None,
     output: Path | None = None,
     safetensors: Path | None = None,
     weights: str = "ema",
@@ -33,7 +32,6 @@ def convert(
         from_torch: or a .pt, .pth or .safetensors file of a PyTorch port with the names of DiT.
         rename: OLD=NEW, beginnings of names in that file; may be repeated.
         config: of what is imported: a preset's name or a YAML file.
-        override: SECTION.KEY=VALUE, laid over that configuration; may be repeated.
         framework: whose checkpoint to write.
         output: folder of a run to write it to, which can be resumed there.
         safetensors: file to write plain weights to, under the names of facebookresearch/DiT.

@@ -3,43 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from meanflow_repro.options import app, check_count, check_writable
+from meanflow_repro import options
 
 
-@app.command(name="evaluate")
+@options.app.command(name="evaluate")
 def evaluate(
     *,
-    checkpoint: Path,
+    checkpoint: options.Run,
     num_samples: int = 1000,
-    num_steps: int | None = None,
+    num_steps: options.NumSteps = None,
     seed: int = 0,
-    weights: str = "ema",
-    framework: Literal["jax", "torch"] | None = None,
-    device: str = "auto",
-    record: Path | None = None,
+    weights: options.Weights = "ema",
+    framework: options.Maker = None,
+    device: options.Device = "auto",
+    record: options.ScoreRecords = None,
     curve: bool = False,
 ) -> int:
     """Print the scores of a checkpoint of digits, with those of real digits beside them.
 
     Args:
-        checkpoint: a run's folder, or that of one of its checkpoints.
         num_samples: samples that are scored.
-        num_steps: network calls for each; as configured (one) by default.
         seed: of the noise.
-        weights: ema, params (no average), or the decay of one of the averages that were kept.
-        framework: makes the samples; that of the checkpoint by default.
-        device: auto (a GPU or TPU where there is one), cpu, cuda, …
-        record: folder to append records of the scores to.
         curve: record the losses of the run too.
     """
     from impls.files import checkpoints
     from impls.frameworks import implementation
 
-    check_count("--num-samples", num_samples, least=100)
-    check_count("--num-steps", num_steps)
-    check_writable(None, record)
+    options.check_counts(least=100, num_samples=num_samples)
+    options.check_counts(num_steps=num_steps)
+    options.check_writable(None, record)
     found = checkpoints.find(checkpoint)
     made_by: str = framework or found.framework
     implementation(made_by).select_device(device)
@@ -50,9 +44,9 @@ def evaluate(
 def print_scores(
     checkpoint: Any,
     framework: str,
-    num_samples: int,
-    num_steps: int | None,
-    seed: int,
+    num_samples: int = 1000,
+    num_steps: int | None = None,
+    seed: int = 0,
     weights: str = "ema",
     record: Path | None = None,
     *,
@@ -62,18 +56,18 @@ def print_scores(
     from rich.console import Console
     from rich.table import Table
 
+    from bench.records import keep
     from bench.studies.runs import curve_records, score_records
     from impls.common.timesteps import sampling_times
     from impls.trainer.generate import check_scored, generate, scores
-    from results.schema import append, record_file
+    from results.schema import Settings
 
     check_scored(checkpoint.config)
     steps = len(sampling_times(checkpoint.config, num_steps)) - 1
     made = generate(checkpoint, num_samples, num_steps, seed, "balanced", framework, weights)
     found = scores(made)
-    made_of = f"{num_samples} samples in {steps} step{'s' * (steps > 1)}"
     table = Table(box=None, pad_edge=False)
-    table.add_column(made_of)
+    table.add_column(f"{num_samples} samples in {steps} step{'s' * (steps > 1)}")
     table.add_column(f"{framework}, step {checkpoint.step}", justify="right")
     table.add_column("real digits", justify="right")
     for name, pair in found.items():
@@ -82,14 +76,8 @@ def print_scores(
     console = Console(highlight=False)
     console.print(table)
     if record:
-        settings: dict[str, int | float | str] = {
-            "num_samples": num_samples,
-            "num_steps": steps,
-            "sampling_seed": seed,
-            "weights": weights,
-        }
+        settings: Settings = {"num_samples": num_samples, "num_steps": steps}
+        settings |= {"sampling_seed": seed, "weights": weights}
         records = score_records(checkpoint, framework, found, settings)
         records += curve_records(checkpoint, framework) if curve else []
-        path = record_file(record, "digits", records[0].date)
-        append(records, path)
-        console.print(f"records appended to {path}", soft_wrap=True)
+        keep(records, "digits", record, console)

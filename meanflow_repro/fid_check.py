@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from impls.common.errors import UserError
-from meanflow_repro.options import Override, app, assignment, check_count, check_writable
+from meanflow_repro import options
 
 
-@app.command(name="fid-check")
+@options.app.command(name="fid-check")
 def fid_check(
     *,
     checkpoint: Path | None = None,
@@ -18,17 +18,17 @@ def fid_check(
     inception: Path | None = None,
     stats: Path | None = None,
     num_samples: int = 50_000,
-    num_steps: int | None = None,
+    num_steps: options.NumSteps = None,
     seed: int = 0,
     weights: str = "ema",
     mode: Literal["legacy_tensorflow", "clean"] = "legacy_tensorflow",
     config: str = "mf_b4",
-    framework: tuple[Literal["jax", "torch"], ...] = ("jax", "torch"),
-    device: str = "auto",
+    framework: tuple[options.Framework, ...] = ("jax", "torch"),
+    device: options.Device = "auto",
     batch_size: int = 50,
     output_dir: Path = Path("runs/fid-check"),
-    record: Path | None = None,
-    override: Override = (),
+    record: options.ScoreRecords = None,
+    override: options.Override = (),
 ) -> int:
     """FID of a checkpoint by both frameworks from the same noise, beside what is published for it.
 
@@ -42,17 +42,13 @@ def fid_check(
         inception: inception-2015-12-05.pt, or pytorch-fid's file.
         stats: .npz with mean and covariance of the data's features, in either layout.
         num_samples: published FIDs are of 50000.
-        num_steps: network calls for each; as configured (one) by default.
         seed: of noise and labels.
         weights: ema, params, or the decay of an average that was kept.
         mode: legacy_tensorflow, as official numbers are made, or clean; never mix them.
         config: of an official checkpoint: a preset's name or a YAML file.
         framework: one or both.
-        device: auto (a GPU or TPU where there is one), cpu, cuda, …
         batch_size: samples at once.
         output_dir: for features and pictures; a check that was stopped goes on there.
-        record: folder to append records of the scores to.
-        override: SECTION.KEY=VALUE, laid over that configuration; may be repeated.
     """
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # leaves memory to PyTorch
     given = {"--checkpoint": checkpoint, "--inception": inception, "--stats": stats}
@@ -61,10 +57,9 @@ def fid_check(
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # the stand-ins are tiny
     elif missing:
         raise UserError(f"{missing[0]} is missing: give all files, or none for the stand-ins")
-    check_count("--num-samples", num_samples, least=100)
-    check_count("--num-steps", num_steps)
-    check_count("--batch-size", batch_size)
-    check_writable(None, record)
+    options.check_counts(least=100, num_samples=num_samples)
+    options.check_counts(num_steps=num_steps, batch_size=batch_size)
+    options.check_writable(None, record)
 
     from bench.fid.command import Files, check_files, check_standins
     from impls.frameworks import implementation
@@ -75,7 +70,7 @@ def fid_check(
     if checkpoint is None or inception is None or stats is None:
         return 0 if check_standins(subjects, record) else 1
     files = Files(checkpoint, vae, inception, stats)
-    overrides = dict(map(assignment, override))
+    overrides = dict(map(options.assignment, override))
     agrees = check_files(
         subjects, files, config, overrides, weights, mode, num_samples, num_steps, seed,
         batch_size, output_dir, record,

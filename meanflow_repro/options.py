@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 import yaml
@@ -13,8 +13,24 @@ from tyro.conf import UseAppendAction, arg
 
 from impls.common.errors import UserError
 
-# SECTION.KEY=VALUE, laid over a configuration; may be repeated.
-Override = Annotated[UseAppendAction[tuple[str, ...]], arg(name="set")]
+Framework = Literal["jax", "torch"]
+Device = Annotated[str, arg(help="auto (a GPU or TPU where there is one), cpu, cuda, …")]
+Override = Annotated[
+    UseAppendAction[tuple[str, ...]],
+    arg(name="set", help="SECTION.KEY=VALUE, laid over the configuration; may be repeated."),
+]
+Run = Annotated[Path, arg(help="a run's folder, or that of one of its checkpoints.")]
+NumSteps = Annotated[
+    int | None, arg(help="network calls for each; as configured (one) by default.")
+]
+Weights = Annotated[
+    str,
+    arg(help="ema, params (no average), or the decay of one of the averages that were kept."),
+]
+Maker = Annotated[
+    Framework | None, arg(help="makes the samples; that of the checkpoint by default.")
+]
+ScoreRecords = Annotated[Path | None, arg(help="folder to append records of the scores to.")]
 app = tyro.extras.SubcommandApp()
 
 
@@ -29,10 +45,12 @@ def check_writable(file: Path | None, folder: Path | None) -> None:
         raise UserError(f"cannot write to {error.filename}: {error.strerror}") from error
 
 
-def check_count(option: str, value: int | None, least: int = 1) -> None:
-    """Raise UserError for a count below the least."""
-    if value is not None and value < least:
-        raise UserError(f"{option} is {value}, expected a whole number, {least} or more")
+def check_counts(least: int = 1, **counts: int | None) -> None:
+    """Raise UserError for an option that is a count below the least."""
+    for name, value in counts.items():
+        if value is not None and value < least:
+            option = f"--{name.replace('_', '-')}"
+            raise UserError(f"{option} is {value}, expected a whole number, {least} or more")
 
 
 def assignment(text: str) -> tuple[str, object]:

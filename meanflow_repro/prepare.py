@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import tyro
 
-from meanflow_repro.options import app, check_count
+from meanflow_repro.options import Device, Framework, app, check_counts
 
 preparation = tyro.extras.SubcommandApp()
 
@@ -33,7 +32,7 @@ def pack(
     """
     from impls.data import prepare
 
-    check_count("--shard-size", shard_size)
+    check_counts(shard_size=shard_size)
     packed = prepare.pack(input, output, shard_size, half=half)
     print(f"packed {sum(packed.counts)} latents into {len(packed.counts)} shards in {output}")
     return 0
@@ -45,7 +44,7 @@ def latents(
     imagenet: Path,
     vae: Path,
     output: Path,
-    framework: Literal["jax", "torch"] = "jax",
+    framework: Framework = "jax",
     image_size: int = 256,
     batch_size: int = 32,
     shard_size: int = 8192,
@@ -53,7 +52,7 @@ def latents(
     flip: bool = False,
     num_processes: int = 1,
     process: int = 0,
-    device: str = "auto",
+    device: Device = "auto",
 ) -> int:
     """Encode a folder of images, such as ImageNet, to latents, in shards ready for training.
 
@@ -75,33 +74,17 @@ def latents(
         flip: encode the mirror image of each image too; training then mirrors at random.
         num_processes: processes that share the work.
         process: which of them this is, from 0.
-        device: auto (a GPU or TPU where there is one), cpu, cuda, …
     """
     from impls.data.encode import encode_folder
     from impls.frameworks import implementation
 
-    counts = {
-        "--image-size": image_size,
-        "--batch-size": batch_size,
-        "--shard-size": shard_size,
-        "--num-processes": num_processes,
-    }
-    for option, value in counts.items():
-        check_count(option, value)
+    check_counts(image_size=image_size, batch_size=batch_size)
+    check_counts(shard_size=shard_size, num_processes=num_processes)
     implementation(framework).select_device(device)
     made = encode_folder(
-        imagenet,
-        vae,
-        output,
-        framework=framework,
-        image_size=image_size,
-        batch_size=batch_size,
-        shard_size=shard_size,
-        half=half,
-        flip=flip,
-        num_processes=num_processes,
-        process=process,
-    )
+        imagenet, vae, output, framework=framework, image_size=image_size, batch_size=batch_size,
+        shard_size=shard_size, half=half, flip=flip, num_processes=num_processes, process=process,
+    )  # fmt: skip
     print(f"encoded {made.num_images} images into {made.num_shards} shards in {output}")
     if not made.is_whole:
         print("not whole yet: the process that finishes last writes the index")

@@ -3,45 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
-from meanflow_repro.options import app, check_count
+from meanflow_repro.options import Device, Maker, NumSteps, Run, Weights, app, check_counts
 
 
 @app.command(name="sample")
 def sample(
     *,
-    checkpoint: Path,
+    checkpoint: Run,
     output_dir: Path,
     num_samples: int = 64,
-    num_steps: int | None = None,
+    num_steps: NumSteps = None,
     seed: int = 0,
     labels: str = "balanced",
-    weights: str = "ema",
-    framework: Literal["jax", "torch"] | None = None,
-    device: str = "auto",
+    weights: Weights = "ema",
+    framework: Maker = None,
+    device: Device = "auto",
     save_images: bool = False,
 ) -> int:
     """Make samples with a checkpoint of either framework: samples.npz and grid.png.
 
     Args:
-        checkpoint: a run's folder, or that of one of its checkpoints.
         output_dir: folder to write to.
         num_samples: how many.
-        num_steps: network calls for each; as configured (one) by default.
         seed: of the noise and of random labels.
         labels: balanced (0, 1, 2, … in turn), random, or one label.
-        weights: ema, params (no average), or the decay of one of the averages that were kept.
-        framework: makes the samples; that of the checkpoint by default.
-        device: auto (a GPU or TPU where there is one), cpu, cuda, …
         save_images: also write each sample as a PNG.
     """
     from impls.files import checkpoints
     from impls.frameworks import implementation
     from impls.trainer.generate import generate, write_samples
 
-    check_count("--num-samples", num_samples)
-    check_count("--num-steps", num_steps)
+    check_counts(num_samples=num_samples, num_steps=num_steps)
     found = checkpoints.find(checkpoint)
     implementation(framework or found.framework).select_device(device)
     made = generate(found, num_samples, num_steps, seed, labels, framework, weights)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from meanflow_repro.options import app, check_count
+from meanflow_repro.options import Device, Framework, app, check_counts
 
 
 @app.command(name="statistics")
@@ -16,8 +16,8 @@ def statistics(
     output: Path,
     mode: Literal["legacy_tensorflow", "clean"] = "legacy_tensorflow",
     image_size: int = 256,
-    framework: Literal["jax", "torch"] = "jax",
-    device: str = "auto",
+    framework: Framework = "jax",
+    device: Device = "auto",
     batch_size: int = 64,
     num_processes: int = 1,
     process: int = 0,
@@ -32,7 +32,6 @@ def statistics(
             FIDs of ImageNet use, or as clean-fid does.
         image_size: pixels of a side that images are cropped to first, as ADM crops them.
         framework: computes the features.
-        device: auto (a GPU or TPU where there is one), cpu, cuda, …
         batch_size: images on the device at a time.
         num_processes: started with the same options, each with its own --process, share the work.
         process: number of this process, from 0.
@@ -41,9 +40,7 @@ def statistics(
     from impls.files.inception import read_inception
     from impls.frameworks import implementation
 
-    check_count("--image-size", image_size)
-    check_count("--batch-size", batch_size)
-    check_count("--num-processes", num_processes)
+    check_counts(image_size=image_size, batch_size=batch_size, num_processes=num_processes)
     weights = read_inception(inception)
     chosen = implementation(framework)
     chosen.select_device(device)

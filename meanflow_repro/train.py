@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from impls.common.errors import UserError
 from meanflow_repro.evaluate import print_scores
-from meanflow_repro.options import Override, app, assignment
+from meanflow_repro.options import Device, Framework, Override, app, assignment
 
 
 @app.command(name="train")
 def train(
     *,
-    framework: Literal["jax", "torch"],
+    framework: Framework,
     workdir: Path,
     config: str = "digits",
-    device: str = "auto",
+    device: Device = "auto",
     override: Override = (),
 ) -> int:
     """Train, or go on from the newest checkpoint of the run's folder; then print the scores.
@@ -27,8 +26,6 @@ def train(
         framework: jax or torch.
         workdir: folder of the run: checkpoints, TensorBoard, configuration.
         config: a preset's name or a YAML file.
-        device: auto (a GPU or TPU where there is one), cpu, cuda, …
-        override: SECTION.KEY=VALUE, laid over the configuration; may be repeated.
     """
     from impls.common.config_files import load_config
     from impls.files import checkpoints
@@ -41,10 +38,9 @@ def train(
     if loaded.eval_only:
         if loaded.load_from is None:
             raise UserError("eval_only is true, but load_from names no checkpoint to evaluate")
-        checkpoint = checkpoints.find(Path(loaded.load_from))
-        print_scores(checkpoint, framework, 1000, None, 0)
+        print_scores(checkpoints.find(Path(loaded.load_from)), framework)
         return 0
     ending = run_training(module, framework, loaded, workdir)
     if loaded.dataset.name == "digits" and ending.finished:
-        print_scores(ending.checkpoint, framework, 1000, None, 0)
+        print_scores(ending.checkpoint, framework)
     return 0

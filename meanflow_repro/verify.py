@@ -8,7 +8,7 @@ from typing import Literal
 from tyro.conf import Positional, UseAppendAction
 
 from impls.common.errors import UserError
-from meanflow_repro.options import app, check_count, check_writable
+from meanflow_repro.options import app, check_counts, check_writable
 
 SUBJECTS = ("impls.meanflow_jax", "impls.meanflow_torch")
 REFERENCE = "reference"
@@ -83,7 +83,7 @@ def verify(
         return 0
     if live and "official" not in {chosen.family for chosen in checks}:
         raise UserError("--official brings cases for the family official, which --check leaves out")
-    check_count("--processes", processes)
+    check_counts(processes=processes)
     check_writable(json, record)
     default = (REFERENCE, *SUBJECTS) if live else SUBJECTS
     with console.status("") as status:
@@ -121,8 +121,8 @@ def _live_options(
             raise UserError(
                 f"--official-{option} needs --official, a checkout of the authors' code"
             )
-    check_count("--official-settings", num_settings)
-    check_count("--official-seed", seed, least=0)
+    check_counts(official_settings=num_settings)
+    check_counts(least=0, official_seed=seed)
     if official is None:
         return None
     if golden is not None:

@@ -130,6 +130,13 @@ def case(tiny: Config) -> Case:
     return Case("tiny", tiny, params, batch, draws.training_draws(tiny, 1, 0, ROWS))
 
 
+@pytest.fixture(params=["jax", "torch"])
+def framework(request: pytest.FixtureRequest) -> str:
+    """Each framework that is installed."""
+    pytest.importorskip(request.param)
+    return str(request.param)
+
+
 @pytest.fixture(scope="session", params=FRAMEWORKS)
 def subject(request: pytest.FixtureRequest) -> ModuleType:
     """Each implementation whose framework is installed."""

@@ -8,7 +8,6 @@ record says of how many; one that is interrupted, or of which nothing ran, is no
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import secrets
 import sys
 import time
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from impls.common.environment import environment
+from bench.records import provenance
 from results.schema import RECORDS, Record, append, record_file
 from results.tabulate.soak import ACTS
 
@@ -97,8 +96,7 @@ def outcome(act: str, seed: int, counts: Counts, seconds: float) -> Record:
             "seconds": seconds,
         },
         detail="; ".join(counts.failed),
-        date=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        **environment(),
+        **provenance(),
     )
 
 

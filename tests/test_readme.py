@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.util
-import json
 import os
 import re
 import shlex
@@ -38,68 +35,9 @@ def commands() -> list[list[str]]:
     return [command for command in words if command]
 
 
-def of(program: str) -> list[list[str]]:
-    found = [command[1:] for command in commands() if command[0] == program]
-    return [list(command) for command in dict.fromkeys(map(tuple, found))]
-
-
-@functools.cache
-def sessions() -> set[str]:
-    """Every session of the noxfile, off by default or not."""
-    listing = "import json, noxfile, nox.registry; print(json.dumps([*nox.registry.get()]))"
-    done = subprocess.run(
-        [sys.executable, "-c", listing], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    return set(json.loads(done.stdout))
-
-
-@functools.cache
-def help_of(*subcommand: str) -> str:
-    """The help of the command line, as `meanflow` and its subcommands print it."""
-    done = subprocess.run(
-        [sys.executable, "-m", "meanflow_repro", *subcommand, "--help"],
-        cwd=ROOT,
-        env=os.environ | {"COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout
-
-
-def options(words: list[str]) -> list[str]:
-    return [word for word in words if word.startswith("--") and word != "--"]
-
-
-def has_option(text: str, option: str) -> bool:
-    return bool(re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", text))
-
-
 def test_it_opens_with_the_one_command() -> None:
     opening = README.split("\n## ")[0]
     assert re.search(r"^ *pip install nox\n *nox -s verify$", opening, re.MULTILINE)
-
-
-@pytest.mark.parametrize("command", of("nox"), ids=" ".join)
-def test_every_nox_session_exists(command: list[str]) -> None:
-    if importlib.util.find_spec("nox") is None:
-        pytest.skip("nox is not installed")
-    own, passed = command, []
-    if "--" in command:
-        own, passed = command[: command.index("--")], command[command.index("--") + 1 :]
-    if own == ["-l"]:
-        return
-    assert own[0] == "-s"
-    assert own[1:]
-    assert set(own[1:]) <= sessions()
-    source = {
-        "golden": (ROOT / "verify" / "golden_writer.py").read_text(),
-        "tests": (ROOT / "tests" / "conftest.py").read_text(),
-    }
-    for option in options(passed):
-        command_of = "fid-check" if own[1] == "fid-check" else "verify"
-        text = source[own[1]] if own[1] in source else help_of(command_of)
-        assert has_option(text, option), option
 
 
 def test_every_preset_is_named() -> None:

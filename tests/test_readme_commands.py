@@ -18,7 +18,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +25,7 @@ import yaml
 from checkouts import CHECKOUT, STANDIN
 from PIL import Image
 from results_records import told
-from test_readme import ROOT, commands, has_option, help_of, options
+from test_readme import ROOT, commands
 
 from bench.fid import standins
 from impls.common import draws, parameters
@@ -35,6 +34,8 @@ from impls.common.draws import Stream
 from meanflow_repro import main
 
 jax, torch = pytest.importorskip("jax"), pytest.importorskip("torch")
+nox = pytest.importorskip("nox")
+importlib.import_module("noxfile")  # registers the sessions
 pytest.importorskip("cleanfid")
 pytest.importorskip("diffusers")
 
@@ -56,58 +57,28 @@ class Runs:
     writes: str = ""  # a file or folder that is there afterwards
 
 
-@dataclass(frozen=True)
-class RunBy:
-    """A command that another test runs in small."""
+# Why a command is not run here.
+INSTALLS = "installs packages, and the command that it then runs is run by tests"
+LONG = "trains or measures for most of an hour, by commands that tests run in small"
+MENTION = "names a command, whose options stand in a block"
+SESSIONS = {
+    INSTALLS: ("verify", "verify -- --check jvp", "verify-jax", "verify-torch", "tests",
+               "tests -- --slow", "lint types"),
+    LONG: ("notebook", "soak", "slips", "bench", "ablations", "train-digits", "tolerances"),
+}  # fmt: skip
 
-    test: str  # file::name
-    but: str = ""  # what it leaves out, and why
-
-
-@dataclass(frozen=True)
-class NotRun:
-    """A command that no test runs."""
-
-    reason: str
-
-
-INSTALLS = NotRun("installs packages, as every session of nox does")
-SESSION = NotRun("installs packages, then runs a command that tests run without nox")
-LONG = NotRun("trains or measures for most of an hour, by commands that tests run in small")
-MENTION = NotRun("names a command, whose options stand in a block")
-
-TABLE: dict[str, Runs | RunBy | NotRun] = {
+# How a command is run here that does not run as it stands; or the test that runs it in small, or
+# why none does.
+TABLE: dict[str, Runs | str] = {
     "pip install nox": INSTALLS,
     "pip install -c constraints.txt -e .[jax,torch]": INSTALLS,
-    "nox -s verify": SESSION,
-    "nox -s verify -- --check jvp": SESSION,
-    "nox -s verify-jax": SESSION,
-    "nox -s verify-torch": SESSION,
-    "nox -s tests": SESSION,
-    "nox -s tests -- --slow": SESSION,
-    "nox -s lint types": SESSION,
-    "nox -s tables": RunBy(
-        "test_tables.py::test_the_committed_tables_follow_from_the_committed_records"
-    ),
-    "nox -s notebook": LONG,
-    "nox -s soak": LONG,
-    "nox -s slips": LONG,
-    "nox -s bench": LONG,
-    "nox -s ablations": LONG,
-    "nox -s train-digits": LONG,
-    "nox -s tolerances": LONG,
+    **{f"nox -s {name}": reason for reason, names in SESSIONS.items() for name in names},
+    "nox -s tables": "test_the_committed_tables_follow_from_the_committed_records",
     "nox -s golden": MENTION,
-    "nox -s official -- --official CHECKOUT": NotRun("runs this file, on a checkout of theirs"),
-    "nox -s fid-check": RunBy(
-        "test_fid_check.py::test_stand_ins_score_the_same_in_both_frameworks_as_in_numpy"
-    ),
+    "nox -s official -- --official CHECKOUT": "runs this file, on a checkout of theirs",
+    "nox -s fid-check": "test_stand_ins_score_the_same_in_both_frameworks_as_in_numpy",
     "meanflow statistics": MENTION,
     # verify
-    "meanflow verify my_port.subject": Runs(),
-    "meanflow verify my_port.subject --check jvp --check guidance_*": Runs(),
-    "meanflow verify ./my_port/subject.py --dtype float32 --verbose": Runs(),
-    "meanflow verify my_port.subject --require jvp_matches*": Runs(),
-    "meanflow verify --list": Runs(),
     "meanflow verify --golden FOLDER --json outcomes.json": Runs(
         {"FOLDER": "golden"}, "reference --check official", writes="outcomes.json"
     ),
@@ -118,9 +89,6 @@ TABLE: dict[str, Runs | RunBy | NotRun] = {
         {"FILE": "cases.json", "FOLDER": "made"}, writes="made/case_small.npz"
     ),
     # configurations and training
-    "meanflow config mf_b4": Runs(),
-    "meanflow config digits": Runs(),
-    "meanflow config my.yml --set method.kappa=0.9": Runs(),
     TRAIN: Runs(added=SHORT, writes="runs/digits"),
     "meanflow train --framework torch --config digits --workdir runs/torch"
     " --training.num-steps=500": Runs({"steps=500": "steps=3"}, SMALL, writes="runs/torch"),
@@ -164,34 +132,25 @@ TABLE: dict[str, Runs | RunBy | NotRun] = {
         writes="runs/fid-check/torch.npy",
     ),
     "meanflow fid-check --checkpoint runs/PRESET --vae FOLDER --inception FILE --stats FILE"
-    " --record results/records": RunBy(
-        "test_fid_check.py::test_a_run_of_ours_is_scored_without_a_configuration"
-    ),
+    " --record results/records": "test_a_run_of_ours_is_scored_without_a_configuration",
     # results
     "meanflow results template > mine.yml": Runs(writes="mine.yml"),
     ADD: Runs({"mine.yml": "theirs.yml"}, "--records records"),
     "meanflow results add FILE": MENTION,
-    "meanflow results show --what digits": Runs(),
-    "meanflow results diff e41afe03 e69565ca": Runs(),
-    "meanflow results check": Runs(),
     # bench
-    "meanflow bench jvp-overhead --framework torch": RunBy(
-        "test_bench.py::test_a_bench_prints_ratios_and_records_them"
-    ),
+    "meanflow bench jvp-overhead --framework torch": "test_a_bench_prints_ratios_and_records_them",
     "meanflow bench jvp-overhead --framework jax --against official=CHECKOUT": Runs(
         added=f"--config digits {SMALL} --training.batch-size=4 --rounds=1 --forms='flow matching'"
     ),
-    "meanflow bench throughput --framework jax --models DiT_S_4 DiT_B_4 --batch-sizes 32 64": RunBy(
-        "test_bench.py::test_throughput_and_sampling_say_how_many_a_second"
+    "meanflow bench throughput --framework jax --models DiT_S_4 DiT_B_4"
+    " --batch-sizes 32 64": "test_throughput_and_sampling_say_how_many_a_second",
+    "meanflow bench sampling attention --framework torch --training.compile=always": (
+        # uncompiled: to compile takes PyTorch minutes
+        "test_attention_goes_through_the_numbers_of_tokens"
     ),
-    "meanflow bench sampling attention --framework torch --training.compile=always": RunBy(
-        "test_bench.py::test_attention_goes_through_the_numbers_of_tokens",
-        but="uncompiled: to compile takes PyTorch minutes",
-    ),
-    "meanflow bench depth --framework jax": RunBy(
-        "test_bench.py::test_depth_measures_rounding_in_each_precision"
-    ),
+    "meanflow bench depth --framework jax": "test_depth_measures_rounding_in_each_precision",
 }
+COMMANDS = list(dict.fromkeys(" ".join(command) for command in commands()))
 
 
 class Session:
@@ -218,16 +177,8 @@ def run(words: list[str]) -> int:
     program, *rest = words
     if program == "meanflow":
         return main(rest)
-    session = noxfile()[rest[1].replace("-", "_")]
-    session(Session(rest[rest.index("--") + 1 :]))
+    nox.registry.get()[rest[1]](Session(rest[rest.index("--") + 1 :]))
     return 0
-
-
-def noxfile() -> dict[str, Any]:
-    pytest.importorskip("nox")
-    if str(ROOT) not in sys.path:
-        sys.path.insert(0, str(ROOT))
-    return vars(importlib.import_module("noxfile"))  # once: nox warns of a second one
 
 
 def write_stand_ins(folder: Path) -> None:
@@ -277,18 +228,16 @@ Runner = Callable[[str], None]
 @pytest.fixture(scope="module")
 def runner(tmp_path_factory: pytest.TempPathFactory) -> Runner:
     """Runs a command of TABLE among stand-ins, once, after the one whose output it reads."""
-    folder = tmp_path_factory.mktemp("readme")
+    folder, done = tmp_path_factory.mktemp("readme"), set()
     write_stand_ins(folder)
-    done: dict[str, None] = {}
 
     def run_once(command: str) -> None:
         if command in done:
             return
-        how = TABLE[command]
+        how, line = TABLE.get(command, Runs()), command
         assert isinstance(how, Runs)
         if how.after:
             run_once(how.after)
-        line = command
         for old, new in how.replaced.items():
             assert old in line
             line = line.replace(old, new)
@@ -301,38 +250,56 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Runner:
         if output:
             (folder / output).write_text(printed.getvalue())
         assert (folder / how.writes).exists()
-        done[command] = None
+        done.add(command)
 
     return run_once
 
 
-def test_every_command_is_in_the_table() -> None:
-    assert set(TABLE) == {" ".join(command) for command in commands()}
+def test_every_command_of_the_table_is_in_the_readme() -> None:
+    assert set(TABLE) <= set(COMMANDS)
 
 
-@pytest.mark.parametrize(
-    "command", [c for c, how in TABLE.items() if isinstance(how, Runs)], ids=str
-)
+@pytest.mark.parametrize("command", [c for c in COMMANDS if not isinstance(TABLE.get(c), str)])
 def test_the_command_runs(command: str, runner: Runner) -> None:
     runner(command)
 
 
+def help_of(*subcommand: str) -> str:
+    """What the command line prints of itself and its subcommands."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), pytest.raises(SystemExit):
+        main([*subcommand, "--help"])
+    return printed.getvalue()
+
+
 @pytest.mark.parametrize(
-    "command",
-    [c for c, how in TABLE.items() if not isinstance(how, Runs) and c.startswith("meanflow")],
+    "command", [c for c, how in TABLE.items() if isinstance(how, str) and c[:3] != "pip"]
 )
-def test_every_option_of_a_command_that_is_not_run_exists(command: str) -> None:
-    subcommand, *rest = shlex.split(command)[1:]
-    assert re.search(rf"\b{subcommand}\b", help_of())
-    for option in options(rest):
+def test_what_a_command_that_is_not_run_names_exists(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Subcommands, sessions, options and keys of the configuration."""
+    monkeypatch.setenv("COLUMNS", "200")
+    own, _, passed = command.partition(" -- ")
+    program, *words = shlex.split(own)
+    if program == "nox":
+        assert words[0] == "-s"
+        assert set(words[1:]) <= {*nox.registry.get()}
+        conftest = (ROOT / "tests" / "conftest.py").read_text()
+        known, words = conftest if words[1] == "tests" else help_of("verify"), shlex.split(passed)
+    else:
+        assert re.search(rf"\b{words[0]}\b", help_of())
+        known = help_of(words[0])
+    for option in (word for word in words if word.startswith("--")):
         if "." in option:  # a key of the configuration
             key, value = option.removeprefix("--").split("=")
             load_config("digits", {key.replace("-", "_"): value})
         else:
-            assert has_option(help_of(subcommand), option), option
+            assert re.search(rf"(?<![\w-]){option}(?![\w-])", known), option
 
 
-@pytest.mark.parametrize("test", sorted({h.test for h in TABLE.values() if isinstance(h, RunBy)}))
-def test_the_test_that_runs_the_command_exists(test: str) -> None:
-    file, name = test.split("::")
-    assert f"def {name}(" in (ROOT / "tests" / file).read_text()
+def test_every_test_that_runs_a_command_exists() -> None:
+    defined = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    named = {how for how in TABLE.values() if isinstance(how, str) and how.startswith("test_")}
+    assert named
+    assert {name for name in named if f"\ndef {name}(" not in defined} == set()

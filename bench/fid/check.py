@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,7 @@ from impls.fid.scores import FrechetScore, InceptionScore, frechet_score
 from impls.fid.statistics import Statistics
 from impls.files.pictures import to_uint8
 from results.published import Published, published
-from results.verdict import IMAGES_PER_EPOCH, SAME_EPOCHS
+from results.verdict import IMAGES_PER_EPOCH, SAME_EPOCHS, fid_verdict, rounding
 from verify.compare import row_error
 
 Array = NDArray[Any]
@@ -32,7 +31,6 @@ class Scored(NamedTuple):
 
     fid: FrechetScore
     inception_score: InceptionScore | None  # None: of too few samples
-    seconds: float  # of this run; a score that was gone on with counts from there
 
 
 class Agreement(NamedTuple):
@@ -41,6 +39,11 @@ class Agreement(NamedTuple):
     stage: str
     error: float  # largest difference over the largest entry, of the worst sample
     tolerance: float | None  # None: it is printed, and FID decides
+
+    @property
+    def passes(self) -> bool:
+        """Whether an error is within its tolerance; a NaN is not."""
+        return self.tolerance is not None and self.error <= self.tolerance
 
 
 def score(
@@ -64,14 +67,12 @@ def score(
     """
     weight, found = source.inception.tensors["output.weight"], {}
     for name, subject in subjects.items():
-        begin = time.perf_counter()
         features = make_features(
             Pipeline(subject, source), folder / name, num_samples, batch_size,
             partial(report, name),
         )  # fmt: skip
         groups, inception = summaries(features, weight)
-        seconds = time.perf_counter() - begin
-        found[name] = Scored(frechet_score(groups, statistics), inception, seconds)
+        found[name] = Scored(frechet_score(groups, statistics), inception)
     return found
 
 
@@ -134,12 +135,20 @@ def expected_fid(config: Config, step: int, *, official: bool) -> Published | No
     epochs = step * config.training.batch_size / IMAGES_PER_EPOCH
     rows = published("official_readme")
     for row in (*published("published_checkpoint"), *rows) if official else rows:
-        preset = load_config(str(row.preset))
-        same = config.network == preset.network and _method(config) == _method(preset)
         long = row.epochs or 0
-        if same and (abs(epochs / long - 1) < SAME_EPOCHS or (official and not step)):
+        if _trains_as(config, load_config(str(row.preset))) and (
+            abs(epochs / long - 1) < SAME_EPOCHS or (official and not step)
+        ):
             return row
     return None
+
+
+def verdict(found: Scored, expected: Published | None) -> str:
+    """What can be said of a FID."""
+    if expected is None:
+        return ""
+    bounds = found.fid.low, found.fid.high
+    return fid_verdict(bounds, expected.value, found.fid.num_samples, rounding(expected))
 
 
 def trained_as(config: Config, step: int, *, official: bool) -> dict[str, int | str]:
@@ -150,13 +159,14 @@ def trained_as(config: Config, step: int, *, official: bool) -> dict[str, int | 
     """
     for name in preset_names():
         preset = load_config(name)
-        if config.network == preset.network and _method(config) == _method(preset):
+        if _trains_as(config, preset):
             epochs = round(step * config.training.batch_size / IMAGES_PER_EPOCH)
             whole = official and not step
             return {"preset": name, "epochs": preset.training.num_epochs if whole else epochs}
     return {}
 
 
-def _method(config: Config) -> dict[str, Any]:
-    """What the training objective depends on; the form of its JVP changes nothing."""
-    return config.method.model_dump(exclude={"jvp"})
+def _trains_as(config: Config, preset: Config) -> bool:
+    """Whether network and objective are the same; the form of the JVP changes neither."""
+    ours, theirs = (given.method.model_dump(exclude={"jvp"}) for given in (config, preset))
+    return config.network == preset.network and ours == theirs

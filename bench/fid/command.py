@@ -13,14 +13,23 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 import reference
-from bench.fid import printing as reports
-from bench.fid import standins
-from bench.fid.check import Scored, against_reference, between, expected_fid, score, trained_as
+from bench.fid import printing, standins
+from bench.fid.check import (
+    Scored,
+    against_reference,
+    between,
+    expected_fid,
+    score,
+    trained_as,
+    verdict,
+)
+from bench.fid.records import score_records
+from bench.records import keep
 from impls.common.config import Config
 from impls.common.config_files import load_config
 from impls.common.errors import UserError
 from impls.fid.generation import Source, check_source, num_calls
-from impls.fid.statistics import load_statistics
+from impls.fid.statistics import Statistics, load_statistics
 from impls.files import checkpoints
 from impls.files.autoencoder import read_autoencoder
 from impls.files.checkpoints import CheckpointError
@@ -28,6 +37,7 @@ from impls.files.inception import LEGACY, read_inception
 from impls.interop.convert import chosen_weights
 from impls.interop.official_checkpoint import find_official, load_official
 from results.published import one_seed
+from results.schema import Settings
 from verify.tolerances import rounding_tolerance
 
 
@@ -77,48 +87,36 @@ def check_files(
     network = _weights(files.checkpoint, config, overrides, weights)
     inception = read_inception(files.inception)
     statistics = load_statistics(files.statistics, inception.num_features)
-    statistics_sha256 = hashlib.sha256(files.statistics.read_bytes()).hexdigest()
+    sha256 = _sha256(files.statistics)
     vae = read_autoencoder(files.vae) if files.vae else None
     source = Source(network.config, network.params, vae, inception, mode, num_steps, seed)
     check_source(source)
-    reports.print_head(source, num_samples, network.step, network.name, console)
+    printing.print_head(source, num_samples, network.step, network.name, console)
     if statistics.mode not in (None, mode):
         raise UserError(
             f"{files.statistics} was made with mode {statistics.mode} and the samples with {mode}:"
             " FID of the two means nothing"
         )
     _print_between(subjects, source, console)
-    with _progress(console) as progress:
-        scores = _scored(
-            subjects, source, statistics, num_samples, batch_size, output_dir, progress
-        )
+    scores = _scored(subjects, source, statistics, num_samples, batch_size, output_dir, console)
+    known = (network.config, network.step)
     # As every published FID of theirs: one call, their resizing, the averaged parameters.
     comparable = num_calls(source) == 1 and mode == LEGACY and weights == "ema"
-    expected = (
-        expected_fid(network.config, network.step, official=network.official)
-        if comparable
-        else None
-    )
-    reports.print_scores(scores, expected, console)
-    reports.print_published(console)
+    expected = expected_fid(*known, official=network.official) if comparable else None
+    printing.print_scores(scores, expected, console)
+    printing.print_published(console)
     console.print(f"features and pictures: {output_dir}", soft_wrap=True)
     if record:
-        about: dict[str, int | float | str] = {
-            "training_step": network.step,
-            "weights": network.name,
-            **trained_as(network.config, network.step, official=network.official),
-        }
-        devices = {name: subject.device_name() for name, subject in subjects.items()}
-        path = reports.write_records(
-            scores, expected, source, (statistics, statistics_sha256), about, devices, record
-        )
-        console.print(f"records appended to {path}", soft_wrap=True)
+        trained = trained_as(*known, official=network.official)
+        about: Settings = {"training_step": network.step, "weights": network.name, **trained}
+        made = score_records(scores, expected, source, sha256, about, subjects)
+        keep(made, "fid", record, console)
     values = [found.fid.value for found in scores.values()]
     apart = max(values) - min(values)
     agree = apart <= one_seed() * max(values)
     if not agree:
         console.print(f"the frameworks differ by {apart:.2g}, from the same noise: see the stages")
-    return agree and all(reports.verdict(found, expected) != "differs" for found in scores.values())
+    return agree and all(verdict(found, expected) != "differs" for found in scores.values())
 
 
 def check_standins(subjects: Mapping[str, Any], record: Path | None) -> bool:
@@ -134,25 +132,22 @@ def check_standins(subjects: Mapping[str, Any], record: Path | None) -> bool:
         " nothing; it must be the same from each framework and from NumPy in float64.\n"
     )
     agreements = against_reference(subjects, reference, source, _allow)
-    reports.print_stages(agreements, console)
+    printing.print_stages(agreements, console)
     _print_between(subjects, source, console)
     statistics, expected = standins.statistics(), standins.expected()
-    with tempfile.TemporaryDirectory() as folder, _progress(console) as progress:
-        scores = _scored(
-            subjects, source, statistics, standins.NUM_SAMPLES, standins.BATCH_SIZE, Path(folder),
-            progress,
-        )  # fmt: skip
+    sizes = standins.NUM_SAMPLES, standins.BATCH_SIZE
+    with tempfile.TemporaryDirectory() as folder:
+        scores = _scored(subjects, source, statistics, *sizes, Path(folder), console)
     allowed = _allow(expected["float32"])
-    agreed = reports.print_standins(scores, expected["fid"], allowed, console)
+    fid = expected["fid"]
+    errors = {name: abs(found.fid.value / fid - 1) for name, found in scores.items()}
+    printing.print_standins(scores, errors, fid, allowed, console)
     if record:
-        sha256 = hashlib.sha256(standins.STATISTICS.read_bytes()).hexdigest()
-        devices = {name: subject.device_name() for name, subject in subjects.items()}
-        path = reports.write_records(
-            scores, None, source, (statistics, sha256), {"of": "stand-ins"}, devices, record
-        )
-        console.print(f"records appended to {path}", soft_wrap=True)
-    stages = all(reports.passes(found) for row in agreements.values() for found in row)
-    return agreed and stages
+        sha256 = _sha256(standins.STATISTICS)
+        made = score_records(scores, None, source, sha256, {"of": "stand-ins"}, subjects)
+        keep(made, "fid", record, console)
+    agreed = all(error <= allowed for error in errors.values())
+    return agreed and all(found.passes for row in agreements.values() for found in row)
 
 
 def _allow(distance: float) -> float:
@@ -174,10 +169,8 @@ def _weights(path: Path, source: str, overrides: dict[str, Any], which: str) -> 
             raise UserError(f"--weights is {which}, expected ema or params") from None
         params = state.ema_params if which == "ema" else state.params
         return Weights(config, params, state.step, official=True, name=_name(config, which))
-    params = chosen_weights(found, which)
-    return Weights(
-        found.config, params, found.step, official=False, name=_name(found.config, which)
-    )
+    params, name = chosen_weights(found, which), _name(found.config, which)
+    return Weights(found.config, params, found.step, official=False, name=name)
 
 
 def _name(config: Config, which: str) -> str:
@@ -188,26 +181,30 @@ def _print_between(subjects: Mapping[str, Any], source: Source, console: Console
     if len(subjects) == 2:
         one, other = subjects.values()
         errors, differing = between(one, other, source)
-        reports.print_stages({"JAX ~ PyTorch": errors}, console, differing)
+        printing.print_stages({"JAX ~ PyTorch": errors}, console, differing)
 
 
 def _scored(
     subjects: Mapping[str, Any],
     source: Source,
-    statistics: Any,
+    statistics: Statistics,
     num_samples: int,
     batch_size: int,
     folder: Path,
-    progress: Progress,
+    console: Console,
 ) -> dict[str, Scored]:
-    tasks = {name: progress.add_task(reports.NAMES[name], total=num_samples) for name in subjects}
-
-    def report(name: str, count: int) -> None:
-        progress.advance(tasks[name], count)
-
-    return score(subjects, source, statistics, num_samples, batch_size, folder, report)
-
-
-def _progress(console: Console) -> Progress:
+    """The scores, with a progress bar for each framework while they are made."""
     columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console)
+    with Progress(*columns, console=console) as progress:
+        tasks = {
+            name: progress.add_task(printing.NAMES[name], total=num_samples) for name in subjects
+        }
+
+        def report(name: str, count: int) -> None:
+            progress.advance(tasks[name], count)
+
+        return score(subjects, source, statistics, num_samples, batch_size, folder, report)
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

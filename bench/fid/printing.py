@@ -1,28 +1,19 @@
-"""What fid-check prints, in 80 columns, and its records."""
+"""What fid-check prints, in 80 columns."""
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from bench.fid.check import Agreement, Scored
+from bench.fid.check import Agreement, Scored, verdict
 from impls.common.config_files import load_config
-from impls.common.environment import environment, num_threads
-from impls.fid.collection import plan
 from impls.fid.generation import Source, num_calls
-from impls.fid.statistics import Statistics
 from results.published import Published, published
-from results.schema import Record, append, record_file
-from results.verdict import PUBLISHED_SAMPLES, RULE, fid_verdict, rounding
+from results.verdict import PUBLISHED_SAMPLES, RULE
 
 NAMES = {"jax": "JAX", "torch": "PyTorch"}
-# What FIDs must have in common to be held against each other.
-PROTOCOL = ("labels", "uint8", "resize", "inception_sha256", "vae_sha256", "reference_sha256")
 
 
 def print_stages(
@@ -71,19 +62,19 @@ def print_scores(
 
 
 def print_standins(
-    scores: Mapping[str, Scored], expected: float, allowed: float, console: Console
-) -> bool:
-    """FID of the stand-ins by each framework and by NumPy; whether all are the same to rounding."""
+    scores: Mapping[str, Scored],
+    errors: Mapping[str, float],
+    expected: float,
+    allowed: float,
+    console: Console,
+) -> None:
+    """FID of the stand-ins by each framework and by NumPy, with the errors beside NumPy's."""
     table = _table("FID of the stand-ins", "FID", "error", "allow")
     table.add_row(" NumPy, float64", f"{expected:.6g}", "", "")
-    agreed = True
-    for name, found in scores.items():
-        error = abs(found.fid.value / expected - 1)
-        agreed &= error <= allowed
+    for name, error in errors.items():
         marked = f"{error:.0e}" + ("" if error <= allowed else " X")
-        table.add_row(f" {NAMES[name]}", f"{found.fid.value:.6g}", marked, f"{allowed:.0e}")
+        table.add_row(f" {NAMES[name]}", f"{scores[name].fid.value:.6g}", marked, f"{allowed:.0e}")
     console.print(table)
-    return agreed
 
 
 def print_published(console: Console) -> None:
@@ -107,73 +98,6 @@ def interval(found: Scored) -> str:
     return f"{_number(found.fid.value)} ({_number(found.fid.low)} to {_number(found.fid.high)})"
 
 
-def verdict(found: Scored, expected: Published | None) -> str:
-    """What can be said of a FID."""
-    if expected is None:
-        return ""
-    bounds = found.fid.low, found.fid.high
-    return fid_verdict(bounds, expected.value, found.fid.num_samples, rounding(expected))
-
-
-def write_records(
-    scores: Mapping[str, Scored],
-    expected: Published | None,
-    source: Source,
-    statistics: tuple[Statistics, str],
-    about: Mapping[str, int | float | str],
-    devices: Mapping[str, str],
-    folder: Path,
-) -> Path:
-    """Append a record of each score, with its whole protocol, to a file of JSON lines.
-
-    Args:
-        statistics: what the samples are held against, and the SHA-256 of its file.
-        about: further settings, such as the step and the decay of the average.
-        devices: framework -> name of the device.
-    """
-    now, records = dt.datetime.now(dt.UTC), []
-    for name, found in scores.items():
-        where: dict[str, Any] = environment()
-        where["machine"] |= {"device": devices[name], **num_threads()}
-        settings = {
-            **plan(source, found.fid.num_samples),
-            **about,
-            "reference_sha256": statistics[1],
-            "standard_error": found.fid.standard_error,
-            "bias": found.fid.bias,
-        }
-        config_hash = str(settings.pop("config_hash"))
-        protocol = {key: settings.pop(key) for key in PROTOCOL}
-        common = {
-            "subject": f"impls.meanflow_{name}",
-            "dtype": "float32",
-            "config_hash": config_hash,
-            "settings": settings,
-            "protocol": protocol,
-            "expected": expected.value if expected else None,
-            "date": now.isoformat(timespec="seconds"),
-            **where,
-        }
-        detail = ""
-        if expected:
-            detail = f"{verdict(found, expected)}; expected by {expected.source.title}"
-        bounds = found.fid.low, found.fid.high
-        records.append(
-            Record(what="fid/fid", value=found.fid.value, unit="1", interval=bounds,
-                   detail=detail, **common)
-        )  # fmt: skip
-        if found.inception_score:
-            mean, deviation = found.inception_score
-            settings = {**settings, "split_deviation": deviation}
-            records.append(
-                Record(what="fid/inception_score", value=mean, unit="1",
-                       **{**common, "settings": settings})
-            )  # fmt: skip
-    path = record_file(folder, "fid", now.isoformat())
-    append(records, path)
-    return path
-
-
 def print_head(source: Source, num_samples: int, step: int, weights: str, console: Console) -> None:
     """What is scored, and by which protocol."""
     size, steps = source.config.model.cls, num_calls(source)
@@ -190,12 +114,7 @@ def print_head(source: Source, num_samples: int, step: int, weights: str, consol
 
 
 def _marked(found: Agreement) -> str:
-    return f"{found.error:.0e}" + ("" if found.tolerance is None or passes(found) else " X")
-
-
-def passes(found: Agreement) -> bool:
-    """Whether an error is within its tolerance; a NaN is not."""
-    return found.tolerance is not None and found.error <= found.tolerance
+    return f"{found.error:.0e}" + ("" if found.tolerance is None or found.passes else " X")
 
 
 def _number(value: float) -> str:

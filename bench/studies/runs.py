@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from bench.records import provenance
 from impls.common.config import Config
 from impls.common.config_files import config_hash, load_config, preset_names
-from impls.common.environment import environment
 from impls.fid.digits import Score
 from impls.files.checkpoints import Checkpoint
 from impls.trainer.train import identity
@@ -30,27 +29,23 @@ def score_records(
 ) -> list[Record]:
     """A record of each score and of its value for real digits, and of the seconds of training."""
     settings = {**_run(checkpoint), **settings}
-    about, subject, records = _about(checkpoint.config), _subject(framework), []
-    for name, scores_found in found.items():
-        what = f"evaluate/{name.replace(' ', '_')}"
-        for of, given, score in zip(
-            (subject, "real digits"), (settings, {}), scores_found, strict=True
-        ):
-            records.append(
-                Record(
-                    subject=of,
-                    what=what,
-                    value=score.value,
-                    unit="1",
-                    interval=(score.low, score.high),
-                    settings=given,
-                    **about,
-                )
-            )
+    about = _about(checkpoint.config, framework)
+    records = [
+        Record(
+            **{**about, "subject": of},
+            what=f"evaluate/{name.replace(' ', '_')}",
+            value=score.value,
+            unit="1",
+            interval=(score.low, score.high),
+            settings=given,
+        )
+        for name, (ours, real) in found.items()
+        for of, given, score in ((about["subject"], settings, ours), ("real digits", {}, real))
+    ]
     seconds = _training_seconds(checkpoint)
     if seconds is not None:
-        about |= {"what": "train/seconds", "unit": "seconds"}
-        records.append(Record(subject=subject, value=seconds, settings=settings, **about))
+        of_training: dict[str, Any] = {"what": "train/seconds", "value": seconds, "unit": "seconds"}
+        records.append(Record(**about, **of_training, settings=settings))
     return records
 
 
@@ -61,11 +56,10 @@ def curve_records(checkpoint: Checkpoint, framework: str) -> list[Record]:
         At most POINTS records for each of CURVES; none for a run that was not logged unbroken.
     """
     lines = _scalars(checkpoint)
-    about, subject, run = _about(checkpoint.config), _subject(framework), _run(checkpoint)
+    about, run = _about(checkpoint.config, framework), _run(checkpoint)
     parts = np.array_split(np.arange(len(lines)), min(POINTS, max(len(lines), 1)))
     return [
         Record(
-            subject=subject,
             what=f"train/{name}",
             value=float(np.mean([lines[i][name] for i in part])),
             unit="1",
@@ -81,13 +75,12 @@ def curve_records(checkpoint: Checkpoint, framework: str) -> list[Record]:
 def failed_record(config: Config, framework: str, reason: str) -> Record:
     """A run that came to no score, with the reason in words."""
     return Record(
-        subject=_subject(framework),
         what="evaluate/digits_Frechet_distance",
         value=None,
         unit="1",
         settings={**_preset(config), "training_seed": config.training.seed, "num_steps": 1},
         detail=reason,
-        **_about(config),
+        **_about(config, framework),
     )
 
 
@@ -106,24 +99,17 @@ def _preset(config: Config) -> Settings:
 
 
 def _run(checkpoint: Checkpoint) -> Settings:
-    seed = checkpoint.config.training.seed
+    config = checkpoint.config
+    seed, step = config.training.seed, checkpoint.step
+    return {**_preset(config), "training_seed": seed, "training_step": step}
+
+
+def _about(config: Config, framework: str) -> dict[str, Any]:
     return {
-        **_preset(checkpoint.config),
-        "training_seed": seed,
-        "training_step": checkpoint.step,
-    }
-
-
-def _subject(framework: str) -> str:
-    return f"impls.meanflow_{framework}"
-
-
-def _about(config: Config) -> dict[str, Any]:
-    return {
+        "subject": f"impls.meanflow_{framework}",
         "dtype": "float32",
         "config_hash": config_hash(config),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        **environment(),
+        **provenance(),
     }
 
 

@@ -23,12 +23,6 @@ from results.tabulate.ablations import GROUPS, SCORED
 SHORT = {"training.num_steps": 6, "training.log_per_step": 2, "training.batch_size": 16}
 
 
-@pytest.fixture(params=["jax", "torch"])
-def framework(request: pytest.FixtureRequest) -> str:
-    pytest.importorskip(request.param)
-    return str(request.param)
-
-
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The study with presets of six steps, and 100 samples; returns a folder for it."""
@@ -170,13 +164,14 @@ def test_a_framework_that_failed_or_was_killed_is_the_exit_status(
     assert ablations.side_by_side([], tmp_path) == status
 
 
-def test_an_unknown_preset_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    said = refused(capsys, "ablations", "--workdir", tmp_path, "--presets", "ablation/tangent_v12")
-    assert "did you mean ablation/tangent_v1" in said
-
-
-def test_a_preset_of_other_images_is_refused(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+@pytest.mark.parametrize(
+    ("preset", "said"),
+    [
+        ("ablation/tangent_v12", "did you mean ablation/tangent_v1"),
+        ("mnist", "the data set is mnist"),
+    ],
+)
+def test_an_unknown_preset_and_one_of_other_images_are_refused(
+    preset: str, said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    said = refused(capsys, "ablations", "--workdir", tmp_path, "--presets", "mnist")
-    assert "the data set is mnist" in said
+    assert said in refused(capsys, "ablations", "--workdir", tmp_path, "--presets", preset)

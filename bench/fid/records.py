@@ -1,0 +1,68 @@
+"""Records of fid-check: the scores, with the protocol by which they were made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bench.fid.check import Scored, verdict
+from bench.records import provenance
+from impls.fid.collection import plan
+from impls.fid.generation import Source
+from results.published import Published
+from results.schema import Record, Settings
+
+# What FIDs must have in common to be held against each other.
+PROTOCOL = ("labels", "uint8", "resize", "inception_sha256", "vae_sha256", "reference_sha256")
+
+
+def score_records(
+    scores: Mapping[str, Scored],
+    expected: Published | None,
+    source: Source,
+    reference_sha256: str,
+    about: Settings,
+    subjects: Mapping[str, Any],
+) -> list[Record]:
+    """A record of each score, with its whole protocol.
+
+    Args:
+        reference_sha256: of the file of statistics that the samples are held against.
+        about: further settings, such as the step and the decay of the average.
+        subjects: framework -> implementation.
+    """
+    records = []
+    for name, found in scores.items():
+        fid = found.fid
+        settings = {
+            **plan(source, fid.num_samples),
+            **about,
+            "reference_sha256": reference_sha256,
+            "standard_error": fid.standard_error,
+            "bias": fid.bias,
+        }
+        common: dict[str, Any] = {
+            "subject": f"impls.meanflow_{name}",
+            "unit": "1",
+            "dtype": "float32",
+            "config_hash": str(settings.pop("config_hash")),
+            "protocol": {key: settings.pop(key) for key in PROTOCOL},
+            "expected": expected.value if expected else None,
+            **provenance(subjects[name].device_name()),
+        }
+        said = (
+            f"{verdict(found, expected)}; expected by {expected.source.title}" if expected else ""
+        )
+        score: dict[str, Any] = {
+            "value": fid.value,
+            "interval": (fid.low, fid.high),
+            "detail": said,
+        }
+        records.append(Record(what="fid/fid", settings=settings, **score, **common))
+        if found.inception_score:
+            mean, deviation = found.inception_score
+            settings = {**settings, "split_deviation": deviation}
+            records.append(
+                Record(what="fid/inception_score", value=mean, settings=settings, **common)
+            )
+    return records
