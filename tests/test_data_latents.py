@@ -21,6 +21,7 @@ from impls.common.config_files import load_config
 from impls.common.data import DataError, Rows, batches, shards, source
 from impls.common.draws import Stream, generator, normal
 from impls.common.errors import UserError
+from impls.common.writing import write_whole
 from impls.prepare import PrepareError, pack
 
 torch: Any = pytest.importorskip("torch")
@@ -273,11 +274,11 @@ def test_a_packing_that_was_stopped_goes_on_where_it_was(
     pack(root, tmp_path / "whole", 5)
     write_array = shards.write_array
 
-    def stopped(path: Path, array: Any) -> None:
+    def stopped(path: Path, *arrays: Any) -> None:
         if path.name == "image_flip-00002.npy":
             (path.parent / ".partial-1-image_flip-00002.npy").write_text("half")
             raise KeyboardInterrupt
-        write_array(path, array)
+        write_array(path, *arrays)
 
     with monkeypatch.context() as patch:
         patch.setattr(shards, "write_array", stopped)
@@ -323,7 +324,7 @@ def test_a_file_of_a_packing_appears_when_it_is_whole(
 
     monkeypatch.setattr(Path, "rename", killed)
     with pytest.raises(KeyboardInterrupt):
-        shards.write_whole(tmp_path / "x", b"one", memoryview(b"two"))
+        write_whole(tmp_path / "x", b"one", memoryview(b"two"))
     assert written == [b"onetwo"]
     assert list(tmp_path.iterdir()) == []
 

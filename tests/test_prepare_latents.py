@@ -26,7 +26,8 @@ from impls.common.data import Rows, batches, shards, source
 from impls.common.data.folder import centre_crop
 from impls.common.draws import Stream
 from impls.common.errors import UserError
-from impls.common.records import Batch
+from impls.common.resumable import work_through
+from impls.common.writing import write_new
 from impls.encode import Encoded, encode_folder
 from verify.fixtures.standin_vae import SIZES, STANDIN, random_autoencoder
 
@@ -211,11 +212,11 @@ def test_a_stopped_encoding_goes_on_after_its_last_whole_shard(
     encoded(folder, tmp_path / "whole", flip=True)
     write_array = shards.write_array
 
-    def stopped(path: Path, array: Any) -> None:
+    def stopped(path: Path, *arrays: Any) -> None:
         if path.name == "image_flip-00002.npy":
             (path.parent / ".partial-1-image_flip-00002.npy").write_text("half")
             raise KeyboardInterrupt
-        write_array(path, array)
+        write_array(path, *arrays)
 
     with monkeypatch.context() as patch:
         patch.setattr(shards, "write_array", stopped)
@@ -284,10 +285,10 @@ def test_of_two_plans_written_at_once_the_first_stays(
 
     if not has_links:
         monkeypatch.setattr(Path, "hardlink_to", no_links)
-    shards.write_new(tmp_path / "plan", b"first")
+    write_new(tmp_path / "plan", b"first")
     assert (tmp_path / "plan").read_bytes() == b"first"
     if has_links:
-        shards.write_new(tmp_path / "plan", b"second")
+        write_new(tmp_path / "plan", b"second")
         assert (tmp_path / "plan").read_bytes() == b"first"
     assert [path.name for path in tmp_path.iterdir()] == ["plan"]
 
@@ -467,22 +468,27 @@ def test_batches_of_encoded_latents_are_the_same_after_a_restart(
         assert one.images.tobytes() == other.images.tobytes()
 
 
-def test_images_are_decoded_while_others_are_encoded() -> None:
+def test_items_are_read_while_those_before_are_worked_on() -> None:
     started: list[int] = []
-
-    class Noting:
-        def batch(self, indices: np.ndarray, rows: None) -> Batch:
-            started.append(int(indices[0]))
-            return Batch(np.full((1, 1, 1, 1), indices[0]), indices)
-
-    made = encode._decoded(Noting(), [range(5), range(5, 15)], 3)  # type: ignore[arg-type]
-    first = next(made)
-    deadline = time.monotonic() + 10
+    saved: dict[range, list[list[int]]] = {}
+    counts: list[int] = []
     ahead = [*range(5), *range(5, 11)]  # three batches more: of 2, 3 and 3
-    while len(started) < len(ahead) and time.monotonic() < deadline:
-        time.sleep(0.001)
-    assert sorted(started) == ahead
-    batches = [first, *made]
-    assert [batch.ravel().tolist() for batch in batches] == [
-        [0, 1, 2], [3, 4], [5, 6, 7], [8, 9, 10], [11, 12, 13], [14]
-    ]  # fmt: skip
+
+    def read(index: int) -> int:
+        started.append(index)
+        return index
+
+    def make(items: list[int]) -> list[int]:
+        deadline = time.monotonic() + 10
+        while len(started) < len(ahead) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        if not counts:
+            assert sorted(started) == ahead
+        return items
+
+    work_through([range(5), range(5, 15)], 3, read, make, saved.__setitem__, counts.append)
+    assert saved == {
+        range(5): [[0, 1, 2], [3, 4]],
+        range(5, 15): [[5, 6, 7], [8, 9, 10], [11, 12, 13], [14]],
+    }
+    assert counts == [3, 2, 3, 3, 3, 1]

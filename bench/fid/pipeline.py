@@ -15,11 +15,11 @@ from impls.common.autoencoder import Autoencoder
 from impls.common.config import Config
 from impls.common.data.latents import SCALE
 from impls.common.draws import sampling_labels, sampling_noise
+from impls.common.dtypes import as_dtype
 from impls.common.errors import UserError
 from impls.common.fid.inception import InceptionWeights
 from impls.common.runlog import to_uint8
 from impls.common.solver import sampling_times
-from verify.cases import as_dtype
 
 Array = NDArray[Any]
 

@@ -6,7 +6,6 @@ diffusion_pytorch_model.safetensors. Nothing is downloaded.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ from safetensors.numpy import load_file
 from impls.common.data.latents import SCALE
 from impls.common.downloads import not_the_file
 from impls.common.errors import UserError
+from impls.common.resumable import digest_tensors
 
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
 PICKLED = "diffusion_pytorch_model.bin"
@@ -121,11 +121,7 @@ def read_autoencoder(folder: Path) -> Autoencoder:
 
 def fingerprint(autoencoder: Autoencoder) -> str:
     """SHA-256 of the configuration and of every tensor, the same under old and new names."""
-    digest = hashlib.sha256(autoencoder.config.model_dump_json().encode())
-    for name, array in autoencoder.tensors.items():
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(array).data.cast("B"))
-    return digest.hexdigest()
+    return digest_tensors(autoencoder.tensors, autoencoder.config.model_dump_json())
 
 
 def check_images(config: AutoencoderConfig, images: Any) -> None:

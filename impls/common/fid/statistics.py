@@ -7,7 +7,6 @@ are written.
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,9 +15,9 @@ from numpy.typing import NDArray
 
 from impls.common.data.examples import DataError
 from impls.common.data.reading import readable
-from impls.common.data.shards import write_whole
 from impls.common.downloads import not_the_file
 from impls.common.errors import UserError
+from impls.common.writing import write_arrays
 
 Array = NDArray[Any]
 NAMES = (("ref_mu", "ref_sigma"), ("mu", "sigma"))
@@ -53,13 +52,7 @@ def save_statistics(path: Path, statistics: Statistics) -> None:
         arrays |= dict(zip(names, (statistics.mean, statistics.covariance), strict=True))
     about = {name: getattr(statistics, name) for name in Statistics._fields[2:]}
     arrays |= {name: np.array(value) for name, value in about.items() if value is not None}
-    content = io.BytesIO()
-    np.savez(content, allow_pickle=False, **arrays)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, content.getvalue())
-    except OSError as error:
-        raise StatisticsError(f"cannot write to {path}: {error.strerror or error}") from error
+    write_arrays(path, arrays, StatisticsError)
 
 
 def load_statistics(path: Path, num_features: int | None = None) -> Statistics:
