@@ -7,6 +7,7 @@ FRAMEWORK.png         the first samples, to be looked at
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ from impls.common.autoencoder import fingerprint
 from impls.common.config_files import config_hash
 from impls.common.errors import UserError
 from impls.common.fid.moments import MomentGroups, Moments
-from impls.common.fid.scores import InceptionScore, ScoreSums, add_sums, inception_score, score_sums
+from impls.common.fid.scores import InceptionScore, add_sums, inception_score, score_sums
 from impls.common.resumable import changed, digest_tensors, split, work_through
 from impls.common.runlog import picture_grid
 from impls.common.writing import writable, write_whole
@@ -92,17 +93,13 @@ def summaries(features: Array, weight: Array) -> tuple[tuple[Moments, ...], Ince
         features: [num_samples, feature], read a part at a time.
         weight: [class, feature] of Inception's last layer.
     """
-    groups, sums = MomentGroups(), None
+    groups, sums = MomentGroups(), []
     for rows in split(range(len(features)), CHUNK):
         part = np.asarray(features[rows.start : rows.stop])
         groups.add(part)
-        these = score_sums(part, weight, rows.start, len(features))
-        sums = these if sums is None else add_sums(sums, these)
-    return groups.groups(), _score(sums)
-
-
-def _score(sums: ScoreSums | None) -> InceptionScore | None:
-    return inception_score(sums) if sums is not None and sums.num_samples.all() else None
+        sums.append(score_sums(part, weight, rows.start, len(features)))
+    whole = functools.reduce(add_sums, sums)
+    return groups.groups(), inception_score(whole) if whole.num_samples.all() else None
 
 
 def _opened(file: Path, about: dict[str, Any], num_features: int) -> tuple[int, Any]:

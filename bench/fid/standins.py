@@ -22,6 +22,7 @@ from impls.common.fid.inception import LEGACY, read_inception
 from impls.common.fid.moments import MomentGroups, merge
 from impls.common.fid.statistics import Statistics, load_statistics, save_statistics
 from impls.common.official import load_official
+from impls.common.resumable import split
 from reference.frechet import frechet_distance
 from verify.golden import BUNDLED
 
@@ -62,8 +63,8 @@ def _by_numpy(seed: int, dtype: Any) -> Statistics:
     """Statistics of the reference's samples, computed in a dtype."""
     pipeline = Pipeline(reference, in_dtype(source(seed), dtype))
     groups = MomentGroups()
-    for first in range(0, NUM_SAMPLES, BATCH_SIZE):
-        groups.add(pipeline.run(range(first, first + BATCH_SIZE))[0])
+    for rows in split(range(NUM_SAMPLES), BATCH_SIZE):
+        groups.add(pipeline.run(rows)[0])
     whole = functools.reduce(merge, groups.groups())
     about = whole.num_samples, pipeline.source.mode, pipeline.source.inception.sha256
     return Statistics(whole.mean, whole.covariance, *about)

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from impls.common.data.latents import SCALE
+from impls.common.data.reading import readable
 from impls.common.downloads import not_the_file
 from impls.common.errors import UserError
 from impls.common.resumable import digest_tensors
@@ -144,13 +145,9 @@ def check_latents(config: AutoencoderConfig, latents: Any) -> None:
 
 
 def _read_config(path: Path) -> AutoencoderConfig:
-    text = _bytes(path)
-    try:
-        read = json.loads(text)
+    with readable(path, _remedy(CONFIG), AutoencoderError):
+        read = json.loads(_bytes(path))
         kind = read["_class_name"]
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
-        reason = f"{type(error).__name__}: {error}"[:120]
-        raise AutoencoderError(f"{path} cannot be read ({reason}): {_remedy(CONFIG)}") from error
     if kind != "AutoencoderKL":
         raise AutoencoderError(
             f"{path} is the configuration of {str(kind)[:80]}, expected AutoencoderKL:"
@@ -213,12 +210,8 @@ def _read_tensors(path: Path) -> dict[str, NDArray[Any]]:
 
 def _bytes(path: Path, count: int = -1) -> bytes:
     """The first bytes of a file, which must not be what is saved in the place of a download."""
-    try:
-        with path.open("rb") as file:
-            read = file.read(count)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise AutoencoderError(f"{path} cannot be read ({reason}): {_remedy(path.name)}") from error
+    with readable(path, _remedy(path.name), AutoencoderError), path.open("rb") as file:
+        read = file.read(count)
     if read and (what := not_the_file(path)):
         raise AutoencoderError(f"{path} is {what}: {_remedy(path.name)}")
     return read

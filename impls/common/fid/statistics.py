@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from impls.common.data.examples import DataError
 from impls.common.data.reading import readable
 from impls.common.downloads import not_the_file
 from impls.common.errors import UserError
@@ -69,15 +68,12 @@ def load_statistics(path: Path, num_features: int | None = None) -> Statistics:
         raise StatisticsError(f"there is no file of statistics {path}: {REMEDY}")
     if what := not_the_file(path):
         raise StatisticsError(f"{path} is {what}: {REMEDY}")
-    try:
-        with (
-            readable(path, REMEDY),
-            path.open("rb") as file,  # NumPy would leave a damaged one open
-            np.load(file, allow_pickle=False) as held,
-        ):
-            arrays = {name: held[name] for name in _wanted(held.files)}
-    except DataError as error:
-        raise StatisticsError(str(error)) from error
+    with (
+        readable(path, REMEDY, StatisticsError),
+        path.open("rb") as file,  # NumPy would leave a damaged one open
+        np.load(file, allow_pickle=False) as held,
+    ):
+        arrays = {name: held[name] for name in _wanted(held.files)}
     pair = next((pair for pair in NAMES if set(pair) <= arrays.keys()), None)
     if pair is None:
         raise StatisticsError(
