@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from refusals import refusal
+from results_records import refused
 
 import reference
 from impls import encode
@@ -22,7 +23,7 @@ from impls.common import draws
 from impls.common.autoencoder import Autoencoder, read_autoencoder
 from impls.common.config import Config
 from impls.common.config_files import load_config
-from impls.common.data import Rows, batches, shards, source
+from impls.common.data import shards
 from impls.common.data.folder import centre_crop
 from impls.common.draws import Stream
 from impls.common.errors import UserError
@@ -93,10 +94,7 @@ def config(root: Path, **more: object) -> Config:
 
 
 def message_of(folder: Path, output: Path, **options: Any) -> str:
-    with pytest.raises(UserError) as caught:
-        encoded(folder, output, **options)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+    return refusal(UserError, encoded, folder, output, **options)
 
 
 # What is stored
@@ -138,21 +136,6 @@ def test_half_precision_rounds(tmp_path: Path, folder: Path) -> None:
     for one, other in zip(whole, half, strict=True):
         assert other.dtype == np.float16
         np.testing.assert_array_equal(one.astype(np.float16), other)
-
-
-@pytest.mark.usefixtures("by_hand")
-def test_mirrored_latents_are_those_of_mirrored_images_in_training(
-    tmp_path: Path, folder: Path
-) -> None:
-    encoded(folder, tmp_path, flip=True)
-    rows = Rows(1, 0, 0, NUM)
-    mirrored = rows.mirrored()
-    assert 0 < mirrored.sum() < NUM
-    images = np.where(mirrored[:, None, None, None], crops(folder)[:, :, ::-1], crops(folder))
-    mean = images[:, ::8, ::8, [0, 1, 2, 0]]
-    expected = (mean + 2 * rows.noise((2, 2, 4))) * 0.18215
-    drawn, _ = source(config(tmp_path)).batch(np.arange(NUM), rows)
-    np.testing.assert_allclose(drawn, expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.usefixtures("by_hand")
@@ -203,36 +186,6 @@ def test_processes_at_once_write_the_same_bits_as_one(tmp_path: Path, folder: Pa
         [*command, "--output", str(tmp_path / "b")], cwd=ROOT, check=True, capture_output=True
     )
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
-
-
-@pytest.mark.usefixtures("by_hand")
-def test_a_stopped_encoding_goes_on_after_its_last_whole_shard(
-    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    encoded(folder, tmp_path / "whole", flip=True)
-    write_array = shards.write_array
-
-    def stopped(path: Path, *arrays: Any) -> None:
-        if path.name == "image_flip-00002.npy":
-            (path.parent / ".partial-1-image_flip-00002.npy").write_text("half")
-            raise KeyboardInterrupt
-        write_array(path, *arrays)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(shards, "write_array", stopped)
-        with pytest.raises(KeyboardInterrupt):
-            encoded(folder, tmp_path / "stopped", flip=True)
-    with pytest.raises(UserError, match="is not written to the end: run the same meanflow prepare"):
-        source(config(tmp_path / "stopped"))
-    counted: list[int] = []
-    by_hand = Doubler.encode
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            Doubler, "encode", lambda model, x: counted.append(len(x)) or by_hand(model, x)
-        )
-        encoded(folder, tmp_path / "stopped", flip=True)
-    assert len(counted) == 2 * (2 + 2)  # two batches of each of two shards, and their mirror images
-    assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
 
 
 def test_a_killed_encoding_goes_on_to_the_same_bits(tmp_path: Path, folder: Path) -> None:
@@ -351,12 +304,11 @@ def test_what_cannot_be_encoded_is_one_sentence(tmp_path: Path, folder: Path) ->
     message = message_of(tmp_path / "no", out)
     assert message.startswith(f"{tmp_path / 'no'} cannot be read (No such file or directory): give")
     assert "give --imagenet the folder of images, with a folder for each class" in message
-    (tmp_path / "empty").mkdir()
-    assert f"{tmp_path / 'empty'} holds no folders: give --imagenet" in message_of(
-        tmp_path / "empty", out
-    )
-    (tmp_path / "empty" / "ant").mkdir()
-    assert f"{tmp_path / 'empty' / 'ant'} holds no images" in message_of(tmp_path / "empty", out)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert f"{empty} holds no folders: give --imagenet" in message_of(empty, out)
+    (empty / "ant").mkdir()
+    assert f"{empty / 'ant'} holds no images" in message_of(empty, out)
     assert "get config.json and diffusion_pytorch_model" in message_of(folder, out, vae=out)
     for size in (12, 4, 257):
         expected = f"--image-size is {size}, expected a multiple of 8, by which the autoencoder"
@@ -396,10 +348,8 @@ def test_numbers_that_are_not_finite_are_refused(
             return mean, 1e6 * std
 
     monkeypatch.setattr(encode, "implementation", lambda _: Broken)
-    message = message_of(folder, tmp_path, half=True)
-    assert (
-        "numbers that are not finite: is it damaged, or are they too large for --half?" in message
-    )
+    expected = "numbers that are not finite: is it damaged, or are they too large for --half?"
+    assert expected in message_of(folder, tmp_path, half=True)
     assert not list(tmp_path.glob("*.npy"))
 
 
@@ -452,20 +402,8 @@ def test_the_command_refuses_counts_below_one(
     folder: Path, option: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = ["--imagenet", folder, "--vae", STANDIN, "--output", "out", f"--{option}", 0]
-    assert main(["prepare", "latents", *map(str, given)]) == 2
-    said = capsys.readouterr().err
+    said = refused(capsys, "prepare", "latents", *given)
     assert said == f"meanflow: --{option} is 0, expected a whole number, 1 or more\n"
-
-
-def test_batches_of_encoded_latents_are_the_same_after_a_restart(
-    tmp_path: Path, folder: Path, by_hand: None
-) -> None:
-    encoded(folder, tmp_path)
-    settings = config(tmp_path)
-    whole = list(islice(batches(settings, source(settings)), 6))
-    rest = list(islice(batches(settings, source(settings), start=3), 3))
-    for one, other in zip(whole[3:], rest, strict=True):
-        assert one.images.tobytes() == other.images.tobytes()
 
 
 def test_items_are_read_while_those_before_are_worked_on() -> None:
