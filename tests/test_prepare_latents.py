@@ -21,8 +21,6 @@ from impls import encode
 from impls.cli import main
 from impls.common import draws
 from impls.common.autoencoder import Autoencoder, read_autoencoder
-from impls.common.config import Config
-from impls.common.config_files import load_config
 from impls.common.data import shards
 from impls.common.data.folder import centre_crop
 from impls.common.draws import Stream
@@ -84,13 +82,6 @@ def crops(folder: Path) -> np.ndarray:
     """The images as they are to be encoded: [n, 16, 16, 3] in -1..1."""
     paths = [folder / "train" / name / f"{i}.png" for name in CLASSES for i in range(EACH)]
     return np.stack([centre_crop(Image.open(path), SIDE) for path in paths]) / 127.5 - 1
-
-
-def config(root: Path, **more: object) -> Config:
-    keys = {"name": "imgnet_latent", "root": root, "num_classes": 3, "num_workers": 0}
-    keys |= {"image_size": SIDE // 8, "image_channels": 4, **more}
-    dataset = {f"dataset.{key}": value for key, value in keys.items()}
-    return load_config("digits", {"training.batch_size": 5, **dataset})
 
 
 def message_of(folder: Path, output: Path, **options: Any) -> str:
