@@ -163,12 +163,6 @@ def test_half_of_the_rows_are_mirrored_along_the_width_where_the_stream_says() -
     assert levels.tobytes() == (np.arange(6, dtype=np.uint8) * 50).tobytes() * 800
 
 
-def test_no_row_is_mirrored_where_flip_is_off() -> None:
-    levels = np.arange(6, dtype=np.uint8).reshape(1, 2, 3, 1).repeat(ROWS, 0)
-    [batch] = first(1, config(), Arrays(levels, np.zeros(ROWS, np.int32), flip=False))
-    assert np.ptp(batch.images, axis=0).max() == 0
-
-
 def test_choices_of_a_row_depend_on_its_place_in_the_whole_batch_alone() -> None:
     whole, part = Rows(3, 5, 0, 8), Rows(3, 5, 6, 2)
     assert whole.mirrored()[6:].tolist() == part.mirrored().tolist()

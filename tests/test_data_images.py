@@ -60,6 +60,7 @@ def write_mnist(folder: Path, names: tuple[str, str], pack: Callable[[bytes], by
 
 
 PLAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
+PACKED = (f"{PLAIN[0]}.gz", f"{PLAIN[1]}.gz")
 DOTTED = ("train-images.idx3-ubyte", "train-labels.idx1-ubyte")
 
 
@@ -77,40 +78,6 @@ def test_mnist_is_read_wherever_it_usually_lies(
     assert (images.min(), images.max()) == (-1, 1)
     np.testing.assert_allclose(images[..., 0], scaled(DIGITS), rtol=0, atol=1e-7)
     assert labels.tolist() == DIGIT_LABELS.tolist()
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "says"),
-    [
-        (PLAIN[0], idx(DIGITS)[:-1], "cannot be read (ValueError: cannot reshape"),
-        (PLAIN[0], idx(DIGITS) + b"x", "cannot be read (ValueError: cannot reshape"),
-        (PLAIN[0], idx(DIGITS)[:10], "cannot be read (ValueError"),
-        (PLAIN[0], b"", "no idx file of bytes with 3 axes"),
-        (PLAIN[0], b"<html>404</html>", "no idx file of bytes with 3 axes"),
-        (PLAIN[0], idx(DIGIT_LABELS), "no idx file of bytes with 3 axes"),
-        (PLAIN[0], idx(DIGITS[:3]), "holds 3 images and"),
-        (PLAIN[1], idx(DIGIT_LABELS + 5), "is 14, expected 0 .. 9 (dataset.num_classes is 10)"),
-    ],
-)
-def test_a_damaged_mnist_file_is_one_sentence(
-    tmp_path: Path, name: str, content: bytes, says: str
-) -> None:
-    write_mnist(tmp_path, PLAIN, bytes)
-    (tmp_path / name).write_bytes(content)
-    message = message_of(config("mnist", tmp_path))
-    assert str(tmp_path / name) in message
-    assert says in message
-
-
-@pytest.mark.parametrize("end", [None, -9, 100, 1])
-def test_a_damaged_gzip_is_one_sentence(tmp_path: Path, end: int | None) -> None:
-    write_mnist(tmp_path, (f"{PLAIN[0]}.gz", f"{PLAIN[1]}.gz"), gzip.compress)
-    path = tmp_path / f"{PLAIN[0]}.gz"
-    content = path.read_bytes()
-    path.write_bytes(content[:end] if end else content[:500] + b"damage" + content[506:])
-    message = message_of(config("mnist", tmp_path))
-    assert message.startswith(f"{path} cannot be read (")
-    assert message.endswith("download it again")
 
 
 def test_missing_mnist_says_which_file_goes_where(tmp_path: Path) -> None:
@@ -203,54 +170,6 @@ def test_cifar_pickled_anew_by_python_3_is_read(tmp_path: Path, protocol: int) -
     images, _ = source(config("cifar10", root, 32, 3)).batch(np.arange(4, 8), None)
     expected = scaled(PLANES[1].transpose(0, 2, 3, 1))
     np.testing.assert_allclose(images, expected, rtol=0, atol=1e-7)
-
-
-class Harmful:
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, ("harm",)
-
-
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [
-        (pickle.dumps({b"data": Harmful(), b"labels": [1]}), ".mkdir, which is no data"),
-        (pickled(0)[:-20], "cannot be read ("),
-        (pickled(0)[:50], "cannot be read ("),
-        (b"", "cannot be read (EOFError"),
-        (b"not a pickle", "cannot be read ("),
-        (pickle.dumps([1, 2], 2), "cannot be read ("),
-        (pickle.dumps({b"labels": [1]}, 2), "cannot be read ("),
-        (pickle.dumps({"data": np.zeros((1, 3072)), "labels": [1]}, 2), "pixels are no bytes"),
-        (pickle.dumps({"data": np.zeros((2, 9), np.uint8), "labels": [1]}, 2), "(2, 9) pixels"),
-        (pickle.dumps({"data": np.zeros((1, 3072), "u1"), "labels": [10]}, 2), "is 10, expected"),
-    ],
-)
-def test_a_damaged_cifar_pickle_is_one_sentence_and_runs_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, says: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    path = write_cifar(tmp_path, "py itself") / "data_batch_3"
-    path.write_bytes(content)
-    message = message_of(config("cifar10", tmp_path, 32, 3))
-    assert str(path) in message
-    assert says in message
-    assert not (tmp_path / "harm").exists()
-
-
-@pytest.mark.parametrize("content", [b"", binary(0)[:-1], b"<html>"])
-def test_a_damaged_cifar_binary_is_one_sentence(tmp_path: Path, content: bytes) -> None:
-    path = write_cifar(tmp_path, "bin itself") / "data_batch_5.bin"
-    path.write_bytes(content)
-    assert message_of(config("cifar10", tmp_path, 32, 3)).startswith(f"{path} cannot be read (")
-
-
-@pytest.mark.parametrize("end", [0, 10, 3000, -30])
-def test_a_damaged_cifar_archive_is_one_sentence(tmp_path: Path, end: int) -> None:
-    path = write_cifar(tmp_path, "py tar itself")
-    path.write_bytes(path.read_bytes()[:end])
-    message = message_of(config("cifar10", tmp_path, 32, 3))
-    assert message.startswith(str(path))
-    assert message.endswith("download CIFAR-10 again")
 
 
 def test_missing_cifar_files_say_which_go_where(tmp_path: Path) -> None:
@@ -370,13 +289,83 @@ def test_folders_that_cannot_be_used_are_refused_in_one_sentence(tmp_path: Path)
     assert "Not a directory" in message_of(config("folder", tmp_path / "labels.csv", 6, 3))
 
 
-@pytest.mark.parametrize("content", [b"", b"\x89PNG", b"text", "half"])
-def test_a_damaged_image_is_one_sentence(tmp_path: Path, content: bytes | str) -> None:
-    write_folder(tmp_path)
-    path = tmp_path / "cat" / "b.png"
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2] if isinstance(content, str) else content)
-    examples = source(config("folder", tmp_path, 6, 3))
-    message = refusal(DataError, examples.batch, np.arange(6), None)
-    assert message.startswith(f"{path} cannot be read (")
-    assert message.endswith("replace the file or remove it")
+# Damage
+
+
+class Harmful:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, ("harm",)
+
+
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "mnist": lambda root: write_mnist(root, PLAIN, bytes),
+    "mnist.gz": lambda root: write_mnist(root, PACKED, gzip.compress),
+    "cifar10": lambda root: write_cifar(root, "py"),
+    "cifar10.bin": lambda root: write_cifar(root, "bin"),
+    "cifar10.tar": lambda root: write_cifar(root, "py tar"),
+    "folder": write_folder,
+}
+TWICE = np.zeros((2, 9), np.uint8)
+GZ = gzip.compress(idx(DIGITS))
+# data set: (file, [(content, or where the file ends, what is said)])
+DAMAGED: dict[str, tuple[str, list[tuple[bytes | int, str]]]] = {
+    "mnist": (PLAIN[0], [
+        (-1, "cannot be read (ValueError: cannot reshape"),
+        (idx(DIGITS) + b"x", "cannot be read (ValueError: cannot reshape"),
+        (10, "cannot be read (ValueError"),
+        (0, "no idx file of bytes with 3 axes"),
+        (b"<html>404</html>", "no idx file of bytes with 3 axes"),
+        (idx(DIGIT_LABELS), "no idx file of bytes with 3 axes"),
+        (idx(DIGITS[:3]), "holds 3 images and"),
+    ]),
+    "mnist.gz": (PACKED[0], [
+        *((end, "cannot be read ( … download it again") for end in (-9, 100, 1)),
+        (GZ[:500] + b"damage" + GZ[506:], "cannot be read ( … download it again"),
+    ]),
+    "cifar10": ("cifar-10-batches-py/data_batch_3", [
+        (pickle.dumps({b"data": Harmful(), b"labels": [1]}), ".mkdir, which is no data"),
+        *((end, "cannot be read (") for end in (-20, 50)),
+        (0, "cannot be read (EOFError"),
+        (b"not a pickle", "cannot be read ("),
+        (pickle.dumps([1, 2], 2), "cannot be read ("),
+        (pickle.dumps({b"labels": [1]}, 2), "cannot be read ("),
+        (pickle.dumps({"data": np.zeros((1, 3072)), "labels": [1]}, 2), "pixels are no bytes"),
+        (pickle.dumps({"data": TWICE, "labels": [1]}, 2), "(2, 9) pixels"),
+        (pickle.dumps({"data": np.zeros((1, 3072), "u1"), "labels": [10]}, 2), "is 10, expected"),
+    ]),
+    "cifar10.bin": ("cifar-10-batches-bin/data_batch_5.bin", [
+        *((content, "cannot be read (") for content in (0, -1, b"<html>")),
+    ]),
+    "cifar10.tar": ("cifar-10-python.tar.gz", [
+        *((end, "download CIFAR-10 again") for end in (0, 10, 3000, -30)),
+    ]),
+    "folder": ("cat/b.png", [
+        *((content, "cannot be read ( … replace the file") for content in (0, 4, 60, b"text")),
+    ]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("data", "content", "says"),
+    [(data, content, says) for data, (_, rows) in DAMAGED.items() for content, says in rows],
+)
+def test_a_damaged_file_is_one_sentence_and_runs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: str, content: bytes | int, says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    WRITERS[data](tmp_path)
+    path, name = tmp_path / DAMAGED[data][0], data.partition(".")[0]
+    path.write_bytes(path.read_bytes()[:content] if isinstance(content, int) else content)
+    size, channels = {"mnist": (28, 1), "cifar10": (32, 3), "folder": (6, 3)}[name]
+    settings = config(name, tmp_path, size, channels)
+    message = refusal(DataError, lambda: source(settings).batch(np.arange(6), None))
+    assert str(path) in message
+    assert all(part in message for part in says.split(" … "))
+    assert not (tmp_path / "harm").exists()
+
+
+def test_a_label_that_is_no_class_is_named(tmp_path: Path) -> None:
+    write_mnist(tmp_path, PLAIN, bytes)
+    (tmp_path / PLAIN[1]).write_bytes(idx(DIGIT_LABELS + 5))
+    message = message_of(config("mnist", tmp_path))
+    assert f"{tmp_path / PLAIN[1]} is 14, expected 0 .. 9 (dataset.num_classes is 10)" in message

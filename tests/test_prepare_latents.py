@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image
 from refusals import refusal
 from results_records import refused
+from safetensors.numpy import save_file
 
 import reference
 from impls import encode
@@ -265,21 +267,13 @@ def test_other_options_in_the_same_folder_are_refused(
 def test_another_autoencoder_or_other_images_in_the_same_folder_are_refused(
     tmp_path: Path, folder: Path
 ) -> None:
-    from safetensors.numpy import save_file
-
-    output, other = tmp_path / "out", tmp_path / "vae"
+    output, other, more = tmp_path / "out", tmp_path / "vae", tmp_path / "images"
     encoded(folder, output)
-    other.mkdir()
-    (other / "config.json").write_bytes((STANDIN / "config.json").read_bytes())
-    tensors = random_autoencoder(SIZES, 1).tensors
-    save_file(tensors, other / "diffusion_pytorch_model.safetensors")
+    shutil.copytree(STANDIN, other)
+    save_file(random_autoencoder(SIZES, 1).tensors, other / "diffusion_pytorch_model.safetensors")
     assert "(another vae): give another folder" in message_of(folder, output, vae=other)
-    image = Image.new("RGB", (SIDE, SIDE))
-    more = tmp_path / "images"
-    for name in CLASSES:
-        (more / name).mkdir(parents=True)
-        for number in range(EACH):
-            image.save(more / name / f"{number}.jpg")
+    shutil.copytree(folder, more)
+    (more / "train" / "ant" / "0.png").rename(more / "train" / "ant" / "00.png")
     assert "(another names): give another folder" in message_of(more, output)
 
 
@@ -313,12 +307,8 @@ def test_what_cannot_be_encoded_is_one_sentence(tmp_path: Path, folder: Path) ->
 
 
 @pytest.mark.usefixtures("by_hand")
-def test_a_damaged_image_is_named_and_mended_images_go_on(tmp_path: Path) -> None:
-    for name in CLASSES:
-        (tmp_path / "images" / name).mkdir(parents=True)
-        for number in range(EACH):
-            Image.new("RGB", (20, 20)).save(tmp_path / "images" / name / f"{number}.png")
-    path = tmp_path / "images" / "cat" / "1.png"
+def test_a_damaged_image_is_named_and_mended_images_go_on(tmp_path: Path, folder: Path) -> None:
+    path = shutil.copytree(folder, tmp_path / "images") / "train" / "cat" / "1.png"
     whole = path.read_bytes()
     path.write_bytes(whole[:40])
     message = message_of(tmp_path / "images", tmp_path / "out")

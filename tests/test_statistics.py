@@ -19,7 +19,6 @@ from impls.cli import main
 from impls.common import draws
 from impls.common.data.folder import centre_crop
 from impls.common.draws import Stream
-from impls.common.errors import UserError
 from impls.common.fid.inception import CLEAN, LEGACY, InceptionWeights, read_inception
 from impls.common.fid.statistics import (
     Statistics,
@@ -269,10 +268,3 @@ def test_mistakes_at_the_command_are_one_sentence(
 ) -> None:  # fmt: skip
     pytest.importorskip("jax")
     assert said in refused(capsys, *command(images, tmp_path / "x.npz", *more))
-
-
-def test_a_damaged_image_is_named(images: Path, weights: InceptionWeights, tmp_path: Path) -> None:
-    for number in range(2):
-        (tmp_path / f"{number}.png").write_bytes(b"no image")
-    with pytest.raises(UserError, match=r"0\.png cannot be read .*: replace the file or remove"):
-        folder_statistics(reference, weights, tmp_path, tmp_path / "x.npz", LEGACY, SIZE)
