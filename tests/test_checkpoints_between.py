@@ -151,20 +151,3 @@ def test_load_from_another_size_is_one_sentence(runs: dict[str, Path], tmp_path:
     wider = {**EVERYTHING, "model__hidden_size": 32, "load_from": str(runs["torch"])}
     said = refusal(CheckpointError, trained, "torch", tmp_path, **wider)
     assert "holds another network" in said
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        (["--framework", "jax"], "--framework and --output belong together"),
-        (["--output", "x"], "--framework and --output belong together"),
-        ([], "nothing to write"),
-        (["--framework", "torch", "--output", "{run}"], "holds checkpoints already"),
-    ],
-)
-def test_what_convert_needs_is_one_sentence(
-    options: list[str], says: str, runs: dict[str, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
-    given = [option.format(run=runs["jax"]) for option in options]
-    assert says in refused(capsys, "convert", "--checkpoint", runs["jax"], *given)
-    assert checkpoints.find(runs["jax"]).framework == "jax"

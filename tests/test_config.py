@@ -444,6 +444,11 @@ BAD_VALUES = [
     ("training: {learning_rate: inf}", "training.learning_rate", "'inf', expected a number above"),
     ("training: {ema_val: 1.0}", "training.ema_val", "1.0, expected a number from 0 up to but"),
     ("training: {adam_b2: -0.1}", "training.adam_b2", "-0.1, expected a number from 0 up to"),
+    ("training: {num_microbatches: 5}", "training.num_microbatches", "5, expected a divisor of tr"),
+    ("training: {min_learning_rate: 1}", "training.min_learning_rate", "1.0, expected at most tra"),
+    ("training: {ema_more: [0.9, 1]}", "training.ema_more", "[0.9, 1], expected a list of numbers"),
+    ("training: {max_grad_norm: 0}", "training.max_grad_norm", "0, expected null or a number ab"),
+    ("training: {precision: float16}", "training.precision", "expected float32 or bfloat16"),
     ("training: {seed: -1}", "training.seed", "-1, expected a whole number, 0 or more"),
     ("method: {data_proportion: 1.5}", "method.data_proportion", "1.5, expected a number from 0"),
     ("method: {class_dropout_prob: -1}", "method.class_dropout_prob", "-1, expected a number from"),
@@ -503,6 +508,12 @@ def test_open_class_without_a_size_is_refused(write: Write, key: str) -> None:
     del sizes[key]
     message = message_of(write(yaml.safe_dump({"model": sizes})))
     assert message.startswith(f"model.{key} by default is null, expected a whole number because")
+
+
+def test_a_cosine_without_its_length_is_refused(write: Write) -> None:
+    message = message_of(write("training: {schedule: cosine}"))
+    assert message.startswith("training.cycle_steps by default is null, expected a whole number")
+    assert message.endswith("set it, or num_steps")
 
 
 def test_error_of_an_override_names_the_overrides_and_not_the_file() -> None:

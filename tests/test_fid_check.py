@@ -222,7 +222,6 @@ def test_options_that_lack_each_other_are_said(
 ) -> None:
     no_vae = [option for option in files(config) if not option.startswith("--vae")]
     for given, says in (
-        ([f"--checkpoint={standins.CHECKPOINT}"], "--inception is missing"),
         ([*files(config), "--num-samples=10"], "--num-samples is 10, expected a whole number, 100"),
         (no_vae, "4 channels, which are no picture: give --vae"),
     ):

@@ -139,21 +139,6 @@ def test_the_command_line_imports_and_names_a_wrong_tensor(
     assert "net/blocks/layers_2/adaLN_modulation/layers_1" in capsys.readouterr().err
 
 
-def test_options_that_make_no_sense_together_are_said(
-    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    plain = config.model_dump(mode="json")
-    assert _convert(tmp_path, plain) == 2
-    assert "nothing to write" in capsys.readouterr().err
-    assert main(["convert", "--framework=jax", f"--output={tmp_path}"]) == 2
-    assert "either --checkpoint, --from-official or" in capsys.readouterr().err
-    plain["training"]["ema_more"] = [0.99]
-    pytest.importorskip("torch")
-    options = ("--framework=torch", f"--output={tmp_path / 'run'}")
-    assert _convert(tmp_path, plain, *options) == 2
-    assert "one average" in capsys.readouterr().err
-
-
 # Other formats of the same tree
 
 

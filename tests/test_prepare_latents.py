@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from PIL import Image
 from refusals import refusal
-from results_records import refused
 from safetensors.numpy import save_file
 
 import reference
@@ -66,13 +65,18 @@ class Doubler:
         return corner, np.full_like(corner, len(images))
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encode, "implementation", lambda _: Doubler)
+    """Frameworks of that name."""
+    real = encode.implementation
+    monkeypatch.setattr(
+        encode, "implementation", lambda name: Doubler if "by hand" in name else real(name)
+    )
 
 
 def encoded(folder: Path, output: Path, **options: Any) -> Encoded:
-    given = {"image_size": SIDE, "batch_size": 2, "shard_size": 4, **options}
+    given = {"image_size": SIDE, "batch_size": 2, "shard_size": 4, "framework": "by hand"}
+    given |= options
     return encode_folder(folder, given.pop("vae", STANDIN), output, **given)
 
 
@@ -109,7 +113,6 @@ def test_shards_hold_mean_and_deviation_of_each_image_in_order(
     assert opened.labels.tolist() == [0] * 5 + [1] * 5 + [2] * 5
 
 
-@pytest.mark.usefixtures("by_hand")
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 4, 7, 100])
 def test_every_batch_is_filled_up_to_the_same_size(
     tmp_path: Path, folder: Path, batch_size: int
@@ -121,7 +124,6 @@ def test_every_batch_is_filled_up_to_the_same_size(
     np.testing.assert_allclose(stored[..., :4], expected, rtol=0, atol=1e-7)
 
 
-@pytest.mark.usefixtures("by_hand")
 def test_half_precision_rounds(tmp_path: Path, folder: Path) -> None:
     encoded(folder, tmp_path / "whole")
     encoded(folder, tmp_path / "half", half=True)
@@ -131,7 +133,6 @@ def test_half_precision_rounds(tmp_path: Path, folder: Path) -> None:
         np.testing.assert_array_equal(one.astype(np.float16), other)
 
 
-@pytest.mark.usefixtures("by_hand")
 def test_images_may_lie_in_the_folder_itself(tmp_path: Path, folder: Path) -> None:
     encoded(folder, tmp_path / "a")
     encoded(folder / "train", tmp_path / "b")
@@ -141,7 +142,6 @@ def test_images_may_lie_in_the_folder_itself(tmp_path: Path, folder: Path) -> No
 # However it is run
 
 
-@pytest.mark.usefixtures("by_hand")
 @pytest.mark.parametrize("num_processes", [2, 3, 5])
 @pytest.mark.parametrize("is_reversed", [False, True])
 def test_several_processes_write_the_same_bits_as_one(
@@ -183,7 +183,7 @@ def test_processes_at_once_write_the_same_bits_as_one(tmp_path: Path, folder: Pa
 
 def test_a_killed_encoding_goes_on_to_the_same_bits(tmp_path: Path, folder: Path) -> None:
     pytest.importorskip("jax")
-    options = {"batch_size": 2, "shard_size": 1, "image_size": SIDE}
+    options = {"batch_size": 2, "shard_size": 1, "image_size": SIDE, "framework": "jax"}
     encoded(folder, tmp_path / "whole", **options)
     script = (
         "from pathlib import Path\nfrom impls.encode import encode_folder\n"
@@ -202,7 +202,6 @@ def test_a_killed_encoding_goes_on_to_the_same_bits(tmp_path: Path, folder: Path
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 
 
-@pytest.mark.usefixtures("by_hand")
 def test_encoding_again_changes_nothing_and_encodes_nothing(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,7 +212,6 @@ def test_encoding_again_changes_nothing_and_encodes_nothing(
     assert contents(tmp_path) == before
 
 
-@pytest.mark.usefixtures("by_hand")
 def test_a_process_leaves_what_another_is_writing(tmp_path: Path, folder: Path) -> None:
     tmp_path.joinpath(".partial-77-images-00001.npy").write_text("being written")
     encoded(folder, tmp_path, num_processes=2, process=0)
@@ -242,7 +240,6 @@ def test_of_two_plans_written_at_once_the_first_stays(
 # What is refused
 
 
-@pytest.mark.usefixtures("by_hand")
 @pytest.mark.parametrize(
     ("options", "another"),
     [
@@ -250,7 +247,7 @@ def test_of_two_plans_written_at_once_the_first_stays(
         ({"shard_size": 5}, "counts"),
         ({"half": True}, "dtype"),
         ({"flip": True}, "flip"),
-        ({"framework": "torch"}, "framework"),
+        ({"framework": "another by hand"}, "framework"),
     ],
 )
 def test_other_options_in_the_same_folder_are_refused(
@@ -263,7 +260,6 @@ def test_other_options_in_the_same_folder_are_refused(
     assert contents(tmp_path) == before
 
 
-@pytest.mark.usefixtures("by_hand")
 def test_another_autoencoder_or_other_images_in_the_same_folder_are_refused(
     tmp_path: Path, folder: Path
 ) -> None:
@@ -277,7 +273,6 @@ def test_another_autoencoder_or_other_images_in_the_same_folder_are_refused(
     assert "(another names): give another folder" in message_of(more, output)
 
 
-@pytest.mark.usefixtures("by_hand")
 def test_a_packing_of_files_is_not_mixed_with_an_encoding(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "packing.json").write_text(json.dumps({"names": "of files", "shape": [2, 2, 8]}))
     message = message_of(folder, tmp_path)
@@ -306,7 +301,6 @@ def test_what_cannot_be_encoded_is_one_sentence(tmp_path: Path, folder: Path) ->
     assert f"cannot write to {tmp_path / 'file'}: " in message_of(folder, tmp_path / "file")
 
 
-@pytest.mark.usefixtures("by_hand")
 def test_a_damaged_image_is_named_and_mended_images_go_on(tmp_path: Path, folder: Path) -> None:
     path = shutil.copytree(folder, tmp_path / "images") / "train" / "cat" / "1.png"
     whole = path.read_bytes()
@@ -334,7 +328,6 @@ def test_numbers_that_are_not_finite_are_refused(
     assert not list(tmp_path.glob("*.npy"))
 
 
-@pytest.mark.usefixtures("by_hand")
 def test_grey_images_are_encoded_in_colour_and_grey_autoencoders_refused(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -367,7 +360,7 @@ def test_the_command_makes_latents_that_train(
 
 
 def test_the_command_says_when_other_processes_are_not_done(
-    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str], by_hand: None
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("jax")
     given = ["--imagenet", folder, "--vae", STANDIN, "--output", tmp_path, "--image-size", SIDE]
@@ -376,15 +369,6 @@ def test_the_command_says_when_other_processes_are_not_done(
     out = capsys.readouterr().out
     assert f"encoded 7 images into 2 shards in {tmp_path}" in out
     assert "not whole yet: the process that finishes last writes the index" in out
-
-
-@pytest.mark.parametrize("option", ["image-size", "batch-size", "shard-size", "num-processes"])
-def test_the_command_refuses_counts_below_one(
-    folder: Path, option: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    given = ["--imagenet", folder, "--vae", STANDIN, "--output", "out", f"--{option}", 0]
-    said = refused(capsys, "prepare", "latents", *given)
-    assert said == f"meanflow: --{option} is 0, expected a whole number, 1 or more\n"
 
 
 def test_items_are_read_while_those_before_are_worked_on() -> None:

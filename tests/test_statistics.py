@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 from refusals import refusal
-from results_records import refused
 
 import impls.statistics
 import reference
@@ -251,20 +250,3 @@ def test_the_command_writes_the_same_with_either_framework(
     assert main(command(images, tmp_path / "x.npz", *more)) == 0
     assert "128 features of 20 images, clean" in capsys.readouterr().out
     close(load_statistics(tmp_path / "x.npz"), *expected(images, weights, CLEAN))
-
-
-@pytest.mark.parametrize(
-    ("more", "said"),
-    [
-        (("--batch-size", "0"), "--batch-size is 0, expected a whole number, 1 or more"),
-        (("--process", "2", "--num-processes", "2"), "--process is 2, expected 0 to 1"),
-        (("--inception", "none.pt"), "there is no Inception file none.pt: get"),
-        (("--images", "none"), "none holds 0 images"),
-    ],
-)
-def test_mistakes_at_the_command_are_one_sentence(
-    images: Path, tmp_path: Path, more: tuple[str, ...], said: str,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    pytest.importorskip("jax")
-    assert said in refused(capsys, *command(images, tmp_path / "x.npz", *more))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import signal
@@ -14,7 +13,6 @@ import numpy as np
 import pytest
 import yaml  # type: ignore[import-untyped, unused-ignore]
 from refusals import refusal
-from results_records import refused
 from small_runs import arrays, assert_near, assert_same_bits, small, trained
 
 from impls.cli import main
@@ -170,22 +168,3 @@ def test_samples_do_not_depend_on_how_many_are_made(
         made[count] = np.load(folder / "samples.npz")
     np.testing.assert_allclose(made[3]["images"], made[5]["images"][:3], rtol=0, atol=1e-5)
     assert made[5]["labels"].tolist() == [0, 1, 2, 3, 4]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["sample", "--checkpoint", "nowhere", "--output-dir", "out"], "no checkpoint at nowhere"),
-        (["evaluate", "--checkpoint", "nowhere"], "no checkpoint at nowhere"),
-        (["evaluate", "--checkpoint", ".", "--num-samples", "3"], "--num-samples is 3"),
-        (["train", "--framework", "jax", "--workdir", "w", "--dataset.name=mnist"], "MNIST"),
-        (["train", "--framework", "jax", "--workdir", "w", "--training.lr", "1"], "training.lr"),
-    ],
-)
-def test_what_a_user_gets_wrong_is_one_sentence(
-    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str],
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    monkeypatch.chdir(tmp_path)
-    assert says in refused(capsys, *arguments)
-    assert os.listdir(tmp_path) == []  # noqa: PTH208

@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from refusals import refusal
 from results_records import refused
 from small_runs import arrays, assert_same_bits, small, trained
 
 from impls.cli import main
 from impls.common import checkpoints
 from impls.common.config import Config
-from impls.common.config_files import ConfigError, load_config
 from impls.train import TrainingError, _samples, num_training_steps
 from results.schema import Record
 
@@ -88,21 +86,6 @@ def test_a_longer_cosine_is_another_run(framework: str, tmp_path: Path) -> None:
         trained(framework, tmp_path, **cosine)
 
 
-@pytest.mark.parametrize(
-    ("settings", "says"),
-    [
-        ({"training.num_microbatches": 5}, "expected a divisor of training.batch_size (128)"),
-        ({"training.min_learning_rate": 1}, "expected at most training.learning_rate (0.002)"),
-        ({"training.schedule": "cosine", "training.num_steps": None}, "set it, or num_steps"),
-        ({"training.ema_more": [0.9, 1]}, "training.ema_more"),
-        ({"training.max_grad_norm": 0}, "null or a number above 0"),
-        ({"training.precision": "float16"}, "training.precision"),
-    ],
-)
-def test_options_that_do_not_fit_are_one_sentence(settings: dict[str, object], says: str) -> None:
-    assert says in refusal(ConfigError, load_config, "digits", settings)
-
-
 def test_eval_only_scores_load_from_and_trains_nothing(
     framework: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -113,14 +96,6 @@ def test_eval_only_scores_load_from_and_trains_nothing(
     assert main([*asked, "--set", f"load_from={tmp_path / 'run'}"]) == 0
     assert "conditional accuracy" in capsys.readouterr().out
     assert not (tmp_path / "none").exists()
-
-
-def test_a_device_that_is_not_there_is_one_sentence(
-    framework: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    asked = ["train", "--framework", framework, "--workdir", str(tmp_path / "run")]
-    assert "--device is nonsense" in refused(capsys, *asked, "--device", "nonsense")
-    assert not (tmp_path / "run").exists()
 
 
 def test_records_of_scores_are_complete(framework: str, tmp_path: Path) -> None:
