@@ -51,22 +51,13 @@ load_from: null
 eval_only: False
 """
 
-# The keys that the official run_b4.yml sets, in its layout.
+# The keys that the official run_b4.yml sets.
 OFFICIAL_RUN = """
-model:
-    cls: DiT_B_4
-dataset:
-    root: /data/latents
-training:
-    num_epochs: 240
-    ema_type: 'const'
-    sample_on_training: True
-fid:
-    device_batch_size: 20
-    cache_ref: /data/stats.npz
-sampling:
-    num_steps: 1
-# load_from: /runs/checkpoint_1200960
+model: {cls: DiT_B_4}
+dataset: {root: /data/latents}
+training: {num_epochs: 240, ema_type: 'const', sample_on_training: True}
+fid: {device_batch_size: 20, cache_ref: /data/stats.npz}
+sampling: {num_steps: 1}
 load_from: null
 eval_only: False
 """
@@ -147,7 +138,7 @@ def test_defaults_are_the_official_defaults(write: Write) -> None:
         ("method: {guidance_eq: None}", "method.guidance_eq", "none"),
         ("method: {guidance_eq: false}", "method.guidance_eq", "none"),
         ("model: {cls: DiT-B/4}", "model.cls", "DiT_B_4"),
-        ("sampling: {sampling_timesteps: [1, 0]}", "sampling.sampling_timesteps", (1.0, 0.0)),
+        ("training: {ema_more: [0, 5e-1]}", "training.ema_more", (0.0, 0.5)),
     ],
 )
 def test_spellings_found_in_yaml_files_are_read(
