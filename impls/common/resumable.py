@@ -1,8 +1,8 @@
 """A long list worked through in batches and saved part by part, so that interrupted runs resume.
 
-Images become latents (`impls.encode`), .pt files shards (`impls.prepare`), images moments of their
-features (`impls.statistics`), noise features of samples (`bench.fid.features`). Each keeps a plan
-beside what it saves: the settings that must match to resume.
+Four pipelines are such a list: images to latents, .pt files to shards, images to moments of their
+features, noise to features of samples. Each keeps a plan beside what it saves: the settings that
+must match to resume.
 """
 
 from __future__ import annotations
