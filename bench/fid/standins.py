@@ -16,6 +16,7 @@ import numpy as np
 
 import reference
 from impls.common.config_files import from_sizes
+from impls.common.resumable import split
 from impls.fid.generation import Pipeline, Source, in_dtype
 from impls.fid.moments import MomentGroups, merge
 from impls.fid.statistics import Statistics, load_statistics, save_statistics
@@ -62,8 +63,8 @@ def _by_numpy(seed: int, dtype: Any) -> Statistics:
     """Statistics of the reference's samples, computed in a dtype."""
     pipeline = Pipeline(reference, in_dtype(source(seed), dtype))
     groups = MomentGroups()
-    for first in range(0, NUM_SAMPLES, BATCH_SIZE):
-        groups.add(pipeline.run(range(first, first + BATCH_SIZE))[0])
+    for rows in split(range(NUM_SAMPLES), BATCH_SIZE):
+        groups.add(pipeline.run(rows)[0])
     whole = functools.reduce(merge, groups.groups())
     about = whole.num_samples, pipeline.source.mode, pipeline.source.inception.sha256
     return Statistics(whole.mean, whole.covariance, *about)

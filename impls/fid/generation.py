@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from impls.common.config import Config
 from impls.common.draws import sampling_labels, sampling_noise
+from impls.common.dtypes import as_dtype
 from impls.common.errors import UserError
 from impls.common.timesteps import sampling_times
 from impls.data.latents import SCALE
 from impls.files.autoencoder import Autoencoder
 from impls.files.inception import InceptionWeights
 from impls.trainer.run_log import to_uint8
-from verify.cases import as_dtype
 
 Array = NDArray[Any]
 
