@@ -10,6 +10,7 @@ from impls.common.config import Config
 from impls.common.config_files import load_config
 from impls.files import checkpoints
 from impls.frameworks import implementation
+from impls.trainer.train import Ending, train
 
 SMALL = {
     "training.batch_size": 32,
@@ -29,6 +30,11 @@ def small(**changes: object) -> Config:
     return load_config("digits", {**SMALL, **dotted})
 
 
+def trained(framework: str, workdir: Path, **changes: object) -> Ending:
+    """Train the small configuration with changes, or go on with its run."""
+    return train(implementation(framework), framework, small(**changes), workdir)
+
+
 def arrays(framework: str, workdir: Path) -> dict[str, np.ndarray]:
     """Parameters and average of the newest checkpoint of a run."""
     found = checkpoints.find(workdir)
@@ -46,3 +52,11 @@ def assert_same_bits(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -
     assert one.keys() == other.keys()
     for name, array in one.items():
         assert array.tobytes() == other[name].tobytes(), name
+
+
+def assert_near(one: dict[str, np.ndarray], other: dict[str, np.ndarray], limit: float) -> None:
+    """No entry differs by more than the limit times the largest one of its array, or 0.01."""
+    assert one.keys() == other.keys()
+    for name, array in one.items():
+        scale = max(np.abs(other[name]).max(), 1e-2)
+        assert np.abs(array - other[name]).max() / scale < limit, name

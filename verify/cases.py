@@ -18,6 +18,7 @@ from impls.common import draws, parameters
 from impls.common.config import Config
 from impls.common.config_files import from_sizes
 from impls.common.draws import Stream
+from impls.common.dtypes import as_dtype as as_dtype  # noqa: PLC0414  taken from here
 from impls.common.types import Batch, Draws
 from impls.data import digits
 from reference.derivative import complex_step_directional
@@ -125,17 +126,6 @@ class Case:
             name: draws.normal(array.shape, index, Stream.CHECK, draws.name_index(name))
             for name, array in self.params.items()
         }
-
-
-def as_dtype(tree: Any, dtype: Any) -> Any:
-    """The tree with its floating arrays in another precision; integers stay."""
-    if isinstance(tree, dict):
-        return {name: as_dtype(node, dtype) for name, node in tree.items()}
-    if isinstance(tree, tuple):
-        nodes = [as_dtype(node, dtype) for node in tree]
-        return type(tree)(*nodes) if hasattr(tree, "_fields") else tuple(nodes)
-    array = np.asarray(tree)
-    return array.astype(dtype) if array.dtype.kind == "f" else array
 
 
 def perturbed_parameters(config: Config, seed: int) -> dict[str, Array]:

@@ -21,6 +21,7 @@ from impls.fid.moments import MomentGroups, merge
 from impls.fid.statistics import Statistics, load_statistics, save_statistics
 from impls.files.autoencoder import read_autoencoder
 from impls.files.inception import LEGACY, read_inception
+from impls.files.resumable import split
 from impls.interop.official_checkpoint import load_official
 from reference.frechet import frechet_distance
 from verify.golden import BUNDLED
@@ -62,8 +63,8 @@ def _by_numpy(seed: int, dtype: Any) -> Statistics:
     """Statistics of the reference's samples, computed in a dtype."""
     pipeline = Pipeline(reference, in_dtype(source(seed), dtype))
     groups = MomentGroups()
-    for first in range(0, NUM_SAMPLES, BATCH_SIZE):
-        groups.add(pipeline.run(range(first, first + BATCH_SIZE))[0])
+    for rows in split(range(NUM_SAMPLES), BATCH_SIZE):
+        groups.add(pipeline.run(rows)[0])
     whole = functools.reduce(merge, groups.groups())
     about = whole.num_samples, pipeline.source.mode, pipeline.source.inception.sha256
     return Statistics(whole.mean, whole.covariance, *about)

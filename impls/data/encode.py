@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import MofNCompleteColumn, Progress
 
 from impls.common.config import DatasetConfig
+from impls.data import Example
 from impls.data.folder import LAYOUT, ImageFolder, class_names, image_files
-from impls.data.prepare import SHARD_SIZE, PrepareError, begin, digest, writable, write_shard
-from impls.files import shards
+from impls.data.prepare import SHARD_SIZE, PrepareError, begin, write_shards
 from impls.files.autoencoder import Autoencoder, fingerprint, read_autoencoder
 from impls.files.reading import training_folder
-from impls.files.shards import Layout, array_path
+from impls.files.resumable import digest, split
+from impls.files.shards import Layout, Stored
 from impls.frameworks import implementation
-
-AHEAD = 3  # batches that are being decoded while one is encoded
-DECODERS = max(8, os.cpu_count() or 1)  # threads; Pillow lets several run at once
-
-Images = NDArray[np.float32]  # [batch, height, width, channel]
 
 
 class Encoded(NamedTuple):
@@ -83,68 +73,62 @@ def encode_folder(
             f"--process is {process}, expected 0 .. {num_processes - 1}, below --num-processes"
         )
     autoencoder = read_autoencoder(vae)
-    examples, labels, about = _source(images, image_size)
-    starts = range(0, len(labels), shard_size)
+    examples, about = _source(images, image_size)
     layout = Layout(
         shape=_latent_shape(autoencoder, image_size),
         dtype="float16" if half else "float32",
         flip=flip,
-        counts=tuple(min(shard_size, len(labels) - start) for start in starts),
+        counts=tuple(map(len, split(range(len(examples)), shard_size))),
     )
-    mine = range(process, len(starts), num_processes)
+    numbers = range(process, len(layout.counts), num_processes)
     about |= {"vae": fingerprint(autoencoder), "framework": framework, "image_size": image_size}
-    missing = [number for number in mine if not array_path(output, "labels", number).exists()]
-    rows = [range(starts[n], starts[n] + layout.counts[n]) for n in missing]
     # Before anything is written, so that a package that is not installed leaves nothing behind.
-    encoder = _Encoder(framework, autoencoder, batch_size) if missing else None
-    begin(output, about | layout._asdict(), mine)
-    num_images = sum(layout.counts[number] for number in mine)
-    if encoder:
-        with _counting(num_images, num_images - sum(map(len, rows))) as advance:
-            batches = _decoded(examples, rows, batch_size)
-            with closing(batches):
-                for number, shard in zip(missing, rows, strict=True):
-                    arrays = _encode_shard(encoder, batches, len(shard), layout, advance)
-                    write_shard(output, number, *arrays, labels[shard.start : shard.stop])
-    is_whole = all(array_path(output, "labels", n).exists() for n in range(len(starts)))
-    if is_whole:
-        with writable(output):
-            shards.write_index(output, layout)
-    return Encoded(layout, num_images, len(mine), is_whole)
+    encode = _encoder(framework, autoencoder, layout, batch_size)
+    begin(output, about, layout, numbers)
+    is_whole = write_shards(
+        "encoding", output, layout, numbers, batch_size, examples.__getitem__, encode
+    )
+    num_images = sum(layout.counts[number] for number in numbers)
+    return Encoded(layout, num_images, len(numbers), is_whole)
 
 
-class _Encoder:
-    """An autoencoder of a framework, NumPy in and NumPy out, a fixed number of images at once."""
+def _encoder(
+    framework: str, autoencoder: Autoencoder, layout: Layout, batch_size: int
+) -> Callable[[list[Example]], Stored]:
+    """A function of a batch of examples to what is stored of them."""
+    module = implementation(framework)
+    model = module.load_autoencoder(autoencoder)
 
-    def __init__(self, framework: str, autoencoder: Autoencoder, batch_size: int) -> None:
-        self._module, self._batch_size = implementation(framework), batch_size
-        self._model = self._module.load_autoencoder(autoencoder)
-
-    def __call__(self, images: Images) -> NDArray[Any]:
-        """Mean, then deviation, along the last axis: [n, height, width, 2 channel], n <= batch."""
-        filled = np.zeros((self._batch_size, *images.shape[1:]), images.dtype)
+    def moments(images: NDArray[np.float32]) -> NDArray[Any]:
+        """Mean, then deviation: [n, height, width, 2 channel]; the batch is filled up."""
+        filled = np.zeros((batch_size, *images.shape[1:]), images.dtype)
         filled[: len(images)] = images
-        module = self._module
-        mean, std = module.get(module.encode(self._model, module.put(filled)))
-        return np.concatenate([mean, std], axis=-1)[: len(images)]
+        encoded = module.get(module.encode(model, module.put(filled)))
+        with np.errstate(over="ignore"):  # of --half, which is found below
+            stored = np.concatenate(encoded, axis=-1)[: len(images)].astype(layout.dtype)
+        if not np.isfinite(stored).all():
+            raise PrepareError(
+                "the autoencoder gives numbers that are not finite: is it damaged, or are they too"
+                " large for --half?"
+            )
+        return stored
+
+    def encode(examples: list[Example]) -> Stored:
+        images, labels = (np.array(column) for column in zip(*examples, strict=True))
+        mirrored = moments(images[:, :, ::-1]) if layout.flip else None
+        return Stored(moments(images), mirrored, labels.astype(np.int32))
+
+    return encode
 
 
-@contextmanager
-def _counting(num_images: int, done: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar that counts images."""
-    with Progress(*Progress.get_default_columns(), MofNCompleteColumn()) as progress:
-        task = progress.add_task("encoding", total=num_images, completed=done)
-        yield partial(progress.advance, task)
-
-
-def _source(images: Path, image_size: int) -> tuple[ImageFolder, NDArray[np.int32], dict[str, Any]]:
-    """The images, their labels, and what says in the plan which they are."""
+def _source(images: Path, image_size: int) -> tuple[ImageFolder, dict[str, Any]]:
+    """The images, and what says in the plan which they are."""
     folder = training_folder(images)
     classes = class_names(folder, f"give --imagenet {LAYOUT}")
     paths, labels = image_files(folder, classes)
     config = DatasetConfig(name="folder", image_size=image_size, image_channels=3, flip=False)
     names = (path.removeprefix(str(folder)) for path in paths)
-    return ImageFolder(paths, labels, config), labels, {"names": digest(names)}
+    return ImageFolder(paths, labels, config), {"names": digest(names)}
 
 
 def _latent_shape(autoencoder: Autoencoder, image_size: int) -> tuple[int, int, int]:
@@ -161,56 +145,3 @@ def _latent_shape(autoencoder: Autoencoder, image_size: int) -> tuple[int, int, 
         )
     side = image_size // config.factor
     return side, side, 2 * config.latent_channels
-
-
-def _decoded(
-    examples: ImageFolder, rows: Sequence[range], batch_size: int
-) -> Generator[Images, None, None]:
-    """Batches of each shard in turn, decoded by threads before they are asked for.
-
-    No batch reaches over the end of its shard, so a shard holds the same bits whoever writes it.
-    """
-    spans = [
-        shard[start : start + batch_size]
-        for shard in rows
-        for start in range(0, len(shard), batch_size)
-    ]
-    pool, waiting = ThreadPoolExecutor(DECODERS), deque[list[Future[Any]]]()
-    try:
-        for number in range(len(spans) + AHEAD):
-            if number < len(spans):
-                chosen = [np.array([index]) for index in spans[number]]
-                waiting.append([pool.submit(examples.batch, index, None) for index in chosen])
-            if number >= AHEAD:
-                yield np.concatenate([future.result().images for future in waiting.popleft()])
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _encode_shard(
-    encoder: _Encoder,
-    batches: Iterator[Images],
-    num_images: int,
-    layout: Layout,
-    advance: Callable[[int], None],
-) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Moments of the images of one shard and, where the layout has them, of the mirrored ones."""
-    stored = np.empty((num_images, *layout.shape), layout.dtype)
-    mirrored = np.empty_like(stored) if layout.flip else None
-    done = 0
-    while done < num_images:
-        batch = next(batches)
-        rows = slice(done, done + len(batch))
-        with np.errstate(over="ignore"):  # of --half, which is found below
-            stored[rows] = encoder(batch)
-            if mirrored is not None:
-                mirrored[rows] = encoder(batch[:, :, ::-1])
-        done += len(batch)
-        advance(len(batch))
-    for array in (stored, mirrored):
-        if array is not None and not np.isfinite(array).all():
-            raise PrepareError(
-                "the autoencoder gives numbers that are not finite: is it damaged, or are they too"
-                " large for --half?"
-            )
-    return stored, mirrored

@@ -7,7 +7,7 @@ FRAMEWORK.png         the first samples, to be looked at
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -21,10 +21,11 @@ from impls.common.config_files import config_hash
 from impls.common.errors import UserError
 from impls.fid.generation import Pipeline, Source, num_calls
 from impls.fid.moments import MomentGroups, Moments
-from impls.fid.scores import InceptionScore, ScoreSums, add_sums, inception_score, score_sums
+from impls.fid.scores import InceptionScore, add_sums, inception_score, score_sums
 from impls.files.autoencoder import fingerprint
 from impls.files.pictures import picture_grid
-from impls.files.shards import write_whole
+from impls.files.resumable import changed, digest_tensors, split, work_through
+from impls.files.writing import writable, write_whole
 
 Array = NDArray[Any]
 SHOWN = 16  # samples in the picture
@@ -43,7 +44,7 @@ def plan(source: Source, num_samples: int) -> dict[str, int | float | str]:
         "resize": source.mode,
         "inception_sha256": source.inception.sha256,
         "vae_sha256": fingerprint(autoencoder) if autoencoder else "none",
-        "params_sha256": _digest(source.params),
+        "params_sha256": digest_tensors(dict(sorted(source.params.items()))),
         "config_hash": config_hash(source.config),
     }
 
@@ -65,22 +66,24 @@ def make_features(
         UserError: when the file holds features of something else, or cannot be written.
     """
     about = plan(pipeline.source, num_samples)
-    try:
-        done, opened = _opened(file, about, pipeline.source.inception.num_features)
-        features: Array = opened
-        advance(done)
-        for start in range(done, num_samples, batch_size):
-            rows = range(start, min(start + batch_size, num_samples))
-            features[rows.start : rows.stop], images = pipeline.run(rows)
-            if start == 0:
+    with writable(file.parent):
+        done, features = _opened(file, about, pipeline.source.inception.num_features)
+
+        def make(rows: list[int]) -> tuple[Array, Array]:
+            return pipeline.run(range(rows[0], rows[-1] + 1))
+
+        def save(rows: range, made: list[tuple[Array, Array]]) -> None:
+            [(features[rows.start : rows.stop], images)] = made
+            if rows.start == 0:
                 grid = picture_grid(images[:SHOWN])
                 Image.fromarray(grid).save(file.with_suffix(".png"))
-            opened.flush()
+            features.flush()
             _note(file, about, rows.stop)
-            advance(len(rows))
-    except OSError as error:
-        raise UserError(f"cannot write to {file.parent}: {error.strerror or error}") from error
-    return features
+
+        advance(done)
+        parts = split(range(done, num_samples), batch_size)
+        work_through(parts, batch_size, int, make, save, advance)  # a number is all of an item
+    return np.asarray(features)
 
 
 def summaries(features: Array, weight: Array) -> tuple[tuple[Moments, ...], InceptionScore | None]:
@@ -90,17 +93,13 @@ def summaries(features: Array, weight: Array) -> tuple[tuple[Moments, ...], Ince
         features: [num_samples, feature], read a part at a time.
         weight: [class, feature] of Inception's last layer.
     """
-    groups, sums = MomentGroups(), None
-    for start in range(0, len(features), CHUNK):
-        part = np.asarray(features[start : start + CHUNK])
+    groups, sums = MomentGroups(), []
+    for rows in split(range(len(features)), CHUNK):
+        part = np.asarray(features[rows.start : rows.stop])
         groups.add(part)
-        these = score_sums(part, weight, start, len(features))
-        sums = these if sums is None else add_sums(sums, these)
-    return groups.groups(), _score(sums)
-
-
-def _score(sums: ScoreSums | None) -> InceptionScore | None:
-    return inception_score(sums) if sums is not None and sums.num_samples.all() else None
+        sums.append(score_sums(part, weight, rows.start, len(features)))
+    whole = functools.reduce(add_sums, sums)
+    return groups.groups(), inception_score(whole) if whole.num_samples.all() else None
 
 
 def _opened(file: Path, about: dict[str, Any], num_features: int) -> tuple[int, Any]:
@@ -118,9 +117,9 @@ def _opened(file: Path, about: dict[str, Any], num_features: int) -> tuple[int, 
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise UserError(f"{notes} is damaged: remove it to begin anew") from error
     if noted != about or opened.shape != shape:
-        differs = sorted(name for name in about if noted.get(name) != about[name])
+        differs = ", ".join(sorted(changed(noted, about))) or "shape"
         raise UserError(
-            f"{file.parent} holds features of something else ({', '.join(differs) or 'shape'}"
+            f"{file.parent} holds features of something else ({differs}"
             " differs): give another --output-dir, or remove this one"
         )
     return done, opened
@@ -129,11 +128,3 @@ def _opened(file: Path, about: dict[str, Any], num_features: int) -> tuple[int, 
 def _note(file: Path, about: dict[str, Any], done: int) -> None:
     content = json.dumps({**about, "done": done}, indent=1) + "\n"
     write_whole(file.with_suffix(".json"), content.encode())
-
-
-def _digest(tensors: dict[str, Array]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(tensors[name]).data.cast("B"))
-    return digest.hexdigest()

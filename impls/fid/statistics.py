@@ -7,17 +7,16 @@ are written.
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from impls.common.errors import DataError, UserError
+from impls.common.errors import UserError
 from impls.files.downloads import not_the_file
 from impls.files.reading import readable
-from impls.files.shards import write_whole
+from impls.files.writing import write_arrays
 
 Array = NDArray[Any]
 NAMES = (("ref_mu", "ref_sigma"), ("mu", "sigma"))
@@ -52,13 +51,7 @@ def save_statistics(path: Path, statistics: Statistics) -> None:
         arrays |= dict(zip(names, (statistics.mean, statistics.covariance), strict=True))
     about = {name: getattr(statistics, name) for name in Statistics._fields[2:]}
     arrays |= {name: np.array(value) for name, value in about.items() if value is not None}
-    content = io.BytesIO()
-    np.savez(content, allow_pickle=False, **arrays)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, content.getvalue())
-    except OSError as error:
-        raise StatisticsError(f"cannot write to {path}: {error.strerror or error}") from error
+    write_arrays(path, arrays, StatisticsError)
 
 
 def load_statistics(path: Path, num_features: int | None = None) -> Statistics:
@@ -75,15 +68,12 @@ def load_statistics(path: Path, num_features: int | None = None) -> Statistics:
         raise StatisticsError(f"there is no file of statistics {path}: {REMEDY}")
     if what := not_the_file(path):
         raise StatisticsError(f"{path} is {what}: {REMEDY}")
-    try:
-        with (
-            readable(path, REMEDY),
-            path.open("rb") as file,  # NumPy would leave a damaged one open
-            np.load(file, allow_pickle=False) as held,
-        ):
-            arrays = {name: held[name] for name in _wanted(held.files)}
-    except DataError as error:
-        raise StatisticsError(str(error)) from error
+    with (
+        readable(path, REMEDY, StatisticsError),
+        path.open("rb") as file,  # NumPy would leave a damaged one open
+        np.load(file, allow_pickle=False) as held,
+    ):
+        arrays = {name: held[name] for name in _wanted(held.files)}
     pair = next((pair for pair in NAMES if set(pair) <= arrays.keys()), None)
     if pair is None:
         raise StatisticsError(

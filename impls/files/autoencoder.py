@@ -6,7 +6,6 @@ diffusion_pytorch_model.safetensors. Nothing is downloaded.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +19,8 @@ from safetensors.numpy import load_file
 
 from impls.common.errors import UserError
 from impls.files.downloads import not_the_file
+from impls.files.reading import readable
+from impls.files.resumable import digest_tensors
 
 SCALE = np.float32(0.18215)  # brings latents to about unit variance
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
@@ -121,11 +122,7 @@ def read_autoencoder(folder: Path) -> Autoencoder:
 
 def fingerprint(autoencoder: Autoencoder) -> str:
     """SHA-256 of the configuration and of every tensor, the same under old and new names."""
-    digest = hashlib.sha256(autoencoder.config.model_dump_json().encode())
-    for name, array in autoencoder.tensors.items():
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(array).data.cast("B"))
-    return digest.hexdigest()
+    return digest_tensors(autoencoder.tensors, autoencoder.config.model_dump_json())
 
 
 def check_images(config: AutoencoderConfig, images: Any) -> None:
@@ -148,13 +145,9 @@ def check_latents(config: AutoencoderConfig, latents: Any) -> None:
 
 
 def _read_config(path: Path) -> AutoencoderConfig:
-    text = _bytes(path)
-    try:
-        read = json.loads(text)
+    with readable(path, _remedy(CONFIG), AutoencoderError):
+        read = json.loads(_bytes(path))
         kind = read["_class_name"]
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
-        reason = f"{type(error).__name__}: {error}"[:120]
-        raise AutoencoderError(f"{path} cannot be read ({reason}): {_remedy(CONFIG)}") from error
     if kind != "AutoencoderKL":
         raise AutoencoderError(
             f"{path} is the configuration of {str(kind)[:80]}, expected AutoencoderKL:"
@@ -217,12 +210,8 @@ def _read_tensors(path: Path) -> dict[str, NDArray[Any]]:
 
 def _bytes(path: Path, count: int = -1) -> bytes:
     """The first bytes of a file, which must not be what is saved in the place of a download."""
-    try:
-        with path.open("rb") as file:
-            read = file.read(count)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise AutoencoderError(f"{path} cannot be read ({reason}): {_remedy(path.name)}") from error
+    with readable(path, _remedy(path.name), AutoencoderError), path.open("rb") as file:
+        read = file.read(count)
     if read and (what := not_the_file(path)):
         raise AutoencoderError(f"{path} is {what}: {_remedy(path.name)}")
     return read

@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from impls.common.errors import DataError, UserError, did_you_mean
+from impls.common.errors import UserError, did_you_mean
 from impls.files.downloads import not_the_file
 from impls.files.inception_layers import PARTS, tensor_names, topology
+from impls.files.reading import readable
 from impls.files.torch_files import ScriptModule, load
 
 Array = NDArray[Any]
@@ -70,17 +71,11 @@ def read_inception(path: Path | str) -> InceptionWeights:
     path = Path(path).expanduser()
     if not path.is_file():
         raise InceptionError(f"there is no Inception file {path}: get {SOURCES}")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InceptionError(f"{path} cannot be read: {error.strerror or error}") from error
     if what := not_the_file(path):
         raise InceptionError(f"{path} is {what}: get {SOURCES}")
-    sha256 = hashlib.sha256(content).hexdigest()
-    try:
+    with readable(path, f"get {SOURCES}", InceptionError):
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         held = load(path, remedy=f"get {SOURCES}")
-    except DataError as error:
-        raise InceptionError(str(error)) from error
     _check_hash(path, sha256)
     if isinstance(held, ScriptModule):
         layout, tensors = TORCHSCRIPT, held.tensors()

@@ -15,7 +15,7 @@ from typing import IO, Any
 from PIL import Image
 
 from impls.common.config import DatasetConfig
-from impls.common.errors import DataError
+from impls.common.errors import DataError, UserError
 
 # What the standard library, NumPy and Pillow raise on damaged files, beside OSError.
 _DAMAGE = (
@@ -39,22 +39,24 @@ _DAMAGE = (
 
 
 @contextmanager
-def readable(path: object, remedy: str) -> Iterator[None]:
+def readable(path: object, remedy: str, kind: type[UserError] = DataError) -> Iterator[None]:
     """Turn whatever reading a file raises into one sentence that names it and says what to do.
 
     Raises:
-        DataError: `PATH cannot be read (REASON): REMEDY`.
+        UserError: of the kind, `PATH cannot be read (REASON): REMEDY`, or what says more already.
     """
     try:
         yield
-    except DataError:
+    except kind:
         raise
+    except UserError as error:
+        raise kind(str(error)) from error
     except OSError as error:
         reason = error.strerror or str(error)
-        raise DataError(f"{path} cannot be read ({reason[:120]}): {remedy}") from error
+        raise kind(f"{path} cannot be read ({reason[:120]}): {remedy}") from error
     except _DAMAGE as error:
         reason = f"{type(error).__name__}: {error}"[:120]
-        raise DataError(f"{path} cannot be read ({reason}): {remedy}") from error
+        raise kind(f"{path} cannot be read ({reason}): {remedy}") from error
 
 
 def root_folder(config: DatasetConfig, needed: str) -> Path:

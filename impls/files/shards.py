@@ -13,10 +13,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import platform
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,10 +22,12 @@ from numpy.typing import NDArray
 
 from impls.common.errors import DataError
 from impls.files.reading import readable
+from impls.files.writing import write_whole
 
-INDEX, PLAN, PARTIAL = "index.json", "packing.json", ".partial-"
+INDEX, PLAN = "index.json", "packing.json"
 FORMAT, VERSION = "meanflow latents", 1
 DTYPES = ("float32", "float16")
+KINDS = ("images", "image_flip", "labels")
 AGAIN = "write it again with meanflow prepare"
 
 
@@ -39,6 +38,14 @@ class Layout(NamedTuple):
     dtype: str  # of the images
     flip: bool  # whether there are mirrored images
     counts: tuple[int, ...]  # examples in each shard
+
+
+class Stored(NamedTuple):
+    """Some of the examples of a shard, in the order of KINDS."""
+
+    images: NDArray[Any]  # [n, height, width, 2 channel]
+    flipped: NDArray[Any] | None  # the same of the mirrored images, where they are kept
+    labels: NDArray[np.int32]  # [n]
 
 
 class Shards(NamedTuple):
@@ -105,43 +112,24 @@ def write_index(folder: Path, layout: Layout) -> None:
     write_whole(folder / INDEX, json.dumps(about).encode())
 
 
-def write_array(path: Path, array: NDArray[Any]) -> None:
-    """Write a .npy file."""
-    contiguous = np.ascontiguousarray(array)
+def is_written(folder: Path, number: int) -> bool:
+    """Whether a shard is whole: its labels are written last."""
+    return array_path(folder, "labels", number).exists()
+
+
+def write_shard(folder: Path, number: int, batches: Sequence[Stored]) -> None:
+    """Write the arrays of one shard, from those of its batches."""
+    for kind, parts in zip(KINDS, zip(*batches, strict=True), strict=True):
+        if parts[0] is not None:
+            write_array(array_path(folder, kind, number), *parts)
+
+
+def write_array(path: Path, *parts: NDArray[Any]) -> None:
+    """Write a .npy file of arrays that follow each other along the first axis."""
+    rows = [np.ascontiguousarray(part) for part in parts]
+    about = np.lib.format.header_data_from_array_1_0(rows[0])
+    about["shape"] = (sum(map(len, rows)), *rows[0].shape[1:])
     header = io.BytesIO()
-    about = np.lib.format.header_data_from_array_1_0(contiguous)
     np.lib.format.write_array_header_1_0(header, about)
     # Not np.save: it hides why a disk refuses.
-    write_whole(path, header.getvalue(), contiguous.data.cast("B"))
-
-
-def write_whole(path: Path, *parts: bytes | memoryview) -> None:
-    """Write a file under a temporary name and rename it, so that half of it never counts."""
-    with _partial(path, parts) as partial:
-        partial.rename(path)
-
-
-def write_new(path: Path, content: bytes) -> None:
-    """Write a file whole, unless there is one: of several processes, the first to come writes."""
-    with _partial(path, (content,)) as partial:
-        try:
-            path.hardlink_to(partial)
-        except FileExistsError:
-            pass
-        except OSError:  # a file system without links
-            partial.rename(path)
-
-
-@contextmanager
-def _partial(path: Path, parts: Sequence[bytes | memoryview]) -> Iterator[Path]:
-    # Of one process alone, also where several machines write to one folder.
-    partial = path.with_name(f"{PARTIAL}{platform.node()}-{os.getpid()}-{path.name}")
-    try:
-        with partial.open("wb") as file:
-            for part in parts:
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-        yield partial
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, header.getvalue(), *(part.data.cast("B") for part in rows))

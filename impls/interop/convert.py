@@ -58,14 +58,7 @@ def convert(checkpoint: Checkpoint, framework: str, output: Path) -> Checkpoint:
     Raises:
         CheckpointError: when the output holds a run already, or cannot be written.
     """
-    _check_unused(output)
-    config, module = checkpoint.config, implementation(framework)
-    state = module.load_state(config, canonical_state(checkpoint))
-    path = checkpoints.write(
-        output, framework, checkpoint.step, config,
-        lambda path: module.save_checkpoint(path, state),
-    )  # fmt: skip
-    return checkpoints.find(path)
+    return _write(lambda: canonical_state(checkpoint), checkpoint.config, framework, output)
 
 
 def import_official(path: Path, config: Config, framework: str, output: Path) -> Checkpoint:
@@ -102,20 +95,22 @@ def _import(
     load: Callable[[], CanonicalState], config: Config, framework: str, output: Path
 ) -> Checkpoint:
     """Write what was made elsewhere as the checkpoint of a run."""
-    _check_unused(output)
     if config.training.ema_more:
         raise UserError("such a checkpoint has one average: leave training.ema_more empty")
+    return _write(load, config, framework, output)
+
+
+def _write(
+    load: Callable[[], CanonicalState], config: Config, framework: str, output: Path
+) -> Checkpoint:
+    if checkpoints.newest(output) is not None:
+        raise CheckpointError(f"{output} holds checkpoints already: give another --output")
     module, found = implementation(framework), load()
     state = module.load_state(config, found)
     written = checkpoints.write(
         output, framework, found.step, config, lambda path: module.save_checkpoint(path, state)
     )
     return checkpoints.find(written)
-
-
-def _check_unused(output: Path) -> None:
-    if checkpoints.newest(output) is not None:
-        raise CheckpointError(f"{output} holds checkpoints already: give another --output")
 
 
 def chosen_weights(checkpoint: Checkpoint, which: str) -> Parameters:
@@ -129,11 +124,8 @@ def chosen_weights(checkpoint: Checkpoint, which: str) -> Parameters:
         UserError: for an average that was not kept.
     """
     state, training = canonical_state(checkpoint), checkpoint.config.training
-    averages = dict(
-        zip(
-            (training.ema_val, *training.ema_more), (state.ema_params, *state.ema_more), strict=True
-        )
-    )
+    decays = training.ema_val, *training.ema_more
+    averages = dict(zip(decays, (state.ema_params, *state.ema_more), strict=True))
     if which == "params":
         return state.params
     if which == "ema":

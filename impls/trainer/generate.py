@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +17,8 @@ from impls.data import digits_split
 from impls.fid.digits import Score, conditional_accuracy, digits_frechet
 from impls.files.checkpoints import Checkpoint
 from impls.files.pictures import picture_grid, to_uint8
+from impls.files.resumable import split
+from impls.files.writing import writable
 from impls.frameworks import implementation
 from impls.interop.convert import chosen_weights
 
@@ -56,16 +57,11 @@ def generate(
     module = implementation(framework or checkpoint.framework)
     params = module.load_params(config, chosen_weights(checkpoint, which))
     images = []
-    for rows in _chunks(num_samples):
+    for rows in split(range(num_samples), BATCH):
         noise = sampling_noise(config, seed, rows)
         inputs = module.put((noise, chosen[rows.start : rows.stop]))
         images.append(module.get(module.sample(config, params, *inputs, times)))
     return Samples(np.concatenate(images), chosen)
-
-
-def _chunks(count: int) -> Iterator[range]:
-    for start in range(0, count, BATCH):
-        yield range(start, min(start + BATCH, count))
 
 
 def _labels(config: Config, count: int, seed: int, labels: str | int) -> NDArray[np.int32]:
@@ -92,7 +88,7 @@ def write_samples(samples: Samples, folder: Path, *, single: bool) -> list[Path]
             f"samples have {samples.images.shape[-1]} channels, expected 1 or 3 for"
             " --save-images: latents must be decoded first"
         )
-    try:
+    with writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
         written = [folder / "samples.npz"]
         np.savez_compressed(written[0], images=samples.images, labels=samples.labels)
@@ -103,8 +99,6 @@ def write_samples(samples: Samples, folder: Path, *, single: bool) -> list[Path]
             path = folder / f"{i:06d}.png"
             Image.fromarray(to_uint8(image).squeeze()).save(path)
             written.append(path)
-    except OSError as error:
-        raise UserError(f"cannot write to {folder}: {error.strerror}") from error
     return written
 
 

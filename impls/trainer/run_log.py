@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from impls.common.config import Config
 from impls.common.config_files import effective_yaml
 from impls.common.environment import environment
-from impls.common.errors import UserError
+from impls.files.writing import writable
 
 
 class RunLog:
@@ -30,7 +29,7 @@ class RunLog:
 
         self._workdir = workdir
         about = json.dumps(environment(), indent=1)
-        with self._writing():
+        with writable(self._workdir):
             workdir.mkdir(parents=True, exist_ok=True)
             (workdir / "config.yml").write_text(effective_yaml(config), encoding="utf-8")
             (workdir / "environment.json").write_text(about + "\n", encoding="utf-8")
@@ -72,7 +71,7 @@ class RunLog:
         rate = (step - self._last) / spent
         values = {**values, "steps_per_second": rate, "data_wait_share": self._waited / spent}
         self._clock, self._last, self._waited = time.perf_counter(), step, 0.0
-        with self._writing():
+        with writable(self._workdir):
             for name, value in values.items():
                 self._writer.add_scalar(name, value, step)
             self._lines.write(json.dumps({"step": step, **values}) + "\n")
@@ -82,7 +81,7 @@ class RunLog:
 
     def picture(self, step: int, grid: NDArray[np.uint8]) -> None:
         """Log a picture: [height, width, 3] uint8."""
-        with self._writing():
+        with writable(self._workdir):
             self._writer.add_image("samples", grid, step, dataformats="HWC")
 
     def close(self, step: int) -> None:
@@ -93,11 +92,3 @@ class RunLog:
         share = 100 * self._waited_in_all / spent
         text = f"{end} at step {step} of {self._num_steps}: {spent:.0f} seconds"
         self.console.print(f"{text}, {share:.1f} % of them waiting for data", markup=False)
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """A disk that refuses is one sentence."""
-        try:
-            yield
-        except OSError as error:
-            raise UserError(f"cannot write to {self._workdir}: {error.strerror}") from error

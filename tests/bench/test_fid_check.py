@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from results_records import refused
 
 import reference
 from bench.fid import standins
@@ -170,9 +170,7 @@ def test_frameworks_that_differ_fail_though_nothing_is_expected(
 ) -> None:
     module = implementation("torch")
     other = Altered(module, sample=lambda *args: module.sample(*args) * scale)
-    given = Files(
-        standins.CHECKPOINT, FILES / "vae", FILES / "inception.pt", standins.STATISTICS
-    )  # fmt: skip
+    given = Files(standins.CHECKPOINT, FILES / "vae", FILES / "inception.pt", standins.STATISTICS)
     agree = check_files(
         {"jax": module, "torch": other}, given, str(config), {}, "ema", "legacy_tensorflow",
         100, None, 0, 50, tmp_path / "features", None,
@@ -189,74 +187,45 @@ def test_samples_do_not_depend_on_how_many_are_made_at_once(tmp_path: Path) -> N
     assert np.abs(np.asarray(one) - np.asarray(many)).max() <= 1e-3 * np.abs(one).max()
 
 
-def _html(folder: Path) -> Path:
-    file = folder / "page"
-    file.write_bytes(b"<!DOCTYPE html><html><body>Sign in</body></html>")
-    return file
+HTML = b"<!DOCTYPE html><html><body>Sign in</body></html>"
 
 
-def _other_dimension(folder: Path) -> Path:
-    file = folder / "other.npz"
-    np.savez(file, mu=np.zeros(7), sigma=np.eye(7))
-    return file
-
-
-def _half(folder: Path) -> Path:
-    file, content = folder / "half.npz", standins.STATISTICS.read_bytes()
-    file.write_bytes(content[: len(content) // 2])
-    return file
-
-
-def _no_weights(folder: Path) -> Path:
-    (folder / "vae").mkdir()
-    shutil.copy(FILES / "vae" / "config.json", folder / "vae")
-    return folder / "vae"
+def _other_dimension(file: Path) -> None:
+    with file.open("wb") as opened:
+        np.savez(opened, mu=np.zeros(7), sigma=np.eye(7))
 
 
 @pytest.mark.parametrize(
-    ("option", "make", "says"),
+    ("option", "write", "says"),
     [
-        ("inception", _html, "web page"),
-        ("inception", lambda folder: folder / "absent.pt", "there is no Inception file"),
-        ("stats", _html, "web page"),
-        ("stats", _half, "cannot be read"),
+        ("inception", None, "there is no Inception file"),
         ("stats", _other_dimension, "expected (128,)"),
-        ("vae", _html, "is no folder"),
-        ("vae", _no_weights, "diffusion_pytorch_model.safetensors"),
-        ("checkpoint", _html, "web page"),
-        ("checkpoint", lambda folder: folder / "absent", "there is no official checkpoint"),
+        ("vae", HTML, "is no folder"),
+        ("checkpoint", HTML, "web page"),
+        ("checkpoint", None, "there is no official checkpoint"),
     ],
 )
 def test_a_wrong_file_is_said_in_one_sentence(
-    option: str, make: Any, says: str, config: Path, tmp_path: Path,
+    option: str, write: Any, says: str, config: Path, tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    assert run(*files(config, **{option: make(tmp_path)})) == 2
-    said = capsys.readouterr().err
+    if isinstance(write, bytes):
+        (tmp_path / "wrong").write_bytes(write)
+    elif write:
+        write(tmp_path / "wrong")
+    said = refused(capsys, "fid-check", *files(config, **{option: tmp_path / "wrong"}))
     assert says in said
-    assert len(said.splitlines()) == 1
 
 
 def test_options_that_lack_each_other_are_said(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(f"--checkpoint={standins.CHECKPOINT}") == 2
-    assert "--inception is missing" in capsys.readouterr().err
-    assert run(*files(config), "--num-samples=10") == 2
-    assert "--num-samples is 10, expected a whole number, 100 or more" in capsys.readouterr().err
-    given = [option for option in files(config) if not option.startswith("--vae")]
-    assert run(*given) == 2
-    assert "4 channels, which are no picture: give --vae" in capsys.readouterr().err
-
-
-def test_a_missing_extra_is_said(
-    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    import sys
-
-    monkeypatch.setitem(sys.modules, "cleanfid.inception_torchscript", None)
-    assert run(*files(config), "--framework", "torch") == 2
-    assert 'pip install -c constraints.txt -e ".[fid]"' in capsys.readouterr().err
+    no_vae = [option for option in files(config) if not option.startswith("--vae")]
+    for given, says in (
+        ([*files(config), "--num-samples=10"], "--num-samples is 10, expected a whole number, 100"),
+        (no_vae, "4 channels, which are no picture: give --vae"),
+    ):
+        assert says in refused(capsys, "fid-check", *given)
 
 
 # What is expected

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from refusals import refusal
+from safetensors.numpy import save_file
 
 import reference
 from impls.common import draws
-from impls.common.config import Config
-from impls.common.config_files import load_config
 from impls.common.draws import Stream
 from impls.common.errors import UserError
-from impls.common.types import Batch
-from impls.data import Rows, batches, encode, source
+from impls.data import encode
 from impls.data.encode import Encoded, encode_folder
 from impls.data.folder import centre_crop
 from impls.files import shards
 from impls.files.autoencoder import Autoencoder, read_autoencoder
+from impls.files.resumable import work_through
+from impls.files.writing import write_new
 from meanflow_repro import main
 from verify.fixtures.standin_vae import SIZES, STANDIN, random_autoencoder
 
@@ -64,13 +65,18 @@ class Doubler:
         return corner, np.full_like(corner, len(images))
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encode, "implementation", lambda _: Doubler)
+    """Frameworks of that name."""
+    real = encode.implementation
+    monkeypatch.setattr(
+        encode, "implementation", lambda name: Doubler if "by hand" in name else real(name)
+    )
 
 
 def encoded(folder: Path, output: Path, **options: Any) -> Encoded:
-    given = {"image_size": SIDE, "batch_size": 2, "shard_size": 4, **options}
+    given = {"image_size": SIDE, "batch_size": 2, "shard_size": 4, "framework": "by hand"}
+    given |= options
     return encode_folder(folder, given.pop("vae", STANDIN), output, **given)
 
 
@@ -84,18 +90,8 @@ def crops(folder: Path) -> np.ndarray:
     return np.stack([centre_crop(Image.open(path), SIDE) for path in paths]) / 127.5 - 1
 
 
-def config(root: Path, **more: object) -> Config:
-    keys = {"name": "imgnet_latent", "root": root, "num_classes": 3, "num_workers": 0}
-    keys |= {"image_size": SIDE // 8, "image_channels": 4, **more}
-    dataset = {f"dataset.{key}": value for key, value in keys.items()}
-    return load_config("digits", {"training.batch_size": 5, **dataset})
-
-
 def message_of(folder: Path, output: Path, **options: Any) -> str:
-    with pytest.raises(UserError) as caught:
-        encoded(folder, output, **options)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+    return refusal(UserError, encoded, folder, output, **options)
 
 
 # What is stored
@@ -117,7 +113,6 @@ def test_shards_hold_mean_and_deviation_of_each_image_in_order(
     assert opened.labels.tolist() == [0] * 5 + [1] * 5 + [2] * 5
 
 
-@pytest.mark.usefixtures("by_hand")
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 4, 7, 100])
 def test_every_batch_is_filled_up_to_the_same_size(
     tmp_path: Path, folder: Path, batch_size: int
@@ -129,7 +124,6 @@ def test_every_batch_is_filled_up_to_the_same_size(
     np.testing.assert_allclose(stored[..., :4], expected, rtol=0, atol=1e-7)
 
 
-@pytest.mark.usefixtures("by_hand")
 def test_half_precision_rounds(tmp_path: Path, folder: Path) -> None:
     encoded(folder, tmp_path / "whole")
     encoded(folder, tmp_path / "half", half=True)
@@ -139,22 +133,6 @@ def test_half_precision_rounds(tmp_path: Path, folder: Path) -> None:
         np.testing.assert_array_equal(one.astype(np.float16), other)
 
 
-@pytest.mark.usefixtures("by_hand")
-def test_mirrored_latents_are_those_of_mirrored_images_in_training(
-    tmp_path: Path, folder: Path
-) -> None:
-    encoded(folder, tmp_path, flip=True)
-    rows = Rows(1, 0, 0, NUM)
-    mirrored = rows.mirrored()
-    assert 0 < mirrored.sum() < NUM
-    images = np.where(mirrored[:, None, None, None], crops(folder)[:, :, ::-1], crops(folder))
-    mean = images[:, ::8, ::8, [0, 1, 2, 0]]
-    expected = (mean + 2 * rows.noise((2, 2, 4))) * 0.18215
-    drawn, _ = source(config(tmp_path)).batch(np.arange(NUM), rows)
-    np.testing.assert_allclose(drawn, expected, rtol=0, atol=1e-6)
-
-
-@pytest.mark.usefixtures("by_hand")
 def test_images_may_lie_in_the_folder_itself(tmp_path: Path, folder: Path) -> None:
     encoded(folder, tmp_path / "a")
     encoded(folder / "train", tmp_path / "b")
@@ -164,7 +142,6 @@ def test_images_may_lie_in_the_folder_itself(tmp_path: Path, folder: Path) -> No
 # However it is run
 
 
-@pytest.mark.usefixtures("by_hand")
 @pytest.mark.parametrize("num_processes", [2, 3, 5])
 @pytest.mark.parametrize("is_reversed", [False, True])
 def test_several_processes_write_the_same_bits_as_one(
@@ -204,39 +181,9 @@ def test_processes_at_once_write_the_same_bits_as_one(tmp_path: Path, folder: Pa
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
-@pytest.mark.usefixtures("by_hand")
-def test_a_stopped_encoding_goes_on_after_its_last_whole_shard(
-    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    encoded(folder, tmp_path / "whole", flip=True)
-    write_array = shards.write_array
-
-    def stopped(path: Path, array: Any) -> None:
-        if path.name == "image_flip-00002.npy":
-            (path.parent / ".partial-1-image_flip-00002.npy").write_text("half")
-            raise KeyboardInterrupt
-        write_array(path, array)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(shards, "write_array", stopped)
-        with pytest.raises(KeyboardInterrupt):
-            encoded(folder, tmp_path / "stopped", flip=True)
-    with pytest.raises(UserError, match="is not written to the end: run the same meanflow prepare"):
-        source(config(tmp_path / "stopped"))
-    counted: list[int] = []
-    by_hand = Doubler.encode
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            Doubler, "encode", lambda model, x: counted.append(len(x)) or by_hand(model, x)
-        )
-        encoded(folder, tmp_path / "stopped", flip=True)
-    assert len(counted) == 2 * (2 + 2)  # two batches of each of two shards, and their mirror images
-    assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
-
-
 def test_a_killed_encoding_goes_on_to_the_same_bits(tmp_path: Path, folder: Path) -> None:
     pytest.importorskip("jax")
-    options = {"batch_size": 2, "shard_size": 1, "image_size": SIDE}
+    options = {"batch_size": 2, "shard_size": 1, "image_size": SIDE, "framework": "jax"}
     encoded(folder, tmp_path / "whole", **options)
     script = (
         "from pathlib import Path\nfrom impls.data.encode import encode_folder\n"
@@ -255,7 +202,6 @@ def test_a_killed_encoding_goes_on_to_the_same_bits(tmp_path: Path, folder: Path
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 
 
-@pytest.mark.usefixtures("by_hand")
 def test_encoding_again_changes_nothing_and_encodes_nothing(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,7 +212,6 @@ def test_encoding_again_changes_nothing_and_encodes_nothing(
     assert contents(tmp_path) == before
 
 
-@pytest.mark.usefixtures("by_hand")
 def test_a_process_leaves_what_another_is_writing(tmp_path: Path, folder: Path) -> None:
     tmp_path.joinpath(".partial-77-images-00001.npy").write_text("being written")
     encoded(folder, tmp_path, num_processes=2, process=0)
@@ -284,10 +229,10 @@ def test_of_two_plans_written_at_once_the_first_stays(
 
     if not has_links:
         monkeypatch.setattr(Path, "hardlink_to", no_links)
-    shards.write_new(tmp_path / "plan", b"first")
+    write_new(tmp_path / "plan", b"first")
     assert (tmp_path / "plan").read_bytes() == b"first"
     if has_links:
-        shards.write_new(tmp_path / "plan", b"second")
+        write_new(tmp_path / "plan", b"second")
         assert (tmp_path / "plan").read_bytes() == b"first"
     assert [path.name for path in tmp_path.iterdir()] == ["plan"]
 
@@ -295,7 +240,6 @@ def test_of_two_plans_written_at_once_the_first_stays(
 # What is refused
 
 
-@pytest.mark.usefixtures("by_hand")
 @pytest.mark.parametrize(
     ("options", "another"),
     [
@@ -303,7 +247,7 @@ def test_of_two_plans_written_at_once_the_first_stays(
         ({"shard_size": 5}, "counts"),
         ({"half": True}, "dtype"),
         ({"flip": True}, "flip"),
-        ({"framework": "torch"}, "framework"),
+        ({"framework": "another by hand"}, "framework"),
     ],
 )
 def test_other_options_in_the_same_folder_are_refused(
@@ -316,29 +260,19 @@ def test_other_options_in_the_same_folder_are_refused(
     assert contents(tmp_path) == before
 
 
-@pytest.mark.usefixtures("by_hand")
 def test_another_autoencoder_or_other_images_in_the_same_folder_are_refused(
     tmp_path: Path, folder: Path
 ) -> None:
-    from safetensors.numpy import save_file
-
-    output, other = tmp_path / "out", tmp_path / "vae"
+    output, other, more = tmp_path / "out", tmp_path / "vae", tmp_path / "images"
     encoded(folder, output)
-    other.mkdir()
-    (other / "config.json").write_bytes((STANDIN / "config.json").read_bytes())
-    tensors = random_autoencoder(SIZES, 1).tensors
-    save_file(tensors, other / "diffusion_pytorch_model.safetensors")
+    shutil.copytree(STANDIN, other)
+    save_file(random_autoencoder(SIZES, 1).tensors, other / "diffusion_pytorch_model.safetensors")
     assert "(another vae): give another folder" in message_of(folder, output, vae=other)
-    image = Image.new("RGB", (SIDE, SIDE))
-    more = tmp_path / "images"
-    for name in CLASSES:
-        (more / name).mkdir(parents=True)
-        for number in range(EACH):
-            image.save(more / name / f"{number}.jpg")
+    shutil.copytree(folder, more)
+    (more / "train" / "ant" / "0.png").rename(more / "train" / "ant" / "00.png")
     assert "(another names): give another folder" in message_of(more, output)
 
 
-@pytest.mark.usefixtures("by_hand")
 def test_a_packing_of_files_is_not_mixed_with_an_encoding(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "packing.json").write_text(json.dumps({"names": "of files", "shape": [2, 2, 8]}))
     message = message_of(folder, tmp_path)
@@ -350,12 +284,11 @@ def test_what_cannot_be_encoded_is_one_sentence(tmp_path: Path, folder: Path) ->
     message = message_of(tmp_path / "no", out)
     assert message.startswith(f"{tmp_path / 'no'} cannot be read (No such file or directory): give")
     assert "give --imagenet the folder of images, with a folder for each class" in message
-    (tmp_path / "empty").mkdir()
-    assert f"{tmp_path / 'empty'} holds no folders: give --imagenet" in message_of(
-        tmp_path / "empty", out
-    )
-    (tmp_path / "empty" / "ant").mkdir()
-    assert f"{tmp_path / 'empty' / 'ant'} holds no images" in message_of(tmp_path / "empty", out)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert f"{empty} holds no folders: give --imagenet" in message_of(empty, out)
+    (empty / "ant").mkdir()
+    assert f"{empty / 'ant'} holds no images" in message_of(empty, out)
     assert "get config.json and diffusion_pytorch_model" in message_of(folder, out, vae=out)
     for size in (12, 4, 257):
         expected = f"--image-size is {size}, expected a multiple of 8, by which the autoencoder"
@@ -368,13 +301,8 @@ def test_what_cannot_be_encoded_is_one_sentence(tmp_path: Path, folder: Path) ->
     assert f"cannot write to {tmp_path / 'file'}: " in message_of(folder, tmp_path / "file")
 
 
-@pytest.mark.usefixtures("by_hand")
-def test_a_damaged_image_is_named_and_mended_images_go_on(tmp_path: Path) -> None:
-    for name in CLASSES:
-        (tmp_path / "images" / name).mkdir(parents=True)
-        for number in range(EACH):
-            Image.new("RGB", (20, 20)).save(tmp_path / "images" / name / f"{number}.png")
-    path = tmp_path / "images" / "cat" / "1.png"
+def test_a_damaged_image_is_named_and_mended_images_go_on(tmp_path: Path, folder: Path) -> None:
+    path = shutil.copytree(folder, tmp_path / "images") / "train" / "cat" / "1.png"
     whole = path.read_bytes()
     path.write_bytes(whole[:40])
     message = message_of(tmp_path / "images", tmp_path / "out")
@@ -395,14 +323,11 @@ def test_numbers_that_are_not_finite_are_refused(
             return mean, 1e6 * std
 
     monkeypatch.setattr(encode, "implementation", lambda _: Broken)
-    message = message_of(folder, tmp_path, half=True)
-    assert (
-        "numbers that are not finite: is it damaged, or are they too large for --half?" in message
-    )
+    expected = "numbers that are not finite: is it damaged, or are they too large for --half?"
+    assert expected in message_of(folder, tmp_path, half=True)
     assert not list(tmp_path.glob("*.npy"))
 
 
-@pytest.mark.usefixtures("by_hand")
 def test_grey_images_are_encoded_in_colour_and_grey_autoencoders_refused(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -435,7 +360,7 @@ def test_the_command_makes_latents_that_train(
 
 
 def test_the_command_says_when_other_processes_are_not_done(
-    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str], by_hand: None
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("jax")
     given = ["--imagenet", folder, "--vae", STANDIN, "--output", tmp_path, "--image-size", SIDE]
@@ -446,43 +371,27 @@ def test_the_command_says_when_other_processes_are_not_done(
     assert "not whole yet: the process that finishes last writes the index" in out
 
 
-@pytest.mark.parametrize("option", ["image-size", "batch-size", "shard-size", "num-processes"])
-def test_the_command_refuses_counts_below_one(
-    folder: Path, option: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    given = ["--imagenet", folder, "--vae", STANDIN, "--output", "out", f"--{option}", 0]
-    assert main(["prepare", "latents", *map(str, given)]) == 2
-    said = capsys.readouterr().err
-    assert said == f"meanflow: --{option} is 0, expected a whole number, 1 or more\n"
-
-
-def test_batches_of_encoded_latents_are_the_same_after_a_restart(
-    tmp_path: Path, folder: Path, by_hand: None
-) -> None:
-    encoded(folder, tmp_path)
-    settings = config(tmp_path)
-    whole = list(islice(batches(settings, source(settings)), 6))
-    rest = list(islice(batches(settings, source(settings), start=3), 3))
-    for one, other in zip(whole[3:], rest, strict=True):
-        assert one.images.tobytes() == other.images.tobytes()
-
-
-def test_images_are_decoded_while_others_are_encoded() -> None:
+def test_items_are_read_while_those_before_are_worked_on() -> None:
     started: list[int] = []
-
-    class Noting:
-        def batch(self, indices: np.ndarray, rows: None) -> Batch:
-            started.append(int(indices[0]))
-            return Batch(np.full((1, 1, 1, 1), indices[0]), indices)
-
-    made = encode._decoded(Noting(), [range(5), range(5, 15)], 3)  # type: ignore[arg-type]
-    first = next(made)
-    deadline = time.monotonic() + 10
+    saved: dict[range, list[list[int]]] = {}
+    counts: list[int] = []
     ahead = [*range(5), *range(5, 11)]  # three batches more: of 2, 3 and 3
-    while len(started) < len(ahead) and time.monotonic() < deadline:
-        time.sleep(0.001)
-    assert sorted(started) == ahead
-    batches = [first, *made]
-    assert [batch.ravel().tolist() for batch in batches] == [
-        [0, 1, 2], [3, 4], [5, 6, 7], [8, 9, 10], [11, 12, 13], [14]
-    ]  # fmt: skip
+
+    def read(index: int) -> int:
+        started.append(index)
+        return index
+
+    def make(items: list[int]) -> list[int]:
+        deadline = time.monotonic() + 10
+        while len(started) < len(ahead) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        if not counts:
+            assert sorted(started) == ahead
+        return items
+
+    work_through([range(5), range(5, 15)], 3, read, make, saved.__setitem__, counts.append)
+    assert saved == {
+        range(5): [[0, 1, 2], [3, 4]],
+        range(5, 15): [[5, 6, 7], [8, 9, 10], [11, 12, 13], [14]],
+    }
+    assert counts == [3, 2, 3, 3, 3, 1]

@@ -14,11 +14,9 @@ from golden_folders import FOLDERS, copy_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from results_records import record
-from small_runs import arrays, small
+from small_runs import arrays, trained
 
 from impls.common.errors import UserError
-from impls.frameworks import implementation
-from impls.trainer.train import train
 from results.reading import parse
 from results.schema import line
 from verify.golden import load_golden, load_trainings
@@ -47,12 +45,15 @@ def refused_or_read(read: Callable[[], object], name: str) -> bool:
     return False
 
 
+def assert_refused_or_the_same(content: bytes) -> None:
+    """A line in the place of a record."""
+    if refused_or_read(lambda: parse(content, "a.jsonl, line 1"), "a.jsonl, line 1"):
+        assert json.loads(content) == json.loads(line(record()))
+
+
 @given(DAMAGE)
 def test_a_damaged_record_is_refused_or_says_what_it_said(damage: Damage) -> None:
-    written = line(record()).encode()
-    content = damaged(written, damage)
-    if refused_or_read(lambda: parse(content, "a.jsonl, line 1"), "a.jsonl, line 1"):
-        assert json.loads(content) == json.loads(written)
+    assert_refused_or_the_same(damaged(line(record()).encode(), damage))
 
 
 # Of any JSON object, not only of what was once a record.
@@ -67,10 +68,7 @@ JSON = st.recursive(
 def test_a_record_with_any_field_changed_is_refused_or_says_what_it_said(
     field: str, value: object
 ) -> None:
-    written = json.loads(line(record()))
-    content = json.dumps(written | {field: value}).encode()
-    if refused_or_read(lambda: parse(content, "a.jsonl, line 1"), "a.jsonl, line 1"):
-        assert json.loads(content) == written
+    assert_refused_or_the_same(json.dumps(json.loads(line(record())) | {field: value}).encode())
 
 
 GOLDEN = sorted(path.name for path in (FOLDERS / "patch_4").iterdir())
@@ -89,11 +87,11 @@ def test_a_damaged_golden_folder_is_read_or_refused(
 
 
 @functools.cache
-def trained(framework: str, folder: Path) -> Path:
+def checkpoint(framework: str, folder: Path) -> Path:
     """A checkpoint of one step."""
-    module, config = implementation(framework), small(training__num_steps=1)
-    saved, _ = train(module, framework, config, folder / f"damaged-{framework}")
-    return saved.path
+    return trained(
+        framework, folder / f"damaged-{framework}", training__num_steps=1
+    ).checkpoint.path
 
 
 # Orbax abandons the arrays that it has not read when one before them is damaged.
@@ -105,7 +103,7 @@ def test_a_damaged_checkpoint_is_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, framework: str, which: float, damage: Damage
 ) -> None:
     pytest.importorskip(framework)
-    intact = trained(framework, tmp_path_factory.getbasetemp())
+    intact = checkpoint(framework, tmp_path_factory.getbasetemp())
     copy = intact.with_name("damaged")
     shutil.copytree(intact, copy)
     files = sorted(path for path in copy.rglob("*") if path.is_file())

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_runs import arrays, assert_same_bits, small
+from refusals import refusal
+from results_records import refused
+from small_runs import arrays, assert_near, assert_same_bits, trained
 
 from impls.common import parameters
 from impls.common.config_files import load_config
 from impls.files import checkpoints
 from impls.files.checkpoints import CheckpointError
-from impls.frameworks import implementation
 from impls.interop.convert import canonical_state, convert
-from impls.trainer.train import train
 from meanflow_repro import main
 
 pytest.importorskip("jax")
@@ -37,7 +37,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folders = {}
     for framework in OTHER:
         folders[framework] = tmp_path_factory.mktemp(framework) / "run"
-        train(implementation(framework), framework, small(**EVERYTHING), folders[framework])
+        trained(framework, folders[framework], **EVERYTHING)
     return folders
 
 
@@ -69,39 +69,37 @@ def test_a_converted_run_goes_on_as_the_other_would(
     framework: str, runs: dict[str, Path], tmp_path: Path
 ) -> None:
     """One more step from the same state, in both frameworks."""
-    longer = small(**{**EVERYTHING, "training__num_steps": 5})
-    ends = []
+    longer, ends = {**EVERYTHING, "training__num_steps": 5}, []
     for target in OTHER:
         folder = tmp_path / target
         convert(checkpoints.find(runs[framework]), target, folder)
-        train(implementation(target), target, longer, folder)
+        trained(target, folder, **longer)
         ends.append(arrays(target, folder))
-    for name, array in ends[0].items():
-        scale = max(np.abs(ends[1][name]).max(), 1e-2)
-        assert np.abs(array - ends[1][name]).max() / scale < 1e-3, name
+    assert_near(*ends, limit=1e-3)
+
+
+def sampled(run: Path, folder: Path, *options: str) -> np.ndarray:
+    """Samples that the command makes of a run."""
+    given = ["--checkpoint", str(run), "--output-dir", str(folder), *options]
+    assert main(["sample", *given]) == 0
+    images: np.ndarray = np.load(folder / "samples.npz")["images"]
+    return images
 
 
 @pytest.mark.parametrize("framework", OTHER)
 def test_either_framework_samples_from_either_checkpoint(
     framework: str, runs: dict[str, Path], tmp_path: Path
 ) -> None:
-    made = {}
-    for sampler in OTHER:
-        folder = tmp_path / sampler
-        options = ["--checkpoint", str(runs[framework]), "--output-dir", str(folder)]
-        count = ["--num-samples", "10", "--num-steps", "2"]
-        assert main(["sample", *options, *count, "--framework", sampler]) == 0
-        made[sampler] = np.load(folder / "samples.npz")["images"]
-    np.testing.assert_allclose(made["jax"], made["torch"], rtol=0, atol=2e-5)
+    options = ["--num-samples", "10", "--num-steps", "2", "--framework"]
+    made = [sampled(runs[framework], tmp_path / name, *options, name) for name in OTHER]
+    np.testing.assert_allclose(*made, rtol=0, atol=2e-5)
 
 
 def test_weights_are_chosen_by_name(runs: dict[str, Path], tmp_path: Path) -> None:
-    found = []
-    for which in ("ema", "0.995", "0.5", "params"):
-        folder = tmp_path / which
-        options = ["--checkpoint", str(runs["torch"]), "--output-dir", str(folder)]
-        assert main(["sample", *options, "--num-samples", "3", "--weights", which]) == 0
-        found.append(np.load(folder / "samples.npz")["images"])
+    found = [
+        sampled(runs["torch"], tmp_path / which, "--num-samples", "3", "--weights", which)
+        for which in ("ema", "0.995", "0.5", "params")
+    ]
     assert (found[0] == found[1]).all()
     assert not (found[0] == found[2]).all()
     assert not (found[2] == found[3]).all()
@@ -110,9 +108,9 @@ def test_weights_are_chosen_by_name(runs: dict[str, Path], tmp_path: Path) -> No
 def test_an_average_that_was_not_kept_is_one_sentence(
     runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = ["--checkpoint", str(runs["torch"]), "--output-dir", str(tmp_path / "out")]
-    assert main(["sample", *options, "--weights", "0.7"]) == 2
-    assert "expected ema, params or one of 0.995, 0.5, 0.9\n" in capsys.readouterr().err
+    options = ["--checkpoint", runs["torch"], "--output-dir", tmp_path / "out"]
+    said = refused(capsys, "sample", *options, "--weights", "0.7")
+    assert said.endswith("expected ema, params or one of 0.995, 0.5, 0.9\n")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -142,42 +140,15 @@ def test_safetensors_are_a_state_dict_of_the_torch_network(
 
 def test_a_run_starts_from_load_from(runs: dict[str, Path], tmp_path: Path) -> None:
     """Also from a checkpoint of the other framework, with its step and moments."""
-    longer = small(**{**EVERYTHING, "training__num_steps": 6, "load_from": str(runs["torch"])})
-    saved, _ = train(implementation("jax"), "jax", longer, tmp_path / "on")
+    longer = {**EVERYTHING, "training__num_steps": 6}
+    saved, _ = trained("jax", tmp_path / "on", **longer, load_from=str(runs["torch"]))
     convert(checkpoints.find(runs["torch"]), "jax", tmp_path / "converted")
-    plain = small(**{**EVERYTHING, "training__num_steps": 6})
-    train(implementation("jax"), "jax", plain, tmp_path / "converted")
+    trained("jax", tmp_path / "converted", **longer)
     assert saved.step == 6
     assert_same_bits(arrays("jax", tmp_path / "on"), arrays("jax", tmp_path / "converted"))
 
 
 def test_load_from_another_size_is_one_sentence(runs: dict[str, Path], tmp_path: Path) -> None:
-    wider = small(**{**EVERYTHING, "model__hidden_size": 32, "load_from": str(runs["torch"])})
-    with pytest.raises(CheckpointError, match="holds another network"):
-        train(implementation("torch"), "torch", wider, tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        (["--framework", "jax"], "--framework and --output belong together"),
-        (["--output", "x"], "--framework and --output belong together"),
-        ([], "nothing to write"),
-    ],
-)
-def test_what_convert_needs_is_one_sentence(
-    options: list[str], says: str, runs: dict[str, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["convert", "--checkpoint", str(runs["jax"]), *options]) == 2
-    error = capsys.readouterr().err
-    assert says in error
-    assert error.count("\n") == 1
-
-
-def test_convert_does_not_write_over_a_run(
-    runs: dict[str, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
-    options = ["--checkpoint", str(runs["jax"]), "--framework", "torch"]
-    assert main(["convert", *options, "--output", str(runs["jax"])]) == 2
-    assert "holds checkpoints already" in capsys.readouterr().err
-    assert checkpoints.find(runs["jax"]).framework == "jax"
+    wider = {**EVERYTHING, "model__hidden_size": 32, "load_from": str(runs["torch"])}
+    said = refusal(CheckpointError, trained, "torch", tmp_path, **wider)
+    assert "holds another network" in said

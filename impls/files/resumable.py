@@ -1,0 +1,104 @@
+"""A long list worked through in batches and saved part by part, so that interrupted runs resume.
+
+Four pipelines are such a list: images to latents, .pt files to shards, images to moments of their
+features, noise to features of samples. Each keeps a plan beside what it saves: the settings that
+must match to resume.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import MofNCompleteColumn, Progress
+
+AHEAD = 3  # batches that are being read while one is worked on
+READERS = max(8, os.cpu_count() or 1)  # threads; Pillow lets several run at once
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+
+def split(rows: range, size: int) -> list[range]:
+    """Rows in groups of a size, the last one perhaps smaller."""
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def work_through(
+    parts: Sequence[range],
+    batch_size: int,
+    read: Callable[[int], Item],
+    make: Callable[[list[Item]], Made],
+    save: Callable[[range, list[Made]], None],
+    advance: Callable[[int], None],
+) -> None:
+    """Read the items of each part, make something of each batch, and save what a part came to.
+
+    No batch reaches over the end of its part, so a part comes to the same bits whoever makes it.
+
+    Args:
+        parts: numbers of the items that are saved together, without what was saved before.
+        read: an item by its number, in a thread, while the batches before it are worked on.
+        make: something of the items of a batch.
+        save: a part, from what was made of its batches.
+        advance: is told of items as they are done.
+    """
+    batches = [split(part, batch_size) for part in parts]
+    with closing(_read_ahead([rows for part in batches for rows in part], read)) as items:
+        for part, its_batches in zip(parts, batches, strict=True):
+            made = []
+            for rows in its_batches:
+                made.append(make(next(items)))
+                advance(len(rows))
+            save(part, made)
+
+
+def _read_ahead(
+    batches: Sequence[range], read: Callable[[int], Item]
+) -> Generator[list[Item], None, None]:
+    """The items of each batch, read by threads before they are asked for."""
+    pool, waiting = ThreadPoolExecutor(READERS), deque[list[Future[Item]]]()
+    try:
+        for number in range(len(batches) + AHEAD):
+            if number < len(batches):
+                waiting.append([pool.submit(read, index) for index in batches[number]])
+            if number >= AHEAD:
+                yield [future.result() for future in waiting.popleft()]
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def progress_bar(doing: str, total: int, done: int) -> Iterator[Callable[[int], None]]:
+    """A bar that counts items, of which some were done before: gives what tells it of more."""
+    with Progress(*Progress.get_default_columns(), MofNCompleteColumn()) as progress:
+        yield partial(progress.advance, progress.add_task(doing, total=total, completed=done))
+
+
+def digest(names: Iterable[str]) -> str:
+    """SHA-256 of names in their order."""
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
+
+
+def digest_tensors(tensors: Mapping[str, NDArray[Any]], about: str = "") -> str:
+    """SHA-256 of names and bytes of tensors in their order, after a text about them."""
+    found = hashlib.sha256(about.encode())
+    for name, array in tensors.items():
+        found.update(name.encode())
+        found.update(np.ascontiguousarray(array).data.cast("B"))
+    return found.hexdigest()
+
+
+def changed(begun: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
+    """Names of what a plan has otherwise than the stored one that a run was begun with."""
+    now = json.loads(json.dumps(plan))  # tuples are stored as lists
+    return [name for name in now if begun.get(name) != now[name]]

@@ -1,0 +1,78 @@
+"""Files that are written whole or not at all, and one sentence where the disk refuses."""
+
+from __future__ import annotations
+
+import io
+import os
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from impls.common.errors import UserError
+
+PARTIAL = ".partial-"  # how the names of files begin that are being written
+
+
+@contextmanager
+def writable(path: Path, kind: type[UserError] = UserError) -> Iterator[None]:
+    """Turn an error of the disk into one sentence.
+
+    Raises:
+        UserError: of the kind, `cannot write to PATH: REASON`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise kind(f"cannot write to {path}: {error.strerror or error}") from error
+
+
+def write_whole(path: Path, *parts: bytes | memoryview) -> None:
+    """Write a file under a temporary name and rename it, so that half of it never counts."""
+    with _partial(path, parts) as partial:
+        partial.rename(path)
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file whole, unless there is one: of several processes, the first to come writes."""
+    with _partial(path, (content,)) as partial:
+        try:
+            path.hardlink_to(partial)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links
+            partial.rename(path)
+
+
+def write_arrays(
+    path: Path, arrays: Mapping[str, NDArray[Any]], kind: type[UserError] = UserError
+) -> None:
+    """Write a .npz file whole, in a folder that is made where it does not exist.
+
+    Raises:
+        UserError: of the kind, when the disk refuses.
+    """
+    content = io.BytesIO()
+    np.savez(content, allow_pickle=False, **arrays)
+    with writable(path, kind):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content.getbuffer())
+
+
+@contextmanager
+def _partial(path: Path, parts: Sequence[bytes | memoryview]) -> Iterator[Path]:
+    # Of one process alone, also where several machines write to one folder.
+    partial = path.with_name(f"{PARTIAL}{platform.node()}-{os.getpid()}-{path.name}")
+    try:
+        with partial.open("wb") as file:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        yield partial
+    finally:
+        partial.unlink(missing_ok=True)
