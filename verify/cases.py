@@ -127,6 +127,11 @@ class Case:
         }
 
 
+def with_method(config: Config, **settings: Any) -> Config:
+    """The configuration with other settings of the method."""
+    return config.model_copy(update={"method": config.method.model_copy(update=settings)})
+
+
 def as_dtype(tree: Any, dtype: Any) -> Any:
     """The tree with its floating arrays in another precision; integers stay."""
     if isinstance(tree, dict):

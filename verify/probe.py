@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+import reference
 from impls.common.config import Config
+from impls.common.errors import NotInstalledError
 from verify.cases import Array, Case, as_dtype
 from verify.golden import GoldenCase, GoldenTraining
 from verify.registry import NotApplicable
@@ -80,6 +82,14 @@ class Probe:
     def load(self, config: Config, canonical: dict[str, Array]) -> Host:
         """Canonical parameters, cast and loaded into the subject's own form."""
         return Host(self.subject.load_params(config, as_dtype(canonical, self.dtype)))
+
+    def load_weights(self, function: str, weights: Any) -> Host:
+        """An autoencoder or Inception, its tensors cast, loaded by this function of the subject."""
+        cast = weights._replace(tensors=as_dtype(weights.tensors, self.dtype))
+        try:
+            return Host(getattr(self.subject, function)(cast))
+        except NotInstalledError as error:
+            raise NotApplicable(str(error)) from error
 
     def params(self, case: Case) -> Host:
         """The loaded parameters of a case, once."""
@@ -167,6 +177,11 @@ class Probe:
         if isinstance(argument, Config):
             return argument
         return self.subject.put(as_dtype(argument, self.dtype))
+
+
+def arbiter() -> Probe:
+    """The reference in float64."""
+    return Probe(reference, np.float64, ())
 
 
 class _Watched:

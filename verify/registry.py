@@ -1,10 +1,11 @@
 """The list of checks: each a function whose name is a sentence that should be true.
 
-A check takes a `Probe` (a subject at one dtype; family cross: two). It returns its worst error as a
-float, or yields pairs of a place and the error there. A check with a last parameter named `case`,
-`golden` or `training` is called for each built-in case, golden case or golden training in turn.
-What it cannot judge it declares by raising `NotApplicable` with the reason, which then holds for
-that case alone, or by yielding it in place of an error.
+A check takes a `Probe` (a subject at one dtype; family cross: two). It yields pairs of a place and
+the error there, or returns its only error. A check with a last parameter named `case`, `golden` or
+`training` is called for each built-in case, golden case or golden training in turn. What it cannot
+judge it declares by raising `NotApplicable` with the reason, which then holds for that case alone,
+or by yielding it in place of an error. Its family is the file, or the folder, of verify/checks that
+it stands in.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ Errors = Iterator[tuple[str, "float | NotApplicable"]]  # what a check yields: p
 
 @dataclass(frozen=True)
 class Check:
-    """One check: `function(probe) -> worst error`, or `function(probe, other)` in family cross."""
+    """One check: `function(probe)` gives its errors; `function(probe, other)` in family cross."""
 
     name: str
     family: str
@@ -63,6 +64,7 @@ class Check:
     needs: tuple[str, ...]  # protocol names without which it is not applicable; a|b: one of two
     exact: bool  # no rounding is excused: the tolerance is 0
     like: str  # the check whose tolerance applies, its own name by default
+    allow: float | None = None  # a tolerance that follows from no rounding
     full: bool = False  # only of the full run: it is slow, trains long, or starts processes
     only: Callable[[Any], bool] = lambda _case: True  # the cases, or golden cases, it is about
 
@@ -82,34 +84,35 @@ _CHECKS: dict[str, Check] = {}
 
 
 def check(
-    family: str,
     needs: str,
     *,
     exact: bool = False,
     like: str = "",
+    allow: float | None = None,
     full: bool = False,
     only: Callable[[Any], bool] = lambda _case: True,
 ) -> Callable[[Any], Any]:
-    """Register a function as a check of a family.
+    """Register a function as a check of the family that its module is named after.
 
     Args:
         needs: protocol names, separated by spaces; `loss|loss_and_gradient` means one of the two.
         exact: no rounding is excused.
         like: for a check that compares a subject with itself: the check against the reference
             that measures the rounding of what is compared.
+        allow: the tolerance of a check whose errors are no rounding.
         full: leave it to `meanflow verify --full`: it costs more than 3 s a subject, trains long or
             starts processes.
         only: of a check that is called for each case, which cases it is about.
     """
-    if family not in FAMILIES:
-        raise ValueError(f"unknown family {family}")
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        name = function.__name__
+        name, family = function.__name__, function.__module__.split(".")[2]
+        if family not in FAMILIES:
+            raise ValueError(f"unknown family {family}")
         if name in _CHECKS:
             raise ValueError(f"two checks are called {name}")
         _CHECKS[name] = Check(
-            name, family, function, tuple(needs.split()), exact, like or name, full, only
+            name, family, function, tuple(needs.split()), exact, like or name, allow, full, only
         )
         return function
 
@@ -120,8 +123,8 @@ def all_checks() -> dict[str, Check]:
     """Every check by name, in the order of families and of their files."""
     import verify.checks
 
-    for module in pkgutil.iter_modules(verify.checks.__path__):
-        importlib.import_module(f"verify.checks.{module.name}")
+    for module in pkgutil.walk_packages(verify.checks.__path__, "verify.checks."):
+        importlib.import_module(module.name)
     # Modules may have been imported in any order; sorted keeps that of the checks in each of them.
     order = lambda item: (FAMILIES.index(item[1].family), item[1].function.__module__)  # noqa: E731
     return dict(sorted(_CHECKS.items(), key=order))

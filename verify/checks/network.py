@@ -9,6 +9,10 @@ from verify.cases import Case, as_dtype
 from verify.compare import row_error
 from verify.probe import Probe
 from verify.registry import Errors, check
+from verify.variations import ablations
+
+MODULES = "activations load_params"
+U = "mean_velocity load_params"
 
 
 def _modules(probe: Probe, case: Case, *endings: str) -> Errors:
@@ -21,78 +25,75 @@ def _modules(probe: Probe, case: Case, *endings: str) -> Errors:
             yield name, row_error(actual[name], array)
 
 
-@check("network", "activations load_params")
+@check(MODULES)
 def patch_and_position_embedding_match(probe: Probe, case: Case) -> Errors:
     """Linear patch embedding plus the 2-D sine-cosine position embedding, column before row."""
     return _modules(probe, case, "x_embedder")
 
 
-@check("network", "activations load_params")
+@check(MODULES)
 def time_embedding_matches(probe: Probe, case: Case) -> Errors:
     """T(t): [cos, sin] of the raw time in 0..1, Linear, SiLU, Linear."""
     return _modules(probe, case, "t_embedder")
 
 
-@check("network", "activations load_params")
+@check(MODULES)
 def interval_embedding_matches(probe: Probe, case: Case) -> Errors:
     """H(h): an embedder of its own for h = t - r."""
     return _modules(probe, case, "h_embedder")
 
 
-@check("network", "activations load_params")
+@check(MODULES)
 def label_embedding_matches(probe: Probe, case: Case) -> Errors:
     """Y(y): a table whose last row is the null label."""
     return _modules(probe, case, "y_embedder")
 
 
-@check("network", "activations load_params")
+@check(MODULES)
 def modulation_matches(probe: Probe, case: Case) -> Errors:
     """adaLN: six chunks of Linear(SiLU(T + H + Y))."""
     return _modules(probe, case, "adaLN")
 
 
-@check("network", "activations load_params")
+@check(MODULES)
 def attention_matches(probe: Probe, case: Case) -> Errors:
     """softmax(q k^T / sqrt(head_dim)) v, between the qkv and output projections."""
     return _modules(probe, case, "attn")
 
 
-@check("network", "activations load_params")
+@check(MODULES)
 def mlp_matches(probe: Probe, case: Case) -> Errors:
     """Linear, tanh-GELU, Linear."""
     return _modules(probe, case, "mlp")
 
 
-@check("network", "activations load_params")
+@check(MODULES)
 def blocks_match(probe: Probe, case: Case) -> Errors:
     """Each block: modulated LayerNorm, attention, gate; modulated LayerNorm, MLP, gate."""
     return _modules(probe, case, "blocks")
 
 
-@check("network", "activations load_params")
+@check(MODULES)
 def final_layer_matches(probe: Probe, case: Case) -> Errors:
     """Modulated LayerNorm and the linear layer to pixels."""
     return _modules(probe, case, "final_layer")
 
 
-@check("network", "mean_velocity load_params")
+@check(U)
 def mean_velocity_matches(probe: Probe, case: Case) -> float:
     """u(z, t, h, y) of the whole network against the reference, sample by sample."""
-    inputs = case.inputs
-    arguments = (inputs.z, inputs.t, inputs.h, inputs.labels)
-    expected = reference.mean_velocity(
-        case.config, *as_dtype((case.params, *arguments), np.float64)
-    )
+    return _whole_error(probe, case)
+
+
+def _whole_error(probe: Probe, case: Case) -> float:
+    x = case.inputs
+    arguments = (x.z, x.t, x.h, x.labels)
+    wide = as_dtype((case.params, *arguments), np.float64)
     actual = probe.call("mean_velocity", case.config, probe.params(case), *arguments)
-    return row_error(actual, expected)
+    return row_error(actual, reference.mean_velocity(case.config, *wide))
 
 
-@check(
-    "network",
-    "mean_velocity load_params",
-    like="mean_velocity_matches",
-    only=lambda case: len(case.inputs.t) > 1,
-)
+@check(U, like="mean_velocity_matches", only=lambda case: len(case.inputs.t) > 1)
 def rows_are_independent(probe: Probe, case: Case) -> float:
     """Without its first row, and in another order, a batch gives the same u for the rest."""
     x, params = case.inputs, probe.params(case)
@@ -103,7 +104,7 @@ def rows_are_independent(probe: Probe, case: Case) -> float:
     return row_error(rest_u, u[:0:-1])
 
 
-@check("network", "mean_velocity mean_velocity_jvp load_params", exact=True)
+@check("mean_velocity mean_velocity_jvp load_params", exact=True)
 def dtype_is_kept(probe: Probe, case: Case) -> Errors:
     """Inputs and parameters of one dtype give outputs of that dtype, u and du/dt."""
     x, params = case.inputs, probe.params(case)
@@ -111,3 +112,10 @@ def dtype_is_kept(probe: Probe, case: Case) -> Errors:
     pair = probe.call("mean_velocity_jvp", case.config, params, x.z, x.r, x.t, x.labels, x.tangent)
     for name, array in zip(("u", "jvp u", "du/dt"), (u, *pair), strict=True):
         yield f"{name} is {array.dtype}", float(array.dtype != probe.dtype)
+
+
+@check(f"{U} ablations")
+def embedded_times_match(probe: Probe) -> Errors:
+    """Embeddings of (t, r), (t, r, t - r) and t - r alone, an embedder of its own for each time."""
+    for case in ablations(probe, "model.embedding"):
+        yield case.name, _whole_error(probe, case)

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 import reference
+from impls.common import weights
 from impls.common.config import MethodConfig
 from impls.common.records import Loss
 from verify.cases import Array, as_dtype
-from verify.checks.objective import LOSS, field_error
-from verify.compare import Error, mismatches, relative_error, row_error
+from verify.checks.objective.loss import LOSS, field_error
+from verify.compare import at, mismatches, relative_error, row_error
 from verify.golden import GoldenCase, GoldenTraining
 from verify.probe import Host, Probe
 from verify.registry import Errors, NotApplicable, check
@@ -78,54 +79,50 @@ def _fields(probe: Probe, golden: GoldenCase, **stored: str) -> Errors:
         if isinstance(error, NotApplicable):
             yield name, error
         else:
-            yield name, _allowing(error, _allowed(probe, golden, _distance(golden, field)))
+            yield name, at("", error, _allowed(probe, golden, _distance(golden, field)))
 
 
-def _allowing(error: float, tolerance: float) -> Error:
-    return Error(error, getattr(error, "where", ""), tolerance)
-
-
-@check("official", LOSS)
+@check(LOSS)
 def official_times_match(probe: Probe, golden: GoldenCase) -> Errors:
     """jvp_t and jvp_r: the times that the official code hands to its JVP."""
     return _fields(probe, golden, t="jvp_t", r="jvp_r")
 
 
-@check("official", LOSS)
+@check(LOSS)
 def official_state_matches(probe: Probe, golden: GoldenCase) -> Errors:
     """jvp_z: the noisy state."""
     return _fields(probe, golden, z="jvp_z")
 
 
-@check("official", LOSS)
+@check(LOSS)
 def official_tangent_matches(probe: Probe, golden: GoldenCase) -> Errors:
     """jvp_tangent: the guided velocity after label dropout."""
     return _fields(probe, golden, v_g="jvp_tangent")
 
 
-@check("official", LOSS)
+@check(LOSS)
 def official_mean_velocity_matches(probe: Probe, golden: GoldenCase) -> Errors:
     """jvp_u: the network's answer in the official code."""
     return _fields(probe, golden, u="jvp_u")
 
 
-@check("official", "mean_velocity_jvp load_params")
+@check("mean_velocity_jvp load_params")
 def official_derivative_matches(probe: Probe, golden: GoldenCase) -> Errors:
     """jvp_du_dt: the official Jacobian-vector product, of every row."""
     at = golden.step[0]
     arguments = (golden.config, probe.params(golden), at.z, at.r, at.t, at.labels_in, at.v_g)
     _, found = probe.call("mean_velocity_jvp", *arguments)
     error = row_error(found, golden.arrays["jvp_du_dt"].reshape(at.du_dt.shape))
-    yield "jvp_du_dt", _allowing(error, _allowed(probe, golden, _distance(golden, "du_dt")))
+    yield "jvp_du_dt", at("", error, _allowed(probe, golden, _distance(golden, "du_dt")))
 
 
-@check("official", LOSS)
+@check(LOSS)
 def official_velocity_loss_matches(probe: Probe, golden: GoldenCase) -> Errors:
     """v_loss: the official monitor, per sample."""
     return _fields(probe, golden, v_loss="v_loss")
 
 
-@check("official", LOSS)
+@check(LOSS)
 def official_loss_matches(probe: Probe, golden: GoldenCase) -> Errors:
     """loss: the official loss value."""
     return _fields(probe, golden, total="loss")
@@ -135,7 +132,7 @@ def _stores_gradients(golden: GoldenCase) -> bool:
     return any(name.startswith("grad/") for name in golden.arrays)
 
 
-@check("official", STEP)
+@check(STEP)
 def official_gradients_match(probe: Probe) -> Errors:
     """grad/<name>: every official gradient tensor that is stored."""
     stored = [golden for golden in probe.golden if _stores_gradients(golden)]
@@ -148,17 +145,17 @@ def official_gradients_match(probe: Probe) -> Errors:
             if name.startswith("grad/"):
                 canonical = golden.official_names[name.removeprefix("grad/")]
                 error = relative_error(gradient[canonical], array)
-                yield f"{golden.name} {name}", _allowing(error, tolerance)
+                yield f"{golden.name} {name}", at("", error, tolerance)
 
 
-@check("official", STEP)
+@check(STEP)
 def official_gradient_norms_match(probe: Probe, golden: GoldenCase) -> float:
     """grad_norms: the norm of every official gradient tensor, by name."""
     gradient = probe.step(golden)[1]
     names = [golden.official_names[name] for name in golden.arrays["grad_names"].tolist()]
     norms = np.array([np.linalg.norm(gradient[name].astype(np.float64)) for name in names])
     error = row_error(norms, golden.arrays["grad_norms"])
-    return _allowing(error, _allowed(probe, golden, _gradient_distance(golden)))
+    return at("", error, _allowed(probe, golden, _gradient_distance(golden)))
 
 
 def _gradient_distance(case: GoldenCase) -> float:
@@ -167,7 +164,7 @@ def _gradient_distance(case: GoldenCase) -> float:
     return max(relative_error(narrow[name], wide[name]) for name in wide)
 
 
-@check("official", "sample load_params")
+@check("sample load_params")
 def official_samples_match(probe: Probe) -> Errors:
     """sample_s1, _s2, _s4: the official sampler from the stored noise."""
     if not any(golden.samplers for golden in probe.golden):
@@ -185,7 +182,7 @@ def official_samples_match(probe: Probe) -> Errors:
             )
             tolerance = _allowed(probe, golden, row_error(narrow, wide))
             error = row_error(actual, golden.arrays[name])
-            yield f"{golden.name} {name}", _allowing(error, tolerance)
+            yield f"{golden.name} {name}", at("", error, tolerance)
 
 
 def _reference_sample(
@@ -195,11 +192,9 @@ def _reference_sample(
     return reference.sample(case.config, params, noise, labels, times)
 
 
-@check("official", "load_params export_params", exact=True)
+@check("load_params export_params", exact=True)
 def official_parameters_round_trip(probe: Probe, golden: GoldenCase) -> Errors:
     """params: official names -> canonical -> subject -> official names, bit for bit."""
-    from impls.common import weights
-
     exported = probe.subject.export_params(golden.config, probe.params(golden).value)
     back = weights.to_official(golden.config.network, exported)
     for official, canonical in golden.official_names.items():
@@ -245,13 +240,13 @@ def _trained_errors(probe: Probe, training: GoldenTraining, kind: str) -> Errors
     tolerance = _allowed(probe, training, spread)
     trained = probe.trained(training, _train)[kind]
     for name, stored in training.final[kind].items():
-        yield name, _allowing(relative_error(trained[name], stored), tolerance)
+        yield name, at("", relative_error(trained[name], stored), tolerance)
 
 
 TRAIN = "init_state train_step load_params export_params"
 
 
-@check("official", TRAIN)
+@check(TRAIN)
 def official_training_losses_match(probe: Probe, training: GoldenTraining) -> float:
     """train_<k>_steps: the loss of every official training step."""
     pairs = zip(
@@ -260,16 +255,16 @@ def official_training_losses_match(probe: Probe, training: GoldenTraining) -> fl
     )
     distance = max(_loss_distance(training.config.method, *pair) for pair in pairs)
     error = row_error(probe.trained(training, _train)["losses"], training.losses)
-    return _allowing(error, _allowed(probe, training, distance))
+    return at("", error, _allowed(probe, training, distance))
 
 
-@check("official", TRAIN)
+@check(TRAIN)
 def official_trained_parameters_match(probe: Probe, training: GoldenTraining) -> Errors:
     """train_<k>_steps: every parameter tensor after the official Adam steps."""
     return _trained_errors(probe, training, "params")
 
 
-@check("official", TRAIN)
+@check(TRAIN)
 def official_trained_average_matches(probe: Probe, training: GoldenTraining) -> Errors:
     """train_<k>_steps: the moving average of every tensor after the official steps."""
     return _trained_errors(probe, training, "ema")

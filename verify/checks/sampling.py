@@ -21,25 +21,25 @@ def _sampling_error(probe: Probe, case: Case, times: tuple[float, ...]) -> float
     return row_error(actual, expected)
 
 
-@check("sampling", "sample load_params")
+@check("sample load_params")
 def one_step_matches(probe: Probe, case: Case) -> float:
     """x = z_1 - u(z_1, 1, 1, y)."""
     return _sampling_error(probe, case, (1.0, 0.0))
 
 
-@check("sampling", "sample load_params")
+@check("sample load_params")
 def two_steps_match(probe: Probe, case: Case) -> float:
     """Two steps on even times."""
     return _sampling_error(probe, case, (1.0, 0.5, 0.0))
 
 
-@check("sampling", "sample load_params")
+@check("sample load_params")
 def uneven_steps_match(probe: Probe, case: Case) -> float:
     """z <- z - (s_i - s_{i+1}) u(z, s_i, s_i - s_{i+1}, y) on uneven times."""
     return _sampling_error(probe, case, UNEVEN)
 
 
-@check("sampling", "sample mean_velocity load_params", like="one_step_matches")
+@check("sample mean_velocity load_params", like="one_step_matches")
 def one_step_is_noise_minus_mean_velocity(probe: Probe, case: Case) -> float:
     """One step agrees with the subject's own u at t = 1, h = 1."""
     noise, labels = case.inputs.z, case.inputs.labels

@@ -51,19 +51,19 @@ def _times(probe: Probe, case: Case) -> Errors:
         yield name, row_error(a, e)
 
 
-@check("objective", "times", only=_has(noise_dist="logit_normal"))
+@check("times", only=_has(noise_dist="logit_normal"))
 def logit_normal_times_match(probe: Probe, case: Case) -> Errors:
     """t = max, r = min of sigmoid(P_std raw + P_mean), then r := t in the first rows."""
     return _times(probe, case)
 
 
-@check("objective", "times", only=_has(noise_dist="uniform"))
+@check("times", only=_has(noise_dist="uniform"))
 def uniform_times_match(probe: Probe, case: Case) -> Errors:
     """t = max, r = min of the raw uniforms, then r := t in the first rows."""
     return _times(probe, case)
 
 
-@check("objective", "times", exact=True)
+@check("times", exact=True)
 def first_rows_have_equal_times(probe: Probe, case: Case) -> float:
     """r = t in exactly the first int(batch * data_proportion) rows, odd batches included."""
     t, r = probe.call("times", case.config, case.draws)
@@ -74,7 +74,7 @@ def first_rows_have_equal_times(probe: Probe, case: Case) -> float:
 # -------------------------------------------------------------------------- interpolation
 
 
-@check("objective", "interpolate")
+@check("interpolate")
 def interpolation_matches(probe: Probe, case: Case) -> Errors:
     """z = (1 - t) x + t e and v = e - x."""
     arguments = (case.batch.images, case.draws.noise, case.stages.t)
@@ -98,19 +98,19 @@ def _has_kappa(case: Case) -> bool:
     return _has(guidance_eq="cfg")(case) and case.config.method.kappa > 0
 
 
-@check("objective", "guided_velocity load_params", only=_has_kappa)
+@check("guided_velocity load_params", only=_has_kappa)
 def guidance_with_kappa_matches(probe: Probe, case: Case) -> float:
     """kappa > 0: v_g = omega v + (1 - omega - kappa) v_u + kappa v_c, with h = 0."""
     return _guidance_error(probe, case)
 
 
-@check("objective", "guided_velocity load_params", only=_has(guidance_eq="cfg", kappa=0.0))
+@check("guided_velocity load_params", only=_has(guidance_eq="cfg", kappa=0.0))
 def guidance_without_kappa_matches(probe: Probe, case: Case) -> float:
     """kappa = 0: v_g = v_u + omega (v - v_u), with no conditional call."""
     return _guidance_error(probe, case)
 
 
-@check("objective", "guided_velocity load_params", exact=True, only=_has(t_start=0.35))
+@check("guided_velocity load_params", exact=True, only=_has(t_start=0.35))
 def guidance_is_off_outside_its_window(probe: Probe, case: Case) -> float:
     """Outside t_start <= t <= t_end v_g is v, on either side, and inside it is not."""
     method, stages = case.config.method, case.stages
@@ -123,7 +123,7 @@ def guidance_is_off_outside_its_window(probe: Probe, case: Case) -> float:
     return float(np.sum((distance > 1e-3 * scale) != inside))
 
 
-@check("objective", "guided_velocity load_params", exact=True, only=_has(guidance_eq="none"))
+@check("guided_velocity load_params", exact=True, only=_has(guidance_eq="none"))
 def no_guidance_is_the_velocity(probe: Probe, case: Case) -> float:
     """guidance_eq "none": v_g is v, bit for bit."""
     v = case.stages.v
@@ -143,14 +143,14 @@ def _dropped(probe: Probe, case: Case) -> tuple[Array, Array, Any]:
     return (*actual, reference.drop_labels(case.config, *wide))
 
 
-@check("objective", "drop_labels", exact=True)
+@check("drop_labels", exact=True)
 def dropout_takes_the_first_rows(probe: Probe, case: Case) -> float:
     """As many of the first labels become null as uniforms fall below class_dropout_prob."""
     _, labels_in, (_, expected) = _dropped(probe, case)
     return mismatches(labels_in, expected)
 
 
-@check("objective", "drop_labels", exact=True)
+@check("drop_labels", exact=True)
 def dropped_rows_lose_their_guidance(probe: Probe, case: Case) -> float:
     """A row without label gets v_g := v; the other rows keep theirs."""
     v_g, _, (expected, _) = _dropped(probe, case)
@@ -160,7 +160,7 @@ def dropped_rows_lose_their_guidance(probe: Probe, case: Case) -> float:
 # ------------------------------------------------------------------------ target and weight
 
 
-@check("objective", "target")
+@check("target")
 def target_matches(probe: Probe, case: Case) -> float:
     """u_tgt = v_g - (t - r) du/dt."""
     arguments = (case.stages.v_g, case.stages.du_dt, case.stages.t, case.stages.r)
@@ -168,7 +168,7 @@ def target_matches(probe: Probe, case: Case) -> float:
     return row_error(probe.call("target", *arguments), expected)
 
 
-@check("objective", "target")
+@check("target")
 def target_clips_the_interval(probe: Probe) -> float:
     """t - r enters the target clipped to 0..1, as in the official code."""
     case = probe.cases[0]
@@ -178,7 +178,7 @@ def target_clips_the_interval(probe: Probe) -> float:
     return row_error(probe.call("target", *arguments), expected)
 
 
-@check("objective", "squared_error")
+@check("squared_error")
 def squared_error_is_a_sum(probe: Probe, case: Case) -> float:
     """s = sum over pixels and channels of (u - u_tgt)^2, one per sample: not a mean."""
     arguments = (case.stages.u, case.stages.target)
@@ -186,7 +186,7 @@ def squared_error_is_a_sum(probe: Probe, case: Case) -> float:
     return row_error(probe.call("squared_error", *arguments), expected)
 
 
-@check("objective", "adaptive_weight")
+@check("adaptive_weight")
 def adaptive_weight_matches(probe: Probe, case: Case) -> Errors:
     """w = 1 / (s + norm_eps)^norm_p, for errors from 1e-4 to 1e4 too."""
     spread = np.logspace(-4, 4, 9, dtype=np.float32)
@@ -198,19 +198,19 @@ def adaptive_weight_matches(probe: Probe, case: Case) -> Errors:
 # ---------------------------------------------------------------------------- the whole chain
 
 
-@check("objective", LOSS)
+@check(LOSS)
 def state_and_velocity_match(probe: Probe, case: Case) -> Errors:
     """In the whole objective: times t and r, state z, velocity v."""
     return _fields(probe, case, "t", "r", "z", "v")
 
 
-@check("objective", LOSS)
+@check(LOSS)
 def tangent_matches(probe: Probe, case: Case) -> Errors:
     """In the whole objective: the guided velocity after label dropout, and the labels."""
     return _fields(probe, case, "v_g", "labels_in")
 
 
-@check("objective", LOSS)
+@check(LOSS)
 def mean_velocity_and_derivative_match(probe: Probe, case: Case) -> Errors:
     """In the whole objective: u, and du/dt where r < t, which is where it is used."""
     yield from _fields(probe, case, "u")
@@ -221,31 +221,31 @@ def mean_velocity_and_derivative_match(probe: Probe, case: Case) -> Errors:
         yield "du_dt", row_error(used_derivative(found), used_derivative(expected))
 
 
-@check("objective", LOSS)
+@check(LOSS)
 def whole_target_matches(probe: Probe, case: Case) -> Errors:
     """In the whole objective: the regression target."""
     return _fields(probe, case, "target")
 
 
-@check("objective", LOSS)
+@check(LOSS)
 def per_sample_errors_match(probe: Probe, case: Case) -> Errors:
     """In the whole objective: squared error and weight of each sample."""
     return _fields(probe, case, "squared_error", "weight")
 
 
-@check("objective", LOSS)
+@check(LOSS)
 def velocity_loss_matches(probe: Probe, case: Case) -> Errors:
     """The monitor v_loss = sum (u - v)^2 of each sample, against the unguided velocity."""
     return _fields(probe, case, "v_loss")
 
 
-@check("objective", LOSS)
+@check(LOSS)
 def loss_matches(probe: Probe, case: Case) -> Errors:
     """The loss: mean over the batch of w s. Nearly blind on its own when norm_p is 1."""
     return _fields(probe, case, "total")
 
 
-@check("objective", "loss loss_and_gradient load_params", like="tangent_matches")
+@check("loss loss_and_gradient load_params", like="tangent_matches")
 def loss_alone_is_the_same(probe: Probe, case: Case) -> Errors:
     """loss() and loss_and_gradient() return the same record."""
     alone = probe.call("loss", case.config, probe.params(case), case.batch, case.draws)
