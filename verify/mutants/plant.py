@@ -63,6 +63,29 @@ class Mutant:
         return text.replace(self.old, self.new)
 
 
+def mutants(text: str) -> tuple[Mutant, ...]:
+    """Mutants from paragraphs: a name, the lines there (-), those instead (+), who catches it (>).
+
+    A line `@ package/file dtype` stands before those of another file; float64 may be left out.
+    Lines that begin with # are comments.
+    """
+    found = []
+    for paragraph in text.strip().split("\n\n"):
+        lines = [line for line in paragraph.splitlines() if not line.startswith("#")]
+        if lines[0].startswith("@ "):
+            path, *dtype = lines.pop(0)[2:].split()
+            package = next(
+                folder for folder in (*SUBJECTS, COMMON) if path.startswith(f"{folder}/")
+            )
+        name, *rest = lines
+        old, new, checks = (
+            "\n".join(line[2:] for line in rest if line.startswith(sign)) for sign in "-+>"
+        )
+        file = path.removeprefix(f"{package}/")
+        found.append(Mutant(name, package, file, old, new, tuple(checks.split()), *dtype))
+    return tuple(found)
+
+
 @contextmanager
 def planted(mutant: Mutant) -> Iterator[ModuleType]:
     """A subject with the bug in it, for the time of the context."""
