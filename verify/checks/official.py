@@ -109,10 +109,10 @@ def official_mean_velocity_matches(probe: Probe, golden: GoldenCase) -> Errors:
 @check("mean_velocity_jvp load_params")
 def official_derivative_matches(probe: Probe, golden: GoldenCase) -> Errors:
     """jvp_du_dt: the official Jacobian-vector product, of every row."""
-    at = golden.step[0]
-    arguments = (golden.config, probe.params(golden), at.z, at.r, at.t, at.labels_in, at.v_g)
+    x = golden.step[0]
+    arguments = (golden.config, probe.params(golden), x.z, x.r, x.t, x.labels_in, x.v_g)
     _, found = probe.call("mean_velocity_jvp", *arguments)
-    error = row_error(found, golden.arrays["jvp_du_dt"].reshape(at.du_dt.shape))
+    error = row_error(found, golden.arrays["jvp_du_dt"].reshape(x.du_dt.shape))
     yield "jvp_du_dt", at("", error, _allowed(probe, golden, _distance(golden, "du_dt")))
 
 
