@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import graphlib
 import json
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from impls.cli import main
+from verify.outcome import FAIL, Outcome
 from verify.stages import causes, earlier
 
 # Functions of a subject's own, by name, that do what the reference does.
@@ -35,43 +37,113 @@ def subject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
     return write
 
 
+def chosen(checks: str) -> list[str]:
+    """The options that choose these checks."""
+    return [word for check in checks.split() for word in ("--check", check)]
+
+
 def said(capsys: pytest.CaptureFixture[str]) -> str:
     """What was printed, in one line."""
     return " ".join(capsys.readouterr().out.split())
 
 
-# ------------------------------------------------------------------------ silence is not green
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "def loss(images): return images",  # called with other arguments, it never returns
+# Subject, options, exit status, and what is said; {name} is the subject's.
+OUTCOMES: dict[str, tuple[str, str, int, tuple[str, ...]]] = {
+    "called with other arguments it never returns": (
+        "def loss(images): return images",
+        "objective draws",
+        2,
+        ("nothing of {name} was judged",),
+    ),
+    "nothing of the protocol": (
         "def frobnicate(): return 0\nsync = put",
-    ],
-)
-def test_a_subject_of_which_nothing_is_judged_ends_with_status_2(
-    text: str, subject: Callable[[str], str], capsys: pytest.CaptureFixture[str]
+        "objective draws",
+        2,
+        (
+            "nothing of {name} was judged",
+            "it offers nothing else, and would have to offer adaptive_weight, or",
+        ),
+    ),
+    "a misspelt name": (
+        "globals().update(own('target'))\ndef sampel(*given): return 0",
+        "target_matches",
+        0,
+        ("sampel is no name of the protocol; did you mean sample?",),
+    ),
+    "a function that is the reference's own": (
+        "from reference import put, get, target, squared_error",
+        "target_matches",
+        2,
+        ("{name}: target is that of reference.objective, so it is not judged",),
+    ),
+    "a case that it does not implement": (
+        """
+from verify import NotApplicable
+def adaptive_weight(config, error):
+    if config.method.norm_p != 1:
+        raise NotApplicable("norm_p is always 1 here")
+    return reference.adaptive_weight(config, error)
+""",
+        "adaptive_weight_matches",
+        0,
+        ("judged 14 of 17 cases (norm_p is always 1 here)",),
+    ),
+    "no case implemented": (
+        """
+from verify import NotApplicable
+globals().update(own('target'))
+def adaptive_weight(config, error):
+    raise NotApplicable("no weight here")
+""",
+        "adaptive_* target_matches",
+        0,
+        ("n/a 2 x: no weight here",),
+    ),
+    "SystemExit": (
+        "def target(*given): raise SystemExit(0)",
+        "target_*",
+        1,
+        ("raised SystemExit: 0 ({name}.py:6 in target)", "nothing of {name} was judged"),
+    ),
+    "another shape": (
+        "def target(*given): return reference.target(*given).transpose(0, 3, 1, 2)",
+        "target_*",
+        1,
+        ("returned shape (8, 1, 8, 8), expected (8, 8, 8, 1)",),
+    ),
+    "another dtype": (
+        "def target(*given): return reference.target(*given).astype('float32')",
+        "target_*",
+        1,
+        ("target returned float32, asked for float64",),
+    ),
+    "a failure says what should be true": (
+        "def target(v_g, du_dt, t, r): return v_g",
+        "target_*",
+        1,
+        ("u_tgt = v_g - (t - r) du/dt.",),
+    ),
+}
+
+
+@pytest.mark.parametrize("claim", OUTCOMES)
+def test_what_is_said_of_a_subject(
+    claim: str, subject: Callable[[str], str], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    text, checks, status, phrases = OUTCOMES[claim]
     name = subject(text)
-    assert main(["verify", name, "--check", "objective", "--check", "draws"]) == 2
-    assert f"nothing of {name} was judged" in said(capsys)
-
-
-def test_what_a_subject_would_have_to_offer_is_said(
-    subject: Callable[[str], str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["verify", subject("sync = put"), "--check", "objective"]) == 2
-    assert "it offers nothing else, and would have to offer adaptive_weight, or" in said(capsys)
+    assert main(["verify", name, *chosen(checks)]) == status
+    printed = said(capsys)
+    for phrase in phrases:
+        assert phrase.format(name=name) in printed
+    assert "put is that of" not in printed  # anybody may borrow what carries arrays
 
 
 def test_the_last_lines_name_what_was_judged_and_what_was_not(
     subject: Callable[[str], str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     name, file = subject("globals().update(own('target', 'loss', 'load_params'))"), tmp_path / "j"
-    checks = ("objective", "jvp", "sampling")
-    chosen = [word for family in checks for word in ("--check", family)]
-    assert main(["verify", name, *chosen, "--json", str(file)]) == 0
+    assert main(["verify", name, *chosen("objective jvp sampling"), "--json", str(file)]) == 0
     printed = said(capsys)
     assert f"judged of {name}: load_params, target, loss; not: " in printed
     unjudged = printed.rpartition("; not: ")[2]
@@ -83,18 +155,19 @@ def test_what_is_required_and_not_applicable_fails(
     subject: Callable[[str], str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = subject("globals().update(own('target'))")
-    chosen = ["--check", "target_*", "--check", "squared_error_*"]
-    assert main(["verify", name, *chosen]) == 0
-    assert main(["verify", name, *chosen, "--require", "squared_*", "--require", "target_*"]) == 1
+    options = ["verify", name, *chosen("target_* squared_error_*")]
+    assert main(options) == 0
+    assert main([*options, "--require", "squared_*", "--require", "target_*"]) == 1
     assert "required, but not applicable: the subject offers no squared_error" in said(capsys)
 
 
 def test_a_required_check_need_not_judge_every_precision(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    chosen = ["--check", "jvp_matches_central_difference"]
-    assert main(["verify", "reference", *chosen, "--require", chosen[1]]) == 0
-    assert main(["verify", "reference", *chosen, "--require", chosen[1], "--dtype=float32"]) == 1
+    check = "jvp_matches_central_difference"
+    options = ["verify", "reference", "--check", check, "--require", check]
+    assert main(options) == 0
+    assert main([*options, "--dtype=float32"]) == 1
     capsys.readouterr()
 
 
@@ -105,65 +178,15 @@ def test_a_required_check_that_does_not_exist_is_refused(
     assert "did you mean jvp?" in capsys.readouterr().err
 
 
-def test_a_misspelt_name_is_pointed_out(
-    subject: Callable[[str], str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    name = subject("globals().update(own('target'))\ndef sampel(*given): return 0")
-    assert main(["verify", name, "--check", "target_matches"]) == 0
-    assert "sampel is no name of the protocol; did you mean sample?" in said(capsys)
-
-
-def test_a_function_that_is_the_references_own_is_not_judged(
-    subject: Callable[[str], str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    name = subject("from reference import put, get, target, squared_error")
-    assert main(["verify", name, "--check", "target_matches"]) == 2
-    printed = said(capsys)
-    assert f"{name}: target is that of reference.objective, so it is not judged" in printed
-    assert "put is that of" not in printed
-
-
-# ----------------------------------------------------------------------- not every case, or field
-
-
-def test_a_case_that_a_subject_does_not_implement_is_not_judged(
-    subject: Callable[[str], str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    name = subject("""
-from verify import NotApplicable
-def adaptive_weight(config, error):
-    if config.method.norm_p != 1:
-        raise NotApplicable("norm_p is always 1 here")
-    return reference.adaptive_weight(config, error)
-""")
-    assert main(["verify", name, "--check", "adaptive_weight_matches"]) == 0
-    assert "judged 14 of 17 cases (norm_p is always 1 here)" in said(capsys)
-
-
-def test_where_no_case_is_implemented_the_check_is_not_applicable(
-    subject: Callable[[str], str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    name = subject("""
-from verify import NotApplicable
-globals().update(own('target'))
-def adaptive_weight(config, error):
-    raise NotApplicable("no weight here")
-""")
-    assert main(["verify", name, "--check", "adaptive_*", "--check", "target_matches"]) == 0
-    assert "n/a 2 x: no weight here" in said(capsys)
-
-
 def test_fields_of_the_loss_that_are_none_are_not_judged(
     subject: Callable[[str], str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    name, file = (
-        subject("""
+    file = tmp_path / "outcomes.json"
+    name = subject("""
 globals().update(own('load_params'))
 def loss(*given):
     return reference.loss(*given)._replace(v_loss=None, z=None, du_dt=None)
-"""),
-        tmp_path / "outcomes.json",
-    )
+""")
     assert main(["verify", name, "--check", "objective", "--json", str(file)]) == 0
     outcomes = json.loads(file.read_text())["outcomes"]
     status = {(o["check"], o["status"]) for o in outcomes}
@@ -179,36 +202,6 @@ def loss(*given):
 def failure(name: str, capsys: pytest.CaptureFixture[str], *options: str) -> str:
     assert main(["verify", name, "--check", "target_*", *options]) == 1
     return said(capsys)
-
-
-def test_a_subject_that_raises_system_exit_fails_that_check(
-    subject: Callable[[str], str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    name = subject("def target(*given): raise SystemExit(0)")
-    printed = failure(name, capsys)
-    assert f"raised SystemExit: 0 ({name}.py:6 in target)" in printed
-    assert f"nothing of {name} was judged" in printed
-
-
-def test_a_failure_names_the_shape_that_was_returned(
-    subject: Callable[[str], str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    name = subject("def target(*given): return reference.target(*given).transpose(0, 3, 1, 2)")
-    assert "returned shape (8, 1, 8, 8), expected (8, 8, 8, 1)" in failure(name, capsys)
-
-
-def test_a_failure_names_the_dtype_that_was_returned(
-    subject: Callable[[str], str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    name = subject("def target(*given): return reference.target(*given).astype('float32')")
-    assert "target returned float32, asked for float64" in failure(name, capsys)
-
-
-def test_a_failure_says_what_should_be_true(
-    subject: Callable[[str], str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    name = subject("def target(v_g, du_dt, t, r): return v_g")
-    assert "u_tgt = v_g - (t - r) du/dt." in failure(name, capsys)
 
 
 def test_verbose_names_several_of_the_worst_places(
@@ -250,14 +243,10 @@ def loss(*given):
 
 
 def test_stages_have_no_circle() -> None:
-    import graphlib
-
     assert list(graphlib.TopologicalSorter(earlier()).static_order())
 
 
 def test_a_failure_of_one_of_a_pair_explains_the_pairs() -> None:
-    from verify.outcome import FAIL, Outcome
-
     def failed(check: str, subject: str, dtype: str = "float64") -> Outcome:
         return Outcome(check, "", subject, dtype, FAIL, 1.0, 0.0, "")
 

@@ -87,7 +87,7 @@ def badness(error: float) -> float:
 def at(place: str, error: float | np.floating[Any], tolerance: float | None = None) -> Error:
     """The error with a place put before the one that it names; its tolerance, or this one."""
     where = ": ".join(filter(None, (place, getattr(error, "where", ""))))
-    return Error(error, where, tolerance or getattr(error, "tolerance", None))
+    return Error(float(error), where, tolerance or getattr(error, "tolerance", None))
 
 
 def _relative(actual: Array, expected: Array, axes: tuple[int, ...] | None) -> float:

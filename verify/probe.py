@@ -184,6 +184,16 @@ def arbiter() -> Probe:
     return Probe(reference, np.float64, ())
 
 
+def both(probe: Probe, name: str, *arguments: Any) -> tuple[Any, Any]:
+    """What the subject and the arbiter answer to the same; a case stands for its parameters."""
+
+    def answer(judge: Probe) -> Any:
+        given = (judge.params(a) if isinstance(a, Case) else a for a in arguments)
+        return judge.call(name, *given)
+
+    return answer(probe), answer(arbiter())
+
+
 class _Watched:
     """A subject whose functions of the protocol note that they were called and returned."""
 

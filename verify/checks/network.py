@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-import reference
-from verify.cases import Case, as_dtype
+from verify.cases import Case
 from verify.compare import row_error
-from verify.probe import Probe
+from verify.probe import Probe, both
 from verify.registry import Errors, check
 from verify.variations import ablations
 
@@ -87,10 +84,7 @@ def mean_velocity_matches(probe: Probe, case: Case) -> float:
 
 def _whole_error(probe: Probe, case: Case) -> float:
     x = case.inputs
-    arguments = (x.z, x.t, x.h, x.labels)
-    wide = as_dtype((case.params, *arguments), np.float64)
-    actual = probe.call("mean_velocity", case.config, probe.params(case), *arguments)
-    return row_error(actual, reference.mean_velocity(case.config, *wide))
+    return row_error(*both(probe, "mean_velocity", case.config, case, x.z, x.t, x.h, x.labels))
 
 
 @check(U, like="mean_velocity_matches", only=lambda case: len(case.inputs.t) > 1)

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-import reference
-from verify.cases import Case, as_dtype
+from verify.cases import Case
 from verify.compare import row_error
-from verify.probe import Host, Probe
+from verify.probe import Host, Probe, both
 from verify.registry import check
 
 UNEVEN = (1.0, 0.8125, 0.3, 0.25, 0.0)
 
 
 def _sampling_error(probe: Probe, case: Case, times: tuple[float, ...]) -> float:
-    noise, labels = case.inputs.z, case.inputs.labels
-    params, wide_noise = as_dtype((case.params, noise), np.float64)
-    expected = reference.sample(case.config, params, wide_noise, labels, times)
-    actual = probe.call("sample", case.config, probe.params(case), noise, labels, Host(times))
-    return row_error(actual, expected)
+    x = case.inputs
+    return row_error(*both(probe, "sample", case.config, case, x.z, x.labels, Host(times)))
 
 
 @check("sample load_params")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-import reference
-from verify.cases import as_dtype, with_method
+from verify.cases import with_method
 from verify.compare import mismatches, row_error
-from verify.probe import Probe
+from verify.probe import Probe, both
 from verify.registry import Errors, check
 
 WINDOW = (0.375, 0.625)  # exact in every precision
@@ -33,12 +32,10 @@ def guidance_without_omega_matches(probe: Probe) -> Errors:
     """omega = 0, kappa > 0: v_g = (1 - kappa) v_u + kappa v_c; omega = kappa = 0: v_g = v_u."""
     case = probe.cases[0]
     arrays = (case.stages.z, case.stages.t, case.stages.v, case.batch.labels)
-    wide = as_dtype((case.params, *arrays), np.float64)
     for kappa in (0.5, 0.0):
         config = with_method(case.config, guidance_eq="cfg", omega=0.0, kappa=kappa)
-        actual = probe.call("guided_velocity", config, probe.params(case), *arrays)
-        expected = reference.guided_velocity(config, *wide)
-        yield f"{case.name} kappa {kappa}", row_error(actual, expected)
+        answers = both(probe, "guided_velocity", config, case, *arrays)
+        yield f"{case.name} kappa {kappa}", row_error(*answers)
 
 
 @check("drop_labels", exact=True)

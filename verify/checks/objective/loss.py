@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-import reference
-from verify.cases import Array, Case, as_dtype
+from verify.cases import Array, Case
 from verify.compare import mismatches, row_error, used_derivative
-from verify.probe import Probe
+from verify.probe import Probe, both
 from verify.registry import Errors, NotApplicable, check
 
 NEAR_THE_WINDOW = (0.1, 0.349, 0.351, 0.599, 0.601, 0.9)  # the window is 0.35 .. 0.6
@@ -45,9 +44,7 @@ def field_error(found: Any, expected: Array, name: str) -> float | NotApplicable
 
 
 def _times(probe: Probe, case: Case) -> Errors:
-    actual = probe.call("times", case.config, case.draws)
-    expected = reference.times(case.config, as_dtype(case.draws, np.float64))
-    for name, a, e in zip("tr", actual, expected, strict=True):
+    for name, a, e in zip("tr", *both(probe, "times", case.config, case.draws), strict=True):
         yield name, row_error(a, e)
 
 
@@ -78,9 +75,7 @@ def first_rows_have_equal_times(probe: Probe, case: Case) -> float:
 def interpolation_matches(probe: Probe, case: Case) -> Errors:
     """z = (1 - t) x + t e and v = e - x."""
     arguments = (case.batch.images, case.draws.noise, case.stages.t)
-    actual = probe.call("interpolate", *arguments)
-    expected = reference.interpolate(*as_dtype(arguments, np.float64))
-    for name, a, e in zip("zv", actual, expected, strict=True):
+    for name, a, e in zip("zv", *both(probe, "interpolate", *arguments), strict=True):
         yield name, row_error(a, e)
 
 
@@ -89,9 +84,7 @@ def interpolation_matches(probe: Probe, case: Case) -> Errors:
 
 def _guidance_error(probe: Probe, case: Case) -> float:
     arrays = (case.stages.z, case.stages.t, case.stages.v, case.batch.labels)
-    actual = probe.call("guided_velocity", case.config, probe.params(case), *arrays)
-    wide = as_dtype((case.params, *arrays), np.float64)
-    return row_error(actual, reference.guided_velocity(case.config, *wide))
+    return row_error(*both(probe, "guided_velocity", case.config, case, *arrays))
 
 
 def _has_kappa(case: Case) -> bool:
@@ -135,25 +128,23 @@ def no_guidance_is_the_velocity(probe: Probe, case: Case) -> float:
 # ---------------------------------------------------------------------------- label dropout
 
 
-def _dropped(probe: Probe, case: Case) -> tuple[Array, Array, Any]:
-    stages = case.stages
-    v, v_g = stages.v, stages.v + stages.z  # any field that differs from v will do
-    actual = probe.call("drop_labels", case.config, case.batch.labels, v, v_g, case.draws)
-    wide = as_dtype((case.batch.labels, v, v_g, case.draws), np.float64)
-    return (*actual, reference.drop_labels(case.config, *wide))
+def _dropped(probe: Probe, case: Case) -> tuple[Any, Any]:
+    """v_g and labels of the subject, and of the reference."""
+    v, v_g = case.stages.v, case.stages.v + case.stages.z  # any field that differs from v will do
+    return both(probe, "drop_labels", case.config, case.batch.labels, v, v_g, case.draws)
 
 
 @check("drop_labels", exact=True)
 def dropout_takes_the_first_rows(probe: Probe, case: Case) -> float:
     """As many of the first labels become null as uniforms fall below class_dropout_prob."""
-    _, labels_in, (_, expected) = _dropped(probe, case)
+    (_, labels_in), (_, expected) = _dropped(probe, case)
     return mismatches(labels_in, expected)
 
 
 @check("drop_labels", exact=True)
 def dropped_rows_lose_their_guidance(probe: Probe, case: Case) -> float:
     """A row without label gets v_g := v; the other rows keep theirs."""
-    v_g, _, (expected, _) = _dropped(probe, case)
+    (v_g, _), (expected, _) = _dropped(probe, case)
     return mismatches(v_g, expected.astype(probe.dtype))
 
 
@@ -163,9 +154,8 @@ def dropped_rows_lose_their_guidance(probe: Probe, case: Case) -> float:
 @check("target")
 def target_matches(probe: Probe, case: Case) -> float:
     """u_tgt = v_g - (t - r) du/dt."""
-    arguments = (case.stages.v_g, case.stages.du_dt, case.stages.t, case.stages.r)
-    expected = reference.target(*as_dtype(arguments, np.float64))
-    return row_error(probe.call("target", *arguments), expected)
+    x = case.stages
+    return row_error(*both(probe, "target", x.v_g, x.du_dt, x.t, x.r))
 
 
 @check("target")
@@ -174,16 +164,13 @@ def target_clips_the_interval(probe: Probe) -> float:
     case = probe.cases[0]
     t = np.linspace(-0.5, 2.0, len(case.stages.t), dtype=np.float32)
     arguments = (case.stages.v_g, case.stages.du_dt, t, np.zeros_like(t))
-    expected = reference.target(*as_dtype(arguments, np.float64))
-    return row_error(probe.call("target", *arguments), expected)
+    return row_error(*both(probe, "target", *arguments))
 
 
 @check("squared_error")
 def squared_error_is_a_sum(probe: Probe, case: Case) -> float:
     """s = sum over pixels and channels of (u - u_tgt)^2, one per sample: not a mean."""
-    arguments = (case.stages.u, case.stages.target)
-    expected = reference.squared_error(*as_dtype(arguments, np.float64))
-    return row_error(probe.call("squared_error", *arguments), expected)
+    return row_error(*both(probe, "squared_error", case.stages.u, case.stages.target))
 
 
 @check("adaptive_weight")
@@ -191,8 +178,7 @@ def adaptive_weight_matches(probe: Probe, case: Case) -> Errors:
     """w = 1 / (s + norm_eps)^norm_p, for errors from 1e-4 to 1e4 too."""
     spread = np.logspace(-4, 4, 9, dtype=np.float32)
     for name, error in (("own", case.stages.squared_error), ("spread", spread)):
-        expected = reference.adaptive_weight(case.config, error.astype(np.float64))
-        yield name, row_error(probe.call("adaptive_weight", case.config, error), expected)
+        yield name, row_error(*both(probe, "adaptive_weight", case.config, error))
 
 
 # ---------------------------------------------------------------------------- the whole chain
