@@ -28,11 +28,7 @@ import numpy as np
 import pytest
 from repetitions import SHARE
 
-from impls.common import draws
-from impls.common.config_files import from_sizes
-from impls.common.draws import Stream
-from impls.common.records import Batch
-from verify.cases import DIGITS, LATENT, Case, cases, perturbed_parameters
+from verify.cases import DIGITS, LATENT, Case, cases, make_case
 from verify.mutants import Slip, altered, slips
 from verify.mutants.equivalent import EQUIVALENT
 from verify.outcome import FAIL
@@ -47,14 +43,10 @@ FEW: dict[str, tuple[dict[str, Any], int, dict[str, Any]]] = {
     "few_latent": (LATENT, 5, {"omega": 0.2, "kappa": 0.7, "t_start": 0.35, "t_end": 0.6}),
     "few_omega": (DIGITS, 7, {"omega": 3.0, "kappa": 0.0, "t_start": 0.35, "t_end": 0.6}),
     "few_unguided": (DIGITS, 8, {"guidance_eq": "none", "noise_dist": "uniform"}),
-    "few_dropped": (
-        DIGITS,
-        8,
-        {
-            "data_proportion": 0.25, "class_dropout_prob": 0.6, "P_mean": -1.0, "P_std": 2.0,
-            "norm_p": 0.5, "norm_eps": 1e-3,
-        },
-    ),
+    "few_dropped": (DIGITS, 8, {
+        "data_proportion": 0.25, "class_dropout_prob": 0.6, "P_mean": -1.0, "P_std": 2.0,
+        "norm_p": 0.5, "norm_eps": 1e-3,
+    }),
 }  # fmt: skip
 # For each file the checks most likely to fail, which first get one case alone; the families of
 # checks that run its code; and those of them that need float32.
@@ -144,16 +136,8 @@ def framework(request: pytest.FixtureRequest) -> Iterator[str]:
 def few(file: str) -> tuple[Case, ...]:
     """All of FEW for the objective; elsewhere the settings play no part, and one of each size."""
     names = list(FEW) if file == "objective.py" else ["few_guided", "few_latent"]
-    return tuple(_few(name, *FEW[name]) for name in names)
-
-
-def _few(name: str, sizes: dict[str, Any], rows: int, settings: dict[str, Any]) -> Case:
-    config = from_sizes({**sizes, "depth": 1}, settings)
-    seed = draws.name_index(name)
-    noise = draws.normal((rows, *draws.image_shape(config.network)), seed, Stream.CHECK, 3)
-    labels = np.arange(rows, dtype=np.int32) % config.network.num_classes
-    step_draws = draws.training_draws(config, seed, 0, rows)
-    return Case(name, config, perturbed_parameters(config, seed), Batch(noise, labels), step_draws)
+    few = ((name, *FEW[name]) for name in names)
+    return tuple(make_case(name, {**sizes, "depth": 1}, *rest) for name, sizes, *rest in few)
 
 
 def first_failure(

@@ -157,11 +157,14 @@ def perturbed_parameters(config: Config, seed: int) -> dict[str, Array]:
 @functools.cache
 def cases() -> tuple[Case, ...]:
     """Every built-in case, in the order of SETTINGS."""
-    return tuple(_case(name) for name in SETTINGS)
+    return tuple(make_case(name, *settings) for name, settings in SETTINGS.items())
 
 
-def _case(name: str) -> Case:
-    sizes, rows, settings = SETTINGS[name]
+def make_case(name: str, sizes: dict[str, Any], rows: int, settings: dict[str, Any]) -> Case:
+    """A case of these sizes, this number of rows and these settings of the method.
+
+    Networks of the sizes DIGITS see digits, all others noise.
+    """
     config = from_sizes(sizes, settings)
     seed = draws.name_index(name)
     params = perturbed_parameters(config, seed)
