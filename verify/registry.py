@@ -1,7 +1,7 @@
 """The list of checks: each a function whose name is a sentence that should be true.
 
 A check takes a `Probe` (a subject at one dtype; family cross: two). It yields pairs of a place and
-the error there, or returns its only error. A check with a last parameter named `case`, `golden` or
+the error there, or returns its only error. A check with a parameter named `case`, `golden` or
 `training` is called for each built-in case, golden case or golden training in turn. What it cannot
 judge it declares by raising `NotApplicable` with the reason, which then holds for that case alone,
 or by yielding it in place of an error. Its family is the file, or the folder, of verify/checks that
@@ -10,6 +10,7 @@ it stands in.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -40,7 +41,7 @@ FAMILIES = (
 )
 
 
-PROBLEMS = ("case", "golden", "training")  # last parameter of a check that is called for each
+PROBLEMS = ("case", "golden", "training")  # parameters of a check that is called for each
 
 
 class NotApplicable(Exception):
@@ -71,8 +72,7 @@ class Check:
     @property
     def each(self) -> str:
         """Which of PROBLEMS it is called for one by one; nothing for a check called once."""
-        last = list(inspect.signature(self.function).parameters)[-1:]
-        return last[0] if last and last[0] in PROBLEMS else ""
+        return next((n for n in inspect.signature(self.function).parameters if n in PROBLEMS), "")
 
     @property
     def sentence(self) -> str:
@@ -117,6 +117,28 @@ def check(
         return function
 
     return register
+
+
+def checks(needs: str, rows: dict[str, tuple[Any, ...]], **options: Any) -> Callable[[Any], Any]:
+    """Register a function as several checks, which differ in what it is called with at the end.
+
+    Args:
+        rows: name of each check -> its sentence, and these last arguments.
+        options: as of `check`.
+    """
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        for name, (sentence, *last) in rows.items():
+            made = functools.update_wrapper(functools.partial(_before, function, last), function)
+            made.__name__, made.__doc__ = name, sentence
+            check(needs, **options)(made)
+        return function
+
+    return register
+
+
+def _before(function: Callable[..., Any], last: list[Any], *first: Any) -> Any:
+    return function(*first, *last)
 
 
 def all_checks() -> dict[str, Check]:

@@ -11,19 +11,10 @@ from verify.checks.checkpoint import state_mismatches
 from verify.checks.objective.loss import LOSS, field_error
 from verify.compare import relative_error, row_error, tensor_errors
 from verify.probe import Host, Probe
-from verify.registry import Errors, NotApplicable, check
+from verify.registry import Errors, NotApplicable, check, checks
 from verify.trajectory import NEEDS, advance, everything, follow, moved_errors, start
 
 STEP = "loss_and_gradient load_params export_params"
-
-
-def _fields(one: Probe, other: Probe, case: Case, *names: str) -> Errors:
-    ours, theirs = one.loss(case), other.loss(case)
-    for name in names:
-        if getattr(theirs, name) is None:
-            yield name, NotApplicable(f"the Loss of one of the two has no {name}")
-        else:
-            yield name, field_error(getattr(ours, name), getattr(theirs, name), name)
 
 
 @check("mean_velocity load_params")
@@ -37,28 +28,24 @@ def same_mean_velocity(one: Probe, other: Probe, case: Case) -> float:
     return row_error(ours, theirs)
 
 
-@check(LOSS)
-def same_derivative(one: Probe, other: Probe, case: Case) -> Errors:
-    """du/dt in the whole objective."""
-    return _fields(one, other, case, "du_dt")
+FIELDS = {
+    "same_derivative": ("du/dt in the whole objective.", "du_dt"),
+    "same_target": ("v_g and the regression target.", "v_g", "target"),
+    "same_per_sample_errors":
+        ("Squared error, weight and v_loss of each sample.", "squared_error", "weight", "v_loss"),
+    "same_loss": ("The loss value.", "total"),
+}  # fmt: skip
 
 
-@check(LOSS)
-def same_target(one: Probe, other: Probe, case: Case) -> Errors:
-    """v_g and the regression target."""
-    return _fields(one, other, case, "v_g", "target")
-
-
-@check(LOSS)
-def same_per_sample_errors(one: Probe, other: Probe, case: Case) -> Errors:
-    """Squared error, weight and v_loss of each sample."""
-    return _fields(one, other, case, "squared_error", "weight", "v_loss")
-
-
-@check(LOSS)
-def same_loss(one: Probe, other: Probe, case: Case) -> Errors:
-    """The loss value."""
-    return _fields(one, other, case, "total")
+@checks(LOSS, FIELDS)
+def fields_match(one: Probe, other: Probe, case: Case, *names: str) -> Errors:
+    """Fields of the Loss of both."""
+    ours, theirs = one.loss(case), other.loss(case)
+    for name in names:
+        if getattr(theirs, name) is None:
+            yield name, NotApplicable(f"the Loss of one of the two has no {name}")
+        else:
+            yield name, field_error(getattr(ours, name), getattr(theirs, name), name)
 
 
 @check(STEP)

@@ -5,14 +5,31 @@ from __future__ import annotations
 from verify.cases import Case
 from verify.compare import row_error
 from verify.probe import Probe, both
-from verify.registry import Errors, check
+from verify.registry import Errors, check, checks
 from verify.variations import ablations
 
-MODULES = "activations load_params"
+MODULES = {  # check -> what the module computes, and its name or the end of it
+    "patch_and_position_embedding_match":
+        ("Linear patch embedding plus the 2-D sine-cosine position embedding, column before row.",
+         "x_embedder"),
+    "time_embedding_matches":
+        ("T(t): [cos, sin] of the raw time in 0..1, Linear, SiLU, Linear.", "t_embedder"),
+    "interval_embedding_matches": ("H(h): an embedder of its own for h = t - r.", "h_embedder"),
+    "label_embedding_matches": ("Y(y): a table whose last row is the null label.", "y_embedder"),
+    "modulation_matches": ("adaLN: six chunks of Linear(SiLU(T + H + Y)).", "adaLN"),
+    "attention_matches":
+        ("softmax(q k^T / sqrt(head_dim)) v, between the qkv and output projections.", "attn"),
+    "mlp_matches": ("Linear, tanh-GELU, Linear.", "mlp"),
+    "blocks_match":
+        ("Each block: modulated LayerNorm, attention, gate; modulated LayerNorm, MLP, gate.",
+         "blocks"),
+    "final_layer_matches": ("Modulated LayerNorm and the linear layer to pixels.", "final_layer"),
+}  # fmt: skip
 U = "mean_velocity load_params"
 
 
-def _modules(probe: Probe, case: Case, *endings: str) -> Errors:
+@checks("activations load_params", MODULES)
+def modules_match(probe: Probe, case: Case, *endings: str) -> Errors:
     """Worst row of the outputs of modules whose canonical name is, or ends in, one of these."""
     inputs = case.inputs
     actual = probe.activations(case, inputs.z, inputs.t, inputs.h, inputs.labels)
@@ -20,60 +37,6 @@ def _modules(probe: Probe, case: Case, *endings: str) -> Errors:
         last = name.split("/")[-1]
         if last in endings or (last.startswith("blocks_") and "blocks" in endings):
             yield name, row_error(actual[name], array)
-
-
-@check(MODULES)
-def patch_and_position_embedding_match(probe: Probe, case: Case) -> Errors:
-    """Linear patch embedding plus the 2-D sine-cosine position embedding, column before row."""
-    return _modules(probe, case, "x_embedder")
-
-
-@check(MODULES)
-def time_embedding_matches(probe: Probe, case: Case) -> Errors:
-    """T(t): [cos, sin] of the raw time in 0..1, Linear, SiLU, Linear."""
-    return _modules(probe, case, "t_embedder")
-
-
-@check(MODULES)
-def interval_embedding_matches(probe: Probe, case: Case) -> Errors:
-    """H(h): an embedder of its own for h = t - r."""
-    return _modules(probe, case, "h_embedder")
-
-
-@check(MODULES)
-def label_embedding_matches(probe: Probe, case: Case) -> Errors:
-    """Y(y): a table whose last row is the null label."""
-    return _modules(probe, case, "y_embedder")
-
-
-@check(MODULES)
-def modulation_matches(probe: Probe, case: Case) -> Errors:
-    """adaLN: six chunks of Linear(SiLU(T + H + Y))."""
-    return _modules(probe, case, "adaLN")
-
-
-@check(MODULES)
-def attention_matches(probe: Probe, case: Case) -> Errors:
-    """softmax(q k^T / sqrt(head_dim)) v, between the qkv and output projections."""
-    return _modules(probe, case, "attn")
-
-
-@check(MODULES)
-def mlp_matches(probe: Probe, case: Case) -> Errors:
-    """Linear, tanh-GELU, Linear."""
-    return _modules(probe, case, "mlp")
-
-
-@check(MODULES)
-def blocks_match(probe: Probe, case: Case) -> Errors:
-    """Each block: modulated LayerNorm, attention, gate; modulated LayerNorm, MLP, gate."""
-    return _modules(probe, case, "blocks")
-
-
-@check(MODULES)
-def final_layer_matches(probe: Probe, case: Case) -> Errors:
-    """Modulated LayerNorm and the linear layer to pixels."""
-    return _modules(probe, case, "final_layer")
 
 
 @check(U)

@@ -20,7 +20,7 @@ from verify.checks.objective.loss import LOSS, field_error
 from verify.compare import at, mismatches, relative_error, row_error
 from verify.golden import GoldenCase, GoldenTraining
 from verify.probe import Host, Probe
-from verify.registry import Errors, NotApplicable, check
+from verify.registry import Errors, NotApplicable, check, checks
 from verify.tolerances import rounding_tolerance
 
 STEP = "loss_and_gradient load_params export_params"
@@ -70,7 +70,25 @@ def _loss_distance(method: MethodConfig, narrow: Loss, wide: Loss) -> float:
     return max(own, float(passed_on) * _error_distance(narrow, wide, "squared_error"))
 
 
-def _fields(probe: Probe, golden: GoldenCase, **stored: str) -> Errors:
+FIELDS = {  # check -> its sentence, and fields of the loss with the stored arrays
+    "official_times_match":
+        ("jvp_t and jvp_r: the times that the official code hands to its JVP.",
+         {"t": "jvp_t", "r": "jvp_r"}),
+    "official_state_matches": ("jvp_z: the noisy state.", {"z": "jvp_z"}),
+    "official_tangent_matches":
+        ("jvp_tangent: the guided velocity after label dropout.", {"v_g": "jvp_tangent"}),
+    "official_mean_velocity_matches":
+        ("jvp_u: the network's answer in the official code.", {"u": "jvp_u"}),
+}  # fmt: skip
+LOSSES = {
+    "official_velocity_loss_matches":
+        ("v_loss: the official monitor, per sample.", {"v_loss": "v_loss"}),
+    "official_loss_matches": ("loss: the official loss value.", {"total": "loss"}),
+}  # fmt: skip
+
+
+@checks(LOSS, FIELDS)
+def fields_match(probe: Probe, golden: GoldenCase, stored: dict[str, str]) -> Errors:
     """Errors of fields of the loss (keyword) against stored arrays (value)."""
     for field, name in stored.items():
         actual, expected = getattr(probe.loss(golden), field), golden.arrays[name]
@@ -80,30 +98,6 @@ def _fields(probe: Probe, golden: GoldenCase, **stored: str) -> Errors:
             yield name, error
         else:
             yield name, at("", error, _allowed(probe, golden, _distance(golden, field)))
-
-
-@check(LOSS)
-def official_times_match(probe: Probe, golden: GoldenCase) -> Errors:
-    """jvp_t and jvp_r: the times that the official code hands to its JVP."""
-    return _fields(probe, golden, t="jvp_t", r="jvp_r")
-
-
-@check(LOSS)
-def official_state_matches(probe: Probe, golden: GoldenCase) -> Errors:
-    """jvp_z: the noisy state."""
-    return _fields(probe, golden, z="jvp_z")
-
-
-@check(LOSS)
-def official_tangent_matches(probe: Probe, golden: GoldenCase) -> Errors:
-    """jvp_tangent: the guided velocity after label dropout."""
-    return _fields(probe, golden, v_g="jvp_tangent")
-
-
-@check(LOSS)
-def official_mean_velocity_matches(probe: Probe, golden: GoldenCase) -> Errors:
-    """jvp_u: the network's answer in the official code."""
-    return _fields(probe, golden, u="jvp_u")
 
 
 @check("mean_velocity_jvp load_params")
@@ -116,16 +110,7 @@ def official_derivative_matches(probe: Probe, golden: GoldenCase) -> Errors:
     yield "jvp_du_dt", at("", error, _allowed(probe, golden, _distance(golden, "du_dt")))
 
 
-@check(LOSS)
-def official_velocity_loss_matches(probe: Probe, golden: GoldenCase) -> Errors:
-    """v_loss: the official monitor, per sample."""
-    return _fields(probe, golden, v_loss="v_loss")
-
-
-@check(LOSS)
-def official_loss_matches(probe: Probe, golden: GoldenCase) -> Errors:
-    """loss: the official loss value."""
-    return _fields(probe, golden, total="loss")
+checks(LOSS, LOSSES)(fields_match)
 
 
 def _stores_gradients(golden: GoldenCase) -> bool:
@@ -228,21 +213,6 @@ def _train(probe: Probe, training: GoldenTraining) -> dict[str, Any]:
     }
 
 
-def _trained_errors(probe: Probe, training: GoldenTraining, kind: str) -> Errors:
-    """Error of each tensor after the stored training steps.
-
-    Adam divides by the root of the second moment, so an entry whose gradient is rounding alone
-    moves by rounding alone, magnified: what that does to the reference in float32 is what is
-    excused, for the worst tensor of each kind.
-    """
-    narrow, wide = (_reference_training(training, d)[kind] for d in (np.float32, np.float64))
-    spread = max(relative_error(narrow[name], wide[name]) for name in wide)
-    tolerance = _allowed(probe, training, spread)
-    trained = probe.trained(training, _train)[kind]
-    for name, stored in training.final[kind].items():
-        yield name, at("", relative_error(trained[name], stored), tolerance)
-
-
 TRAIN = "init_state train_step load_params export_params"
 
 
@@ -258,13 +228,25 @@ def official_training_losses_match(probe: Probe, training: GoldenTraining) -> fl
     return at("", error, _allowed(probe, training, distance))
 
 
-@check(TRAIN)
-def official_trained_parameters_match(probe: Probe, training: GoldenTraining) -> Errors:
-    """train_<k>_steps: every parameter tensor after the official Adam steps."""
-    return _trained_errors(probe, training, "params")
+TRAINED = {
+    "official_trained_parameters_match":
+        ("train_<k>_steps: every parameter tensor after the official Adam steps.", "params"),
+    "official_trained_average_matches":
+        ("train_<k>_steps: the moving average of every tensor after the official steps.", "ema"),
+}  # fmt: skip
 
 
-@check(TRAIN)
-def official_trained_average_matches(probe: Probe, training: GoldenTraining) -> Errors:
-    """train_<k>_steps: the moving average of every tensor after the official steps."""
-    return _trained_errors(probe, training, "ema")
+@checks(TRAIN, TRAINED)
+def trained_tensors_match(probe: Probe, training: GoldenTraining, kind: str) -> Errors:
+    """Error of each tensor after the stored training steps.
+
+    Adam divides by the root of the second moment, so an entry whose gradient is rounding alone
+    moves by rounding alone, magnified: what that does to the reference in float32 is what is
+    excused, for the worst tensor of each kind.
+    """
+    narrow, wide = (_reference_training(training, d)[kind] for d in (np.float32, np.float64))
+    spread = max(relative_error(narrow[name], wide[name]) for name in wide)
+    tolerance = _allowed(probe, training, spread)
+    trained = probe.trained(training, _train)[kind]
+    for name, stored in training.final[kind].items():
+        yield name, at("", relative_error(trained[name], stored), tolerance)

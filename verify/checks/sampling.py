@@ -7,32 +7,22 @@ import numpy as np
 from verify.cases import Case
 from verify.compare import row_error
 from verify.probe import Host, Probe, both
-from verify.registry import check
+from verify.registry import check, checks
 
-UNEVEN = (1.0, 0.8125, 0.3, 0.25, 0.0)
+TIMES = {
+    "one_step_matches": ("x = z_1 - u(z_1, 1, 1, y).", (1.0, 0.0)),
+    "two_steps_match": ("Two steps on even times.", (1.0, 0.5, 0.0)),
+    "uneven_steps_match":
+        ("z <- z - (s_i - s_{i+1}) u(z, s_i, s_i - s_{i+1}, y) on uneven times.",
+         (1.0, 0.8125, 0.3, 0.25, 0.0)),
+}  # fmt: skip
 
 
-def _sampling_error(probe: Probe, case: Case, times: tuple[float, ...]) -> float:
+@checks("sample load_params", TIMES)
+def samples_match(probe: Probe, case: Case, times: tuple[float, ...]) -> float:
+    """From the same noise, with these times."""
     x = case.inputs
     return row_error(*both(probe, "sample", case.config, case, x.z, x.labels, Host(times)))
-
-
-@check("sample load_params")
-def one_step_matches(probe: Probe, case: Case) -> float:
-    """x = z_1 - u(z_1, 1, 1, y)."""
-    return _sampling_error(probe, case, (1.0, 0.0))
-
-
-@check("sample load_params")
-def two_steps_match(probe: Probe, case: Case) -> float:
-    """Two steps on even times."""
-    return _sampling_error(probe, case, (1.0, 0.5, 0.0))
-
-
-@check("sample load_params")
-def uneven_steps_match(probe: Probe, case: Case) -> float:
-    """z <- z - (s_i - s_{i+1}) u(z, s_i, s_i - s_{i+1}, y) on uneven times."""
-    return _sampling_error(probe, case, UNEVEN)
 
 
 @check("sample mean_velocity load_params", like="one_step_matches")

@@ -10,7 +10,7 @@ import numpy as np
 from verify.cases import Array, Case
 from verify.compare import mismatches, row_error, used_derivative
 from verify.probe import Probe, both
-from verify.registry import Errors, NotApplicable, check
+from verify.registry import Errors, NotApplicable, check, checks
 
 NEAR_THE_WINDOW = (0.1, 0.349, 0.351, 0.599, 0.601, 0.9)  # the window is 0.35 .. 0.6
 LOSS = "loss|loss_and_gradient load_params"
@@ -24,13 +24,6 @@ def _has(**settings: Any) -> Callable[[Case], bool]:
         return all(getattr(method, key) == value for key, value in settings.items())
 
     return chosen
-
-
-def _fields(probe: Probe, case: Case, *names: str) -> Errors:
-    """Worst row of each field of the subject's Loss against the reference's."""
-    found, expected = probe.loss(case), case.step[0]
-    for name in names:
-        yield name, field_error(getattr(found, name), getattr(expected, name), name)
 
 
 def field_error(found: Any, expected: Array, name: str) -> float | NotApplicable:
@@ -184,51 +177,39 @@ def adaptive_weight_matches(probe: Probe, case: Case) -> Errors:
 # ---------------------------------------------------------------------------- the whole chain
 
 
-@check(LOSS)
-def state_and_velocity_match(probe: Probe, case: Case) -> Errors:
-    """In the whole objective: times t and r, state z, velocity v."""
-    return _fields(probe, case, "t", "r", "z", "v")
+FIELDS = {
+    "state_and_velocity_match":
+        ("In the whole objective: times t and r, state z, velocity v.", "t", "r", "z", "v"),
+    "tangent_matches":
+        ("In the whole objective: the guided velocity after label dropout, and the labels.",
+         "v_g", "labels_in"),
+    "mean_velocity_and_derivative_match":
+        ("In the whole objective: u, and du/dt where r < t, which is where it is used.",
+         "u", "du_dt"),
+    "whole_target_matches": ("In the whole objective: the regression target.", "target"),
+    "per_sample_errors_match":
+        ("In the whole objective: squared error and weight of each sample.",
+         "squared_error", "weight"),
+    "velocity_loss_matches":
+        ("The monitor v_loss = sum (u - v)^2 of each sample, against the unguided velocity.",
+         "v_loss"),
+    "loss_matches":
+        ("The loss: mean over the batch of w s. Nearly blind on its own when norm_p is 1.",
+         "total"),
+}  # fmt: skip
 
 
-@check(LOSS)
-def tangent_matches(probe: Probe, case: Case) -> Errors:
-    """In the whole objective: the guided velocity after label dropout, and the labels."""
-    return _fields(probe, case, "v_g", "labels_in")
-
-
-@check(LOSS)
-def mean_velocity_and_derivative_match(probe: Probe, case: Case) -> Errors:
-    """In the whole objective: u, and du/dt where r < t, which is where it is used."""
-    yield from _fields(probe, case, "u")
+@checks(LOSS, FIELDS)
+def fields_match(probe: Probe, case: Case, *names: str) -> Errors:
+    """Worst row of each field of the subject's Loss against the reference's."""
     found, expected = probe.loss(case), case.step[0]
-    if any(getattr(found, name) is None for name in ("du_dt", "t", "r")):
-        yield "du_dt", NotApplicable("the subject's Loss has no du_dt, t or r")
-    else:
-        yield "du_dt", row_error(used_derivative(found), used_derivative(expected))
-
-
-@check(LOSS)
-def whole_target_matches(probe: Probe, case: Case) -> Errors:
-    """In the whole objective: the regression target."""
-    return _fields(probe, case, "target")
-
-
-@check(LOSS)
-def per_sample_errors_match(probe: Probe, case: Case) -> Errors:
-    """In the whole objective: squared error and weight of each sample."""
-    return _fields(probe, case, "squared_error", "weight")
-
-
-@check(LOSS)
-def velocity_loss_matches(probe: Probe, case: Case) -> Errors:
-    """The monitor v_loss = sum (u - v)^2 of each sample, against the unguided velocity."""
-    return _fields(probe, case, "v_loss")
-
-
-@check(LOSS)
-def loss_matches(probe: Probe, case: Case) -> Errors:
-    """The loss: mean over the batch of w s. Nearly blind on its own when norm_p is 1."""
-    return _fields(probe, case, "total")
+    for name in names:
+        if name != "du_dt":
+            yield name, field_error(getattr(found, name), getattr(expected, name), name)
+        elif any(getattr(found, needed) is None for needed in ("du_dt", "t", "r")):
+            yield name, NotApplicable("the subject's Loss has no du_dt, t or r")
+        else:
+            yield name, row_error(used_derivative(found), used_derivative(expected))
 
 
 @check("loss loss_and_gradient load_params", like="tangent_matches")
