@@ -24,6 +24,7 @@ from reference.derivative import complex_step_directional
 
 Array = NDArray[Any]
 PERTURBATION = 0.05
+NUM_DIRECTIONS = 4
 
 DIGITS = {
     "input_size": 8, "patch_size": 2, "in_channels": 1, "hidden_size": 32, "depth": 2,
@@ -107,17 +108,12 @@ class Case:
         wide = as_dtype((self.params, x.z, x.t, x.h, x.labels), np.float64)
         return reference.activations(self.config, *wide)
 
-    def slope(self, index: int) -> float:
-        """Derivative of the loss along `direction(index)`, by complex step in float64."""
-        if index not in self._slopes:
-            params, along = as_dtype((self.params, self.direction(index)), np.float64)
-            slope = complex_step_directional(self.config, params, self.step[0], along)
-            self._slopes[index] = slope
-        return self._slopes[index]
-
     @functools.cached_property
-    def _slopes(self) -> dict[int, float]:
-        return {}
+    def slopes(self) -> tuple[float, ...]:
+        """Derivatives of the loss along the first directions, by complex step in float64."""
+        directions = map(self.direction, range(NUM_DIRECTIONS))
+        params, *along = as_dtype((self.params, *directions), np.float64)
+        return tuple(complex_step_directional(self.config, params, self.step[0], d) for d in along)
 
     def direction(self, index: int) -> dict[str, Array]:
         """A random direction in parameter space: canonical name -> standard normals, float32."""

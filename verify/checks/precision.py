@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,19 +22,15 @@ ALLOWED = 10 * UNIT
 LOWERED = "training.precision lowers float32"
 
 
-def _quantities(probe: Probe, case: Case, precision: str) -> tuple[Any, dict[str, Array]]:
-    """Loss and gradient of a case with products in this precision."""
-    config = with_training(case, precision=precision)
-    arguments = probe.subject.put(as_dtype((case.batch, case.draws), probe.dtype))
-    params = probe.load(config, case.params).value
-    loss, gradient = probe.subject.loss_and_gradient(config, params, *arguments)
-    return probe.subject.get(loss), probe.subject.export_params(config, gradient)
-
-
 def _lowered(probe: Probe) -> tuple[Any, dict[str, Array]]:
+    """Loss and gradient with products in bfloat16."""
     probe.require(np.float32, LOWERED)
-    found: tuple[Any, dict[str, Array]] = probe.trained(probe.cases[0], _quantities, "bfloat16")
-    return found
+    return probe.step(_in_bfloat16(probe.cases[0]))
+
+
+@functools.cache
+def _in_bfloat16(case: Case) -> Case:
+    return replace(case, config=with_training(case, precision="bfloat16"))
 
 
 @check(STEP, allow=ALLOWED)
@@ -59,9 +57,9 @@ def bfloat16_is_not_float32(probe: Probe) -> Errors:
 def bfloat16_keeps_float32_parameters(probe: Probe) -> Errors:
     """Loss, gradients, and the state after a step in bfloat16 are float32."""
     loss, gradient = _lowered(probe)
-    case, subject = probe.cases[0], probe.subject
-    config = with_training(case, precision="bfloat16")
-    state = subject.init_state(config, probe.load(config, case.params).value)
+    case, subject = _in_bfloat16(probe.cases[0]), probe.subject
+    config = case.config
+    state = subject.init_state(config, probe.params(case).value)
     arguments = subject.put(as_dtype((case.batch, case.draws), probe.dtype))
     state, _ = subject.train_step(config, state, *arguments)
     trees = {

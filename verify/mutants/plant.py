@@ -9,11 +9,10 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any
 
 from verify.cases import cases
 from verify.registry import all_checks
@@ -86,12 +85,11 @@ def mutants(text: str) -> tuple[Mutant, ...]:
     return tuple(found)
 
 
-@contextmanager
-def planted(mutant: Mutant) -> Iterator[ModuleType]:
+def planted(mutant: Mutant) -> AbstractContextManager[ModuleType]:
     """A subject with the bug in it, for the time of the context."""
-    plant = _in_place if mutant.package == COMMON else _in_copy
-    with plant(mutant) as subject:
-        yield subject
+    if mutant.package == COMMON:
+        return _in_place(mutant)
+    return altered(mutant.package, mutant.file, mutant.source())
 
 
 @contextmanager
@@ -110,10 +108,6 @@ def altered(package: str, file: str, source: str) -> Iterator[ModuleType]:
         finally:
             for loaded in [key for key in sys.modules if key.split(".")[0] == name]:
                 del sys.modules[loaded]
-
-
-def _in_copy(mutant: Mutant) -> Any:
-    return altered(mutant.package, mutant.file, mutant.source())
 
 
 @contextmanager

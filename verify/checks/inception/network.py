@@ -14,7 +14,7 @@ from verify.cases import Array
 from verify.checks.inception import STANDIN
 from verify.compare import mismatches, row_error
 from verify.probe import Host, Probe, arbiter
-from verify.registry import Errors, check
+from verify.registry import Errors, check, checks
 
 # [height, width] of images: larger and smaller than the network's 299 x 299, and not square
 SIZES = ((64, 48), (32, 320))
@@ -44,23 +44,22 @@ def _loaded(probe: Probe) -> Host:
     return probe.load_weights("load_inception", read_inception(STANDIN))
 
 
-def _errors(probe: Probe, mode: str) -> Errors:
+MODES = {
+    "legacy_inception_features_match":
+        ("Features of images resized as TensorFlow 1 did (official FID), against the reference.",
+         LEGACY),
+    "clean_inception_features_match":
+        ("Features of images resized by Pillow's bicubic filter (clean-fid's own mode).", CLEAN),
+}  # fmt: skip
+
+
+@checks("load_inception inception_features", MODES)
+def features_match(probe: Probe, mode: str) -> Errors:
+    """Features of images of each size."""
     model = _loaded(probe)
     for (height, width), images, expected in zip(SIZES, _images(), _expected(mode), strict=True):
         actual = probe.call("inception_features", model, images, Host(mode))
         yield f"images of {height} x {width}", row_error(actual, expected)
-
-
-@check("load_inception inception_features")
-def legacy_inception_features_match(probe: Probe) -> Errors:
-    """Features of images resized as TensorFlow 1 did (official FID), against the reference."""
-    return _errors(probe, LEGACY)
-
-
-@check("load_inception inception_features")
-def clean_inception_features_match(probe: Probe) -> Errors:
-    """Features of images resized by Pillow's bicubic filter (clean-fid's own mode)."""
-    return _errors(probe, CLEAN)
 
 
 @check("load_inception inception_features", exact=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from verify.cases import Case, as_dtype, with_method
+from verify.cases import Case, with_method
 from verify.compare import loss_errors, tensor_errors
 from verify.probe import Probe
 from verify.registry import Errors, NotApplicable, check
@@ -37,9 +39,8 @@ def other_form_of_the_jvp_gives_the_same(probe: Probe) -> Errors:
 
 def _differences(probe: Probe, case: Case, form: str) -> Errors:
     """How far the loss, what it is made of and its gradient are from those of the case's form."""
-    config, (loss, gradient) = with_method(case.config, jvp=form), probe.step(case)
-    inputs = probe.subject.put(as_dtype((case.batch, case.draws), probe.dtype))
-    other, along = probe.subject.loss_and_gradient(config, probe.params(case).value, *inputs)
-    yield from loss_errors(loss, probe.subject.get(other), f"{case.name} {form}")
-    exported = probe.subject.export_params(config, along)
-    yield from tensor_errors(gradient, exported, f"{case.name} {form}")
+    (loss, gradient), where = probe.step(case), f"{case.name} {form}"
+    other = replace(case, config=with_method(case.config, jvp=form))
+    other_loss, other_gradient = probe.step(other)
+    yield from loss_errors(loss, other_loss, where)
+    yield from tensor_errors(gradient, other_gradient, where)

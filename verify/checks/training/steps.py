@@ -9,7 +9,7 @@ import numpy as np
 from impls.common import draws
 from verify.cases import Case, as_dtype
 from verify.probe import Probe, arbiter
-from verify.registry import Errors, check
+from verify.registry import Errors, check, checks
 from verify.trajectory import NEEDS, moved_errors, with_training
 
 NUM_STEPS = 3
@@ -36,24 +36,22 @@ def _trained(probe: Probe, case: Case) -> dict[str, Any]:
     return {"steps": steps, "params": params, "average": average}
 
 
-def _errors(probe: Probe, kind: str) -> Errors:
+MOVED = {
+    "adam_steps_match":
+        ("Three AdamW steps, decoupled weight decay: how far each parameter tensor moved.",
+         "params"),
+    "moving_average_matches":
+        ("ema <- d ema + (1 - d) params, after each update, starting at the parameters.",
+         "average"),
+}  # fmt: skip
+
+
+@checks(NEEDS, MOVED)
+def steps_match(probe: Probe, kind: str) -> Errors:
     """Of each tensor, by how far it moved: a step is judged by its own size."""
     case = probe.cases[0]
-    actual = probe.trained(case, _trained)[kind]
-    expected = arbiter().trained(case, _trained)[kind]
+    actual, expected = (p.trained(case, _trained)[kind] for p in (probe, arbiter()))
     return moved_errors(actual, expected, case.params, case.name)
-
-
-@check(NEEDS)
-def adam_steps_match(probe: Probe) -> Errors:
-    """Three AdamW steps, decoupled weight decay: how far each parameter tensor moved."""
-    return _errors(probe, "params")
-
-
-@check(NEEDS)
-def moving_average_matches(probe: Probe) -> Errors:
-    """ema <- d ema + (1 - d) params, after each update, starting at the parameters."""
-    return _errors(probe, "average")
 
 
 @check(NEEDS, exact=True)
