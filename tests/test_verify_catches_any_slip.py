@@ -227,26 +227,21 @@ def test_every_slip_that_is_listed_can_be_made(framework_name: str, file: str) -
     assert set(EQUIVALENT[framework_name, file]) <= made
 
 
-RULED = {
-    "a = max(b, c)": "a = max(c, b)",
-    "a = b.swapaxes(-1, -2)": "a = b.swapaxes(-2, -1)",
-    "import torch; a = b.transpose(1, 2)": "import torch\na = b.transpose(2, 1)",
-    "a = b.addcmul(c, d)": "a = b.addcmul(d, c)",
-    "a = f.addcmul(b, c, d)": "a = f.addcmul(b, d, c)",
-    "a = b.sum((2, 3))": "a = b.sum((3, 2))",
-    "a = zip(b, strict=True)": "a = zip(b, strict=False)",
-}
-
-
-@pytest.mark.parametrize("text", RULED)
-def test_what_a_rule_says_changes_nothing(text: str) -> None:
-    ruled = [slip.source for slip in slips(text) if slip.changes_nothing]
-    assert ruled == [RULED[text]]
-
-
 @pytest.mark.parametrize(
-    "text",
-    ["import numpy; a = b.transpose(1, 2)", "a = zip(b, strict=False)", "a = f(b, c)"],
+    ("text", "ruled"),
+    [
+        ("a = max(b, c)", ["a = max(c, b)"]),
+        ("a = b.swapaxes(-1, -2)", ["a = b.swapaxes(-2, -1)"]),
+        ("import torch\na = b.transpose(1, 2)", ["import torch\na = b.transpose(2, 1)"]),
+        ("a = b.addcmul(c, d)", ["a = b.addcmul(d, c)"]),
+        ("a = f.addcmul(b, c, d)", ["a = f.addcmul(b, d, c)"]),
+        ("a = b.sum((2, 3))", ["a = b.sum((3, 2))"]),
+        ("a = zip(b, strict=True)", ["a = zip(b, strict=False)"]),
+        ("import numpy\na = b.transpose(1, 2)", []),
+        ("a = zip(b, strict=False)", []),
+        ("a = f(b, c)", []),
+    ],
 )
-def test_what_no_rule_says_may_change_something(text: str) -> None:
-    assert [slip for slip in slips(text) if slip.changes_nothing] == []
+def test_a_rule_says_which_slips_change_nothing(text: str, ruled: list[str]) -> None:
+    assert [slip.source for slip in slips(text) if slip.changes_nothing] == ruled
+    assert [slip for slip in slips(text) if not slip.changes_nothing] or ruled

@@ -273,18 +273,16 @@ def _check_results(
     for name in shapes.keys() & arrays.keys():
         _expect(path, name, arrays[name], shapes[name])
     for name in samples:
-        if name != "sample_noise":
-            _check_times(path, f"{name}_times", arrays)
+        if name == "sample_noise":
+            continue
+        _require(path, [f"{name}_times"], arrays)
+        times = arrays[f"{name}_times"]
+        falls = times.ndim == 1 and len(times) > 1 and bool((np.diff(times) < 0).all())
+        if not falls or (times[0], times[-1]) != (1, 0):
+            where = f"{path}: {name}_times"
+            raise GoldenError(f"{where} is {times.tolist()}, expected to fall from 1 to 0")
     if set(arrays["grad_names"].tolist()) != set(official):
         raise GoldenError(f"{path}: grad_names differ from the names in params.npz")
-
-
-def _check_times(path: Path, name: str, arrays: Mapping[str, Array]) -> None:
-    _require(path, [name], arrays)
-    times = arrays[name]
-    falls = times.ndim == 1 and len(times) > 1 and bool((np.diff(times) < 0).all())
-    if not falls or (times[0], times[-1]) != (1, 0):
-        raise GoldenError(f"{path}: {name} is {times.tolist()}, expected to fall from 1 to 0")
 
 
 def unread(case: GoldenCase) -> list[str]:

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from verify.golden import GoldenCase, GoldenTraining
 from verify.registry import NotApplicable
 from verify.subjects import BORDER, PROTOCOL, offers
 
+Answer = TypeVar("Answer")
 OF_THEIR_OWN_DTYPE = ("device_draws",)  # float32 in a float64 run too
 
 
@@ -65,7 +66,7 @@ class Probe:
         self._notice_dtype(name, answer)
         return answer
 
-    def once(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+    def once(self, key: tuple[Any, ...], make: Callable[[], Answer]) -> Answer:
         """`make()`, once for each key; what was called then counts as called again."""
         if key not in self._answers:
             before = set(self.returned)
@@ -75,9 +76,9 @@ class Probe:
                 self._answers[key] = answer, frozenset(self.returned)
             finally:
                 self.returned |= before
-        answer, called = self._answers[key]
+        kept, called = self._answers[key]
         self.returned |= called
-        return answer
+        return cast(Answer, kept)
 
     def load(self, config: Config, canonical: dict[str, Array]) -> Host:
         """Canonical parameters, cast and loaded into the subject's own form."""
@@ -93,10 +94,7 @@ class Probe:
 
     def params(self, case: Case) -> Host:
         """The loaded parameters of a case, once."""
-        loaded: Host = self.once(
-            ("params", self._id(case)), lambda: self.load(case.config, case.params)
-        )
-        return loaded
+        return self.once(("params", self._id(case)), lambda: self.load(case.config, case.params))
 
     def loss(self, case: Case) -> Any:
         """The subject's Loss of a case, once: of loss_and_gradient, or else of loss."""
@@ -107,10 +105,7 @@ class Probe:
 
     def step(self, case: Case) -> tuple[Any, dict[str, Array]]:
         """The subject's loss and gradient of a case, once: (Loss, canonical name -> gradient)."""
-        step: tuple[Any, dict[str, Array]] = self.once(
-            ("step", self._id(case)), functools.partial(self._step, case)
-        )
-        return step
+        return self.once(("step", self._id(case)), functools.partial(self._step, case))
 
     def _step(self, case: Case) -> tuple[Any, dict[str, Array]]:
         inputs = map(self._cross, (case.batch, case.draws))
@@ -123,11 +118,10 @@ class Probe:
 
     def activations(self, case: Case, *inputs: Array) -> dict[str, Array]:
         """The subject's activations of a case, once."""
-        found: dict[str, Array] = self.once(
-            ("activations", self._id(case)),
-            lambda: self.call("activations", case.config, self.params(case), *inputs),
+        arguments = (case.config, self.params(case), *inputs)
+        return self.once(
+            ("activations", self._id(case)), lambda: self.call("activations", *arguments)
         )
-        return found
 
     def trained(
         self, training: GoldenTraining | Case, train: Callable[..., Any], *args: Any
@@ -143,10 +137,8 @@ class Probe:
         """
         if not self.offers("compile_step"):
             return functools.partial(self.subject.train_step, config)
-        made: Callable[..., tuple[Any, Any]] = self.once(
-            ("stepper", config), lambda: self.subject.compile_step(config)
-        )
-        return made
+        compiled: Callable[..., Any] = functools.partial(self.subject.compile_step, config)
+        return self.once(("stepper", config), compiled)
 
     def require(self, dtype: Any, reason: str) -> None:
         """Declare a check not applicable in the other dtype."""
@@ -184,14 +176,14 @@ def arbiter() -> Probe:
     return Probe(reference, np.float64, ())
 
 
-def both(probe: Probe, name: str, *arguments: Any) -> tuple[Any, Any]:
-    """What the subject and the arbiter answer to the same; a case stands for its parameters."""
+def both(one: Probe, name: str, *arguments: Any, other: Probe | None = None) -> tuple[Any, Any]:
+    """What a subject and another, or the arbiter, answer; a case stands for its parameters."""
 
-    def answer(judge: Probe) -> Any:
-        given = (judge.params(a) if isinstance(a, Case) else a for a in arguments)
-        return judge.call(name, *given)
+    def answer(probe: Probe) -> Any:
+        given = (probe.params(a) if isinstance(a, Case) else a for a in arguments)
+        return probe.call(name, *given)
 
-    return answer(probe), answer(arbiter())
+    return answer(one), answer(other or arbiter())
 
 
 class _Watched:

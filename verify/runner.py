@@ -242,28 +242,13 @@ def _tolerance(check: Check, dtype: Any, error: Error) -> float:
     return given if given is not None else tolerances.tolerance(check.like, dtype)[0]
 
 
-def distances() -> dict[str, dict[str, tuple[float, str]]]:
-    """The reference as its own subject: check -> dtype -> (error, where), for the tolerances.
-
-    A cross check is measured between the reference in float32 and in float64.
-    """
-    found: dict[str, dict[str, tuple[float, str]]] = {}
-    wide, narrow = (Probe(reference, dtype, cases()) for dtype in DTYPES)
-    for check in all_checks().values():
-        if check.exact or check.like != check.name or check.allow is not None:
-            continue
-        if check.each in ("golden", "training"):
-            continue
-        is_cross = check.family == "cross"
-        for arguments in [(narrow, wide)] if is_cross else [(wide,), (narrow,)]:
-            try:
-                error = _measure(check, arguments).error
-            except NotApplicable:
-                continue
-            if error.tolerance is None:
-                entry = found.setdefault(check.name, {})
-                entry[_dtype(arguments[0])] = (float(error), error.where)
-    return found
+def worst_error(check: Check, *probes: Probe) -> Error | None:
+    """The worst error of a check; None where it is not applicable or has a tolerance of its own."""
+    try:
+        error = _measure(check, probes).error
+    except NotApplicable:
+        return None
+    return error if error.tolerance is None else None
 
 
 def _dtype(probe: Probe) -> str:

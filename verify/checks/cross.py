@@ -10,7 +10,7 @@ from verify.cases import Array, Case
 from verify.checks.checkpoint import state_mismatches
 from verify.checks.objective.loss import LOSS, field_error
 from verify.compare import relative_error, row_error, tensor_errors
-from verify.probe import Host, Probe
+from verify.probe import Host, Probe, both
 from verify.registry import Errors, NotApplicable, check, checks
 from verify.trajectory import NEEDS, advance, everything, follow, moved_errors, start
 
@@ -21,11 +21,8 @@ STEP = "loss_and_gradient load_params export_params"
 def same_mean_velocity(one: Probe, other: Probe, case: Case) -> float:
     """u of the same inputs."""
     x = case.inputs
-    ours, theirs = (
-        p.call("mean_velocity", case.config, p.params(case), x.z, x.t, x.h, x.labels)
-        for p in (one, other)
-    )
-    return row_error(ours, theirs)
+    given = (case.config, case, x.z, x.t, x.h, x.labels)
+    return row_error(*both(one, "mean_velocity", *given, other=other))
 
 
 FIELDS = {
@@ -57,9 +54,9 @@ def same_gradient(one: Probe, other: Probe, case: Case) -> Errors:
 @check("sample load_params")
 def same_samples(one: Probe, other: Probe, case: Case) -> float:
     """Four steps from the same noise."""
-    given = (case.inputs.z, case.inputs.labels, Host((1.0, 0.75, 0.5, 0.25, 0.0)))
-    ours, theirs = (p.call("sample", case.config, p.params(case), *given) for p in (one, other))
-    return row_error(ours, theirs)
+    times = Host((1.0, 0.75, 0.5, 0.25, 0.0))
+    given = (case.config, case, case.inputs.z, case.inputs.labels, times)
+    return row_error(*both(one, "sample", *given, other=other))
 
 
 # ------------------------------------------------------------------------------- training

@@ -20,10 +20,7 @@ def _config(size: str) -> Config:
 
 def _shapes(probe: Probe, size: str) -> dict[str, tuple[int, ...]]:
     """What the subject's network of this size declares."""
-    shapes: dict[str, tuple[int, ...]] = probe.once(
-        ("shapes", size), lambda: probe.subject.parameter_shapes(_config(size))
-    )
-    return shapes
+    return probe.once(("shapes", size), lambda: probe.subject.parameter_shapes(_config(size)))
 
 
 def _read(name: str) -> Any:

@@ -1,7 +1,5 @@
 """Bugs in the method: derivative, times, guidance, loss and gradient."""
 
-from __future__ import annotations
-
 from .plant import mutants
 
 METHOD = mutants(

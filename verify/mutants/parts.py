@@ -1,7 +1,5 @@
 """Bugs in the parts: draws, border, parameters, network and sampler."""
 
-from __future__ import annotations
-
 from .plant import mutants
 
 PARTS = mutants(

@@ -1,7 +1,5 @@
 """Bugs around a run: lower precision, checkpoints, data, draws of a device."""
 
-from __future__ import annotations
-
 from .plant import mutants
 
 RUNS = mutants(

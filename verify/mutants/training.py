@@ -1,7 +1,5 @@
 """Bugs in the train step: optimizer, schedule, averages, parts of a batch, and what is logged."""
 
-from __future__ import annotations
-
 from .plant import mutants
 
 TRAINING = mutants(
