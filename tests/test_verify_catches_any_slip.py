@@ -243,5 +243,6 @@ def test_every_slip_that_is_listed_can_be_made(framework_name: str, file: str) -
     ],
 )
 def test_a_rule_says_which_slips_change_nothing(text: str, ruled: list[str]) -> None:
-    assert [slip.source for slip in slips(text) if slip.changes_nothing] == ruled
-    assert [slip for slip in slips(text) if not slip.changes_nothing] or ruled
+    made = list(slips(text))
+    assert made
+    assert [slip.source for slip in made if slip.changes_nothing] == ruled

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -23,28 +24,34 @@ put = get = lambda tree: tree
 """
 
 
+class Told(NamedTuple):
+    """What a run said."""
+
+    name: str  # of the subject
+    lines: list[str]  # printed
+    text: str  # the same, in one line
+    json: dict[str, Any]
+
+
 @pytest.fixture
-def subject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
-    """Write a subject to the current folder; the name it is importable by."""
+def verify(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Told]:
+    """Write a subject to the current folder, which is empty, and put it through some checks."""
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.chdir(tmp_path)
 
-    def write(text: str) -> str:
-        name = f"subject_{tmp_path.name}"
+    def run(text: str, checks: str, *options: str, status: int = 0) -> Told:
+        name, file = f"subject_{tmp_path.name}", Path("outcomes.json")
         Path(f"{name}.py").write_text(OWN + text)
-        return name
+        chosen = [word for check in checks.split() for word in ("--check", check)]
+        assert main(["verify", name, *chosen, "--json", str(file), *options]) == status
+        printed = capsys.readouterr().out
+        return Told(
+            name, printed.splitlines(), " ".join(printed.split()), json.loads(file.read_text())
+        )
 
-    return write
-
-
-def chosen(checks: str) -> list[str]:
-    """The options that choose these checks."""
-    return [word for check in checks.split() for word in ("--check", check)]
-
-
-def said(capsys: pytest.CaptureFixture[str]) -> str:
-    """What was printed, in one line."""
-    return " ".join(capsys.readouterr().out.split())
+    return run
 
 
 NOT_HERE = """
@@ -82,47 +89,37 @@ SAID = [
 
 @pytest.mark.parametrize(("text", "checks", "status", "says"), SAID)
 def test_what_is_said_of_a_subject(
-    text: str, checks: str, status: int, says: str,
-    subject: Callable[[str], str], capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    name = subject(text)
-    assert main(["verify", name, *chosen(checks)]) == status
-    printed = said(capsys)
-    assert says.format(name=name) in printed
-    assert "put is that of" not in printed  # anybody may borrow what carries arrays
-    assert ("nothing of" in printed) == (status == 2 or "SystemExit" in text)
+    text: str, checks: str, status: int, says: str, verify: Callable[..., Told]
+) -> None:
+    told = verify(text, checks, status=status)
+    assert says.format(name=told.name) in told.text
+    assert "put is that of" not in told.text  # anybody may borrow what carries arrays
+    assert ("nothing of" in told.text) == (status == 2 or "SystemExit" in text)
 
 
 def test_the_last_lines_name_what_was_judged_and_what_was_not(
-    subject: Callable[[str], str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+    verify: Callable[..., Told],
 ) -> None:
-    name, file = subject("globals().update(own('target', 'loss', 'load_params'))"), tmp_path / "j"
-    assert main(["verify", name, *chosen("objective jvp sampling"), "--json", str(file)]) == 0
-    printed = said(capsys)
-    assert f"judged of {name}: load_params, target, loss; not: " in printed
-    unjudged = printed.rpartition("; not: ")[2]
+    text = "globals().update(own('target', 'loss', 'load_params'))"
+    told = verify(text, "objective jvp sampling")
+    assert f"judged of {told.name}: load_params, target, loss; not: " in told.text
+    unjudged = told.text.rpartition("; not: ")[2]
     assert {"mean_velocity_jvp", "sample"} <= set(unjudged.replace(",", "").split())
-    assert json.loads(file.read_text())["judged"] == {name: ["load_params", "target", "loss"]}
+    assert told.json["judged"] == {told.name: ["load_params", "target", "loss"]}
 
 
-def test_what_is_required_and_not_applicable_fails(
-    subject: Callable[[str], str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    name = subject("globals().update(own('target'))")
-    options = ["verify", name, *chosen("target_* squared_error_*")]
-    assert main(options) == 0
-    assert main([*options, "--require", "squared_*", "--require", "target_*"]) == 1
-    assert "required, but not applicable: the subject offers no squared_error" in said(capsys)
+def test_what_is_required_and_not_applicable_fails(verify: Callable[..., Told]) -> None:
+    text, checks = "globals().update(own('target'))", "target_* squared_error_*"
+    verify(text, checks)
+    told = verify(text, checks, "--require", "squared_*", "--require", "target_*", status=1)
+    assert "required, but not applicable: the subject offers no squared_error" in told.text
 
 
-def test_a_required_check_need_not_judge_every_precision(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_required_check_need_not_judge_every_precision() -> None:
     check = "jvp_matches_central_difference"
     options = ["verify", "reference", "--check", check, "--require", check]
     assert main(options) == 0
     assert main([*options, "--dtype=float32"]) == 1
-    capsys.readouterr()
 
 
 def test_a_required_check_that_does_not_exist_is_refused(
@@ -132,53 +129,38 @@ def test_a_required_check_that_does_not_exist_is_refused(
     assert "did you mean jvp?" in capsys.readouterr().err
 
 
-def test_fields_of_the_loss_that_are_none_are_not_judged(
-    subject: Callable[[str], str], capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    file = tmp_path / "outcomes.json"
-    name = subject("""
+def test_fields_of_the_loss_that_are_none_are_not_judged(verify: Callable[..., Told]) -> None:
+    text = """
 globals().update(own('load_params'))
 def loss(*given):
     return reference.loss(*given)._replace(v_loss=None, z=None, du_dt=None)
-""")
-    assert main(["verify", name, "--check", "objective", "--json", str(file)]) == 0
-    outcomes = json.loads(file.read_text())["outcomes"]
+"""
+    outcomes = verify(text, "objective").json["outcomes"]
     status = {(o["check"], o["status"]) for o in outcomes}
     assert ("velocity_loss_matches", "n/a") in status
     assert ("state_and_velocity_match", "pass") in status
     assert ("mean_velocity_and_derivative_match", "pass") in status
-    capsys.readouterr()
 
 
 # ------------------------------------------------------------------------------ failures explain
 
 
-def failure(name: str, capsys: pytest.CaptureFixture[str], *options: str) -> str:
-    assert main(["verify", name, "--check", "target_*", *options]) == 1
-    return said(capsys)
-
-
-def test_verbose_names_several_of_the_worst_places(
-    subject: Callable[[str], str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    name = subject("def target(v_g, du_dt, t, r): return v_g")
-    few, many = failure(name, capsys), failure(name, capsys, "--verbose")
+def test_verbose_names_several_of_the_worst_places(verify: Callable[..., Told]) -> None:
+    text = "def target(v_g, du_dt, t, r): return v_g"
+    few, many = (verify(text, "target_*", *more, status=1).text for more in ((), ("--verbose",)))
     assert len(many) > len(few)
     assert sum(case in many for case in ("guided", "odd_batch", "latent", "uniform")) > 1
 
 
-def test_a_traceback_is_printed_on_demand(
-    subject: Callable[[str], str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    name = subject("def target(v_g, du_dt, t, r): return 1 / 0")
-    assert "Traceback" not in failure(name, capsys)
-    assert "Traceback (most recent call last)" in failure(name, capsys, "--traceback")
+def test_a_traceback_is_printed_on_demand(verify: Callable[..., Told]) -> None:
+    text = "def target(v_g, du_dt, t, r): return 1 / 0"
+    assert "Traceback" not in verify(text, "target_*", status=1).text
+    told = verify(text, "target_*", "--traceback", status=1)
+    assert "Traceback (most recent call last)" in told.text
 
 
-def test_what_follows_from_an_earlier_failure_is_told_apart(
-    subject: Callable[[str], str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    name = subject("""
+def test_what_follows_from_an_earlier_failure_is_told_apart(verify: Callable[..., Told]) -> None:
+    text = """
 globals().update(own('load_params', 'mean_velocity', 'interpolate', 'sample', 'adaptive_weight'))
 from unittest import mock
 def wrong(v_g, du_dt, t, r): return v_g + du_dt * (t - r)[:, None, None, None]
@@ -186,14 +168,13 @@ target = wrong
 def loss(*given):
     with mock.patch("reference.objective.target", wrong):
         return reference.loss(*given)
-""")
-    assert main(["verify", name, "--check", "objective"]) == 1
-    printed = capsys.readouterr().out
-    told = [line.split()[1] for line in printed.splitlines() if line.startswith("FAIL t")]
-    assert set(told) == {"target_matches", "target_clips_the_interval"}
-    assert "more, which follow from target_matches:" in printed
-    assert f"     per_sample_errors_match ({name}, float64)" in printed
-    assert "failures follow from others" in printed
+"""
+    told = verify(text, "objective", status=1)
+    first = [line.split()[1] for line in told.lines if line.startswith("FAIL t")]
+    assert set(first) == {"target_matches", "target_clips_the_interval"}
+    assert "more, which follow from target_matches:" in told.text
+    assert f"     per_sample_errors_match ({told.name}, float64)" in told.lines
+    assert "failures follow from others" in told.text
 
 
 def test_stages_have_no_circle() -> None:
@@ -218,30 +199,28 @@ def test_a_failure_of_one_of_a_pair_explains_the_pairs() -> None:
 # ------------------------------------------------------------------------ files and precisions
 
 
-def test_one_precision_can_be_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "outcomes.json"
-    options = ["--check", "target_matches", "--dtype", "float32", "--json", str(file)]
-    assert main(["verify", "reference", *options]) == 0
-    assert {o["dtype"] for o in json.loads(file.read_text())["outcomes"]} == {"float32"}
-    capsys.readouterr()
+def test_one_precision_can_be_asked_for(verify: Callable[..., Told]) -> None:
+    told = verify("globals().update(own('target'))", "target_matches", "--dtype", "float32")
+    assert {outcome["dtype"] for outcome in told.json["outcomes"]} == {"float32"}
 
 
 @pytest.mark.parametrize("package", [True, False])
 def test_a_subject_can_be_named_by_its_file(
-    package: bool, subject: Callable[[str], str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    name = subject("globals().update(own('target'))")
-    folder = Path(f"port_{name}")
-    folder.mkdir()
-    file = folder / f"inner_{name}.py"
+    package: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.chdir(tmp_path)
+    file = Path(f"port_{tmp_path.name}/inner_{tmp_path.name}.py")
+    file.parent.mkdir()
+    text = f"{OWN}\nglobals().update(own('target'))"
     if package:
-        (folder / "__init__.py").touch()
-        (folder / "helper.py").write_text("")
-        file.write_text(Path(f"{name}.py").read_text() + "\nfrom . import helper")
-    else:
-        file.write_text(Path(f"{name}.py").read_text())
+        (file.parent / "__init__.py").touch()
+        (file.parent / "helper.py").write_text("")
+        text += "\nfrom . import helper"
+    file.write_text(text)
     assert main(["verify", f"./{file}", "--check", "target_matches"]) == 0
-    assert f"inner_{name}" in capsys.readouterr().out
+    assert file.stem in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -273,11 +252,7 @@ def test_a_module_of_its_own_with_the_name_of_one_of_ours_is_refused(
     assert "both cannot be had in one process" in error
 
 
-def test_a_folder_of_outputs_named_results_is_no_obstacle(
-    subject: Callable[[str], str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    name = subject("globals().update(own('target'))\nfrom results.schema import Record")
+def test_a_folder_of_outputs_named_results_is_no_obstacle(verify: Callable[..., Told]) -> None:
     Path("results").mkdir()
     Path("results/samples.png").touch()
-    assert main(["verify", name, "--check", "target_matches"]) == 0
-    capsys.readouterr()
+    verify("globals().update(own('target'))\nfrom results.schema import Record", "target_matches")

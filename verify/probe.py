@@ -137,8 +137,10 @@ class Probe:
         """
         if not self.offers("compile_step"):
             return functools.partial(self.subject.train_step, config)
-        compiled: Callable[..., Any] = functools.partial(self.subject.compile_step, config)
-        return self.once(("stepper", config), compiled)
+        made: Callable[..., Any] = self.once(
+            ("stepper", config), lambda: self.subject.compile_step(config)
+        )
+        return made
 
     def require(self, dtype: Any, reason: str) -> None:
         """Declare a check not applicable in the other dtype."""

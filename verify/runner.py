@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-import reference
 from impls.common.errors import UserError, did_you_mean
 from verify import tolerances
 from verify.cases import cases

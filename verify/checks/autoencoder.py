@@ -54,7 +54,7 @@ def encoder_matches(probe: Probe) -> Errors:
 
 
 @check("load_autoencoder decode")
-def decoder_matches(probe: Probe) -> float:
+def decoder_matches(probe: Probe) -> Errors:
     """The image that a latent is decoded to."""
     shape = (BATCH, HEIGHT // SIZES.factor, WIDTH // SIZES.factor, SIZES.latent_channels)
     latents = draws.normal(shape, 1, Stream.CHECK, 1)
@@ -62,4 +62,4 @@ def decoder_matches(probe: Probe) -> float:
         p.call("decode", p.load_weights("load_autoencoder", _autoencoders()["plain"]), latents)
         for p in (probe, arbiter())
     )
-    return row_error(actual, expected)
+    yield "image", row_error(actual, expected)
