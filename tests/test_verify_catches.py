@@ -33,18 +33,9 @@ def outcomes(subject: ModuleType, names: Iterable[str], dtype: str) -> list[Outc
 
     The partner is the reference; where it cannot answer, having no checkpoints, it is PyTorch.
     """
-    checks = [check for name, check in all_checks().items() if name in names]
-    own = [check for check in checks if check.family != "cross"]
-    crossed = [check for check in checks if check.family == "cross"]
-    answered = [
-        check
-        for check in crossed
-        if all(hasattr(reference, need.split("|")[-1]) for need in check.needs)
-    ]
-    rest = [check for check in crossed if check not in answered]
-    found: list[Outcome] = []
-    for chosen, partner in ((own, ""), (answered, "reference"), (rest, "impls.meanflow_torch")):
-        if not chosen:
+    checks, found = [check for name, check in all_checks().items() if name in names], []
+    for partner in ("", "reference", "impls.meanflow_torch"):
+        if not (chosen := [check for check in checks if partner_of(check) == partner]):
             continue
         subjects = [("subject", subject)]
         if partner:
@@ -52,6 +43,13 @@ def outcomes(subject: ModuleType, names: Iterable[str], dtype: str) -> list[Outc
         dtypes = (np.dtype(dtype).type,)
         found += run(subjects, chosen, golden(), trainings=trainings(), dtypes=dtypes).outcomes
     return found
+
+
+def partner_of(check: Check) -> str:
+    if check.family != "cross":
+        return ""
+    answers = all(hasattr(reference, need.split("|")[-1]) for need in check.needs)
+    return "reference" if answers else "impls.meanflow_torch"
 
 
 def failed(found: list[Outcome]) -> set[str]:

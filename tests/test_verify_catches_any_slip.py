@@ -55,44 +55,30 @@ FILES = {
         """mean_velocity_matches dit_b_4_tensors_are_official jvp_matches_hand_written_tangents
         patch_and_position_embedding_match modulation_matches other_form_of_the_jvp_gives_the_same
         rows_without_a_tangent_are_not_changed""",
-        "network jvp weights published",
-        "precision",
-    ),
+        "network jvp weights published", "precision"),
     "layers.py": (
         """mean_velocity_matches jvp_matches_hand_written_tangents
         patch_and_position_embedding_match modulation_matches""",
-        "network jvp",
-        "",
-    ),
+        "network jvp", ""),
     "tangent.py": (
         "jvp_matches_hand_written_tangents jvp_returns_the_mean_velocity",
-        "jvp gradient",
-        "precision",
-    ),
+        "jvp gradient", "precision"),
     "objective.py": (
         """logit_normal_times_match interpolation_matches target_matches squared_error_is_a_sum
         adaptive_weight_matches dropout_takes_the_first_rows guidance_with_kappa_matches
         gradient_matches_hand_written whole_target_matches per_sample_errors_match""",
-        "objective gradient",
-        "",
-    ),
+        "objective gradient", ""),
     "optimizer.py": (
         """learning_rate_matches clipped_gradient_matches adam_steps_match moving_average_matches
         steps_with_every_setting_match""",
-        "training",
-        "",
-    ),
-    "step.py": (
-        "steps_are_counted moving_average_matches parts_of_a_batch_match",
-        "training",
-        "",
-    ),
+        "training", ""),
+    "step.py": ("steps_are_counted moving_average_matches parts_of_a_batch_match", "training", ""),
     "sample.py": ("uneven_steps_match", "sampling", ""),
     "autoencoder.py": ("encoder_matches decoder_matches", "autoencoder", ""),
     "inception.py": ("legacy_inception_features_match", "inception", "inception"),
     "checkpoint.py": ("exported_state_is_the_state", "checkpoint", "checkpoint"),
     "draws.py": ("device_draws_are_float32_records", "draws", ""),
-}
+}  # fmt: skip
 PARTS = 100  # that a file's slips are dealt into
 LONGEST = ("jax", "checkpoint.py")
 # The suite runs one part of JAX, whose slips take several times as long, and five of PyTorch; of

@@ -19,7 +19,7 @@ from verify.cases import Array, as_dtype
 from verify.checks.objective.loss import LOSS, field_error
 from verify.compare import at, mismatches, relative_error, row_error
 from verify.golden import GoldenCase, GoldenTraining
-from verify.probe import Host, Probe
+from verify.probe import Host, Probe, both
 from verify.registry import Errors, NotApplicable, check, checks
 from verify.tolerances import rounding_tolerance
 
@@ -159,22 +159,12 @@ def official_samples_match(probe: Probe) -> Errors:
             noise = golden.arrays["sample_noise"]
             labels = golden.batch.labels[: len(noise)]
             times = tuple(float(s) for s in golden.arrays[f"{name}_times"])
-            arguments = (noise, labels, Host(times))
-            actual = probe.call("sample", golden.config, probe.params(golden), *arguments)
-            narrow, wide = (
-                _reference_sample(golden, labels, times, dtype)
-                for dtype in (np.float32, np.float64)
-            )
+            arguments = (golden.config, golden, noise, labels, Host(times))
+            actual, wide = both(probe, "sample", *arguments)
+            params, narrow_noise = as_dtype((golden.params, noise), np.float32)
+            narrow = reference.sample(golden.config, params, narrow_noise, labels, times)
             tolerance = _allowed(probe, golden, row_error(narrow, wide))
-            error = row_error(actual, golden.arrays[name])
-            yield f"{golden.name} {name}", at("", error, tolerance)
-
-
-def _reference_sample(
-    case: GoldenCase, labels: Array, times: tuple[float, ...], dtype: type
-) -> Array:
-    params, noise = as_dtype((case.params, case.arrays["sample_noise"]), dtype)
-    return reference.sample(case.config, params, noise, labels, times)
+            yield f"{golden.name} {name}", at("", row_error(actual, golden.arrays[name]), tolerance)
 
 
 @check("load_params export_params", exact=True)

@@ -22,12 +22,8 @@ from typing import Any
 from .rules import why_nothing_changes
 
 OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
-    ast.Add: ast.Sub,
-    ast.Sub: ast.Add,
-    ast.Mult: ast.Div,
-    ast.Div: ast.Mult,
-    ast.Pow: ast.Mult,
-}
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult,
+}  # fmt: skip
 COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Lt: (ast.Gt, ast.LtE),
     ast.LtE: (ast.GtE, ast.Lt),
@@ -37,16 +33,10 @@ COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.NotEq: (ast.Eq,),
 }
 PAIRS = (
-    ("sin", "cos"),
-    ("maximum", "minimum"),
-    ("zeros_like", "ones_like"),
-    ("t_start", "t_end"),
-    ("t_raw", "r_raw"),
-    ("omega", "kappa"),
-    ("P_mean", "P_std"),
-    ("norm_eps", "norm_p"),
+    ("sin", "cos"), ("maximum", "minimum"), ("zeros_like", "ones_like"), ("t_start", "t_end"),
+    ("t_raw", "r_raw"), ("omega", "kappa"), ("P_mean", "P_std"), ("norm_eps", "norm_p"),
     ("in_channels", "patch_size"),
-)
+)  # fmt: skip
 OTHER_NAME = {one: other for pair in PAIRS for one, other in (pair, pair[::-1])}
 STOPS = ("detach", "stop_gradient")
 

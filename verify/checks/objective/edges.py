@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from verify.cases import with_method
+from verify.checks.objective.loss import guidance_inputs, is_guided
 from verify.compare import mismatches, row_error
 from verify.probe import Probe, both
 from verify.registry import Errors, check
@@ -18,23 +19,17 @@ def guidance_acts_at_both_ends_of_its_window(probe: Probe) -> float:
     case = probe.cases[0]
     settings = {"guidance_eq": "cfg", "kappa": 0.5, "t_start": WINDOW[0], "t_end": WINDOW[1]}
     config = with_method(case.config, **settings)
-    v = case.stages.v
-    times = np.resize(np.array(WINDOW, np.float32), len(v))
-    arrays = (case.stages.z, times, v, case.batch.labels)
-    v_g = probe.call("guided_velocity", config, probe.params(case), *arrays)
-    distance = np.abs(v_g - v.astype(probe.dtype)).max((1, 2, 3))
-    unguided = distance <= 1e-3 * np.abs(v).max((1, 2, 3))
-    return float(np.sum(unguided | np.isnan(distance)))
+    times = np.resize(np.array(WINDOW, np.float32), len(case.stages.t))
+    return float(np.sum(~is_guided(probe, case, config, times)))
 
 
 @check("guided_velocity load_params", like="guidance_with_kappa_matches")
 def guidance_without_omega_matches(probe: Probe) -> Errors:
     """omega = 0, kappa > 0: v_g = (1 - kappa) v_u + kappa v_c; omega = kappa = 0: v_g = v_u."""
     case = probe.cases[0]
-    arrays = (case.stages.z, case.stages.t, case.stages.v, case.batch.labels)
     for kappa in (0.5, 0.0):
         config = with_method(case.config, guidance_eq="cfg", omega=0.0, kappa=kappa)
-        answers = both(probe, "guided_velocity", config, case, *arrays)
+        answers = both(probe, "guided_velocity", config, case, *guidance_inputs(case))
         yield f"{case.name} kappa {kappa}", row_error(*answers)
 
 

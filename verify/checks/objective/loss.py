@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from impls.common.config import Config
 from verify.cases import Array, Case
 from verify.compare import mismatches, row_error, used_derivative
 from verify.probe import Probe, both
@@ -75,9 +76,24 @@ def interpolation_matches(probe: Probe, case: Case) -> Errors:
 # ------------------------------------------------------------------------------- guidance
 
 
+def guidance_inputs(case: Case, times: Array | None = None) -> tuple[Array, ...]:
+    """z, t (or these times), v and labels."""
+    x = case.stages
+    return x.z, x.t if times is None else times, x.v, case.batch.labels
+
+
+def is_guided(probe: Probe, case: Case, config: Config, times: Array) -> Array:
+    """Of each row, whether v_g at this time differs from v; a NaN does not."""
+    arrays = guidance_inputs(case, times)
+    v_g = probe.call("guided_velocity", config, probe.params(case), *arrays)
+    distance = np.abs(v_g - case.stages.v.astype(probe.dtype)).max((1, 2, 3))
+    differs: Array = distance > 1e-3 * np.abs(case.stages.v).max((1, 2, 3))
+    return differs
+
+
 def _guidance_error(probe: Probe, case: Case) -> float:
-    arrays = (case.stages.z, case.stages.t, case.stages.v, case.batch.labels)
-    return row_error(*both(probe, "guided_velocity", case.config, case, *arrays))
+    arguments = (case.config, case, *guidance_inputs(case))
+    return row_error(*both(probe, "guided_velocity", *arguments))
 
 
 def _has_kappa(case: Case) -> bool:
@@ -99,23 +115,18 @@ def guidance_without_kappa_matches(probe: Probe, case: Case) -> float:
 @check("guided_velocity load_params", exact=True, only=_has(t_start=0.35))
 def guidance_is_off_outside_its_window(probe: Probe, case: Case) -> float:
     """Outside t_start <= t <= t_end v_g is v, on either side, and inside it is not."""
-    method, stages = case.config.method, case.stages
-    times = np.resize(np.array(NEAR_THE_WINDOW, np.float32), len(stages.t))
-    arrays = (stages.z, times, stages.v, case.batch.labels)
-    v_g = probe.call("guided_velocity", case.config, probe.params(case), *arrays)
-    distance = np.abs(v_g - stages.v.astype(probe.dtype)).max((1, 2, 3))
+    method = case.config.method
+    times = np.resize(np.array(NEAR_THE_WINDOW, np.float32), len(case.stages.t))
     inside = (times >= method.t_start) & (times <= method.t_end)
-    scale = np.abs(stages.v).max((1, 2, 3))
-    return float(np.sum((distance > 1e-3 * scale) != inside))
+    return float(np.sum(is_guided(probe, case, case.config, times) != inside))
 
 
 @check("guided_velocity load_params", exact=True, only=_has(guidance_eq="none"))
 def no_guidance_is_the_velocity(probe: Probe, case: Case) -> float:
     """guidance_eq "none": v_g is v, bit for bit."""
-    v = case.stages.v
-    arrays = (case.stages.z, case.stages.t, v, case.batch.labels)
+    arrays = guidance_inputs(case)
     v_g = probe.call("guided_velocity", case.config, probe.params(case), *arrays)
-    return mismatches(v_g, v.astype(probe.dtype))
+    return mismatches(v_g, case.stages.v.astype(probe.dtype))
 
 
 # ---------------------------------------------------------------------------- label dropout
