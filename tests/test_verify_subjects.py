@@ -47,9 +47,8 @@ def verify(
         chosen = [word for check in checks.split() for word in ("--check", check)]
         assert main(["verify", name, *chosen, "--json", str(file), *options]) == status
         printed = capsys.readouterr().out
-        return Told(
-            name, printed.splitlines(), " ".join(printed.split()), json.loads(file.read_text())
-        )
+        outcomes = json.loads(file.read_text())
+        return Told(name, printed.splitlines(), " ".join(printed.split()), outcomes)
 
     return run
 

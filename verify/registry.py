@@ -63,10 +63,14 @@ class Check:
     family: str
     function: Callable[..., float | Errors]
     needs: tuple[str, ...]  # protocol names without which it is not applicable; a|b: one of two
-    exact: bool  # no rounding is excused: the tolerance is 0
-    like: str  # the check whose tolerance applies, its own name by default
-    allow: float | None = None  # a tolerance that follows from no rounding
-    full: bool = False  # only of the full run: it is slow, trains long, or starts processes
+    exact: bool = False  # no rounding is excused: the tolerance is 0
+    # The check whose tolerance applies, its own name by default; for one that compares a subject
+    # with itself, that against the reference which measures the rounding of what is compared.
+    like: str = ""
+    allow: float | None = None  # the tolerance of a check whose errors are no rounding
+    # Only of `meanflow verify --full`: it costs more than 3 s a subject, trains long or starts
+    # processes.
+    full: bool = False
     only: Callable[[Any], bool] = lambda _case: True  # the cases, or golden cases, it is about
 
     @property
@@ -83,26 +87,12 @@ class Check:
 _CHECKS: dict[str, Check] = {}
 
 
-def check(
-    needs: str,
-    *,
-    exact: bool = False,
-    like: str = "",
-    allow: float | None = None,
-    full: bool = False,
-    only: Callable[[Any], bool] = lambda _case: True,
-) -> Callable[[Any], Any]:
+def check(needs: str, **options: Any) -> Callable[[Any], Any]:
     """Register a function as a check of the family that its module is named after.
 
     Args:
         needs: protocol names, separated by spaces; `loss|loss_and_gradient` means one of the two.
-        exact: no rounding is excused.
-        like: for a check that compares a subject with itself: the check against the reference
-            that measures the rounding of what is compared.
-        allow: the tolerance of a check whose errors are no rounding.
-        full: leave it to `meanflow verify --full`: it costs more than 3 s a subject, trains long or
-            starts processes.
-        only: of a check that is called for each case, which cases it is about.
+        options: exact, like, allow, full, only: see `Check`.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -111,9 +101,8 @@ def check(
             raise ValueError(f"unknown family {family}")
         if name in _CHECKS:
             raise ValueError(f"two checks are called {name}")
-        _CHECKS[name] = Check(
-            name, family, function, tuple(needs.split()), exact, like or name, allow, full, only
-        )
+        given = {"like": name} | options
+        _CHECKS[name] = Check(name, family, function, tuple(needs.split()), **given)
         return function
 
     return register
@@ -129,16 +118,12 @@ def checks(needs: str, rows: dict[str, tuple[Any, ...]], **options: Any) -> Call
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         for name, (sentence, *last) in rows.items():
-            made = functools.update_wrapper(functools.partial(_before, function, last), function)
+            made = functools.wraps(function)(lambda *first, last=last: function(*first, *last))
             made.__name__, made.__doc__ = name, sentence
             check(needs, **options)(made)
         return function
 
     return register
-
-
-def _before(function: Callable[..., Any], last: list[Any], *first: Any) -> Any:
-    return function(*first, *last)
 
 
 def all_checks() -> dict[str, Check]:

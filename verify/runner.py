@@ -213,14 +213,13 @@ def _errors(check: Check, probes: tuple[Probe, ...]) -> Iterator[tuple[str, str,
 
 
 def _problems(check: Check, probe: Probe) -> list[Any]:
-    of: dict[str, tuple[Any, ...]] = {
-        "case": probe.cases, "golden": probe.golden, "training": probe.trainings,
-    }  # fmt: skip
-    given = of[check.each]
-    if not given and check.each == "golden":
-        raise NotApplicable("no golden folder was given")
-    if not given and check.each == "training":
-        raise NotApplicable("the golden folder stores no training steps")
+    given, absent = {
+        "case": (probe.cases, ""),
+        "golden": (probe.golden, "no golden folder was given"),
+        "training": (probe.trainings, "the golden folder stores no training steps"),
+    }[check.each]
+    if absent and not given:
+        raise NotApplicable(absent)
     chosen = [problem for problem in given if check.only(problem)]
     if not chosen:
         raise ValueError("no case has the settings that the check is about")
@@ -228,10 +227,7 @@ def _problems(check: Check, probe: Probe) -> list[Any]:
 
 
 def _answers(answer: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(answer, Generator):
-        yield from answer
-    else:
-        yield "", answer
+    return answer if isinstance(answer, Generator) else iter([("", answer)])
 
 
 def _tolerance(check: Check, dtype: Any, error: Error) -> float:

@@ -25,13 +25,9 @@ OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult,
 }  # fmt: skip
 COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
-    ast.Lt: (ast.Gt, ast.LtE),
-    ast.LtE: (ast.GtE, ast.Lt),
-    ast.Gt: (ast.Lt, ast.GtE),
-    ast.GtE: (ast.LtE, ast.Gt),
-    ast.Eq: (ast.NotEq,),
-    ast.NotEq: (ast.Eq,),
-}
+    ast.Lt: (ast.Gt, ast.LtE), ast.LtE: (ast.GtE, ast.Lt), ast.Eq: (ast.NotEq,),
+    ast.Gt: (ast.Lt, ast.GtE), ast.GtE: (ast.LtE, ast.Gt), ast.NotEq: (ast.Eq,),
+}  # fmt: skip
 PAIRS = (
     ("sin", "cos"), ("maximum", "minimum"), ("zeros_like", "ones_like"), ("t_start", "t_end"),
     ("t_raw", "r_raw"), ("omega", "kappa"), ("P_mean", "P_std"), ("norm_eps", "norm_p"),

@@ -72,8 +72,6 @@ def _about_to_overflow(case: Case, dtype: Any) -> Any:
     width = case.config.network.hidden_size
     shift = params["final_layer/adaLN/bias"].copy()
     shift[:width] = np.finfo(dtype).max / 10
-    zeros = {
-        name: np.zeros_like(params[name])
-        for name in ("final_layer/linear/kernel", "final_layer/linear/bias")
-    }
+    last = ("final_layer/linear/kernel", "final_layer/linear/bias")
+    zeros = {name: np.zeros_like(params[name]) for name in last}
     return params | zeros | {"final_layer/adaLN/bias": shift}
