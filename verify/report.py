@@ -186,9 +186,8 @@ def judged(report: Report, subject: Subject) -> list[str]:
     names = report.judged(subject.name)
     if not names:
         return wrap(f"nothing of {subject.name} was judged: {missing(report, subject)}", WIDTH)
-    rest = [name for name in PROTOCOL if name not in names and name not in BORDER]
-    called = {need for o in report.outcomes for need in _needs(o.check)}
-    rest = [name for name in rest if name in called]
+    needed = {need for o in report.outcomes for need in _needs(o.check)}
+    rest = [name for name in PROTOCOL if name in needed and name not in names]
     if not rest:
         return [f"judged of {subject.name}: every function that these checks need"]
     text = f"judged of {subject.name}: {', '.join(names)}; not: {', '.join(rest)}"
@@ -198,8 +197,8 @@ def judged(report: Report, subject: Subject) -> list[str]:
 def missing(report: Report, subject: Subject) -> str:
     """What a subject would have to offer for some check to judge it."""
     short = {
-        tuple(need for need in _needs(name) if need not in subject.offers)
-        for name in dict.fromkeys(outcome.check for outcome in report.outcomes)
+        tuple(need for need in _needs(outcome.check) if need not in subject.offers)
+        for outcome in report.outcomes
     }
     sets = sorted((names for names in short if names), key=lambda names: (len(names), names))
     if not sets:

@@ -20,10 +20,8 @@ BATCH_SIZE, NUM_STEPS = 240, 8  # of 1438 digits: an epoch ends within, and drop
 
 
 def _config() -> Config:
-    return load_config(
-        "digits",
-        {"training.batch_size": BATCH_SIZE, "training.seed": 5, "dataset.num_workers": 0},
-    )
+    settings = {"training.batch_size": BATCH_SIZE, "training.seed": 5, "dataset.num_workers": 0}
+    return load_config("digits", settings)
 
 
 def _read(
