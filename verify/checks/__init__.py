@@ -1,1 +1,1 @@
-"""The checks, by subject matter: every module here is read, and names the family of each."""
+"""The checks: a file, or a folder of several, for each family, which has its name."""

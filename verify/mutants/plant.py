@@ -9,11 +9,10 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any
 
 from verify.cases import cases
 from verify.registry import all_checks
@@ -63,12 +62,34 @@ class Mutant:
         return text.replace(self.old, self.new)
 
 
-@contextmanager
-def planted(mutant: Mutant) -> Iterator[ModuleType]:
+def mutants(text: str) -> tuple[Mutant, ...]:
+    """Mutants from paragraphs: a name, the lines there (-), those instead (+), who catches it (>).
+
+    A line `@ package/file dtype` stands before those of another file; float64 may be left out.
+    Lines that begin with # are comments.
+    """
+    found = []
+    for paragraph in text.strip().split("\n\n"):
+        lines = [line for line in paragraph.splitlines() if not line.startswith("#")]
+        if lines[0].startswith("@ "):
+            path, *dtype = lines.pop(0)[2:].split()
+            package = next(
+                folder for folder in (*SUBJECTS, COMMON) if path.startswith(f"{folder}/")
+            )
+        name, *rest = lines
+        old, new, checks = (
+            "\n".join(line[2:] for line in rest if line.startswith(sign)) for sign in "-+>"
+        )
+        file = path.removeprefix(f"{package}/")
+        found.append(Mutant(name, package, file, old, new, tuple(checks.split()), *dtype))
+    return tuple(found)
+
+
+def planted(mutant: Mutant) -> AbstractContextManager[ModuleType]:
     """A subject with the bug in it, for the time of the context."""
-    plant = _in_place if mutant.package == COMMON else _in_copy
-    with plant(mutant) as subject:
-        yield subject
+    if mutant.package == COMMON:
+        return _in_place(mutant)
+    return altered(mutant.package, mutant.file, mutant.source())
 
 
 @contextmanager
@@ -87,10 +108,6 @@ def altered(package: str, file: str, source: str) -> Iterator[ModuleType]:
         finally:
             for loaded in [key for key in sys.modules if key.split(".")[0] == name]:
                 del sys.modules[loaded]
-
-
-def _in_copy(mutant: Mutant) -> Any:
-    return altered(mutant.package, mutant.file, mutant.source())
 
 
 @contextmanager
