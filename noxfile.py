@@ -204,4 +204,4 @@ def tables(session: nox.Session) -> None:
 def tolerances(session: nox.Session) -> None:
     """Measure anew what NumPy's float32 rounding does, and store it in verify/tolerances.json."""
     install(session)
-    session.run("python", "-m", "verify.tolerances")
+    session.run("python", "-m", "verify.rounding")

@@ -15,8 +15,8 @@ def tables(*, check: bool = False) -> int:
     """
     from results.report.page import write_page
     from results.tabulate.write import write_tables
+    from verify.checks import sentences
     from verify.example import example
-    from verify.registry import sentences
 
     try:
         from results.draw.write import write_figures

@@ -25,6 +25,7 @@ from reference.derivative import complex_step_directional
 
 Array = NDArray[Any]
 PERTURBATION = 0.05
+NUM_DIRECTIONS = 4
 
 DIGITS = {
     "input_size": 8, "patch_size": 2, "in_channels": 1, "hidden_size": 32, "depth": 2,
@@ -108,17 +109,12 @@ class Case:
         wide = as_dtype((self.params, x.z, x.t, x.h, x.labels), np.float64)
         return reference.activations(self.config, *wide)
 
-    def slope(self, index: int) -> float:
-        """Derivative of the loss along `direction(index)`, by complex step in float64."""
-        if index not in self._slopes:
-            params, along = as_dtype((self.params, self.direction(index)), np.float64)
-            slope = complex_step_directional(self.config, params, self.step[0], along)
-            self._slopes[index] = slope
-        return self._slopes[index]
-
     @functools.cached_property
-    def _slopes(self) -> dict[int, float]:
-        return {}
+    def slopes(self) -> tuple[float, ...]:
+        """Derivatives of the loss along the first directions, by complex step in float64."""
+        directions = map(self.direction, range(NUM_DIRECTIONS))
+        params, *along = as_dtype((self.params, *directions), np.float64)
+        return tuple(complex_step_directional(self.config, params, self.step[0], d) for d in along)
 
     def direction(self, index: int) -> dict[str, Array]:
         """A random direction in parameter space: canonical name -> standard normals, float32."""
@@ -126,6 +122,11 @@ class Case:
             name: draws.normal(array.shape, index, Stream.CHECK, draws.name_index(name))
             for name, array in self.params.items()
         }
+
+
+def with_method(config: Config, **settings: Any) -> Config:
+    """The configuration with other settings of the method."""
+    return config.model_copy(update={"method": config.method.model_copy(update=settings)})
 
 
 def perturbed_parameters(config: Config, seed: int) -> dict[str, Array]:
@@ -142,11 +143,14 @@ def perturbed_parameters(config: Config, seed: int) -> dict[str, Array]:
 @functools.cache
 def cases() -> tuple[Case, ...]:
     """Every built-in case, in the order of SETTINGS."""
-    return tuple(_case(name) for name in SETTINGS)
+    return tuple(make_case(name, *settings) for name, settings in SETTINGS.items())
 
 
-def _case(name: str) -> Case:
-    sizes, rows, settings = SETTINGS[name]
+def make_case(name: str, sizes: dict[str, Any], rows: int, settings: dict[str, Any]) -> Case:
+    """A case of these sizes, this number of rows and these settings of the method.
+
+    Networks of the sizes DIGITS see digits, all others noise.
+    """
     config = from_sizes(sizes, settings)
     seed = draws.name_index(name)
     params = perturbed_parameters(config, seed)

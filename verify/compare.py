@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ Array = NDArray[Any]
 
 
 class Error(float):
-    """A worst error, with the place where it was found and, when known there, its tolerance."""
+    """An error, with the place where it was found and, when known there, its tolerance."""
 
     where: str
     tolerance: float | None
@@ -61,13 +61,20 @@ def mismatches(actual: Array, expected: Array) -> float:
     return float(np.sum(~same))
 
 
-def worst(errors: Mapping[str, float]) -> Error:
-    """The largest of named errors; a NaN is the largest of all."""
-    if not errors:
-        raise ValueError("a check compared nothing")
+def tensor_errors(
+    actual: Mapping[str, Array], expected: Mapping[str, Array], place: str = ""
+) -> Iterator[tuple[str, float]]:
+    """The relative error of each expected tensor, by its name."""
+    for name, array in expected.items():
+        yield f"{place} {name}".strip(), relative_error(actual[name], array)
 
-    name = max(errors, key=lambda name: badness(errors[name]))
-    return at(name, errors[name])
+
+def loss_errors(actual: Any, expected: Any, place: str = "") -> Iterator[tuple[str, float]]:
+    """The worst row of each field of a Loss; of du_dt where the target uses it."""
+    ours, theirs = (loss._replace(du_dt=used_derivative(loss)) for loss in (actual, expected))
+    for field, array in theirs._asdict().items():
+        compare = mismatches if field == "labels_in" else row_error
+        yield f"{place} {field}".strip(), compare(getattr(ours, field), array)
 
 
 def badness(error: float) -> float:
@@ -77,10 +84,10 @@ def badness(error: float) -> float:
     return float("inf") if np.isnan(value) else value
 
 
-def at(place: str, error: float) -> Error:
-    """The error with a place put before the one that it names, and its tolerance kept."""
-    where = ": ".join(part for part in (place, getattr(error, "where", "")) if part)
-    return Error(error, where, getattr(error, "tolerance", None))
+def at(place: str, error: float | np.floating[Any], tolerance: float | None = None) -> Error:
+    """The error with a place put before the one that it names; its tolerance, or this one."""
+    where = ": ".join(filter(None, (place, getattr(error, "where", ""))))
+    return Error(float(error), where, tolerance or getattr(error, "tolerance", None))
 
 
 def _relative(actual: Array, expected: Array, axes: tuple[int, ...] | None) -> float:

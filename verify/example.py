@@ -10,8 +10,9 @@ from results.compare import passes
 from results.schema import Record
 from results.tabulate.cells import NAMES
 from results.tabulate.checks import DTYPES, PAIR, newest_run
+from verify.checks import all_checks
 from verify.outcome import FAIL, NOT_APPLICABLE, PASS, Outcome, Report
-from verify.registry import Check, all_checks
+from verify.registry import Check
 from verify.report import summary, table
 
 SHOWN = ("jvp", "checkpoint", "official")  # families

@@ -10,7 +10,7 @@ import json
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,11 +57,7 @@ class GoldenCase(Case):
     @property
     def samplers(self) -> list[str]:
         """Names of the stored samples, each with its `_times`."""
-        return [
-            name
-            for name in self.arrays
-            if name.startswith("sample_") and f"{name}_times" in self.arrays
-        ]
+        return [n for n in self.arrays if n.startswith("sample_") and f"{n}_times" in self.arrays]
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,28 +159,46 @@ def _load_training(path: Path) -> GoldenTraining:
     num_steps = len({key.partition("/")[0] for key in arrays if key.startswith("step")})
     for i in range(num_steps):
         prefix = f"step{i}/"
-        own = {key.removeprefix(prefix): arrays[key] for key in arrays if key.startswith(prefix)}
-        if "latents" not in own:
-            raise GoldenError(f"{path} lacks the array {prefix}latents")
-        if own["latents"].shape[1:] != image_shape(config.network):
-            shape = own["latents"].shape
-            raise GoldenError(f"{path}: {prefix}latents has shape {shape}, expected images")
-        own["x"] = own["latents"]
+        own = _within(arrays, prefix)
+        _require(path, ["latents"], own, prefix)
+        latents = own["x"] = own["latents"]
+        _expect(
+            path, f"{prefix}latents", latents, (*latents.shape[:1], *image_shape(config.network))
+        )
         _check_step(path, prefix, config, own)
-        if "loss" not in own or own["loss"].shape != ():
-            raise GoldenError(f"{path}: {prefix}loss is not a number")
+        _require(path, ["loss"], own, prefix)
+        _expect(path, f"{prefix}loss", own["loss"], ())
         steps.append((_batch(own), _draws(own)))
         losses.append(own["loss"])
     if not steps:
         raise GoldenError(f"{path} lacks the array step0/latents")
-    final = {}
-    for kind in ("params", "ema"):
-        prefix = f"{kind}/"
-        stored = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-        final[kind] = _canonical(path, prefix, config, stored)
+    final = {
+        kind: _canonical(path, f"{kind}/", config, _within(arrays, f"{kind}/"))
+        for kind in ("params", "ema")
+    }
     start = path.parent / "params.npz"
     params = _canonical(start, "", config, _read_npz(start))
     return GoldenTraining(path.stem, config, params, tuple(steps), np.array(losses), final)
+
+
+def _require(
+    path: Path, names: Iterable[str], arrays: Mapping[str, Array], prefix: str = ""
+) -> None:
+    """Refuse a file that lacks one of these arrays."""
+    for name in names:
+        if name not in arrays:
+            raise GoldenError(f"{path} lacks the array {prefix}{name}")
+
+
+def _expect(path: Path, name: str, array: Array, shape: tuple[Any, ...]) -> None:
+    """Refuse an array of another shape."""
+    if array.shape != shape:
+        raise GoldenError(f"{path}: {name} has shape {array.shape}, expected {shape}")
+
+
+def _within(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    """The arrays whose name begins with a prefix, without it."""
+    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
 
 
 def _config(path: Path, name: str, sizes: dict[str, Any]) -> Config:
@@ -220,9 +234,8 @@ def _draws(arrays: Mapping[str, Array]) -> Draws:
 
 def _check_step(path: Path, prefix: str, config: Config, arrays: Mapping[str, Array]) -> None:
     """Check what goes into one step: images, labels and draws."""
+    _require(path, INPUTS, arrays, prefix)
     for name in INPUTS:
-        if name not in arrays:
-            raise GoldenError(f"{path} lacks the array {prefix}{name}")
         if name != "y" and arrays[name].dtype.kind != "f":
             raise GoldenError(f"{path}: {prefix}{name} has dtype {arrays[name].dtype}, not float")
     if arrays["x"].ndim != 4 or not len(arrays["x"]):
@@ -232,9 +245,7 @@ def _check_step(path: Path, prefix: str, config: Config, arrays: Mapping[str, Ar
     shapes = {"x": images, "y": (rows,), "draw_e": images, "draw_drop_uniform": (rows,)}
     shapes |= {"draw_t_raw": times, "draw_r_raw": times}
     for name, expected in shapes.items():
-        if arrays[name].shape != expected:
-            shape = arrays[name].shape
-            raise GoldenError(f"{path}: {prefix}{name} has shape {shape}, expected {expected}")
+        _expect(path, f"{prefix}{name}", arrays[name], expected)
     if arrays["y"].dtype.kind not in "iu":
         raise GoldenError(f"{path}: {prefix}y has dtype {arrays['y'].dtype}, expected integers")
     try:
@@ -247,42 +258,33 @@ def _check_results(
     path: Path, config: Config, arrays: Mapping[str, Array], official: Mapping[str, Array]
 ) -> None:
     """Check what came out of the official code: presence, shape, samples with their times."""
-    for name in RESULTS:
-        if name not in arrays:
-            raise GoldenError(f"{path} lacks the array {name}")
+    _require(path, RESULTS, arrays)
     rows, image = len(arrays["x"]), image_shape(config.network)
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(IMAGES, (rows, *image))
     shapes |= {"jvp_t": (rows, 1, 1, 1), "jvp_r": (rows, 1, 1, 1), "v_loss": (rows,), "loss": ()}
     shapes |= {"grad_norms": (len(official),), "grad_names": (len(official),)}
     shapes |= {f"grad/{name}": array.shape for name, array in official.items()}
-    noise = arrays.get("sample_noise")
-    if noise is not None and noise.shape[1:] != image:
-        expected = ("rows", *image)
-        raise GoldenError(f"{path}: sample_noise has shape {noise.shape}, expected {expected}")
-    for name, array in arrays.items():
-        is_sample = name.startswith("sample_") and not name.endswith("_times")
-        if is_sample and noise is None:
-            raise GoldenError(f"{path} lacks the array sample_noise")
-        if is_sample:
-            shapes[name] = (len(noise), *image) if noise is not None else ()
-        if name in shapes and array.shape != shapes[name]:
-            raise GoldenError(f"{path}: {name} has shape {array.shape}, expected {shapes[name]}")
-        if is_sample and name != "sample_noise":
-            _check_times(path, f"{name}_times", arrays)
-    if noise is not None and not 0 < len(noise) <= rows:
-        raise GoldenError(f"{path}: sample_noise has {len(noise)} rows, expected 1 to {rows}")
+    samples = [n for n in arrays if n.startswith("sample_") and not n.endswith("_times")]
+    if samples:
+        _require(path, ["sample_noise"], arrays)
+        noise = arrays["sample_noise"]
+        _expect(path, "sample_noise", noise, (*noise.shape[:1], *image))
+        shapes |= dict.fromkeys(samples, noise.shape)
+        if not 0 < len(noise) <= rows:
+            raise GoldenError(f"{path}: sample_noise has {len(noise)} rows, expected 1 to {rows}")
+    for name in shapes.keys() & arrays.keys():
+        _expect(path, name, arrays[name], shapes[name])
+    for name in samples:
+        if name == "sample_noise":
+            continue
+        _require(path, [f"{name}_times"], arrays)
+        times = arrays[f"{name}_times"]
+        falls = times.ndim == 1 and len(times) > 1 and bool((np.diff(times) < 0).all())
+        if not falls or (times[0], times[-1]) != (1, 0):
+            where = f"{path}: {name}_times"
+            raise GoldenError(f"{where} is {times.tolist()}, expected to fall from 1 to 0")
     if set(arrays["grad_names"].tolist()) != set(official):
         raise GoldenError(f"{path}: grad_names differ from the names in params.npz")
-
-
-def _check_times(path: Path, name: str, arrays: Mapping[str, Array]) -> None:
-    if name not in arrays:
-        raise GoldenError(f"{path} lacks the array {name}")
-    times = arrays[name]
-    if times.ndim != 1 or len(times) < 2 or (np.diff(times) >= 0).any():
-        raise GoldenError(f"{path}: {name} is {times.tolist()}, expected numbers that fall")
-    if times[0] != 1 or times[-1] != 0:
-        raise GoldenError(f"{path}: {name} is {times.tolist()}, expected to fall from 1 to 0")
 
 
 def unread(case: GoldenCase) -> list[str]:

@@ -7,16 +7,19 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
+import reference
 from impls.common.config import Config
+from impls.common.errors import NotInstalledError
 from verify.cases import Array, Case, as_dtype
 from verify.golden import GoldenCase, GoldenTraining
 from verify.registry import NotApplicable
 from verify.subjects import BORDER, PROTOCOL, offers
 
+Answer = TypeVar("Answer")
 OF_THEIR_OWN_DTYPE = ("device_draws",)  # float32 in a float64 run too
 
 
@@ -63,7 +66,7 @@ class Probe:
         self._notice_dtype(name, answer)
         return answer
 
-    def once(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+    def once(self, key: tuple[Any, ...], make: Callable[[], Answer]) -> Answer:
         """`make()`, once for each key; what was called then counts as called again."""
         if key not in self._answers:
             before = set(self.returned)
@@ -73,20 +76,25 @@ class Probe:
                 self._answers[key] = answer, frozenset(self.returned)
             finally:
                 self.returned |= before
-        answer, called = self._answers[key]
+        kept, called = self._answers[key]
         self.returned |= called
-        return answer
+        return cast(Answer, kept)
 
     def load(self, config: Config, canonical: dict[str, Array]) -> Host:
         """Canonical parameters, cast and loaded into the subject's own form."""
         return Host(self.subject.load_params(config, as_dtype(canonical, self.dtype)))
 
+    def load_weights(self, function: str, weights: Any) -> Host:
+        """An autoencoder or Inception, its tensors cast, loaded by this function of the subject."""
+        cast = weights._replace(tensors=as_dtype(weights.tensors, self.dtype))
+        try:
+            return Host(getattr(self.subject, function)(cast))
+        except NotInstalledError as error:
+            raise NotApplicable(str(error)) from error
+
     def params(self, case: Case) -> Host:
         """The loaded parameters of a case, once."""
-        loaded: Host = self.once(
-            ("params", self._id(case)), lambda: self.load(case.config, case.params)
-        )
-        return loaded
+        return self.once(("params", self._id(case)), lambda: self.load(case.config, case.params))
 
     def loss(self, case: Case) -> Any:
         """The subject's Loss of a case, once: of loss_and_gradient, or else of loss."""
@@ -97,10 +105,7 @@ class Probe:
 
     def step(self, case: Case) -> tuple[Any, dict[str, Array]]:
         """The subject's loss and gradient of a case, once: (Loss, canonical name -> gradient)."""
-        step: tuple[Any, dict[str, Array]] = self.once(
-            ("step", self._id(case)), functools.partial(self._step, case)
-        )
-        return step
+        return self.once(("step", self._id(case)), functools.partial(self._step, case))
 
     def _step(self, case: Case) -> tuple[Any, dict[str, Array]]:
         inputs = map(self._cross, (case.batch, case.draws))
@@ -113,11 +118,10 @@ class Probe:
 
     def activations(self, case: Case, *inputs: Array) -> dict[str, Array]:
         """The subject's activations of a case, once."""
-        found: dict[str, Array] = self.once(
-            ("activations", self._id(case)),
-            lambda: self.call("activations", case.config, self.params(case), *inputs),
+        arguments = (case.config, self.params(case), *inputs)
+        return self.once(
+            ("activations", self._id(case)), lambda: self.call("activations", *arguments)
         )
-        return found
 
     def trained(
         self, training: GoldenTraining | Case, train: Callable[..., Any], *args: Any
@@ -133,7 +137,7 @@ class Probe:
         """
         if not self.offers("compile_step"):
             return functools.partial(self.subject.train_step, config)
-        made: Callable[..., tuple[Any, Any]] = self.once(
+        made: Callable[..., Any] = self.once(
             ("stepper", config), lambda: self.subject.compile_step(config)
         )
         return made
@@ -167,6 +171,21 @@ class Probe:
         if isinstance(argument, Config):
             return argument
         return self.subject.put(as_dtype(argument, self.dtype))
+
+
+def arbiter() -> Probe:
+    """The reference in float64."""
+    return Probe(reference, np.float64, ())
+
+
+def both(one: Probe, name: str, *arguments: Any, other: Probe | None = None) -> tuple[Any, Any]:
+    """What a subject and another, or the arbiter, answer; a case stands for its parameters."""
+
+    def answer(probe: Probe) -> Any:
+        given = (probe.params(a) if isinstance(a, Case) else a for a in arguments)
+        return probe.call(name, *given)
+
+    return answer(one), answer(other or arbiter())
 
 
 class _Watched:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from impls.common.errors import UserError
+from verify.checks import all_checks
 from verify.golden import Problems
 from verify.outcome import Outcome, Report, Subject
-from verify.registry import DTYPES, FAMILIES, Check, all_checks
+from verify.registry import DTYPES, FAMILIES, Check
 from verify.runner import run
 from verify.subjects import NotInstalled, describe, load_subject
 
@@ -37,12 +38,11 @@ FEW = 20  # checks that are not worth the seconds in which a process starts
 MOST = 8  # processes
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """What one process is given: names of checks, in their order, at one dtype."""
 
     checks: tuple[str, ...]
-    dtype: str
+    dtype: Any
 
 
 def num_processes(checks: Sequence[Check], *, long: bool = False) -> int:
@@ -135,7 +135,7 @@ def _parts(checks: Sequence[Check], dtypes: Sequence[Any]) -> list[Part]:
     for group, dtype in itertools.product((*TOGETHER, rest), dtypes):
         mine = tuple(check.name for check in checks if check.family in group)
         if mine:
-            parts.append(Part(mine, np.dtype(dtype).name))
+            parts.append(Part(mine, dtype))
     return parts
 
 
@@ -147,8 +147,7 @@ def _run(
 ) -> Report:
     """One part in this process."""
     checks = [all_checks()[name] for name in part.checks]
-    dtypes = (np.dtype(part.dtype).type,)
-    return run(modules, checks, problems.cases, problems.trainings, dtypes, progress)
+    return run(modules, checks, problems.cases, problems.trainings, (part.dtype,), progress)
 
 
 def _in_processes(
@@ -171,8 +170,8 @@ def _in_processes(
             futures = [pool.submit(_answer, part) for part in parts]
             subjects, missing = described.result()
             report = Report(subjects=subjects)
-            for done, part_report in enumerate(_as_completed(futures), start=1):
-                _add(report, part_report)
+            for done, future in enumerate(as_completed(futures), start=1):
+                _add(report, future.result())
                 progress(f"{done} of {len(futures)} parts")
         except BrokenProcessPool:
             raise UserError(
@@ -185,16 +184,7 @@ def _in_processes(
     return report, missing
 
 
-def _as_completed(futures: list[Future[Report]]) -> Iterator[Report]:
-    waiting = set(futures)
-    while waiting:
-        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-        for future in done:
-            yield future.result()
-
-
 _given: tuple[tuple[str, ...], bool, Problems]
-_loaded: tuple[list[tuple[str, ModuleType]], tuple[str, ...]] | None = None
 
 
 def _begin(names: tuple[str, ...], skip_missing: bool, problems: Problems) -> None:
@@ -203,11 +193,9 @@ def _begin(names: tuple[str, ...], skip_missing: bool, problems: Problems) -> No
     _given = names, skip_missing, problems
 
 
+@functools.cache
 def _modules() -> tuple[list[tuple[str, ModuleType]], tuple[str, ...]]:
-    global _loaded  # noqa: PLW0603
-    if _loaded is None:
-        _loaded = load_subjects(*_given[:2])
-    return _loaded
+    return load_subjects(*_given[:2])
 
 
 def _describe() -> tuple[tuple[Subject, ...], tuple[str, ...]]:

@@ -1,17 +1,17 @@
 """The list of checks: each a function whose name is a sentence that should be true.
 
-A check takes a `Probe` (a subject at one dtype; family cross: two). It returns its worst error as a
-float, or yields pairs of a place and the error there. A check with a last parameter named `case`,
-`golden` or `training` is called for each built-in case, golden case or golden training in turn.
-What it cannot judge it declares by raising `NotApplicable` with the reason, which then holds for
-that case alone, or by yielding it in place of an error.
+A check takes a `Probe` (a subject at one dtype; family cross: two). It yields pairs of a place and
+the error there, or returns its only error. A check with a parameter named `case`, `golden` or
+`training` is called for each built-in case, golden case or golden training in turn. What it cannot
+judge it declares by raising `NotApplicable` with the reason, which then holds for that case alone,
+or by yielding it in place of an error. Its family is the file, or the folder, of verify/checks that
+it stands in.
 """
 
 from __future__ import annotations
 
-import importlib
+import functools
 import inspect
-import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +39,7 @@ FAMILIES = (
 )
 
 
-PROBLEMS = ("case", "golden", "training")  # last parameter of a check that is called for each
+PROBLEMS = ("case", "golden", "training")  # parameters of a check that is called for each
 
 
 class NotApplicable(Exception):
@@ -55,22 +55,26 @@ Errors = Iterator[tuple[str, "float | NotApplicable"]]  # what a check yields: p
 
 @dataclass(frozen=True)
 class Check:
-    """One check: `function(probe) -> worst error`, or `function(probe, other)` in family cross."""
+    """One check: `function(probe)` gives its errors; `function(probe, other)` in family cross."""
 
     name: str
     family: str
     function: Callable[..., float | Errors]
     needs: tuple[str, ...]  # protocol names without which it is not applicable; a|b: one of two
-    exact: bool  # no rounding is excused: the tolerance is 0
-    like: str  # the check whose tolerance applies, its own name by default
-    full: bool = False  # only of the full run: it is slow, trains long, or starts processes
+    exact: bool = False  # no rounding is excused: the tolerance is 0
+    # The check whose tolerance applies, its own name by default; for one that compares a subject
+    # with itself, that against the reference which measures the rounding of what is compared.
+    like: str = ""
+    allow: float | None = None  # the tolerance of a check whose errors are no rounding
+    # Only of `meanflow verify --full`: it costs more than 3 s a subject, trains long or starts
+    # processes.
+    full: bool = False
     only: Callable[[Any], bool] = lambda _case: True  # the cases, or golden cases, it is about
 
     @property
     def each(self) -> str:
         """Which of PROBLEMS it is called for one by one; nothing for a check called once."""
-        last = list(inspect.signature(self.function).parameters)[-1:]
-        return last[0] if last and last[0] in PROBLEMS else ""
+        return next((n for n in inspect.signature(self.function).parameters if n in PROBLEMS), "")
 
     @property
     def sentence(self) -> str:
@@ -78,55 +82,43 @@ class Check:
         return (self.function.__doc__ or "").strip().splitlines()[0]
 
 
-_CHECKS: dict[str, Check] = {}
+CHECKS: dict[str, Check] = {}
 
 
-def check(
-    family: str,
-    needs: str,
-    *,
-    exact: bool = False,
-    like: str = "",
-    full: bool = False,
-    only: Callable[[Any], bool] = lambda _case: True,
-) -> Callable[[Any], Any]:
-    """Register a function as a check of a family.
+def check(needs: str, **options: Any) -> Callable[[Any], Any]:
+    """Register a function as a check of the family that its module is named after.
 
     Args:
         needs: protocol names, separated by spaces; `loss|loss_and_gradient` means one of the two.
-        exact: no rounding is excused.
-        like: for a check that compares a subject with itself: the check against the reference
-            that measures the rounding of what is compared.
-        full: leave it to `meanflow verify --full`: it costs more than 3 s a subject, trains long or
-            starts processes.
-        only: of a check that is called for each case, which cases it is about.
+        options: exact, like, allow, full, only: see `Check`.
     """
-    if family not in FAMILIES:
-        raise ValueError(f"unknown family {family}")
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        name = function.__name__
-        if name in _CHECKS:
+        name, family = function.__name__, function.__module__.split(".")[2]
+        if family not in FAMILIES:
+            raise ValueError(f"unknown family {family}")
+        if name in CHECKS:
             raise ValueError(f"two checks are called {name}")
-        _CHECKS[name] = Check(
-            name, family, function, tuple(needs.split()), exact, like or name, full, only
-        )
+        given = {"like": name} | options
+        CHECKS[name] = Check(name, family, function, tuple(needs.split()), **given)
         return function
 
     return register
 
 
-def sentences() -> tuple[tuple[str, str, str], ...]:
-    """Family, name and sentence of every check."""
-    return tuple((check.family, check.name, check.sentence) for check in all_checks().values())
+def checks(needs: str, rows: dict[str, tuple[Any, ...]], **options: Any) -> Callable[[Any], Any]:
+    """Register a function as several checks, which differ in what it is called with at the end.
 
+    Args:
+        rows: name of each check -> its sentence, and these last arguments.
+        options: as of `check`.
+    """
 
-def all_checks() -> dict[str, Check]:
-    """Every check by name, in the order of families and of their files."""
-    import verify.checks
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        for name, (sentence, *last) in rows.items():
+            made = functools.wraps(function)(lambda *first, last=last: function(*first, *last))
+            made.__name__, made.__doc__ = name, sentence
+            check(needs, **options)(made)
+        return function
 
-    for module in pkgutil.iter_modules(verify.checks.__path__):
-        importlib.import_module(f"verify.checks.{module.name}")
-    # Modules may have been imported in any order; sorted keeps that of the checks in each of them.
-    order = lambda item: (FAMILIES.index(item[1].family), item[1].function.__module__)  # noqa: E731
-    return dict(sorted(_CHECKS.items(), key=order))
+    return register

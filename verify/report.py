@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from dataclasses import asdict
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -17,8 +18,8 @@ from rich.text import Text
 
 from impls.common.environment import environment
 from results.schema import Record, append, record_file
+from verify.checks import all_checks
 from verify.outcome import FAIL, NOT_APPLICABLE, PAIR, PASS, Outcome, Report, Subject
-from verify.registry import all_checks
 from verify.stages import causes
 from verify.subjects import BORDER, PROTOCOL
 
@@ -46,9 +47,8 @@ def print_report(
         "checks allow 0.",
         style="dim",
     )
-    single = [outcome for outcome in report.outcomes if outcome.family != "cross"]
-    crossed = [outcome for outcome in report.outcomes if outcome.family == "cross"]
-    for outcomes in (single, crossed):
+    for crossed in (False, True):
+        outcomes = [o for o in report.outcomes if (o.family == "cross") == crossed]
         names = list(dict.fromkeys(outcome.subject for outcome in outcomes))
         for start in range(0, len(names), SUBJECTS_PER_TABLE):
             shown = names[start : start + SUBJECTS_PER_TABLE]
@@ -60,9 +60,7 @@ def print_report(
     _print_failures(report, console, verbose, tracebacks)
     console.print()
     notices = (notice for subject in report.subjects for notice in subject.notices)
-    for line in (*report.notes, *notices, *partly_judged(report)):
-        console.print(line, markup=False)
-    for line in summary(report):
+    for line in (*report.notes, *notices, *partly_judged(report), *summary(report)):
         console.print(line, markup=False)
 
 
@@ -111,9 +109,8 @@ def table(outcomes: list[Outcome], subjects: list[str], report: Report) -> Table
         title = f"{family}  {_counts(rows)}{took}"
         made.add_row(Text(title, style="bold"))
         for name in dict.fromkeys(outcome.check for outcome in rows):
-            made.add_row(
-                f" {name}", *_cells([o for o in rows if o.check == name], subjects, dtypes)
-            )
+            cells = _cells([o for o in rows if o.check == name], subjects, dtypes)
+            made.add_row(f" {name}", *cells)
     return made
 
 
@@ -189,9 +186,8 @@ def judged(report: Report, subject: Subject) -> list[str]:
     names = report.judged(subject.name)
     if not names:
         return wrap(f"nothing of {subject.name} was judged: {missing(report, subject)}", WIDTH)
-    rest = [name for name in PROTOCOL if name not in names and name not in BORDER]
-    called = {need for o in report.outcomes for need in _needs(o.check)}
-    rest = [name for name in rest if name in called]
+    needed = {need for o in report.outcomes for need in _needs(o.check)}
+    rest = [name for name in PROTOCOL if name in needed and name not in names]
     if not rest:
         return [f"judged of {subject.name}: every function that these checks need"]
     text = f"judged of {subject.name}: {', '.join(names)}; not: {', '.join(rest)}"
@@ -201,8 +197,8 @@ def judged(report: Report, subject: Subject) -> list[str]:
 def missing(report: Report, subject: Subject) -> str:
     """What a subject would have to offer for some check to judge it."""
     short = {
-        tuple(need for need in _needs(name) if need not in subject.offers)
-        for name in dict.fromkeys(outcome.check for outcome in report.outcomes)
+        tuple(need for need in _needs(outcome.check) if need not in subject.offers)
+        for outcome in report.outcomes
     }
     sets = sorted((names for names in short if names), key=lambda names: (len(names), names))
     if not sets:
@@ -271,7 +267,9 @@ def write_records(report: Report, folder: Path) -> Path:
             dtype=outcome.dtype,
             **where,
         )
-        for outcome in sorted(report.outcomes, key=_order)
+        for outcome in sorted(
+            report.outcomes, key=attrgetter("subject", "family", "check", "dtype")
+        )
         if outcome.status != NOT_APPLICABLE
     ]
     records += [
@@ -288,7 +286,3 @@ def write_records(report: Report, folder: Path) -> Path:
     path = record_file(folder, "verify", now.isoformat())
     append(records, path)
     return path
-
-
-def _order(outcome: Outcome) -> tuple[str, str, str, str]:
-    return outcome.subject, outcome.family, outcome.check, outcome.dtype

@@ -10,22 +10,22 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
 import numpy as np
 
-import reference
 from impls.common.errors import UserError, did_you_mean
 from verify import tolerances
 from verify.cases import cases
+from verify.checks import all_checks
 from verify.compare import Error, at, badness
 from verify.golden import GoldenCase, GoldenTraining
 from verify.outcome import FAIL, NOT_APPLICABLE, PAIR, PASS, Outcome, Report
 from verify.probe import Probe
-from verify.registry import DTYPES, FAMILIES, Check, NotApplicable, all_checks
+from verify.registry import DTYPES, FAMILIES, Check, NotApplicable
 
 Stored = TypeVar("Stored", GoldenCase, GoldenTraining)
 ENOUGH = 13 * 10**8  # bytes of resident memory above which compiled programs are given up
@@ -47,19 +47,14 @@ def select(patterns: Sequence[str], *, full: bool = True) -> list[Check]:
     """
     checks = all_checks()
     chosen: set[str] = set()
-    for pattern in patterns:
-        found = {
-            name
-            for name, check in checks.items()
-            if fnmatch.fnmatch(name, pattern)
-            or (fnmatch.fnmatch(check.family, pattern) and (full or not check.full))
-        }
-        if not found:
+    for pattern in patterns or ["*"]:
+        by_name = set(fnmatch.filter(checks, pattern)) if patterns else set()
+        families = fnmatch.filter(FAMILIES, pattern)
+        found = {k for k, c in checks.items() if c.family in families and (full or not c.full)}
+        if not found | by_name:
             hint = did_you_mean(pattern, [*checks, *FAMILIES]) or ": --list names them"
             raise UnknownCheckError(f"there is no check or family {pattern}{hint}")
-        chosen |= found
-    if not patterns:
-        return [check for check in checks.values() if full or not check.full]
+        chosen |= found | by_name
     return [check for name, check in checks.items() if name in chosen]
 
 
@@ -77,15 +72,10 @@ def run(
         subjects: (name, module) pairs.
         progress: called with a line of text before each check.
     """
-    report = Report()
-    probes = [
-        (
-            name,
-            Probe(module, dtype, cases(), _stored_as(dtype, golden), _stored_as(dtype, trainings)),
-        )
-        for name, module in subjects
-        for dtype in dtypes
-    ]
+    report, probes = Report(), []
+    for (name, module), dtype in itertools.product(subjects, dtypes):
+        stored = _stored_as(dtype, golden), _stored_as(dtype, trainings)
+        probes.append((name, Probe(module, dtype, cases(), *stored)))
     pairs = [
         (f"{one}{PAIR}{other}", (p, q))
         for (one, p), (other, q) in itertools.combinations(probes, 2)
@@ -134,36 +124,35 @@ def outcome_of(check: Check, name: str, probes: tuple[Probe, ...]) -> Outcome:
         probe.returned.clear()
         probe.other_dtypes.clear()
 
-    def outcome(
-        status: str, error: float | None, allowed: float | None, detail: str, **more: Any
-    ) -> Outcome:
-        judges = tuple(sorted({name for probe in probes for name in probe.returned}))
-        if status == NOT_APPLICABLE:
-            judges = ()
-        where = (check.name, check.family, name, _dtype(probes[0]))
-        return Outcome(*where, status, error, allowed, detail, judges, **more)
-
+    where = check.name, check.family, name, _dtype(probes[0])
+    nothing = Outcome(*where, NOT_APPLICABLE, error=None, tolerance=None, detail="")
     try:
         found = _measure(check, probes)
         allowed = _tolerance(check, probes[0].dtype, found.error)
     except NotApplicable as reason:
-        return outcome(NOT_APPLICABLE, None, None, str(reason))
+        return replace(nothing, detail=str(reason))
     except KeyboardInterrupt:
         raise
     except BaseException as failure:  # noqa: BLE001  a subject may raise anything, SystemExit too
-        frames = traceback.format_exc()
-        return outcome(FAIL, None, None, _brief(failure, probes), traceback=frames)
-    error = found.error
+        said, frames = _brief(failure, probes), traceback.format_exc()
+        judges = _returned(probes)
+        return replace(nothing, status=FAIL, detail=said, judges=judges, traceback=frames)
+    error, judges = found.error, _returned(probes)
     status = PASS if error <= allowed else FAIL  # a NaN fails
     detail = f"not a number: {error.where}" if math.isnan(error) else error.where
     if status == FAIL:
-        said = [f"{name} returned {got}, asked for {_dtype(probe)}"
-                for probe in probes for name, got in probe.other_dtypes.items()]  # fmt: skip
-        detail = "; ".join((detail, *said))
+        for probe in probes:
+            for function, got in probe.other_dtypes.items():
+                detail += f"; {function} returned {got}, asked for {_dtype(probe)}"
     if found.unjudged:
         detail = "; ".join(filter(None, (detail, found.unjudged)))
     value = None if math.isnan(error) else float(error)
-    return outcome(status, value, allowed, detail, places=found.places)
+    return Outcome(*where, status, value, allowed, detail, judges, found.places)
+
+
+def _returned(probes: tuple[Probe, ...]) -> tuple[str, ...]:
+    """Functions of the protocol that were called and returned."""
+    return tuple(sorted({name for probe in probes for name in probe.returned}))
 
 
 @dataclass(frozen=True)
@@ -187,8 +176,7 @@ def _measure(check: Check, probes: tuple[Probe, ...]) -> _Found:
         if isinstance(error, NotApplicable):
             reasons[case or place] = str(error)
         elif isinstance(error, float | np.floating):
-            kept = error if isinstance(error, float) else float(error)
-            found.append(at(f"{case} {place}".strip(), kept))
+            found.append(at(f"{case} {place}".strip(), error))
             judged.add(case or place)
         else:
             raise TypeError(f"the check returned {error!r}, expected its worst error as a float")
@@ -226,14 +214,13 @@ def _errors(check: Check, probes: tuple[Probe, ...]) -> Iterator[tuple[str, str,
 
 
 def _problems(check: Check, probe: Probe) -> list[Any]:
-    of: dict[str, tuple[Any, ...]] = {
-        "case": probe.cases, "golden": probe.golden, "training": probe.trainings,
-    }  # fmt: skip
-    given = of[check.each]
-    if not given and check.each == "golden":
-        raise NotApplicable("no golden folder was given")
-    if not given and check.each == "training":
-        raise NotApplicable("the golden folder stores no training steps")
+    given, absent = {
+        "case": (probe.cases, ""),
+        "golden": (probe.golden, "no golden folder was given"),
+        "training": (probe.trainings, "the golden folder stores no training steps"),
+    }[check.each]
+    if absent and not given:
+        raise NotApplicable(absent)
     chosen = [problem for problem in given if check.only(problem)]
     if not chosen:
         raise ValueError("no case has the settings that the check is about")
@@ -241,40 +228,23 @@ def _problems(check: Check, probe: Probe) -> list[Any]:
 
 
 def _answers(answer: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(answer, Generator):
-        yield from answer
-    else:
-        yield "", answer
+    return answer if isinstance(answer, Generator) else iter([("", answer)])
 
 
 def _tolerance(check: Check, dtype: Any, error: Error) -> float:
     if check.exact:
         return 0.0
-    if error.tolerance is not None:
-        return error.tolerance
-    return tolerances.tolerance(check.like, dtype)[0]
+    given = error.tolerance or check.allow
+    return given if given is not None else tolerances.tolerance(check.like, dtype)[0]
 
 
-def distances() -> dict[str, dict[str, tuple[float, str]]]:
-    """The reference as its own subject: check -> dtype -> (error, where), for the tolerances.
-
-    A cross check is measured between the reference in float32 and in float64.
-    """
-    found: dict[str, dict[str, tuple[float, str]]] = {}
-    wide, narrow = (Probe(reference, dtype, cases()) for dtype in DTYPES)
-    for check in all_checks().values():
-        if check.exact or check.like != check.name or check.each in ("golden", "training"):
-            continue
-        is_cross = check.family == "cross"
-        for arguments in [(narrow, wide)] if is_cross else [(wide,), (narrow,)]:
-            try:
-                error = _measure(check, arguments).error
-            except NotApplicable:
-                continue
-            if error.tolerance is None:
-                entry = found.setdefault(check.name, {})
-                entry[_dtype(arguments[0])] = (float(error), error.where)
-    return found
+def worst_error(check: Check, *probes: Probe) -> Error | None:
+    """The worst error of a check; None where it is not applicable or has a tolerance of its own."""
+    try:
+        error = _measure(check, probes).error
+    except NotApplicable:
+        return None
+    return error if error.tolerance is None else None
 
 
 def _dtype(probe: Probe) -> str:

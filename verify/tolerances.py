@@ -9,7 +9,7 @@ check has an error of its own even in float64 (a finite difference), FACTOR time
 float64 distance is added. Nothing is scaled by an array's size or loosened for a backend.
 
 The distances of the built-in cases are stored in tolerances.json, so that a tolerance does not move
-from machine to machine; `python -m verify.tolerances` measures them anew. Golden folders of other
+from machine to machine; `python -m verify.rounding` measures them anew. Golden folders of other
 sizes bring other distances, which are measured by the same rule when they are checked.
 """
 
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +44,7 @@ def tolerance(check: str, dtype: Any) -> tuple[float, str]:
         KeyError: for a check that was never measured.
     """
     if check not in _stored():
-        raise KeyError(f"{STORED.name} has no entry for {check}: run python -m verify.tolerances")
+        raise KeyError(f"{STORED.name} has no entry for {check}: run python -m verify.rounding")
     entry = _stored()[check]
     return rounding_tolerance(dtype, entry["float32"], entry["float64"]), entry["reason"]
 
@@ -54,34 +53,3 @@ def tolerance(check: str, dtype: Any) -> tuple[float, str]:
 def _stored() -> dict[str, Any]:
     stored: dict[str, Any] = json.loads(STORED.read_text())
     return stored
-
-
-def measure() -> dict[str, dict[str, Any]]:
-    """Distance of the reference in each dtype from its float64 answers, for every check.
-
-    A check that cannot say anything in float32 is measured in float64 alone.
-    """
-    from verify.runner import distances
-
-    entries: dict[str, dict[str, Any]] = {}
-    for name, found in distances().items():
-        d32, d64 = (_two_digits(found.get(key, (0.0, ""))[0]) for key in ("float32", "float64"))
-        where = found.get("float32", found.get("float64", (0.0, "")))[1]
-        reason = (
-            f"NumPy lies {d32:.1e} in float32 and {d64:.1e} in float64 from the answer ({where})"
-        )
-        entries[name] = {"float32": d32, "float64": d64, "reason": reason}
-    return entries
-
-
-def _two_digits(value: float) -> float:
-    """Rounded up to two digits, so that a stored number is readable and never too small."""
-    if value == 0:
-        return 0.0
-    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
-    return float(f"{math.ceil(value / unit) * unit:.1e}")
-
-
-if __name__ == "__main__":
-    STORED.write_text(json.dumps(measure(), indent=1) + "\n")
-    print(f"wrote {STORED.name}")

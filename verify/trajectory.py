@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-import reference
 from impls.common import draws
 from impls.common.config import Config
 from impls.common.types import Batch, Draws
 from impls.data import digits
 from verify.cases import Array, Case, as_dtype
 from verify.compare import relative_error
-from verify.probe import Probe
+from verify.probe import Probe, arbiter
 
 # A large adam_eps keeps gradients that are rounding alone from being blown up to a full step: with
 # the official 1e-8 the biases of keys, whose exact gradient is zero, move by rounding alone. Some
@@ -92,15 +92,13 @@ def follow(probe: Probe, case: Case, num_steps: int) -> Trajectory:
 @functools.cache
 def answer(case: Case, num_steps: int) -> Trajectory:
     """The same run of the reference in float64."""
-    return follow(Probe(reference, np.float64, ()), case, num_steps)
+    return follow(arbiter(), case, num_steps)
 
 
 def moved_errors(
     actual: dict[str, Array], expected: dict[str, Array], begin: dict[str, Array], name: str
-) -> dict[str, float]:
+) -> Iterator[tuple[str, float]]:
     """Error of each tensor by how far it moved: a run is judged by its own size."""
-    wide = as_dtype((actual, expected, begin), np.float64)
-    return {
-        f"{name} {tensor}": relative_error(*(tree[tensor] - wide[2][tensor] for tree in wide[:2]))
-        for tensor in begin
-    }
+    ours, theirs, start = as_dtype((actual, expected, begin), np.float64)
+    for tensor, array in start.items():
+        yield f"{name} {tensor}", relative_error(ours[tensor] - array, theirs[tensor] - array)

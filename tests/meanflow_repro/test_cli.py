@@ -17,7 +17,8 @@ from impls.common.config_files import load_config
 from meanflow_repro import main
 from results.reading import read
 from results.schema import Record
-from verify.registry import FAMILIES, all_checks
+from verify.checks import all_checks
+from verify.registry import FAMILIES
 
 ROOT = Path(__file__).parents[2]
 QUICK = ("--check", "target_matches", "--check", "jvp_returns_the_mean_velocity")

@@ -15,7 +15,7 @@ from results.reading import read
 from results.report import page as report
 from results.report.page import write_page
 from results.schema import Record
-from verify.registry import sentences
+from verify.checks import sentences
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 QUIET = (

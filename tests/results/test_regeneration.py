@@ -21,7 +21,7 @@ from results.draw.write import ALL as FIGURES
 from results.reading import read
 from results.report.page import page
 from results.tabulate.write import ALL as TABLES
-from verify.registry import sentences
+from verify.checks import sentences
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ("impls", "reference", "results", "verify", "bench", "meanflow_repro")

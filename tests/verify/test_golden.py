@@ -11,7 +11,7 @@ import pytest
 from golden_folders import FOLDERS, NAMES, TRAINED, arrays_of, copy_of, rewrite
 
 from verify.golden import BUNDLED, GoldenCase, load_golden, load_trainings, unread
-from verify.outcome import Report
+from verify.outcome import Outcome, Report
 from verify.runner import run, select
 
 # torch.func.jvp scripts its decompositions when it first runs, and torch deprecates that itself.
@@ -138,11 +138,16 @@ def test_the_lists_above_name_every_array() -> None:
     assert {*CHECK_OF, *INPUTS, "sample_s1_times"} == set(STORED)
 
 
+def failed_with(target: Path, **changes: Any) -> list[Outcome]:
+    """Checks that fail where arrays of the case are others."""
+    folder = copy_of("patch_2", target, CASE)
+    rewrite(folder / f"case_{CASE}.npz", **changes)
+    return check_folder(folder).failed
+
+
 @pytest.mark.parametrize("name", sorted(CHECK_OF))
 def test_an_altered_result_fails_its_check_and_no_other(name: str, tmp_path: Path) -> None:
-    folder = copy_of("patch_2", tmp_path, CASE)
-    rewrite(folder / f"case_{CASE}.npz", **{name: altered(name, STORED[name])})
-    [failure] = check_folder(folder).failed
+    [failure] = failed_with(tmp_path, **{name: altered(name, STORED[name])})
     assert failure.check == CHECK_OF[name]
     assert CASE in failure.detail
     if not name.startswith("grad_"):  # compared as a whole
@@ -151,10 +156,8 @@ def test_an_altered_result_fails_its_check_and_no_other(name: str, tmp_path: Pat
 
 @pytest.mark.parametrize("name", INPUTS)
 def test_an_altered_input_changes_the_results(name: str, tmp_path: Path) -> None:
-    folder = copy_of("patch_2", tmp_path, CASE)
-    rewrite(folder / f"case_{CASE}.npz", **{name: altered(name, STORED[name])})
-    failed = {outcome.check for outcome in check_folder(folder).failed}
-    assert INPUTS[name] in failed
+    failed = failed_with(tmp_path, **{name: altered(name, STORED[name])})
+    assert INPUTS[name] in {outcome.check for outcome in failed}
 
 
 @pytest.mark.parametrize("name", PARAMETERS)

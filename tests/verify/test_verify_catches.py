@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -14,10 +14,11 @@ import pytest
 import reference
 from meanflow_repro import main
 from verify.cases import cases
+from verify.checks import all_checks
 from verify.golden import BUNDLED, load_golden, load_trainings
 from verify.mutants import MUTANTS, Mutant, planted
 from verify.outcome import Outcome
-from verify.registry import Check, NotApplicable, all_checks
+from verify.registry import Check, NotApplicable
 from verify.runner import run
 
 FEW = (
@@ -33,18 +34,9 @@ def outcomes(subject: ModuleType, names: Iterable[str], dtype: str) -> list[Outc
 
     The partner is the reference; where it cannot answer, having no checkpoints, it is PyTorch.
     """
-    checks = [check for name, check in all_checks().items() if name in names]
-    own = [check for check in checks if check.family != "cross"]
-    crossed = [check for check in checks if check.family == "cross"]
-    answered = [
-        check
-        for check in crossed
-        if all(hasattr(reference, need.split("|")[-1]) for need in check.needs)
-    ]
-    rest = [check for check in crossed if check not in answered]
-    found: list[Outcome] = []
-    for chosen, partner in ((own, ""), (answered, "reference"), (rest, "impls.meanflow_torch")):
-        if not chosen:
+    checks, found = [check for name, check in all_checks().items() if name in names], []
+    for partner in ("", "reference", "impls.meanflow_torch"):
+        if not (chosen := [check for check in checks if partner_of(check) == partner]):
             continue
         subjects = [("subject", subject)]
         if partner:
@@ -52,6 +44,13 @@ def outcomes(subject: ModuleType, names: Iterable[str], dtype: str) -> list[Outc
         dtypes = (np.dtype(dtype).type,)
         found += run(subjects, chosen, golden(), trainings=trainings(), dtypes=dtypes).outcomes
     return found
+
+
+def partner_of(check: Check) -> str:
+    if check.family != "cross":
+        return ""
+    answers = all(hasattr(reference, need.split("|")[-1]) for need in check.needs)
+    return "reference" if answers else "impls.meanflow_torch"
 
 
 def failed(found: list[Outcome]) -> set[str]:
@@ -137,43 +136,48 @@ def one_outcome(function: Callable[..., Any], subject: ModuleType = reference) -
     return report.outcomes[0]
 
 
-def test_check_that_returns_nothing_fails() -> None:
-    outcome = one_outcome(lambda probe: None)
-    assert outcome.status == "fail"
-    assert "returned None" in outcome.detail
+def raising(error: Exception) -> Callable[..., float]:
+    def function(probe: object) -> float:
+        raise error
+
+    return function
 
 
-@pytest.mark.parametrize("answer", [True, False, "0", [0.0], 0])
-def test_check_that_returns_no_float_fails(answer: object) -> None:
-    assert one_outcome(lambda probe: answer).status == "fail"
+def yielding(*answers: Any) -> Callable[..., Iterator[tuple[str, Any]]]:
+    return lambda probe: (("here", answer) for answer in answers)
+
+
+@pytest.mark.parametrize("answer", [None, True, False, "0", [0.0], 0])
+def test_check_that_gives_no_float_fails_and_says_what(answer: object) -> None:
+    for function in (lambda probe: answer, yielding(0.0, answer)):
+        outcome = one_outcome(function)
+        assert outcome.status == "fail"
+        assert f"returned {answer!r}" in outcome.detail
 
 
 @pytest.mark.parametrize("nan", [float("nan"), np.float32("nan"), np.float64("nan")])
-def test_check_that_returns_nan_fails(nan: float) -> None:
+def test_check_that_gives_nan_fails(nan: float) -> None:
     assert one_outcome(lambda probe: nan).status == "fail"
+    assert one_outcome(yielding(0.0, nan, 0.0)).status == "fail"
 
 
-def test_check_that_raises_fails_with_its_reason() -> None:
-    def function(probe: object) -> float:
-        raise KeyError("blocks_7")
-
+@pytest.mark.parametrize(
+    ("function", "status", "says"),
+    [
+        (raising(KeyError("blocks_7")), "fail", "raised KeyError: 'blocks_7'"),
+        (raising(NotApplicable("no golden folder")), "n/a", "no golden folder"),
+        (yielding(NotApplicable("no u")), "n/a", "no u"),
+        (yielding(), "fail", "the check compared nothing"),
+        (lambda probe: 0.0, "pass", ""),
+        (lambda probe: 1e-300, "fail", ""),
+    ],
+)
+def test_check_ends_with_its_status_and_says_why(
+    function: Callable[..., Any], status: str, says: str
+) -> None:
     outcome = one_outcome(function)
-    assert outcome.status == "fail"
-    assert "KeyError" in outcome.detail
-    assert "blocks_7" in outcome.detail
-
-
-def test_check_that_is_not_applicable_says_why_and_does_not_pass() -> None:
-    def function(probe: object) -> float:
-        raise NotApplicable("no golden folder")
-
-    outcome = one_outcome(function)
-    assert (outcome.status, outcome.detail) == ("n/a", "no golden folder")
-
-
-def test_check_within_its_tolerance_passes() -> None:
-    assert one_outcome(lambda probe: 0.0).status == "pass"
-    assert one_outcome(lambda probe: 1e-300).status == "fail"
+    assert outcome.status == status
+    assert says in outcome.detail
 
 
 class Raising(ModuleType):
@@ -199,22 +203,20 @@ def test_subject_that_raises_fails_every_check_that_calls_it() -> None:
     assert all("RuntimeError" in outcome.detail for outcome in raised)
 
 
-def test_subject_that_answers_nan_fails() -> None:
-    nan = "return _forward(config.network, params, z, t, h, labels).u"
-    mutant = Mutant(
-        "u is NaN", "reference", "network.py", nan, f"{nan} * np.nan", ("mean_velocity_matches",)
-    )
-    with planted(mutant) as subject:
-        (outcome,) = outcomes(subject, mutant.caught_by, "float64")
+U, S = "_forward(config.network, params, z, t, h, labels).u", "((u - u_target) ** 2).sum((1, 2, 3))"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "more", "check", "says"),
+    [
+        ("network.py", U, " * np.nan", "mean_velocity_matches", "not a number"),
+        ("objective.py", S, "[:1]", "squared_error_is_a_sum", "returned shape (1,)"),
+    ],
+)
+def test_subject_that_answers_nan_or_in_another_shape_fails(
+    file: str, text: str, more: str, check: str, says: str
+) -> None:
+    with planted(Mutant(says, "reference", file, text, text + more, (check,))) as subject:
+        (outcome,) = outcomes(subject, (check,), "float64")
     assert outcome.status == "fail"
-    assert "not a number" in outcome.detail
-
-
-def test_subject_that_answers_in_another_shape_fails() -> None:
-    text = "((u - u_target) ** 2).sum((1, 2, 3))"
-    mutant = Mutant(
-        "one error stands for all rows", "reference", "objective.py", text, f"{text}[:1]", ()
-    )
-    with planted(mutant) as subject:
-        found = outcomes(subject, ("squared_error_is_a_sum",), "float64")
-    assert failed(found) == {"squared_error_is_a_sum"}
+    assert says in outcome.detail

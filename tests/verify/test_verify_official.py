@@ -25,7 +25,7 @@ from impls.common.draws import image_shape
 from impls.common.errors import UserError
 from meanflow_repro import main
 from verify.golden import BUNDLED, Problems
-from verify.mutants import MUTANTS, Mutant, planted
+from verify.mutants import MUTANTS, Mutant, mutants, planted
 from verify.official import checkout
 from verify.official.checkout import (
     METHOD_FIELDS,
@@ -40,33 +40,25 @@ from verify.official.live import run_official
 from verify.official.settings import MAX_ROWS, PER_NETWORK, random_settings
 from verify.runner import run, select
 
-OBJECTIVE = ("impls/meanflow_torch", "objective.py")
-SLIPS = (  # which a port could make, and which leave many settings as they were
-    Mutant(
-        "a small kappa is none", *OBJECTIVE, "if method.kappa == 0:", "if method.kappa < 0.3:", ()
-    ),
-    Mutant(
-        "the last rows lose their labels",
-        *OBJECTIVE,
-        "_rows(labels) < num_drop",
-        "_rows(labels) >= len(labels) - num_drop",
-        (),
-    ),
-    Mutant(
-        "the interval ends at 1/2",
-        *OBJECTIVE,
-        "clip(t - r, 0, 1)) * du",
-        "clip(t - r, 0, 0.5)) * du",
-        (),
-    ),
-    Mutant(
-        "a share of the rows is rounded up",
-        *OBJECTIVE,
-        "return int(num_rows * config.method.data_proportion)",
-        "return round(num_rows * config.method.data_proportion)",
-        (),
-    ),
-)
+# Slips that a port could make, and which leave many settings as they were.
+SLIPS = mutants("""
+@ impls/meanflow_torch/objective.py
+a small kappa is none
+- if method.kappa == 0:
++ if method.kappa < 0.3:
+
+the last rows lose their labels
+- _rows(labels) < num_drop
++ _rows(labels) >= len(labels) - num_drop
+
+the interval ends at 1/2
+- clip(t - r, 0, 1)) * du
++ clip(t - r, 0, 0.5)) * du
+
+a share of the rows is rounded up
+- return int(num_rows * config.method.data_proportion)
++ return round(num_rows * config.method.data_proportion)
+""")
 
 
 def settings_of(num_settings: int, seed: int) -> list[Any]:

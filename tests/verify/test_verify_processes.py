@@ -12,7 +12,7 @@ import pytest
 
 from impls.common.errors import UserError
 from meanflow_repro import main
-from verify import compilation
+from verify import compilation, registry, runner
 from verify.golden import stored
 from verify.processes import num_processes, run_spread
 from verify.runner import select
@@ -61,8 +61,6 @@ def test_few_checks_start_no_process() -> None:
 def test_checks_of_the_full_run_are_left_out_unless_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from verify import registry, runner
-
     checks = registry.all_checks()
     slow = replace(checks["target_matches"], full=True)
     monkeypatch.setattr(runner, "all_checks", lambda: checks | {slow.name: slow})

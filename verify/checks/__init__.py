@@ -1,1 +1,22 @@
-"""The checks, by subject matter: every module here is read, and names the family of each."""
+"""The checks: a file, or a folder of several, for each family, which has its name."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from verify.registry import CHECKS, FAMILIES, Check
+
+
+def sentences() -> tuple[tuple[str, str, str], ...]:
+    """Family, name and sentence of every check."""
+    return tuple((check.family, check.name, check.sentence) for check in all_checks().values())
+
+
+def all_checks() -> dict[str, Check]:
+    """Every check by name, in the order of families and of their files."""
+    for module in pkgutil.walk_packages(__path__, f"{__name__}."):
+        importlib.import_module(module.name)
+    # Modules may have been imported in any order; sorted keeps that of the checks in each of them.
+    order = lambda item: (FAMILIES.index(item[1].family), item[1].function.__module__)  # noqa: E731
+    return dict(sorted(CHECKS.items(), key=order))

@@ -6,20 +6,17 @@ PyTorch's text is diffusers' own AutoencoderKL, so what passes beside it compute
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import numpy as np
 
-import reference
 from impls.common import draws
 from impls.common.draws import Stream
-from impls.common.errors import NotInstalledError
 from impls.files.autoencoder import Autoencoder, AutoencoderConfig
-from verify.cases import Array, as_dtype
-from verify.compare import row_error, worst
+from verify.cases import Array
+from verify.compare import row_error
 from verify.fixtures.standin_vae import random_autoencoder
-from verify.probe import Host, Probe
-from verify.registry import NotApplicable, check
+from verify.probe import Probe, arbiter
+from verify.registry import Errors, check
 
 # Kept and changed width, one block that changes nothing, and a side of 4 pixels to one.
 SIZES = AutoencoderConfig(block_out_channels=(8, 16, 16), layers_per_block=2, norm_num_groups=4)
@@ -38,45 +35,31 @@ def _autoencoders() -> dict[str, Autoencoder]:
     }
 
 
-def _inputs() -> tuple[Array, Array]:
-    """Images and latents, float32."""
-    factor = SIZES.factor
-    images = draws.normal((BATCH, HEIGHT, WIDTH, SIZES.in_channels), 1, Stream.CHECK, 0)
-    shape = (BATCH, HEIGHT // factor, WIDTH // factor, SIZES.latent_channels)
-    return images, draws.normal(shape, 1, Stream.CHECK, 1)
-
-
-def _load(subject: Any, autoencoder: Autoencoder, dtype: Any) -> Host:
-    tensors = as_dtype(autoencoder.tensors, dtype)
-    try:
-        return Host(subject.load_autoencoder(autoencoder._replace(tensors=tensors)))
-    except NotInstalledError as error:
-        raise NotApplicable(str(error)) from error
-
-
 def _by_channel(array: Array) -> Array:
     """[batch, height, width, channel] -> [channel, batch, …]: channels differ by magnitudes."""
     return np.moveaxis(array, -1, 0)
 
 
-@check("autoencoder", "load_autoencoder encode")
-def encoder_matches(probe: Probe) -> float:
+@check("load_autoencoder encode")
+def encoder_matches(probe: Probe) -> Errors:
     """Mean and deviation of what an image is encoded to, the log-variance clipped to -30..20."""
-    errors, images = {}, _inputs()[0]
+    images = draws.normal((BATCH, HEIGHT, WIDTH, SIZES.in_channels), 1, Stream.CHECK, 0)
     for name, autoencoder in _autoencoders().items():
-        model = _load(reference, autoencoder, np.float64).value
-        expected = reference.encode(model, as_dtype(images, np.float64))
-        actual = probe.call("encode", _load(probe.subject, autoencoder, probe.dtype), images)
+        actual, expected = (
+            p.call("encode", p.load_weights("load_autoencoder", autoencoder), images)
+            for p in (probe, arbiter())
+        )
         for what, one, other in zip(("mean", "deviation"), actual, expected, strict=True):
-            errors[f"{name} {what}"] = row_error(_by_channel(one), _by_channel(other))
-    return worst(errors)
+            yield f"{name} {what}", row_error(_by_channel(one), _by_channel(other))
 
 
-@check("autoencoder", "load_autoencoder decode")
-def decoder_matches(probe: Probe) -> float:
+@check("load_autoencoder decode")
+def decoder_matches(probe: Probe) -> Errors:
     """The image that a latent is decoded to."""
-    autoencoder, latents = _autoencoders()["plain"], _inputs()[1]
-    model = _load(reference, autoencoder, np.float64).value
-    expected = reference.decode(model, as_dtype(latents, np.float64))
-    actual = probe.call("decode", _load(probe.subject, autoencoder, probe.dtype), latents)
-    return worst({"image": row_error(actual, expected)})
+    shape = (BATCH, HEIGHT // SIZES.factor, WIDTH // SIZES.factor, SIZES.latent_channels)
+    latents = draws.normal(shape, 1, Stream.CHECK, 1)
+    actual, expected = (
+        p.call("decode", p.load_weights("load_autoencoder", _autoencoders()["plain"]), latents)
+        for p in (probe, arbiter())
+    )
+    yield "image", row_error(actual, expected)

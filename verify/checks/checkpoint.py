@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import reference
 from impls.common.types import CanonicalState
 from verify.cases import Case
-from verify.compare import Error, mismatches, relative_error, worst
-from verify.probe import Probe
-from verify.registry import check
+from verify.compare import mismatches, tensor_errors
+from verify.probe import Probe, arbiter
+from verify.registry import Errors, check
 from verify.trajectory import NEEDS, advance, everything, start
 
 STATE = f"export_state {NEEDS}"
@@ -22,12 +22,14 @@ HALF = 3  # steps before the run is stopped, and after: not a multiple of ema_ev
 IN_FLOAT32 = "a checkpoint holds the float32 parameters of a run"
 
 
-def state_mismatches(actual: CanonicalState, expected: CanonicalState) -> Error:
-    """Entries that differ, in the worst array."""
+def state_mismatches(actual: CanonicalState, expected: CanonicalState, place: str) -> Errors:
+    """Entries that differ in each array of a state."""
     ours, theirs = _arrays(actual), _arrays(expected)
     if set(ours) != set(theirs):
-        return Error(float("inf"), "another number of averages or of tensors")
-    return worst({name: mismatches(ours[name], theirs[name]) for name in theirs})
+        yield f"{place}: another number of averages or of tensors", np.inf
+        return
+    for name, array in theirs.items():
+        yield f"{place}: {name}", mismatches(ours[name], array)
 
 
 def _arrays(state: CanonicalState) -> dict[str, Any]:
@@ -68,37 +70,36 @@ def _reloaded(probe: Probe, case: Case, state: Any) -> Any:
     return probe.subject.load_state(config, probe.subject.export_state(config, state))
 
 
-@check("checkpoint", DISK, exact=True)
-def checkpoint_round_trip_is_exact(probe: Probe) -> float:
+STAGES = {"at the start": start, "after some steps": _stopped}  # of a run, to look at its state
+
+
+@check(DISK, exact=True)
+def checkpoint_round_trip_is_exact(probe: Probe) -> Errors:
     """save_checkpoint, then restore_checkpoint: every bit, with averages, moments and counts."""
     probe.require(np.float32, IN_FLOAT32)
-    case, errors = probe.cases[0], {}
-    export = probe.subject.export_state
-    for when, make in (("at the start", start), ("after some steps", _stopped)):
-        state = make(probe, case)
-        restored = _through_the_disk(probe, case, state)
-        config = everything(case)
-        errors[when] = state_mismatches(export(config, restored), export(config, state))
-    return worst(errors)
+    return _round_trip(probe, _through_the_disk)
 
 
-@check("checkpoint", f"load_state {STATE}", exact=True)
-def state_round_trip_is_exact(probe: Probe) -> float:
+@check(f"load_state {STATE}", exact=True)
+def state_round_trip_is_exact(probe: Probe) -> Errors:
     """export_state, then load_state, gives back every bit, before the first step too."""
-    case, errors = probe.cases[0], {}
-    config, export = everything(case), probe.subject.export_state
-    for when, make in (("at the start", start), ("after some steps", _stopped)):
+    return _round_trip(probe, _reloaded)
+
+
+def _round_trip(probe: Probe, there_and_back: Callable[[Probe, Case, Any], Any]) -> Errors:
+    case, export = probe.cases[0], probe.subject.export_state
+    config = everything(case)
+    for when, make in STAGES.items():
         state = make(probe, case)
-        reloaded = _reloaded(probe, case, state)
-        errors[when] = state_mismatches(export(config, reloaded), export(config, state))
-    return worst(errors)
+        back = there_and_back(probe, case, state)
+        yield from state_mismatches(export(config, back), export(config, state), when)
 
 
-@check("checkpoint", STATE, exact=True)
-def exported_state_is_the_state(probe: Probe) -> float:
+@check(STATE, exact=True)
+def exported_state_is_the_state(probe: Probe) -> Errors:
     """export_state says the parameters, averages and counts as they are; moments start at zero."""
     case, subject = probe.cases[0], probe.subject
-    config, errors = everything(case), {}
+    config = everything(case)
     for count, make in ((0, start), (HALF, _stopped)):
         state = make(probe, case)
         found: CanonicalState = subject.export_state(config, state)
@@ -107,41 +108,38 @@ def exported_state_is_the_state(probe: Probe) -> float:
         zeros = {name: np.zeros_like(array) for name, array in params.items()}
         moments = (found.first_moment, found.second_moment) if count else (zeros, zeros)
         expected = CanonicalState(count, params, ema, tuple(more), count, *moments)
-        errors[f"after {count} steps"] = state_mismatches(found, expected)
-    return worst(errors)
+        yield from state_mismatches(found, expected, f"after {count} steps")
 
 
-@check("checkpoint", STATE, like="steps_with_every_setting_match")
-def exported_moments_match(probe: Probe) -> float:
+@check(STATE, like="steps_with_every_setting_match")
+def exported_moments_match(probe: Probe) -> Errors:
     """The first and the second moment of the gradient, as export_state names them."""
-    case, errors = probe.cases[0], {}
+    case = probe.cases[0]
     found = probe.subject.export_state(everything(case), _stopped(probe, case))
-    adam = _stopped(Probe(reference, np.float64, ()), case).opt_state
-    moments = ((found.first_moment, adam.first), (found.second_moment, adam.second))
-    for moment, (ours, theirs) in zip(("first", "second"), moments, strict=True):
-        for name, array in theirs.items():
-            errors[f"{moment} of {name}"] = relative_error(ours[name], array)
-    return worst(errors)
+    adam = _stopped(arbiter(), case).opt_state
+    yield from tensor_errors(found.first_moment, adam.first, "first of")
+    yield from tensor_errors(found.second_moment, adam.second, "second of")
 
 
-@check("checkpoint", DISK, exact=True)
-def resume_is_bit_equal(probe: Probe) -> float:
+@check(DISK, exact=True)
+def resume_is_bit_equal(probe: Probe) -> Errors:
     """A run that was saved, restored and goes on ends with every bit of one never stopped."""
     probe.require(np.float32, IN_FLOAT32)
-    case = probe.cases[0]
-    restored = _through_the_disk(probe, case, _stopped(probe, case))
-    expected = _ended(probe, case, _stopped(probe, case))
-    return state_mismatches(_ended(probe, case, restored), expected)
+    return _goes_on(probe, _through_the_disk)
 
 
-@check("checkpoint", f"load_state {STATE}", exact=True)
-def loaded_state_goes_on_the_same(probe: Probe) -> float:
+@check(f"load_state {STATE}", exact=True)
+def loaded_state_goes_on_the_same(probe: Probe) -> Errors:
     """A run that goes on from load_state ends with every bit of one never stopped."""
-    case, errors = probe.cases[0], {}
+    case = probe.cases[0]
+    yield from _goes_on(probe, _reloaded)
+    fresh, _ = advance(probe, case, _reloaded(probe, case, start(probe, case)), range(HALF))
     expected = _ended(probe, case, _stopped(probe, case))
-    reloaded = _reloaded(probe, case, _stopped(probe, case))
-    errors["after some steps"] = state_mismatches(_ended(probe, case, reloaded), expected)
-    fresh = _reloaded(probe, case, start(probe, case))
-    fresh, _ = advance(probe, case, fresh, range(HALF))
-    errors["at the start"] = state_mismatches(_ended(probe, case, fresh), expected)
-    return worst(errors)
+    yield from state_mismatches(_ended(probe, case, fresh), expected, "at the start")
+
+
+def _goes_on(probe: Probe, there_and_back: Callable[[Probe, Case, Any], Any]) -> Errors:
+    case = probe.cases[0]
+    found = _ended(probe, case, there_and_back(probe, case, _stopped(probe, case)))
+    expected = _ended(probe, case, _stopped(probe, case))
+    return state_mismatches(found, expected, "after some steps")

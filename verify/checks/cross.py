@@ -8,16 +8,35 @@ import numpy as np
 
 from verify.cases import Array, Case
 from verify.checks.checkpoint import state_mismatches
-from verify.checks.objective import LOSS, field_error
-from verify.compare import relative_error, row_error, worst
-from verify.probe import Host, Probe
-from verify.registry import Errors, NotApplicable, check
+from verify.checks.objective.loss import LOSS, field_error
+from verify.compare import relative_error, row_error, tensor_errors
+from verify.probe import Host, Probe, both
+from verify.registry import Errors, NotApplicable, check, checks
 from verify.trajectory import NEEDS, advance, everything, follow, moved_errors, start
 
 STEP = "loss_and_gradient load_params export_params"
 
 
-def _fields(one: Probe, other: Probe, case: Case, *names: str) -> Errors:
+@check("mean_velocity load_params")
+def same_mean_velocity(one: Probe, other: Probe, case: Case) -> float:
+    """u of the same inputs."""
+    x = case.inputs
+    given = (case.config, case, x.z, x.t, x.h, x.labels)
+    return row_error(*both(one, "mean_velocity", *given, other=other))
+
+
+FIELDS = {
+    "same_derivative": ("du/dt in the whole objective.", "du_dt"),
+    "same_target": ("v_g and the regression target.", "v_g", "target"),
+    "same_per_sample_errors":
+        ("Squared error, weight and v_loss of each sample.", "squared_error", "weight", "v_loss"),
+    "same_loss": ("The loss value.", "total"),
+}  # fmt: skip
+
+
+@checks(LOSS, FIELDS)
+def fields_match(one: Probe, other: Probe, case: Case, *names: str) -> Errors:
+    """Fields of the Loss of both."""
     ours, theirs = one.loss(case), other.loss(case)
     for name in names:
         if getattr(theirs, name) is None:
@@ -26,55 +45,18 @@ def _fields(one: Probe, other: Probe, case: Case, *names: str) -> Errors:
             yield name, field_error(getattr(ours, name), getattr(theirs, name), name)
 
 
-@check("cross", "mean_velocity load_params")
-def same_mean_velocity(one: Probe, other: Probe, case: Case) -> float:
-    """u of the same inputs."""
-    x = case.inputs
-    ours, theirs = (
-        p.call("mean_velocity", case.config, p.params(case), x.z, x.t, x.h, x.labels)
-        for p in (one, other)
-    )
-    return row_error(ours, theirs)
-
-
-@check("cross", LOSS)
-def same_derivative(one: Probe, other: Probe, case: Case) -> Errors:
-    """du/dt in the whole objective."""
-    return _fields(one, other, case, "du_dt")
-
-
-@check("cross", LOSS)
-def same_target(one: Probe, other: Probe, case: Case) -> Errors:
-    """v_g and the regression target."""
-    return _fields(one, other, case, "v_g", "target")
-
-
-@check("cross", LOSS)
-def same_per_sample_errors(one: Probe, other: Probe, case: Case) -> Errors:
-    """Squared error, weight and v_loss of each sample."""
-    return _fields(one, other, case, "squared_error", "weight", "v_loss")
-
-
-@check("cross", LOSS)
-def same_loss(one: Probe, other: Probe, case: Case) -> Errors:
-    """The loss value."""
-    return _fields(one, other, case, "total")
-
-
-@check("cross", STEP)
+@check(STEP)
 def same_gradient(one: Probe, other: Probe, case: Case) -> Errors:
     """Every gradient tensor by name."""
-    ours, theirs = one.step(case)[1], other.step(case)[1]
-    for name in theirs:
-        yield name, relative_error(ours[name], theirs[name])
+    return tensor_errors(one.step(case)[1], other.step(case)[1])
 
 
-@check("cross", "sample load_params")
+@check("sample load_params")
 def same_samples(one: Probe, other: Probe, case: Case) -> float:
     """Four steps from the same noise."""
-    given = (case.inputs.z, case.inputs.labels, Host((1.0, 0.75, 0.5, 0.25, 0.0)))
-    ours, theirs = (p.call("sample", case.config, p.params(case), *given) for p in (one, other))
-    return row_error(ours, theirs)
+    times = Host((1.0, 0.75, 0.5, 0.25, 0.0))
+    given = (case.config, case, case.inputs.z, case.inputs.labels, times)
+    return row_error(*both(one, "sample", *given, other=other))
 
 
 # ------------------------------------------------------------------------------- training
@@ -84,22 +66,21 @@ BEFORE = 3  # steps before a state is converted: not a multiple of ema_every
 CONVERTED = f"export_state load_state {NEEDS}"
 
 
-@check("cross", NEEDS)
-def same_training_trajectory(one: Probe, other: Probe) -> float:
+@check(NEEDS)
+def same_training_trajectory(one: Probe, other: Probe) -> Errors:
     """Twenty steps on digits with every setting: losses of each, and how far each tensor moved."""
-    case, errors = one.cases[0], {}
+    case = one.cases[0]
     ours, theirs = (probe.trained(case, follow, NUM_STEPS) for probe in (one, other))
     for step, (found, expected) in enumerate(zip(ours.logged, theirs.logged, strict=True)):
         pairs = zip(("loss", "v_loss"), _losses(found), _losses(expected), strict=True)
         for name, loss, wanted in pairs:
-            errors[f"{name} of step {step}"] = relative_error(loss, wanted)
-    errors |= moved_errors(ours.params, theirs.params, case.params, "params")
+            yield f"{name} of step {step}", relative_error(loss, wanted)
+    yield from moved_errors(ours.params, theirs.params, case.params, "params")
     decays = (str(decay) for decay in everything(case).training.ema_more)
     for name, found, expected in zip(
         ("ema_params", *decays), ours.averages[-1], theirs.averages[-1], strict=True
     ):
-        errors |= moved_errors(found, expected, case.params, name)
-    return worst(errors)
+        yield from moved_errors(found, expected, case.params, name)
 
 
 def _losses(logged: Any) -> tuple[Array, Array]:
@@ -108,25 +89,24 @@ def _losses(logged: Any) -> tuple[Array, Array]:
     return total, np.mean(logged.v_loss)
 
 
-@check("cross", CONVERTED, exact=True)
-def states_convert_exactly(one: Probe, other: Probe) -> float:
+@check(CONVERTED, exact=True)
+def states_convert_exactly(one: Probe, other: Probe) -> Errors:
     """A state of one, loaded by the other and exported again: every bit, in both directions."""
-    case, errors = one.cases[0], {}
+    case = one.cases[0]
     config = everything(case)
     for giver, taker in ((one, other), (other, one)):
         for steps in (0, BEFORE):
             state, _ = advance(giver, case, start(giver, case), range(steps))
             given = giver.subject.export_state(config, state)
             taken = taker.subject.export_state(config, taker.subject.load_state(config, given))
-            errors[f"{giver.subject.__name__} after {steps} steps"] = state_mismatches(taken, given)
-    return worst(errors)
+            where = f"{giver.subject.__name__} after {steps} steps"
+            yield from state_mismatches(taken, given, where)
 
 
-@check("cross", CONVERTED, like="same_training_trajectory")
-def converted_state_goes_on_the_same(one: Probe, other: Probe) -> float:
+@check(CONVERTED, like="same_training_trajectory")
+def converted_state_goes_on_the_same(one: Probe, other: Probe) -> Errors:
     """Two more steps from a converted state are those of the framework that it came from."""
     case = one.cases[0]
-    errors: dict[str, float] = {}
     config, steps = everything(case), range(BEFORE, BEFORE + 2)
     for giver, taker in ((one, other), (other, one)):
         state, _ = advance(giver, case, start(giver, case), range(BEFORE))
@@ -139,5 +119,4 @@ def converted_state_goes_on_the_same(one: Probe, other: Probe) -> float:
         for name in ("params", "ema_params"):
             expected, found = (getattr(end, name) for end in ends)
             where = f"{giver.subject.__name__} {name}"
-            errors |= moved_errors(found, expected, getattr(given, name), where)
-    return worst(errors)
+            yield from moved_errors(found, expected, getattr(given, name), where)

@@ -5,46 +5,57 @@ from __future__ import annotations
 import numpy as np
 
 from verify.cases import Case, as_dtype
-from verify.compare import relative_error
+from verify.compare import tensor_errors
 from verify.probe import Probe
 from verify.registry import Errors, check
+from verify.variations import ablations, with_random_rows
 
-NUM_DIRECTIONS = 4
 STEP = "loss_and_gradient load_params export_params"
 
 
-@check("gradient", STEP, exact=True)
+@check(STEP, exact=True)
 def gradient_names_every_parameter(probe: Probe, case: Case) -> float:
     """The gradient has exactly the parameters' names and shapes."""
     shapes = {(name, array.shape) for name, array in probe.step(case)[1].items()}
     return float(len(shapes ^ {(name, array.shape) for name, array in case.params.items()}))
 
 
-@check("gradient", STEP)
+@check(STEP)
 def gradient_matches_hand_written(probe: Probe, case: Case) -> Errors:
     """Every gradient tensor equals the reference, which carries cotangents by hand."""
-    gradient, expected = probe.step(case)[1], case.step[1]
-    for name in expected:
-        yield name, relative_error(gradient[name], expected[name])
+    return tensor_errors(probe.step(case)[1], case.step[1])
 
 
-@check("gradient", STEP)
+@check(STEP)
 def gradient_matches_complex_step(probe: Probe, case: Case) -> Errors:
     """Along random directions it equals Im loss(theta + i e d) / e, target and weight held."""
     gradient = as_dtype(probe.step(case)[1], np.float64)
-    for index in range(NUM_DIRECTIONS):
-        direction = as_dtype(case.direction(index), np.float64)
-        expected = case.slope(index)
-        products = {name: gradient[name] * direction[name] for name in direction}
-        size = np.sqrt(sum((product**2).sum() for product in products.values()))
-        actual = sum(product.sum() for product in products.values())
+    for index, expected in enumerate(case.slopes):
+        wide = as_dtype(case.direction(index), np.float64)
+        products = [gradient[name] * array for name, array in wide.items()]
+        size = np.sqrt(sum((product**2).sum() for product in products))
+        actual = sum(product.sum() for product in products)
         yield f"direction {index}", float(abs(actual - expected) / size)
 
 
-@check("gradient", STEP, exact=True)
+@check(STEP, exact=True)
 def unread_labels_get_no_gradient(probe: Probe, case: Case) -> float:
     """Label rows that no sample reads get no gradient."""
     table = probe.step(case)[1]["y_embedder/embedding"]
     unread = np.setdiff1d(np.arange(len(table)), case.step[0].labels_in)
     leak = np.abs(table[unread]).max() if unread.size else 0.0
     return float(leak / np.abs(table).max())
+
+
+@check(STEP)
+def gradient_with_random_rows_matches(probe: Probe) -> Errors:
+    """With equal_rows random: every gradient tensor."""
+    case = with_random_rows(probe.cases[0])
+    return tensor_errors(probe.step(case)[1], case.step[1])
+
+
+@check(f"{STEP} ablations")
+def gradients_of_ablations_match(probe: Probe) -> Errors:
+    """With another tangent or embedding, every gradient tensor equals the reference."""
+    for case in ablations(probe, "method.tangent", "model.embedding"):
+        yield from tensor_errors(probe.step(case)[1], case.step[1], case.name)

@@ -8,12 +8,14 @@ import numpy as np
 
 import reference
 from reference.derivative import central_difference, complex_step_jvp
-from verify.cases import Array, Case, as_dtype
+from verify.cases import Array, Case, as_dtype, with_method
 from verify.compare import row_error
 from verify.probe import Probe
-from verify.registry import check
+from verify.registry import Errors, NotApplicable, check
+from verify.variations import ablations
 
 STEP = 1e-3
+FORMS = ("sparse", "autodiff")  # of the JVP; where a subject has one form, it is that twice
 
 
 def _derivative(probe: Probe, case: Case, tangent: Array) -> tuple[Array, Array]:
@@ -31,7 +33,7 @@ def _wide(case: Case, tangent: Array) -> tuple[Any, ...]:
     return wide
 
 
-@check("jvp", "mean_velocity_jvp load_params")
+@check("mean_velocity_jvp load_params")
 def jvp_matches_hand_written_tangents(probe: Probe, case: Case) -> float:
     """du/dt along (tangent, 0, 1) equals the reference, which carries tangents by hand."""
     tangent = case.inputs.tangent
@@ -39,7 +41,7 @@ def jvp_matches_hand_written_tangents(probe: Probe, case: Case) -> float:
     return row_error(_derivative(probe, case, tangent)[1], expected)
 
 
-@check("jvp", "mean_velocity_jvp load_params")
+@check("mean_velocity_jvp load_params")
 def jvp_matches_complex_step(probe: Probe, case: Case) -> float:
     """du/dt equals Im u(z + i e v, r, t + i e) / e, exact to rounding, with no derivative rule."""
     tangent = case.inputs.tangent
@@ -47,7 +49,7 @@ def jvp_matches_complex_step(probe: Probe, case: Case) -> float:
     return row_error(_derivative(probe, case, tangent)[1], expected)
 
 
-@check("jvp", "mean_velocity_jvp mean_velocity load_params")
+@check("mean_velocity_jvp mean_velocity load_params")
 def jvp_matches_central_difference(probe: Probe, case: Case) -> float:
     """du/dt equals the central difference of the subject's own u along (tangent, 0, 1)."""
     probe.require(np.float64, "a difference of float32 numbers has no digits left")
@@ -61,7 +63,7 @@ def jvp_matches_central_difference(probe: Probe, case: Case) -> float:
     return row_error(_derivative(probe, case, x.tangent)[1], central_difference(u, STEP))
 
 
-@check("jvp", "mean_velocity_jvp mean_velocity load_params", like="mean_velocity_matches")
+@check("mean_velocity_jvp mean_velocity load_params", like="mean_velocity_matches")
 def jvp_returns_the_mean_velocity(probe: Probe, case: Case) -> float:
     """The first output of the JVP is u(z, t, t - r, y) itself."""
     x, params = as_dtype(case.inputs, probe.dtype), probe.params(case)
@@ -69,7 +71,7 @@ def jvp_returns_the_mean_velocity(probe: Probe, case: Case) -> float:
     return row_error(_derivative(probe, case, x.tangent)[0], u)
 
 
-@check("jvp", "mean_velocity_jvp load_params")
+@check("mean_velocity_jvp load_params")
 def zero_tangent_leaves_time_derivative(probe: Probe, case: Case) -> float:
     """With tangent 0 what is left is d_t u + d_h u: the state's share is the tangent's alone."""
     zero = np.zeros_like(case.inputs.tangent)
@@ -77,9 +79,40 @@ def zero_tangent_leaves_time_derivative(probe: Probe, case: Case) -> float:
     return row_error(_derivative(probe, case, zero)[1], expected)
 
 
-@check("jvp", "mean_velocity_jvp load_params")
+@check("mean_velocity_jvp load_params")
 def jvp_is_affine_in_its_tangent(probe: Probe, case: Case) -> float:
     """du/dt along (2 v, 0, 1) and along (0, 0, 1) add up to twice du/dt along (v, 0, 1)."""
     v = case.inputs.tangent
     at_0, at_v, at_2v = (_derivative(probe, case, k * v)[1].astype(np.float64) for k in (0, 1, 2))
     return row_error(at_2v + at_0, 2 * at_v)
+
+
+@check("mean_velocity_jvp load_params jvp_forms", like="mean_velocity_and_derivative_match")
+def rows_without_a_tangent_are_not_changed(probe: Probe, case: Case) -> Errors:
+    """With tangents for the last row alone, or none, u is the same in every row."""
+    if "sparse" not in probe.subject.jvp_forms():
+        raise NotApplicable("it takes a tangent for every row")
+    x = case.inputs
+    expected = reference.mean_velocity_jvp(case.config, *_wide(case, x.tangent))
+    for count in (0, 1):
+        rows = slice(len(x.tangent) - count, None)
+        arrays = (x.z, x.r, x.t, x.labels, x.tangent[rows])
+        u, du_dt = probe.call("mean_velocity_jvp", case.config, probe.params(case), *arrays)
+        yield f"u, {count} moving", row_error(u, expected[0])
+        if count:
+            yield "du/dt", row_error(du_dt, expected[1][rows])
+        else:
+            yield "rows of du/dt that nothing moves", float(len(du_dt))
+
+
+@check("mean_velocity_jvp load_params ablations")
+def other_tangents_match(probe: Probe) -> Errors:
+    """du/dt along (v, 0, 0), (v, 1, 0) and (v, 1, 1) equals Im u(z + i e v, …) / e."""
+    for case in ablations(probe, "method.tangent"):
+        x = case.inputs
+        expected = complex_step_jvp(case.config, *_wide(case, x.tangent))
+        for form in FORMS:
+            config, params = with_method(case.config, jvp=form), probe.params(case)
+            arrays = (x.z, x.r, x.t, x.labels, x.tangent)
+            _, du_dt = probe.call("mean_velocity_jvp", config, params, *arrays)
+            yield f"{case.name} {form}", row_error(du_dt, expected)

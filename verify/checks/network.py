@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-import reference
-from verify.cases import Case, as_dtype
+from verify.cases import Case
 from verify.compare import row_error
-from verify.probe import Probe
-from verify.registry import Errors, check
+from verify.probe import Probe, both
+from verify.registry import Errors, check, checks
+from verify.variations import ablations
+
+MODULES = {  # check -> what the module computes, and its name or the end of it
+    "patch_and_position_embedding_match":
+        ("Linear patch embedding plus the 2-D sine-cosine position embedding, column before row.",
+         "x_embedder"),
+    "time_embedding_matches":
+        ("T(t): [cos, sin] of the raw time in 0..1, Linear, SiLU, Linear.", "t_embedder"),
+    "interval_embedding_matches": ("H(h): an embedder of its own for h = t - r.", "h_embedder"),
+    "label_embedding_matches": ("Y(y): a table whose last row is the null label.", "y_embedder"),
+    "modulation_matches": ("adaLN: six chunks of Linear(SiLU(T + H + Y)).", "adaLN"),
+    "attention_matches":
+        ("softmax(q k^T / sqrt(head_dim)) v, between the qkv and output projections.", "attn"),
+    "mlp_matches": ("Linear, tanh-GELU, Linear.", "mlp"),
+    "blocks_match":
+        ("Each block: modulated LayerNorm, attention, gate; modulated LayerNorm, MLP, gate.",
+         "blocks"),
+    "final_layer_matches": ("Modulated LayerNorm and the linear layer to pixels.", "final_layer"),
+}  # fmt: skip
+U = "mean_velocity load_params"
 
 
-def _modules(probe: Probe, case: Case, *endings: str) -> Errors:
+@checks("activations load_params", MODULES)
+def modules_match(probe: Probe, case: Case, *endings: str) -> Errors:
     """Worst row of the outputs of modules whose canonical name is, or ends in, one of these."""
     inputs = case.inputs
     actual = probe.activations(case, inputs.z, inputs.t, inputs.h, inputs.labels)
@@ -21,78 +39,18 @@ def _modules(probe: Probe, case: Case, *endings: str) -> Errors:
             yield name, row_error(actual[name], array)
 
 
-@check("network", "activations load_params")
-def patch_and_position_embedding_match(probe: Probe, case: Case) -> Errors:
-    """Linear patch embedding plus the 2-D sine-cosine position embedding, column before row."""
-    return _modules(probe, case, "x_embedder")
-
-
-@check("network", "activations load_params")
-def time_embedding_matches(probe: Probe, case: Case) -> Errors:
-    """T(t): [cos, sin] of the raw time in 0..1, Linear, SiLU, Linear."""
-    return _modules(probe, case, "t_embedder")
-
-
-@check("network", "activations load_params")
-def interval_embedding_matches(probe: Probe, case: Case) -> Errors:
-    """H(h): an embedder of its own for h = t - r."""
-    return _modules(probe, case, "h_embedder")
-
-
-@check("network", "activations load_params")
-def label_embedding_matches(probe: Probe, case: Case) -> Errors:
-    """Y(y): a table whose last row is the null label."""
-    return _modules(probe, case, "y_embedder")
-
-
-@check("network", "activations load_params")
-def modulation_matches(probe: Probe, case: Case) -> Errors:
-    """adaLN: six chunks of Linear(SiLU(T + H + Y))."""
-    return _modules(probe, case, "adaLN")
-
-
-@check("network", "activations load_params")
-def attention_matches(probe: Probe, case: Case) -> Errors:
-    """softmax(q k^T / sqrt(head_dim)) v, between the qkv and output projections."""
-    return _modules(probe, case, "attn")
-
-
-@check("network", "activations load_params")
-def mlp_matches(probe: Probe, case: Case) -> Errors:
-    """Linear, tanh-GELU, Linear."""
-    return _modules(probe, case, "mlp")
-
-
-@check("network", "activations load_params")
-def blocks_match(probe: Probe, case: Case) -> Errors:
-    """Each block: modulated LayerNorm, attention, gate; modulated LayerNorm, MLP, gate."""
-    return _modules(probe, case, "blocks")
-
-
-@check("network", "activations load_params")
-def final_layer_matches(probe: Probe, case: Case) -> Errors:
-    """Modulated LayerNorm and the linear layer to pixels."""
-    return _modules(probe, case, "final_layer")
-
-
-@check("network", "mean_velocity load_params")
+@check(U)
 def mean_velocity_matches(probe: Probe, case: Case) -> float:
     """u(z, t, h, y) of the whole network against the reference, sample by sample."""
-    inputs = case.inputs
-    arguments = (inputs.z, inputs.t, inputs.h, inputs.labels)
-    expected = reference.mean_velocity(
-        case.config, *as_dtype((case.params, *arguments), np.float64)
-    )
-    actual = probe.call("mean_velocity", case.config, probe.params(case), *arguments)
-    return row_error(actual, expected)
+    return _whole_error(probe, case)
 
 
-@check(
-    "network",
-    "mean_velocity load_params",
-    like="mean_velocity_matches",
-    only=lambda case: len(case.inputs.t) > 1,
-)
+def _whole_error(probe: Probe, case: Case) -> float:
+    x = case.inputs
+    return row_error(*both(probe, "mean_velocity", case.config, case, x.z, x.t, x.h, x.labels))
+
+
+@check(U, like="mean_velocity_matches", only=lambda case: len(case.inputs.t) > 1)
 def rows_are_independent(probe: Probe, case: Case) -> float:
     """Without its first row, and in another order, a batch gives the same u for the rest."""
     x, params = case.inputs, probe.params(case)
@@ -103,7 +61,7 @@ def rows_are_independent(probe: Probe, case: Case) -> float:
     return row_error(rest_u, u[:0:-1])
 
 
-@check("network", "mean_velocity mean_velocity_jvp load_params", exact=True)
+@check("mean_velocity mean_velocity_jvp load_params", exact=True)
 def dtype_is_kept(probe: Probe, case: Case) -> Errors:
     """Inputs and parameters of one dtype give outputs of that dtype, u and du/dt."""
     x, params = case.inputs, probe.params(case)
@@ -111,3 +69,10 @@ def dtype_is_kept(probe: Probe, case: Case) -> Errors:
     pair = probe.call("mean_velocity_jvp", case.config, params, x.z, x.r, x.t, x.labels, x.tangent)
     for name, array in zip(("u", "jvp u", "du/dt"), (u, *pair), strict=True):
         yield f"{name} is {array.dtype}", float(array.dtype != probe.dtype)
+
+
+@check(f"{U} ablations")
+def embedded_times_match(probe: Probe) -> Errors:
+    """Embeddings of (t, r), (t, r, t - r) and t - r alone, an embedder of its own for each time."""
+    for case in ablations(probe, "model.embedding"):
+        yield case.name, _whole_error(probe, case)

@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 
 import reference
+from impls.common import parameters
 from impls.common.config import MethodConfig
 from impls.common.types import Loss
 from verify.cases import Array, as_dtype
-from verify.checks.objective import LOSS, field_error
-from verify.compare import Error, mismatches, relative_error, row_error
+from verify.checks.objective.loss import LOSS, field_error
+from verify.compare import at, mismatches, relative_error, row_error
 from verify.golden import GoldenCase, GoldenTraining
-from verify.probe import Host, Probe
-from verify.registry import Errors, NotApplicable, check
+from verify.probe import Host, Probe, both
+from verify.registry import Errors, NotApplicable, check, checks
 from verify.tolerances import rounding_tolerance
 
 STEP = "loss_and_gradient load_params export_params"
@@ -69,7 +70,25 @@ def _loss_distance(method: MethodConfig, narrow: Loss, wide: Loss) -> float:
     return max(own, float(passed_on) * _error_distance(narrow, wide, "squared_error"))
 
 
-def _fields(probe: Probe, golden: GoldenCase, **stored: str) -> Errors:
+FIELDS = {  # check -> its sentence, and fields of the loss with the stored arrays
+    "official_times_match":
+        ("jvp_t and jvp_r: the times that the official code hands to its JVP.",
+         {"t": "jvp_t", "r": "jvp_r"}),
+    "official_state_matches": ("jvp_z: the noisy state.", {"z": "jvp_z"}),
+    "official_tangent_matches":
+        ("jvp_tangent: the guided velocity after label dropout.", {"v_g": "jvp_tangent"}),
+    "official_mean_velocity_matches":
+        ("jvp_u: the network's answer in the official code.", {"u": "jvp_u"}),
+}  # fmt: skip
+LOSSES = {
+    "official_velocity_loss_matches":
+        ("v_loss: the official monitor, per sample.", {"v_loss": "v_loss"}),
+    "official_loss_matches": ("loss: the official loss value.", {"total": "loss"}),
+}  # fmt: skip
+
+
+@checks(LOSS, FIELDS)
+def fields_match(probe: Probe, golden: GoldenCase, stored: dict[str, str]) -> Errors:
     """Errors of fields of the loss (keyword) against stored arrays (value)."""
     for field, name in stored.items():
         actual, expected = getattr(probe.loss(golden), field), golden.arrays[name]
@@ -78,64 +97,27 @@ def _fields(probe: Probe, golden: GoldenCase, **stored: str) -> Errors:
         if isinstance(error, NotApplicable):
             yield name, error
         else:
-            yield name, _allowing(error, _allowed(probe, golden, _distance(golden, field)))
+            yield name, at("", error, _allowed(probe, golden, _distance(golden, field)))
 
 
-def _allowing(error: float, tolerance: float) -> Error:
-    return Error(error, getattr(error, "where", ""), tolerance)
-
-
-@check("official", LOSS)
-def official_times_match(probe: Probe, golden: GoldenCase) -> Errors:
-    """jvp_t and jvp_r: the times that the official code hands to its JVP."""
-    return _fields(probe, golden, t="jvp_t", r="jvp_r")
-
-
-@check("official", LOSS)
-def official_state_matches(probe: Probe, golden: GoldenCase) -> Errors:
-    """jvp_z: the noisy state."""
-    return _fields(probe, golden, z="jvp_z")
-
-
-@check("official", LOSS)
-def official_tangent_matches(probe: Probe, golden: GoldenCase) -> Errors:
-    """jvp_tangent: the guided velocity after label dropout."""
-    return _fields(probe, golden, v_g="jvp_tangent")
-
-
-@check("official", LOSS)
-def official_mean_velocity_matches(probe: Probe, golden: GoldenCase) -> Errors:
-    """jvp_u: the network's answer in the official code."""
-    return _fields(probe, golden, u="jvp_u")
-
-
-@check("official", "mean_velocity_jvp load_params")
+@check("mean_velocity_jvp load_params")
 def official_derivative_matches(probe: Probe, golden: GoldenCase) -> Errors:
     """jvp_du_dt: the official Jacobian-vector product, of every row."""
-    at = golden.step[0]
-    arguments = (golden.config, probe.params(golden), at.z, at.r, at.t, at.labels_in, at.v_g)
+    x = golden.step[0]
+    arguments = (golden.config, probe.params(golden), x.z, x.r, x.t, x.labels_in, x.v_g)
     _, found = probe.call("mean_velocity_jvp", *arguments)
-    error = row_error(found, golden.arrays["jvp_du_dt"].reshape(at.du_dt.shape))
-    yield "jvp_du_dt", _allowing(error, _allowed(probe, golden, _distance(golden, "du_dt")))
+    error = row_error(found, golden.arrays["jvp_du_dt"].reshape(x.du_dt.shape))
+    yield "jvp_du_dt", at("", error, _allowed(probe, golden, _distance(golden, "du_dt")))
 
 
-@check("official", LOSS)
-def official_velocity_loss_matches(probe: Probe, golden: GoldenCase) -> Errors:
-    """v_loss: the official monitor, per sample."""
-    return _fields(probe, golden, v_loss="v_loss")
-
-
-@check("official", LOSS)
-def official_loss_matches(probe: Probe, golden: GoldenCase) -> Errors:
-    """loss: the official loss value."""
-    return _fields(probe, golden, total="loss")
+checks(LOSS, LOSSES)(fields_match)
 
 
 def _stores_gradients(golden: GoldenCase) -> bool:
     return any(name.startswith("grad/") for name in golden.arrays)
 
 
-@check("official", STEP)
+@check(STEP)
 def official_gradients_match(probe: Probe) -> Errors:
     """grad/<name>: every official gradient tensor that is stored."""
     stored = [golden for golden in probe.golden if _stores_gradients(golden)]
@@ -148,17 +130,17 @@ def official_gradients_match(probe: Probe) -> Errors:
             if name.startswith("grad/"):
                 canonical = golden.official_names[name.removeprefix("grad/")]
                 error = relative_error(gradient[canonical], array)
-                yield f"{golden.name} {name}", _allowing(error, tolerance)
+                yield f"{golden.name} {name}", at("", error, tolerance)
 
 
-@check("official", STEP)
+@check(STEP)
 def official_gradient_norms_match(probe: Probe, golden: GoldenCase) -> float:
     """grad_norms: the norm of every official gradient tensor, by name."""
     gradient = probe.step(golden)[1]
     names = [golden.official_names[name] for name in golden.arrays["grad_names"].tolist()]
     norms = np.array([np.linalg.norm(gradient[name].astype(np.float64)) for name in names])
     error = row_error(norms, golden.arrays["grad_norms"])
-    return _allowing(error, _allowed(probe, golden, _gradient_distance(golden)))
+    return at("", error, _allowed(probe, golden, _gradient_distance(golden)))
 
 
 def _gradient_distance(case: GoldenCase) -> float:
@@ -167,7 +149,7 @@ def _gradient_distance(case: GoldenCase) -> float:
     return max(relative_error(narrow[name], wide[name]) for name in wide)
 
 
-@check("official", "sample load_params")
+@check("sample load_params")
 def official_samples_match(probe: Probe) -> Errors:
     """sample_s1, _s2, _s4: the official sampler from the stored noise."""
     if not any(golden.samplers for golden in probe.golden):
@@ -177,29 +159,17 @@ def official_samples_match(probe: Probe) -> Errors:
             noise = golden.arrays["sample_noise"]
             labels = golden.batch.labels[: len(noise)]
             times = tuple(float(s) for s in golden.arrays[f"{name}_times"])
-            arguments = (noise, labels, Host(times))
-            actual = probe.call("sample", golden.config, probe.params(golden), *arguments)
-            narrow, wide = (
-                _reference_sample(golden, labels, times, dtype)
-                for dtype in (np.float32, np.float64)
-            )
+            arguments = (golden.config, golden, noise, labels, Host(times))
+            actual, wide = both(probe, "sample", *arguments)
+            params, narrow_noise = as_dtype((golden.params, noise), np.float32)
+            narrow = reference.sample(golden.config, params, narrow_noise, labels, times)
             tolerance = _allowed(probe, golden, row_error(narrow, wide))
-            error = row_error(actual, golden.arrays[name])
-            yield f"{golden.name} {name}", _allowing(error, tolerance)
+            yield f"{golden.name} {name}", at("", row_error(actual, golden.arrays[name]), tolerance)
 
 
-def _reference_sample(
-    case: GoldenCase, labels: Array, times: tuple[float, ...], dtype: type
-) -> Array:
-    params, noise = as_dtype((case.params, case.arrays["sample_noise"]), dtype)
-    return reference.sample(case.config, params, noise, labels, times)
-
-
-@check("official", "load_params export_params", exact=True)
+@check("load_params export_params", exact=True)
 def official_parameters_round_trip(probe: Probe, golden: GoldenCase) -> Errors:
     """params: official names -> canonical -> subject -> official names, bit for bit."""
-    from impls.common import parameters
-
     exported = probe.subject.export_params(golden.config, probe.params(golden).value)
     back = parameters.to_official(golden.config.network, exported)
     for official, canonical in golden.official_names.items():
@@ -233,7 +203,31 @@ def _train(probe: Probe, training: GoldenTraining) -> dict[str, Any]:
     }
 
 
-def _trained_errors(probe: Probe, training: GoldenTraining, kind: str) -> Errors:
+TRAIN = "init_state train_step load_params export_params"
+
+
+@check(TRAIN)
+def official_training_losses_match(probe: Probe, training: GoldenTraining) -> float:
+    """train_<k>_steps: the loss of every official training step."""
+    pairs = zip(
+        *(_reference_training(training, d)["steps"] for d in (np.float32, np.float64)),
+        strict=True,
+    )
+    distance = max(_loss_distance(training.config.method, *pair) for pair in pairs)
+    error = row_error(probe.trained(training, _train)["losses"], training.losses)
+    return at("", error, _allowed(probe, training, distance))
+
+
+TRAINED = {
+    "official_trained_parameters_match":
+        ("train_<k>_steps: every parameter tensor after the official Adam steps.", "params"),
+    "official_trained_average_matches":
+        ("train_<k>_steps: the moving average of every tensor after the official steps.", "ema"),
+}  # fmt: skip
+
+
+@checks(TRAIN, TRAINED)
+def trained_tensors_match(probe: Probe, training: GoldenTraining, kind: str) -> Errors:
     """Error of each tensor after the stored training steps.
 
     Adam divides by the root of the second moment, so an entry whose gradient is rounding alone
@@ -245,31 +239,4 @@ def _trained_errors(probe: Probe, training: GoldenTraining, kind: str) -> Errors
     tolerance = _allowed(probe, training, spread)
     trained = probe.trained(training, _train)[kind]
     for name, stored in training.final[kind].items():
-        yield name, _allowing(relative_error(trained[name], stored), tolerance)
-
-
-TRAIN = "init_state train_step load_params export_params"
-
-
-@check("official", TRAIN)
-def official_training_losses_match(probe: Probe, training: GoldenTraining) -> float:
-    """train_<k>_steps: the loss of every official training step."""
-    pairs = zip(
-        *(_reference_training(training, d)["steps"] for d in (np.float32, np.float64)),
-        strict=True,
-    )
-    distance = max(_loss_distance(training.config.method, *pair) for pair in pairs)
-    error = row_error(probe.trained(training, _train)["losses"], training.losses)
-    return _allowing(error, _allowed(probe, training, distance))
-
-
-@check("official", TRAIN)
-def official_trained_parameters_match(probe: Probe, training: GoldenTraining) -> Errors:
-    """train_<k>_steps: every parameter tensor after the official Adam steps."""
-    return _trained_errors(probe, training, "params")
-
-
-@check("official", TRAIN)
-def official_trained_average_matches(probe: Probe, training: GoldenTraining) -> Errors:
-    """train_<k>_steps: the moving average of every tensor after the official steps."""
-    return _trained_errors(probe, training, "ema")
+        yield name, at("", relative_error(trained[name], stored), tolerance)

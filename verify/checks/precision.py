@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from verify.cases import Array, Case, as_dtype
-from verify.compare import Error, relative_error, row_error, worst
+from verify.compare import row_error, tensor_errors
 from verify.probe import Probe
-from verify.registry import check
+from verify.registry import Errors, check
 from verify.trajectory import NEEDS, with_training
 
 STEP = "loss_and_gradient load_params export_params"
@@ -20,53 +22,44 @@ ALLOWED = 10 * UNIT
 LOWERED = "training.precision lowers float32"
 
 
-def _quantities(probe: Probe, case: Case, precision: str) -> tuple[Any, dict[str, Array]]:
-    """Loss and gradient of a case with products in this precision."""
-    config = with_training(case, precision=precision)
-    arguments = probe.subject.put(as_dtype((case.batch, case.draws), probe.dtype))
-    params = probe.load(config, case.params).value
-    loss, gradient = probe.subject.loss_and_gradient(config, params, *arguments)
-    return probe.subject.get(loss), probe.subject.export_params(config, gradient)
-
-
 def _lowered(probe: Probe) -> tuple[Any, dict[str, Array]]:
+    """Loss and gradient with products in bfloat16."""
     probe.require(np.float32, LOWERED)
-    found: tuple[Any, dict[str, Array]] = probe.trained(probe.cases[0], _quantities, "bfloat16")
-    return found
+    return probe.step(_in_bfloat16(probe.cases[0]))
 
 
-@check("precision", STEP)
-def bfloat16_stays_near_float32(probe: Probe) -> float:
+@functools.cache
+def _in_bfloat16(case: Case) -> Case:
+    return replace(case, config=with_training(case, precision="bfloat16"))
+
+
+@check(STEP, allow=ALLOWED)
+def bfloat16_stays_near_float32(probe: Probe) -> Errors:
     """u, du/dt, errors, loss and gradients are those of float32 to a few roundings to bfloat16."""
     loss, gradient = _lowered(probe)
     exact, exact_gradient = probe.step(probe.cases[0])
-    errors = {
-        field: row_error(getattr(loss, field), getattr(exact, field))
-        for field in ("u", "du_dt", "target", "squared_error", "v_loss", "total")
-    }
-    for name, array in exact_gradient.items():
-        errors[name] = relative_error(gradient[name], array)
-    found = worst(errors)
-    return Error(found, found.where, ALLOWED)
+    for field in ("u", "du_dt", "target", "squared_error", "v_loss", "total"):
+        yield field, row_error(getattr(loss, field), getattr(exact, field))
+    yield from tensor_errors(gradient, exact_gradient)
 
 
 # A subject without compile_step trains nothing, and need not know a setting of training.
-@check("precision", f"compile_step {STEP}", exact=True)
-def bfloat16_is_not_float32(probe: Probe) -> float:
+@check(f"compile_step {STEP}", exact=True)
+def bfloat16_is_not_float32(probe: Probe) -> Errors:
     """Every row of u in bfloat16 differs from float32: the setting is obeyed."""
     u, exact = _lowered(probe)[0].u, probe.step(probe.cases[0])[0].u
     rows = tuple(range(1, exact.ndim))
     same = np.abs(u - exact).max(rows) < UNIT / 4 * np.abs(exact).max(rows)
-    return worst({"rows that are the same": float(np.sum(same))})
+    yield "rows that are the same", float(np.sum(same))
 
 
-@check("precision", f"compile_step {STEP} {NEEDS}", exact=True)
-def bfloat16_keeps_float32_parameters(probe: Probe) -> float:
+@check(f"compile_step {STEP} {NEEDS}", exact=True)
+def bfloat16_keeps_float32_parameters(probe: Probe) -> Errors:
     """Loss, gradients, and the state after a step in bfloat16 are float32."""
     loss, gradient = _lowered(probe)
-    case, subject = probe.cases[0], probe.subject
-    config = with_training(case, precision="bfloat16")
-    state = subject.init_state(config, probe.load(config, case.params).value)
+    case, subject = _in_bfloat16(probe.cases[0]), probe.subject
+    config = case.config
+    state = subject.init_state(config, probe.params(case).value)
     arguments = subject.put(as_dtype((case.batch, case.draws), probe.dtype))
     state, _ = subject.train_step(config, state, *arguments)
     trees = {
@@ -75,10 +68,7 @@ def bfloat16_keeps_float32_parameters(probe: Probe) -> float:
         "parameter": subject.export_params(config, state.params),
         "average of": subject.export_params(config, state.ema_params),
     }
-    return worst(
-        {
-            f"{kind} {name} is {np.asarray(array).dtype}": float(np.asarray(array).dtype != "f4")
-            for kind, tree in trees.items()
-            for name, array in tree.items()
-        }
-    )
+    for kind, tree in trees.items():
+        for name, array in tree.items():
+            dtype = np.asarray(array).dtype
+            yield f"{kind} {name} is {dtype}", float(dtype != "f4")

@@ -9,10 +9,9 @@ from typing import Any
 from impls.common import parameters
 from impls.common.config import Config
 from impls.common.config_files import load_config
-from verify.compare import worst
 from verify.golden import BUNDLED
 from verify.probe import Probe
-from verify.registry import check
+from verify.registry import Errors, check
 
 
 def _config(size: str) -> Config:
@@ -21,31 +20,25 @@ def _config(size: str) -> Config:
 
 def _shapes(probe: Probe, size: str) -> dict[str, tuple[int, ...]]:
     """What the subject's network of this size declares."""
-    shapes: dict[str, tuple[int, ...]] = probe.once(
-        ("shapes", size), lambda: probe.subject.parameter_shapes(_config(size))
-    )
-    return shapes
+    return probe.once(("shapes", size), lambda: probe.subject.parameter_shapes(_config(size)))
 
 
 def _read(name: str) -> Any:
     return json.loads((BUNDLED / name).read_text())
 
 
-@check("published", "parameter_shapes", exact=True)
-def parameter_counts_are_official(probe: Probe) -> float:
+@check("parameter_shapes", exact=True)
+def parameter_counts_are_official(probe: Probe) -> Errors:
     """All fifteen sizes, DiT_S_2 to DiT_XL_8: as many parameters and tensors as officially."""
-    errors = {}
     for size, official in _read("param_counts.json").items():
         shapes = _shapes(probe, size).values()
-        errors[f"{size} parameters"] = float(
-            abs(sum(math.prod(shape) for shape in shapes) - official["params"])
-        )
-        errors[f"{size} tensors"] = float(abs(len(shapes) - official["tensors"]))
-    return worst(errors)
+        count = sum(math.prod(shape) for shape in shapes)
+        yield f"{size} parameters", float(abs(count - official["params"]))
+        yield f"{size} tensors", float(abs(len(shapes) - official["tensors"]))
 
 
-@check("published", "parameter_shapes", exact=True)
-def dit_b_4_tensors_are_official(probe: Probe) -> float:
+@check("parameter_shapes", exact=True)
+def dit_b_4_tensors_are_official(probe: Probe) -> Errors:
     """DiT_B_4: every official tensor by name and shape, none missing and none more."""
     config = _config("DiT_B_4")
     names = {tensor.name: tensor.official for tensor in parameters.tensors(config.network)}
@@ -53,4 +46,4 @@ def dit_b_4_tensors_are_official(probe: Probe) -> float:
     ours = {names.get(name, name): list(shape) for name, shape in shapes.items()}
     official = _read("params_DiT_B_4.json")
     different = [name for name in {*ours, *official} if ours.get(name) != official.get(name)]
-    return worst({"tensors that differ": float(len(different))})
+    yield "tensors that differ", float(len(different))

@@ -4,42 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 
-import reference
-from verify.cases import Case, as_dtype
+from verify.cases import Case
 from verify.compare import row_error
-from verify.probe import Host, Probe
-from verify.registry import check
+from verify.probe import Host, Probe, both
+from verify.registry import check, checks
 
-UNEVEN = (1.0, 0.8125, 0.3, 0.25, 0.0)
-
-
-def _sampling_error(probe: Probe, case: Case, times: tuple[float, ...]) -> float:
-    noise, labels = case.inputs.z, case.inputs.labels
-    params, wide_noise = as_dtype((case.params, noise), np.float64)
-    expected = reference.sample(case.config, params, wide_noise, labels, times)
-    actual = probe.call("sample", case.config, probe.params(case), noise, labels, Host(times))
-    return row_error(actual, expected)
+TIMES = {
+    "one_step_matches": ("x = z_1 - u(z_1, 1, 1, y).", (1.0, 0.0)),
+    "two_steps_match": ("Two steps on even times.", (1.0, 0.5, 0.0)),
+    "uneven_steps_match":
+        ("z <- z - (s_i - s_{i+1}) u(z, s_i, s_i - s_{i+1}, y) on uneven times.",
+         (1.0, 0.8125, 0.3, 0.25, 0.0)),
+}  # fmt: skip
 
 
-@check("sampling", "sample load_params")
-def one_step_matches(probe: Probe, case: Case) -> float:
-    """x = z_1 - u(z_1, 1, 1, y)."""
-    return _sampling_error(probe, case, (1.0, 0.0))
+@checks("sample load_params", TIMES)
+def samples_match(probe: Probe, case: Case, times: tuple[float, ...]) -> float:
+    """From the same noise, with these times."""
+    x = case.inputs
+    return row_error(*both(probe, "sample", case.config, case, x.z, x.labels, Host(times)))
 
 
-@check("sampling", "sample load_params")
-def two_steps_match(probe: Probe, case: Case) -> float:
-    """Two steps on even times."""
-    return _sampling_error(probe, case, (1.0, 0.5, 0.0))
-
-
-@check("sampling", "sample load_params")
-def uneven_steps_match(probe: Probe, case: Case) -> float:
-    """z <- z - (s_i - s_{i+1}) u(z, s_i, s_i - s_{i+1}, y) on uneven times."""
-    return _sampling_error(probe, case, UNEVEN)
-
-
-@check("sampling", "sample mean_velocity load_params", like="one_step_matches")
+@check("sample mean_velocity load_params", like="one_step_matches")
 def one_step_is_noise_minus_mean_velocity(probe: Probe, case: Case) -> float:
     """One step agrees with the subject's own u at t = 1, h = 1."""
     noise, labels = case.inputs.z, case.inputs.labels

@@ -4,15 +4,14 @@
 cover every check. `slips` makes every small slip of a text, by rule.
 """
 
-from .autoencoder import AUTOENCODER
-from .features import FEATURES
 from .method import METHOD
 from .parts import PARTS
-from .plant import Mutant, altered, planted
+from .plant import Mutant, altered, mutants, planted
 from .runs import RUNS
 from .slips import Slip, slips
 from .training import TRAINING
+from .vision import VISION
 
-MUTANTS = (*METHOD, *PARTS, *AUTOENCODER, *FEATURES, *TRAINING, *RUNS)
+MUTANTS = (*METHOD, *PARTS, *VISION, *TRAINING, *RUNS)
 
-__all__ = ["MUTANTS", "Mutant", "Slip", "altered", "planted", "slips"]
+__all__ = ["MUTANTS", "Mutant", "Slip", "altered", "mutants", "planted", "slips"]

@@ -1,279 +1,255 @@
 """Slips that change no number that the protocol gives, each with the reason.
 
-A slip is written as `str(slip)` of `verify.mutants.slips`.
+`verify.mutants.rules` knows those that change nothing in any text; these depend on the text.
 """
 
 from __future__ import annotations
 
-from .equivalent_features import FEATURES
-from .equivalent_training import LAST_OF_TWO, SAME_LENGTH, TRAINING, Reasons
+from collections import defaultdict
 
-LAST_BUT_ONE = "the last axis but one of four is axis 2"
-EITHER_ORDER = "an exchange of two axes names them in either order"
-PROMOTED = "the wider of two types is the same in either order"
-MERGED = "the two axes are merged again, in this order"
-SYMMETRIC = "the later of two times is the later one in either order"
-SUM = "a sum runs over its axes in any order"
-PRODUCT = "two factors may stand in either order"
-SQUARE = "the square of a difference has no sign"
-STOPPED = "the target passes no gradient anyway; stopping here saves the work"
-MORE_WORK = "the other form gives the same numbers, with more work or less"
-UNUSED = "du/dt where r = t, which the target multiplies by zero"
-ANNOTATION = "an annotation, which nothing reads"
-SQUARE_IMAGES = "height and width are the same"
-GENERAL = "kappa is below 1, and at kappa = 0 the general formula says the same"
-EXPORTED = "the numbers are the same; only what they remember of the graph differs"
-READ = "names and shapes were checked when the file was read"
-NAMES = "names in any order"
-STRIDE = "the stride of a convolution that is never called"
-OWN_START = (
-    "the law of a module by itself: the protocol's parameters come from impls.common.parameters"
+
+def listed(text: str) -> dict[tuple[str, str], dict[str, str]]:
+    """Slips of (framework, file), each as `str(slip)` with its reason.
+
+    A paragraph holds a reason (#) and slips, whose further lines are indented; a line
+    `@ file framework ...` stands before those of another file.
+    """
+    found: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    for paragraph in text.strip().split("\n\n"):
+        lines = paragraph.replace("\n    ", " ").splitlines()
+        if lines[0].startswith("@ "):
+            file, *frameworks = lines.pop(0)[2:].split()
+        reason, *slips = lines
+        for framework in frameworks:
+            found[framework, file] |= dict.fromkeys(slips, reason.removeprefix("# "))
+    return found
+
+
+EQUIVALENT = listed(
+    """
+@ layers.py jax torch
+# the last axis of two is axis 1
+sinusoid: -1 -> 1
+
+# height and width are the same
+patchify: (batch, height, width, channel) -> (batch, width, height, channel)
+
+# the two axes are merged again, in this order
+patchify: images.reshape(batch, height // patch, patch, width // patch, patch, channel) ->
+    images.reshape(height // patch, batch, patch, width // patch, patch, channel)
+patchify: images.reshape(batch, height // patch, patch, width // patch, patch, channel) ->
+    images.reshape(batch, height // patch, patch, width // patch, channel, patch)
+unpatchify: tokens.reshape(len(tokens), grid, grid, patch, patch, tokens.shape[2] // patch ** 2)
+    -> tokens.reshape(grid, len(tokens), grid, patch, patch, tokens.shape[2] // patch ** 2)
+
+@ layers.py jax
+# the same variance to rounding, E[x^2] - E[x]^2
+layer_norm: False -> True (3)
+
+# the last axis of two is axis 1
+linear: -1 -> 1 (4)
+
+@ tangent.py torch
+# the target passes no gradient anyway; stopping here saves the work
+Dual.moving: self.value.detach() -> self.value
+embed_patches: kernel.detach() -> kernel
+linear: weight.detach() -> weight
+
+# the last axis of two is axis 1
+embed_time: -1 -> 1
+embed_time: -1 -> 1 (2)
+chunks: -1 -> 1
+
+# the last axis but one of four is axis 2
+attention: -2 -> 2
+attention: -2 -> 2 (2)
+attention: -2 -> 2 (3)
+
+@ network.py jax torch
+# names in any order
+ablations: ('method.tangent', 'model.embedding') -> ('model.embedding', 'method.tangent')
+
+@ network.py jax
+# the law of a module by itself: the protocol's parameters come from impls.common.parameters
+PatchEmbed.__call__: (0, 1, 2) -> (1, 0, 2)
+PatchEmbed.__call__: (0, 1, 2) -> (0, 2, 1)
+PatchEmbed.__call__: 0 -> 1
+PatchEmbed.__call__: 1 -> 0
+PatchEmbed.__call__: -1 -> 1
+PatchEmbed.__call__: 1 -> 0 (2)
+
+# the last axis but one of four is axis 2
+Attention.__call__: -2 -> 2
+
+# the last axis of two is axis 1
+Block.__call__: -1 -> 1
+FinalLayer.__call__: -1 -> 1
+
+# only the number of entries of an image that holds no numbers is read
+parameter_shapes: 1 -> 0
+parameter_shapes: 1 -> 0 (2)
+mean_velocity_jvp: (_, r_moving, t_moving) -> (_, t_moving, r_moving)
+
+@ network.py torch
+# the stride of a convolution that is never called
+PatchEmbed.__init__: size.patch_size -> size.in_channels (2)
+
+# the last axis of two is axis 1
+Block.forward: -1 -> 1
+FinalLayer.forward: -1 -> 1
+
+# the law of a module by itself: the protocol's parameters come from impls.common.parameters
+DiT.__init__: 0 -> 1
+DiT.__init__: parameters.to_torch(size, parameters.initial_parameters(size, seed)) ->
+    parameters.to_torch(parameters.initial_parameters(size, seed), size)
+DiT.__init__: parameters.initial_parameters(size, seed) -> parameters.initial_parameters(seed, size)
+DiT.__init__: (name, array) -> (array, name)
+DiT.__init__: True -> False
+DiT.__init__: device.type != 'meta' -> device.type == 'meta'
+
+@ objective.py jax torch
+# kappa is below 1, and at kappa = 0 the general formula says the same
+guide: 0 -> 1
+
+# the other form gives the same numbers, with more work or less
+sparse_velocities: config.method.kappa == 0 -> config.method.kappa != 0
+sparse_velocities: config.method.kappa -> config.method.omega
+sparse_velocities: 0 -> 1
+
+# the target passes no gradient anyway; stopping here saves the work
+guided_velocity: _stop(params) -> params
+sparse_velocities: _stop(params) -> params
+sparse_velocities: _stop(u[:num_equal]) -> u[:num_equal]
+
+# the square of a difference has no sign
+loss: squared_error(u, u_target) -> squared_error(u_target, u)
+loss: squared_error(u, v) -> squared_error(v, u)
+
+# the later of two times is the later one in either order
+times: (t, r) -> (r, t)
+times: (t, r) -> (r, t) (2)
+times: (t, r) -> (r, t) (3)
+times: (draws.t_raw, draws.r_raw) -> (draws.r_raw, draws.t_raw)
+
+@ objective.py jax
+# du/dt where r = t, which the target multiplies by zero
+sparse_velocities: jnp.zeros_like -> jnp.ones_like
+sparse_velocities: jnp.zeros_like -> jnp.ones_like (3)
+
+# the other form gives the same numbers, with more work or less
+loss: config.method.jvp == 'sparse' -> config.method.jvp != 'sparse'
+
+# clip has the middle one of its three arguments in either order of the first two
+target: jnp.clip(t - r, 0, 1) -> jnp.clip(0, t - r, 1)
+
+@ objective.py torch
+# the target passes no gradient anyway; stopping here saves the work
+_stop: _stop(node) -> node
+
+# du/dt where r = t, which the target multiplies by zero
+sparse_velocities: torch.zeros_like -> torch.ones_like
+sparse_velocities: torch.zeros_like -> torch.ones_like (3)
+
+# the numbers are the same; only what they remember of the graph differs
+loss_and_gradient: _stop(params) -> params
+
+@ vision/autoencoder.py jax
+# the last axis of two is axis 1
+_group_mean: -1 -> 1 (3)
+
+@ vision/autoencoder.py torch
+# the numbers are the same; only what they remember of the graph differs
+load_autoencoder: False -> True
+
+@ optimizer.py jax torch
+# at the first step after warm-up both formulas give the full rate
+learning_rate: step < warmup -> step <= warmup
+
+@ optimizer.py jax
+# updates are added to parameters, in either order
+apply_gradient: optax.apply_updates(params, updates) -> optax.apply_updates(updates, params)
+
+# without warm-up the quotient is infinite, and 1 is the smaller
+learning_rate: 1 -> 0 (2)
+
+# every step is a multiple of 1: the general branch says the same
+update_average: 1 -> 0
+
+@ optimizer.py torch
+# the fused kernel gives the same numbers in less time
+init_optimizer: True -> False
+
+@ step.py jax torch
+# one part is the whole batch
+accumulate: 1 -> 0
+
+@ step.py jax
+# whose memory is reused changes no number
+compile_step: 0 -> 1
+
+# compiling changes no number but by rounding
+compile_step: config.training.compile == 'never' -> config.training.compile != 'never'
+
+# the average starts as a copy of the parameters
+init_state: State(step, params, ema_params, tuple(ema_more), init_optimizer(config, params)) ->
+    State(step, ema_params, params, tuple(ema_more), init_optimizer(config, params))
+
+# what becomes of the totals of parts: their mean replaces them
+accumulate: 1 -> 0 (4)
+
+# records are merged, and no two have a name in common that is watched
+compile_step.step: _finite(config, batch, draws, loss, gradient) -> _finite(config, draws, batch,
+    loss, gradient)
+compile_step.step: _finite(config, batch, draws, loss, gradient) -> _finite(config, batch, loss,
+    draws, gradient)
+
+@ step.py torch
+# the average starts as a copy of the parameters
+init_state: (params, ema_params, *ema_more) -> (ema_params, params, *ema_more)
+
+# records are merged, and no two have a name in common that is watched
+compile_step.loss_and_norm: _finite(config, batch, draws, loss, gradient) -> _finite(config,
+    draws, batch, loss, gradient)
+compile_step.loss_and_norm: _finite(config, batch, draws, loss, gradient) -> _finite(config,
+    batch, loss, draws, gradient)
+
+# the last axis of two is axis 1
+_finite: -1 -> 1
+
+# PyTorch compiles nothing on a CPU unless told to
+compile_step: (mode, on_gpu) -> (on_gpu, mode)
+compile_step: (config.training.compile, torch.get_default_device().type == 'cuda') ->
+    (torch.get_default_device().type == 'cuda', config.training.compile)
+compile_step: mode == 'auto' -> mode != 'auto'
+compile_step: config.method.jvp != 'autodiff' -> config.method.jvp == 'autodiff'
+
+@ checkpoint.py torch
+# what else a file might contain: one that was saved here holds tensors and numbers
+restore_checkpoint: True -> False
+
+@ draws.py jax
+# other draws of the same laws: which numbers a device draws is not promised
+device_draws: (t, r, noise, drop, equal) -> (r, t, noise, drop, equal)
+device_draws: (t, r, noise, drop, equal) -> (t, noise, r, drop, equal)
+device_draws: (t, r, noise, drop, equal) -> (t, r, drop, noise, equal)
+device_draws: (t, r, noise, drop, equal) -> (t, r, noise, equal, drop)
+
+@ draws.py torch
+# other draws of the same laws: which numbers a device draws is not promised
+device_draws: mixed_seed(config.training.seed, step) -> mixed_seed(step, config.training.seed)
+
+@ vision/inception.py torch
+# only pytorch-fid's file comes here, whose network has one size
+load_inception: _Network(network, None, dtype) -> _Network(None, network, dtype)
+load_inception: _Network(network, None, dtype) -> _Network(network, dtype, None)
+
+# the text's own resize is that of the file
+inception_features: mode == LEGACY -> mode != LEGACY
+
+# only where the file system has no links
+_from_torchscript: shutil.copyfile(weights.path, file) -> shutil.copyfile(file, weights.path)
+
+# the file that it would get is there
+_from_torchscript: False -> True
+"""
 )
-ONLY_SIZE = "only the number of entries of an image that holds no numbers is read"
-VARIANCE = "the same variance to rounding, E[x^2] - E[x]^2"
-CLIP = "clip has the middle one of its three arguments in either order of the first two"
-
-_TIMES = (
-    "times: (t, r) -> (r, t)",
-    "times: (t, r) -> (r, t) (2)",
-    "times: (t, r) -> (r, t) (3)",
-    "times: (draws.t_raw, draws.r_raw) -> (draws.r_raw, draws.t_raw)",
-)
-_OBJECTIVE: Reasons = {
-    GENERAL: ("guide: 0 -> 1",),
-    STOPPED: (
-        "guided_velocity: _stop(params) -> params",
-        "sparse_velocities: _stop(params) -> params",
-        "sparse_velocities: _stop(u[:num_equal]) -> u[:num_equal]",
-    ),
-    MORE_WORK: (
-        "sparse_velocities: config.method.kappa == 0 -> config.method.kappa != 0",
-        "sparse_velocities: config.method.kappa -> config.method.omega",
-        "sparse_velocities: 0 -> 1",
-    ),
-    SUM: (
-        "squared_error: (1, 2, 3) -> (2, 1, 3)",
-        "squared_error: (1, 2, 3) -> (1, 3, 2)",
-    ),
-    SQUARE: (
-        "loss: squared_error(u, u_target) -> squared_error(u_target, u)",
-        "loss: squared_error(u, v) -> squared_error(v, u)",
-    ),
-}
-_EMBEDDINGS: Reasons = {
-    LAST_OF_TWO: ("sinusoid: -1 -> 1",),
-    SQUARE_IMAGES: (
-        "patchify: (batch, height, width, channel) -> (batch, width, height, channel)",
-    ),
-    MERGED: (
-        (
-            "patchify: images.reshape(batch, height // patch, patch, width // patch, patch,"
-            " channel)"
-            " -> images.reshape(height // patch, batch, patch, width // patch, patch, channel)"
-        ),
-        (
-            "patchify: images.reshape(batch, height // patch, patch, width // patch, patch,"
-            " channel)"
-            " -> images.reshape(batch, height // patch, patch, width // patch, channel, patch)"
-        ),
-        (
-            "unpatchify: tokens.reshape(len(tokens), grid, grid, patch, patch, tokens.shape[2] //"
-            " patch ** 2) -> tokens.reshape(grid, len(tokens), grid, patch, patch,"
-            " tokens.shape[2] // patch ** 2)"
-        ),
-    ),
-}
-
-TABLE: dict[tuple[str, str], list[Reasons]] = {
-    ("jax", "layers.py"): [
-        _EMBEDDINGS,
-        {
-            VARIANCE: ("layer_norm: False -> True (3)",),
-            PROMOTED: (
-                (
-                    "linear: jnp.promote_types(x.dtype, jnp.float32)"
-                    " -> jnp.promote_types(jnp.float32, x.dtype)"
-                ),
-            ),
-            LAST_OF_TWO: ("linear: -1 -> 1 (4)",),
-        },
-    ],
-    ("torch", "layers.py"): [
-        _EMBEDDINGS,
-        {EITHER_ORDER: ("split_heads: part.transpose(1, 2) -> part.transpose(2, 1)",)},
-    ],
-    ("torch", "tangent.py"): [
-        {
-            ANNOTATION: ("the module: (str, Array) -> (Array, str)",),
-            STOPPED: (
-                "Dual.moving: self.value.detach() -> self.value",
-                "embed_patches: kernel.detach() -> kernel",
-                "linear: weight.detach() -> weight",
-            ),
-            LAST_OF_TWO: (
-                "embed_time: -1 -> 1",
-                "embed_time: -1 -> 1 (2)",
-                "chunks: -1 -> 1",
-            ),
-            PROMOTED: (
-                (
-                    "attention: torch.promote_types(q.dtype, torch.float32)"
-                    " -> torch.promote_types(torch.float32, q.dtype)"
-                ),
-            ),
-            EITHER_ORDER: (
-                "attention: k.transpose(-1, -2) -> k.transpose(-2, -1)",
-                "attention: k.transpose(-1, -2) -> k.transpose(-2, -1) (2)",
-                "attention: dk.transpose(-1, -2) -> dk.transpose(-2, -1)",
-                "attention: part.transpose(1, 2) -> part.transpose(2, 1)",
-            ),
-            LAST_BUT_ONE: (
-                "attention: -2 -> 2",
-                "attention: -2 -> 2 (2)",
-                "attention: -2 -> 2 (3)",
-            ),
-            PRODUCT: (
-                (
-                    "modulated_norm: torch.addcmul(shift.tangent[:, None], y.tangent,"
-                    " 1 + scale.moving[:, None]) -> torch.addcmul(shift.tangent[:, None],"
-                    " 1 + scale.moving[:, None], y.tangent)"
-                ),
-                (
-                    "modulated_norm: tangent.addcmul(y.moving, scale.tangent[:, None])"
-                    " -> tangent.addcmul(scale.tangent[:, None], y.moving)"
-                ),
-                (
-                    "gated_sum: torch.addcmul(x.tangent, gate.moving[:, None], y.tangent)"
-                    " -> torch.addcmul(x.tangent, y.tangent, gate.moving[:, None])"
-                ),
-                (
-                    "gated_sum: tangent.addcmul(gate.tangent[:, None], y.moving)"
-                    " -> tangent.addcmul(y.moving, gate.tangent[:, None])"
-                ),
-                (
-                    "gated_sum: torch.addcmul(x.value, gate.value[:, None], y.value)"
-                    " -> torch.addcmul(x.value, y.value, gate.value[:, None])"
-                ),
-            ),
-            SAME_LENGTH: ("chunks: True -> False",),
-        }
-    ],
-    ("jax", "network.py"): [
-        {
-            NAMES: (
-                (
-                    "ablations: ('method.tangent', 'model.embedding')"
-                    " -> ('model.embedding', 'method.tangent')"
-                ),
-            ),
-            PROMOTED: (
-                (
-                    "Attention.__call__: jnp.promote_types(x.dtype, jnp.float32)"
-                    " -> jnp.promote_types(jnp.float32, x.dtype)"
-                ),
-            ),
-            OWN_START: (
-                "PatchEmbed.__call__: (0, 1, 2) -> (1, 0, 2)",
-                "PatchEmbed.__call__: (0, 1, 2) -> (0, 2, 1)",
-                "PatchEmbed.__call__: 0 -> 1",
-                "PatchEmbed.__call__: 1 -> 0",
-                "PatchEmbed.__call__: -1 -> 1",
-                "PatchEmbed.__call__: 1 -> 0 (2)",
-            ),
-            EITHER_ORDER: (
-                "Attention.__call__: k.swapaxes(-1, -2) -> k.swapaxes(-2, -1)",
-                (
-                    "Attention.__call__: (probabilities @ v).swapaxes(1, 2)"
-                    " -> (probabilities @ v).swapaxes(2, 1)"
-                ),
-            ),
-            LAST_BUT_ONE: ("Attention.__call__: -2 -> 2",),
-            LAST_OF_TWO: ("Block.__call__: -1 -> 1", "FinalLayer.__call__: -1 -> 1"),
-            ONLY_SIZE: (
-                "parameter_shapes: 1 -> 0",
-                "parameter_shapes: 1 -> 0 (2)",
-                "mean_velocity_jvp: (_, r_moving, t_moving) -> (_, t_moving, r_moving)",
-            ),
-        },
-    ],
-    ("torch", "network.py"): [
-        {
-            NAMES: (
-                (
-                    "ablations: ('method.tangent', 'model.embedding')"
-                    " -> ('model.embedding', 'method.tangent')"
-                ),
-            ),
-            STRIDE: ("PatchEmbed.__init__: size.patch_size -> size.in_channels (2)",),
-            EITHER_ORDER: ("Attention.forward: out.transpose(1, 2) -> out.transpose(2, 1)",),
-            LAST_OF_TWO: ("Block.forward: -1 -> 1", "FinalLayer.forward: -1 -> 1"),
-            OWN_START: (
-                "DiT.__init__: 0 -> 1",
-                (
-                    "DiT.__init__: parameters.to_torch(size,"
-                    " parameters.initial_parameters(size, seed))"
-                    " -> parameters.to_torch(parameters.initial_parameters(size, seed), size)"
-                ),
-                (
-                    "DiT.__init__: parameters.initial_parameters(size, seed)"
-                    " -> parameters.initial_parameters(seed, size)"
-                ),
-                "DiT.__init__: (name, array) -> (array, name)",
-                "DiT.__init__: True -> False",
-                "DiT.__init__: device.type != 'meta' -> device.type == 'meta'",
-            ),
-        },
-    ],
-    ("jax", "objective.py"): [
-        _OBJECTIVE,
-        {
-            SYMMETRIC: (
-                *_TIMES,
-                "times: jnp.maximum(t, r) -> jnp.maximum(r, t)",
-                "times: jnp.minimum(t, r) -> jnp.minimum(r, t)",
-            ),
-            UNUSED: (
-                "sparse_velocities: jnp.zeros_like -> jnp.ones_like",
-                "sparse_velocities: jnp.zeros_like -> jnp.ones_like (3)",
-            ),
-            MORE_WORK: ("loss: config.method.jvp == 'sparse' -> config.method.jvp != 'sparse'",),
-            CLIP: ("target: jnp.clip(t - r, 0, 1) -> jnp.clip(0, t - r, 1)",),
-        },
-    ],
-    ("torch", "objective.py"): [
-        _OBJECTIVE,
-        {
-            SYMMETRIC: (
-                *_TIMES,
-                "times: torch.maximum(t, r) -> torch.maximum(r, t)",
-                "times: torch.minimum(t, r) -> torch.minimum(r, t)",
-            ),
-            UNUSED: (
-                "sparse_velocities: torch.zeros_like -> torch.ones_like",
-                "sparse_velocities: torch.zeros_like -> torch.ones_like (3)",
-            ),
-            STOPPED: ("_stop: _stop(node) -> node",),
-            EXPORTED: ("loss_and_gradient: _stop(params) -> params",),
-            SAME_LENGTH: ("loss_and_gradient: True -> False",),
-        },
-    ],
-    ("jax", "sample.py"): [],
-    ("torch", "sample.py"): [],
-    ("jax", "vision/autoencoder.py"): [
-        {
-            EITHER_ORDER: ("_attention: k.swapaxes(-1, -2) -> k.swapaxes(-2, -1)",),
-            SUM: ("_group_mean: (1, 2) -> (2, 1)",),
-            LAST_OF_TWO: ("_group_mean: -1 -> 1 (3)",),
-        }
-    ],
-    ("torch", "vision/autoencoder.py"): [
-        {
-            READ: ("load_autoencoder: True -> False",),
-            EXPORTED: ("load_autoencoder: False -> True",),
-        }
-    ],
-}
-EQUIVALENT: dict[tuple[str, str], dict[str, str]] = {
-    key: {slip: why for part in parts for why, found in part.items() for slip in found}
-    for key, parts in (TABLE | TRAINING | FEATURES).items()
-}

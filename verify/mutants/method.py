@@ -1,277 +1,213 @@
 """Bugs in the method: derivative, times, guidance, loss and gradient."""
 
-from __future__ import annotations
+from .plant import mutants
 
-from .plant import Mutant
+METHOD = mutants(
+    """
+# derivative: with (z, t, h) as inputs the tangent (dz, dr, dt) of (z, r, t) reads (dz, dt, dt - dr)
+@ reference/network.py
+the tangent is (v, 0, 0)
+- tape.u, _push(config.network, params, tape, tangent, dt, dt - dr)
++ tape.u, _push(config.network, params, tape, tangent, 0 * dt, 0 * dt)
+> jvp_matches_hand_written_tangents zero_tangent_leaves_time_derivative
+> official_derivative_matches same_derivative same_target
 
+the tangent is (v, 1, 0)
+- tape.u, _push(config.network, params, tape, tangent, dt, dt - dr)
++ tape.u, _push(config.network, params, tape, tangent, 0 * dt, -dt)
+> jvp_matches_complex_step mean_velocity_and_derivative_match official_derivative_matches
 
-def _in(file: str, package: str, name: str, old: str, new: str, caught_by: str) -> Mutant:
-    return Mutant(name, package, file, old, new, tuple(caught_by.split()))
+the tangent is (v, 1, 1)
+- tape.u, _push(config.network, params, tape, tangent, dt, dt - dr)
++ tape.u, _push(config.network, params, tape, tangent, dt, 0 * dt)
+> jvp_matches_central_difference whole_target_matches official_derivative_matches
 
+the derivative is a forward difference
+- tape.u, _push(config.network, params, tape, tangent, dt, dt - dr)
++ tape.u, 100 * (mean_velocity(config, params, z + 0.01 * tangent, t + 0.01, t + 0.01 - r,
++     labels) - tape.u)
+> jvp_is_affine_in_its_tangent jvp_matches_complex_step
 
-def _objective(name: str, old: str, new: str, caught_by: str) -> Mutant:
-    return _in("objective.py", "reference", name, old, new, caught_by)
+h is r in the JVP
+- _forward(config.network, params, z, t, t - r, labels)
++ _forward(config.network, params, z, t, r, labels)
+> jvp_returns_the_mean_velocity mean_velocity_and_derivative_match official_mean_velocity_matches
 
+@ reference/objective.py
+r and t are exchanged in the JVP
+- mean_velocity_jvp(config, params, z, r, t, labels_in, v_g)
++ mean_velocity_jvp(config, params, z, t, r, labels_in, v_g)
+> mean_velocity_and_derivative_match velocity_loss_matches official_velocity_loss_matches
 
-def _network(name: str, old: str, new: str, caught_by: str) -> Mutant:
-    return _in("network.py", "reference", name, old, new, caught_by)
+the tangent of z is the unguided velocity
+- labels_in, v_g)
+-     u_target
++ labels_in, v)
++     u_target
+> mean_velocity_and_derivative_match
 
+# times
+r and t are exchanged
+- t, r = np.maximum(t, r), np.minimum(t, r)
++ t, r = np.minimum(t, r), np.maximum(t, r)
+> logit_normal_times_match uniform_times_match state_and_velocity_match official_times_match
+> official_state_matches
 
-def _torch(name: str, old: str, new: str, caught_by: str) -> Mutant:
-    return _in("objective.py", "impls/meanflow_torch", name, old, new, caught_by)
+r = t in the last rows
+- np.arange(len(t)) < int(
++ np.arange(len(t))[::-1] < int(
+> first_rows_have_equal_times official_times_match
 
+the number of rows with r = t is rounded up
+- int(len(t) * method.data_proportion)
++ -int(-len(t) * method.data_proportion // 1)
+> first_rows_have_equal_times
 
-PUSHED = "tape.u, _push(config.network, params, tape, tangent, dt, dt - dr)"
-FORWARD_DIFFERENCE = (
-    "tape.u, 100 * (mean_velocity(config, params, z + 0.01 * tangent, t + 0.01, t + 0.01 - r,"
-    " labels) - tape.u)"
-)
+a random row has r = t at data_proportion too
+- draws.equal_uniform < method
++ draws.equal_uniform <= method
+> random_rows_have_equal_times
 
-# With (z, t, h) as inputs the tangent (dz, dr, dt) of (z, r, t) reads (dz, dt, dt - dr).
-DERIVATIVE = (
-    _network(
-        "the tangent is (v, 0, 0)",
-        PUSHED,
-        PUSHED.replace("dt, dt - dr", "0 * dt, 0 * dt"),
-        "jvp_matches_hand_written_tangents zero_tangent_leaves_time_derivative"
-        " official_derivative_matches same_derivative same_target",
-    ),
-    _network(
-        "the tangent is (v, 1, 0)",
-        PUSHED,
-        PUSHED.replace("dt, dt - dr", "0 * dt, -dt"),
-        "jvp_matches_complex_step mean_velocity_and_derivative_match official_derivative_matches",
-    ),
-    _network(
-        "the tangent is (v, 1, 1)",
-        PUSHED,
-        PUSHED.replace("dt, dt - dr", "dt, 0 * dt"),
-        "jvp_matches_central_difference whole_target_matches official_derivative_matches",
-    ),
-    _network(
-        "the derivative is a forward difference",
-        PUSHED,
-        FORWARD_DIFFERENCE,
-        "jvp_is_affine_in_its_tangent jvp_matches_complex_step",
-    ),
-    _network(
-        "h is r in the JVP",
-        "_forward(config.network, params, z, t, t - r, labels)",
-        "_forward(config.network, params, z, t, r, labels)",
-        "jvp_returns_the_mean_velocity mean_velocity_and_derivative_match"
-        " official_mean_velocity_matches",
-    ),
-    _objective(
-        "r and t are exchanged in the JVP",
-        "mean_velocity_jvp(config, params, z, r, t, labels_in, v_g)",
-        "mean_velocity_jvp(config, params, z, t, r, labels_in, v_g)",
-        "mean_velocity_and_derivative_match velocity_loss_matches official_velocity_loss_matches",
-    ),
-    _objective(
-        "the tangent of z is the unguided velocity",
-        "labels_in, v_g)\n    u_target",
-        "labels_in, v)\n    u_target",
-        "mean_velocity_and_derivative_match",
-    ),
-)
+random rows are the first ones
+- if method.equal_rows == "random":
++ if method.equal_rows == "by chance":
+> random_rows_have_equal_times loss_with_random_rows_matches
 
-TIMES = (
-    _objective(
-        "r and t are exchanged",
-        "t, r = np.maximum(t, r), np.minimum(t, r)",
-        "t, r = np.minimum(t, r), np.maximum(t, r)",
-        "logit_normal_times_match uniform_times_match state_and_velocity_match"
-        " official_times_match official_state_matches",
-    ),
-    _objective(
-        "r = t in the last rows",
-        "np.arange(len(t)) < int(",
-        "np.arange(len(t))[::-1] < int(",
-        "first_rows_have_equal_times official_times_match",
-    ),
-    _objective(
-        "the number of rows with r = t is rounded up",
-        "int(len(t) * method.data_proportion)",
-        "-int(-len(t) * method.data_proportion // 1)",
-        "first_rows_have_equal_times",
-    ),
-    _objective(
-        "a random row has r = t at data_proportion too",
-        "draws.equal_uniform < method",
-        "draws.equal_uniform <= method",
-        "random_rows_have_equal_times",
-    ),
-    _objective(
-        "random rows are the first ones",
-        'if method.equal_rows == "random":',
-        'if method.equal_rows == "by chance":',
-        "random_rows_have_equal_times loss_with_random_rows_matches",
-    ),
-    _objective(
-        "uniform times are squashed too",
-        'if method.noise_dist == "logit_normal":',
-        "if method.noise_dist:",
-        "uniform_times_match official_times_match",
-    ),
-    _objective(
-        "data and noise are exchanged",
-        "(1 - t) * x + t * noise, noise - x",
-        "(1 - t) * noise + t * x, x - noise",
-        "interpolation_matches state_and_velocity_match official_state_matches",
-    ),
-)
+uniform times are squashed too
+- if method.noise_dist == "logit_normal":
++ if method.noise_dist:
+> uniform_times_match official_times_match
 
-GUIDANCE = (
-    _objective(
-        "kappa is ignored",
-        "omega * v + (1 - omega - kappa) * v_u + kappa * v_c",
-        "omega * v + (1 - omega) * v_u",
-        "guidance_with_kappa_matches tangent_matches official_tangent_matches",
-    ),
-    _objective(
-        "kappa = 0 guides from the conditional velocity",
-        "v_u + omega * (v - v_u)",
-        "v + omega * (v - v_u)",
-        "guidance_without_kappa_matches official_tangent_matches",
-    ),
-    _objective(
-        "the null label is the label",
-        "np.full_like(labels, config.network.num_classes)",
-        "labels",
-        "guidance_with_kappa_matches guidance_without_kappa_matches same_target",
-    ),
-    _objective(
-        "guidance reads the average over the whole interval",
-        "h = np.zeros_like(t)",
-        "h = t",
-        "guidance_with_kappa_matches guidance_without_kappa_matches official_tangent_matches",
-    ),
-    _objective(
-        "the guidance window has no end",
-        "(t >= method.t_start) & (t <= method.t_end)",
-        "t >= method.t_start",
-        "guidance_is_off_outside_its_window official_tangent_matches",
-    ),
-    _objective(
-        "the guidance window is open",
-        "(t >= method.t_start) & (t <= method.t_end)",
-        "(t > method.t_start) & (t < method.t_end)",
-        "guidance_acts_at_both_ends_of_its_window",
-    ),
-    _objective(
-        "omega = 0 is taken for kappa = 0",
-        "if method.kappa == 0:",
-        "if method.omega * method.kappa == 0:",
-        "guidance_without_omega_matches",
-    ),
-    _objective(
-        "a uniform that equals the probability drops a label",
-        "draws.drop_uniform < config",
-        "draws.drop_uniform <= config",
-        "dropout_counts_uniforms_below_its_probability",
-    ),
-    _objective(
-        "no guidance is guidance",
-        'if method.guidance_eq == "none":',
-        'if method.guidance_eq == "off":',
-        "no_guidance_is_the_velocity official_tangent_matches",
-    ),
-    _objective(
-        "dropped rows are still guided",
-        "np.where(_image_axes(dropped), v, v_g), labels_in",
-        "v_g, labels_in",
-        "dropped_rows_lose_their_guidance tangent_matches official_tangent_matches",
-    ),
-    _objective(
-        "each row drops its own label",
-        "dropped = np.arange(len(labels)) < num_drop",
-        "dropped = draws.drop_uniform < config.method.class_dropout_prob",
-        "dropout_takes_the_first_rows dropped_rows_lose_their_guidance tangent_matches",
-    ),
-)
+data and noise are exchanged
+- (1 - t) * x + t * noise, noise - x
++ (1 - t) * noise + t * x, x - noise
+> interpolation_matches state_and_velocity_match official_state_matches
 
-LOSS = (
-    _objective(
-        "the target adds the derivative",
-        "v_g - _image_axes(np.clip(t - r, 0, 1)) * du_dt",
-        "v_g + _image_axes(np.clip(t - r, 0, 1)) * du_dt",
-        "target_matches whole_target_matches same_target",
-    ),
-    _objective(
-        "the interval is not clipped",
-        "np.clip(t - r, 0, 1)",
-        "t - r",
-        "target_clips_the_interval",
-    ),
-    _objective(
-        "the squared error is a mean",
-        "((u - u_target) ** 2).sum((1, 2, 3))",
-        "((u - u_target) ** 2).mean((1, 2, 3))",
-        "squared_error_is_a_sum per_sample_errors_match velocity_loss_matches"
-        " official_velocity_loss_matches same_per_sample_errors",
-    ),
-    _objective(
-        "the weight has no norm_eps",
-        "1 / (error + config.method.norm_eps) ** config.method.norm_p",
-        "1 / error**config.method.norm_p",
-        "adaptive_weight_matches per_sample_errors_match loss_matches",
-    ),
-    _objective(
-        "the loss is a sum over the batch",
-        "(weight * error).mean()",
-        "(weight * error).sum()",
-        "loss_matches official_loss_matches same_loss",
-    ),
-    _objective(
-        "the monitor compares with the guided velocity",
-        "v_loss = squared_error(u, v)",
-        "v_loss = squared_error(u, v_g)",
-        "velocity_loss_matches official_velocity_loss_matches same_per_sample_errors",
-    ),
-    _objective(
-        "the gradient step reports another loss",
-        "    return out, gradient",
-        "    return out._replace(v_loss=out.v_loss / len(out.t)), gradient",
-        "loss_alone_is_the_same velocity_loss_matches",
-    ),
-)
+# guidance
+kappa is ignored
+- omega * v + (1 - omega - kappa) * v_u + kappa * v_c
++ omega * v + (1 - omega) * v_u
+> guidance_with_kappa_matches tangent_matches official_tangent_matches
 
+kappa = 0 guides from the conditional velocity
+- v_u + omega * (v - v_u)
++ v + omega * (v - v_u)
+> guidance_without_kappa_matches official_tangent_matches
+
+the null label is the label
+- np.full_like(labels, config.network.num_classes)
++ labels
+> guidance_with_kappa_matches guidance_without_kappa_matches same_target
+
+guidance reads the average over the whole interval
+- h = np.zeros_like(t)
++ h = t
+> guidance_with_kappa_matches guidance_without_kappa_matches official_tangent_matches
+
+the guidance window has no end
+- (t >= method.t_start) & (t <= method.t_end)
++ t >= method.t_start
+> guidance_is_off_outside_its_window official_tangent_matches
+
+the guidance window is open
+- (t >= method.t_start) & (t <= method.t_end)
++ (t > method.t_start) & (t < method.t_end)
+> guidance_acts_at_both_ends_of_its_window
+
+omega = 0 is taken for kappa = 0
+- if method.kappa == 0:
++ if method.omega * method.kappa == 0:
+> guidance_without_omega_matches
+
+a uniform that equals the probability drops a label
+- draws.drop_uniform < config
++ draws.drop_uniform <= config
+> dropout_counts_uniforms_below_its_probability
+
+no guidance is guidance
+- if method.guidance_eq == "none":
++ if method.guidance_eq == "off":
+> no_guidance_is_the_velocity official_tangent_matches
+
+dropped rows are still guided
+- np.where(_image_axes(dropped), v, v_g), labels_in
++ v_g, labels_in
+> dropped_rows_lose_their_guidance tangent_matches official_tangent_matches
+
+each row drops its own label
+- dropped = np.arange(len(labels)) < num_drop
++ dropped = draws.drop_uniform < config.method.class_dropout_prob
+> dropout_takes_the_first_rows dropped_rows_lose_their_guidance tangent_matches
+
+# loss
+the target adds the derivative
+- v_g - _image_axes(np.clip(t - r, 0, 1)) * du_dt
++ v_g + _image_axes(np.clip(t - r, 0, 1)) * du_dt
+> target_matches whole_target_matches same_target
+
+the interval is not clipped
+- np.clip(t - r, 0, 1)
++ t - r
+> target_clips_the_interval
+
+the squared error is a mean
+- ((u - u_target) ** 2).sum((1, 2, 3))
++ ((u - u_target) ** 2).mean((1, 2, 3))
+> squared_error_is_a_sum per_sample_errors_match velocity_loss_matches
+> official_velocity_loss_matches same_per_sample_errors
+
+the weight has no norm_eps
+- 1 / (error + config.method.norm_eps) ** config.method.norm_p
++ 1 / error**config.method.norm_p
+> adaptive_weight_matches per_sample_errors_match loss_matches
+
+the loss is a sum over the batch
+- (weight * error).mean()
++ (weight * error).sum()
+> loss_matches official_loss_matches same_loss
+
+the monitor compares with the guided velocity
+- v_loss = squared_error(u, v)
++ v_loss = squared_error(u, v_g)
+> velocity_loss_matches official_velocity_loss_matches same_per_sample_errors
+
+the gradient step reports another loss
+-     return out, gradient
++     return out._replace(v_loss=out.v_loss / len(out.t)), gradient
+> loss_alone_is_the_same velocity_loss_matches
+
+# gradient
+@ impls/meanflow_jax/objective.py
+# Through the tangents that PyTorch's text writes out none passes to begin with.
+the target passes gradient
+- _stop(v_g - _image_axes
++ (v_g - _image_axes
+> gradient_matches_hand_written same_gradient
+
+@ impls/meanflow_torch/objective.py
+the weight passes gradient
+- _stop(1 / (error
++ (1 / (error
+> gradient_matches_hand_written gradient_matches_complex_step official_gradients_match
+> official_gradient_norms_match
+
+@ reference/objective.py
 # s w(s) has the derivative w (1 - norm_p s / (s + norm_eps)) where the weight is not held.
-UNHELD = "out.weight * (1 - config.method.norm_p * out.squared_error / (out.squared_error + "
-GRADIENT = (
-    Mutant(  # through the tangents that PyTorch's text writes out none passes to begin with
-        "the target passes gradient",
-        "impls/meanflow_jax",
-        "objective.py",
-        "_stop(v_g - _image_axes",
-        "(v_g - _image_axes",
-        ("gradient_matches_hand_written", "same_gradient"),
-    ),
-    _torch(
-        "the weight passes gradient",
-        "_stop(1 / (error",
-        "(1 / (error",
-        "gradient_matches_hand_written gradient_matches_complex_step official_gradients_match"
-        " official_gradient_norms_match",
-    ),
-    _objective(
-        "the weight of the reference passes gradient",
-        "_image_axes(out.weight)",
-        f"_image_axes({UNHELD}config.method.norm_eps)))",
-        "gradient_matches_hand_written same_gradient",
-    ),
-    _objective(
-        "the gradient of a dropped row goes to its old label",
-        "h, out.labels_in, cotangent",
-        "h, batch.labels, cotangent",
-        "unread_labels_get_no_gradient gradient_matches_hand_written",
-    ),
-    _network(
-        "biases have no gradient",
-        "{name: grads[name] for name in params}",
-        '{name: grads[name] for name in params if not name.endswith("bias")}',
-        "gradient_names_every_parameter",
-    ),
-)
+the weight of the reference passes gradient
+- _image_axes(out.weight)
++ _image_axes(out.weight * (1 - config.method.norm_p * out.squared_error
++     / (out.squared_error + config.method.norm_eps)))
+> gradient_matches_hand_written same_gradient
 
-METHOD = (*DERIVATIVE, *TIMES, *GUIDANCE, *LOSS, *GRADIENT)
+the gradient of a dropped row goes to its old label
+- h, out.labels_in, cotangent
++ h, batch.labels, cotangent
+> unread_labels_get_no_gradient gradient_matches_hand_written
+
+@ reference/network.py
+biases have no gradient
+- {name: grads[name] for name in params}
++ {name: grads[name] for name in params if not name.endswith("bias")}
+> gradient_names_every_parameter
+"""
+)

@@ -9,17 +9,16 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any
 
 from verify.cases import cases
-from verify.registry import all_checks
+from verify.checks import all_checks
 
 ROOT = Path(__file__).parent.parent.parent
-COMMON = "impls/common"
+SHARED = "impls"  # what both texts share is altered in place
 SUBJECTS = {"reference": "", "impls/meanflow_jax": "jax", "impls/meanflow_torch": "torch"}
 
 _numbers = itertools.count(1)
@@ -30,7 +29,7 @@ class Mutant:
     """A bug: one place of one file, and the checks that must fail because of it."""
 
     name: str  # a sentence that should be false
-    package: str  # folder of the package: one of SUBJECTS, or COMMON
+    package: str  # folder of the package: one of SUBJECTS, or SHARED
     file: str  # the file in it
     old: str  # the text there, which occurs once
     new: str  # what stands there instead
@@ -40,12 +39,12 @@ class Mutant:
     @property
     def framework(self) -> str:
         """The package that must be installed to plant it; nothing for NumPy."""
-        return "torch" if self.package == COMMON else SUBJECTS[self.package]
+        return "torch" if self.package == SHARED else SUBJECTS[self.package]
 
     @property
     def subject(self) -> str:
         """The module that carries the bug; for shared code, one that uses it."""
-        return "impls.meanflow_torch" if self.package == COMMON else self.package.replace("/", ".")
+        return "impls.meanflow_torch" if self.package == SHARED else self.package.replace("/", ".")
 
     def source(self) -> str:
         """The file with the bug.
@@ -63,12 +62,34 @@ class Mutant:
         return text.replace(self.old, self.new)
 
 
-@contextmanager
-def planted(mutant: Mutant) -> Iterator[ModuleType]:
+def mutants(text: str) -> tuple[Mutant, ...]:
+    """Mutants from paragraphs: a name, the lines there (-), those instead (+), who catches it (>).
+
+    A line `@ package/file dtype` stands before those of another file; float64 may be left out.
+    Lines that begin with # are comments.
+    """
+    found = []
+    for paragraph in text.strip().split("\n\n"):
+        lines = [line for line in paragraph.splitlines() if not line.startswith("#")]
+        if lines[0].startswith("@ "):
+            path, *dtype = lines.pop(0)[2:].split()
+            package = next(
+                folder for folder in (*SUBJECTS, SHARED) if path.startswith(f"{folder}/")
+            )
+        name, *rest = lines
+        old, new, checks = (
+            "\n".join(line[2:] for line in rest if line.startswith(sign)) for sign in "-+>"
+        )
+        file = path.removeprefix(f"{package}/")
+        found.append(Mutant(name, package, file, old, new, tuple(checks.split()), *dtype))
+    return tuple(found)
+
+
+def planted(mutant: Mutant) -> AbstractContextManager[ModuleType]:
     """A subject with the bug in it, for the time of the context."""
-    plant = _in_place if mutant.package == COMMON else _in_copy
-    with plant(mutant) as subject:
-        yield subject
+    if mutant.package == SHARED:
+        return _in_place(mutant)
+    return altered(mutant.package, mutant.file, mutant.source())
 
 
 @contextmanager
@@ -89,10 +110,6 @@ def altered(package: str, file: str, source: str) -> Iterator[ModuleType]:
                 del sys.modules[loaded]
 
 
-def _in_copy(mutant: Mutant) -> Any:
-    return altered(mutant.package, mutant.file, mutant.source())
-
-
 @contextmanager
 def _in_place(mutant: Mutant) -> Iterator[ModuleType]:
     """Shared code is called by the checks themselves, so the bug stands in for the original."""
@@ -101,7 +118,7 @@ def _in_place(mutant: Mutant) -> Iterator[ModuleType]:
         _ = case.step, case.stages, case.inputs
     subject = importlib.import_module(mutant.subject)
     dotted = ".".join(Path(mutant.file).with_suffix("").parts)
-    original = vars(importlib.import_module(f"impls.common.{dotted}"))
+    original = vars(importlib.import_module(f"impls.{dotted}"))
     before = dict(original)
     functions = {k: f.__code__ for k, f in before.items() if isinstance(f, FunctionType)}
     with tempfile.TemporaryDirectory() as folder:

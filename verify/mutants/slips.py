@@ -19,32 +19,20 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from .rules import why_nothing_changes
+
 OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
-    ast.Add: ast.Sub,
-    ast.Sub: ast.Add,
-    ast.Mult: ast.Div,
-    ast.Div: ast.Mult,
-    ast.Pow: ast.Mult,
-}
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult,
+}  # fmt: skip
 COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
-    ast.Lt: (ast.Gt, ast.LtE),
-    ast.LtE: (ast.GtE, ast.Lt),
-    ast.Gt: (ast.Lt, ast.GtE),
-    ast.GtE: (ast.LtE, ast.Gt),
-    ast.Eq: (ast.NotEq,),
-    ast.NotEq: (ast.Eq,),
-}
+    ast.Lt: (ast.Gt, ast.LtE), ast.LtE: (ast.GtE, ast.Lt), ast.Eq: (ast.NotEq,),
+    ast.Gt: (ast.Lt, ast.GtE), ast.GtE: (ast.LtE, ast.Gt), ast.NotEq: (ast.Eq,),
+}  # fmt: skip
 PAIRS = (
-    ("sin", "cos"),
-    ("maximum", "minimum"),
-    ("zeros_like", "ones_like"),
-    ("t_start", "t_end"),
-    ("t_raw", "r_raw"),
-    ("omega", "kappa"),
-    ("P_mean", "P_std"),
-    ("norm_eps", "norm_p"),
+    ("sin", "cos"), ("maximum", "minimum"), ("zeros_like", "ones_like"), ("t_start", "t_end"),
+    ("t_raw", "r_raw"), ("omega", "kappa"), ("P_mean", "P_std"), ("norm_eps", "norm_p"),
     ("in_channels", "patch_size"),
-)
+)  # fmt: skip
 OTHER_NAME = {one: other for pair in PAIRS for one, other in (pair, pair[::-1])}
 STOPS = ("detach", "stop_gradient", "_stop")
 
@@ -58,6 +46,7 @@ class Slip:
     new: str
     source: str  # the whole text with the slip
     copy: int = 0  # which of several equal ones in the same place
+    changes_nothing: str = ""  # why, where a rule says so
 
     def __str__(self) -> str:
         """Read as a line of a table."""
@@ -71,6 +60,7 @@ def slips(source: str) -> Iterator[Slip]:
     seen: Counter[tuple[str, str, str]] = Counter()
     for where, path in _places(tree, "", ()):
         node = _at(tree, path)
+        around = [_at(tree, path[:end]) for end in reversed(range(len(path)))]
         for changed in _changes(node):
             old, new = _text(node), _text(changed)
             if old == new:
@@ -78,7 +68,8 @@ def slips(source: str) -> Iterator[Slip]:
             whole = copy.deepcopy(tree)
             _put(whole, path, changed)
             text = ast.unparse(ast.fix_missing_locations(whole))
-            yield Slip(where, old, new, text, seen[where, old, new])
+            why = why_nothing_changes(node, changed, around)
+            yield Slip(where, old, new, text, seen[where, old, new], why)
             seen[where, old, new] += 1
 
 
@@ -102,8 +93,10 @@ def _places(node: ast.AST, where: str, path: Path) -> Iterator[tuple[str, Path]]
 
 
 def _is_prose(node: ast.AST) -> bool:
-    """Docstrings, imports, errors, and lists of names."""
+    """Docstrings, imports, errors, and types such as dict[str, int]."""
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        return True
+    if isinstance(node, ast.Subscript) and ast.unparse(node.value) in ("dict", "list", "tuple"):
         return True
     return isinstance(node, (ast.Import, ast.ImportFrom, ast.Raise, ast.JoinedStr))
 

@@ -17,7 +17,7 @@ import pytest
 import reference
 from impls.common import types
 from impls.protocol import ESSENTIAL, NAMES
-from verify.registry import all_checks
+from verify.checks import all_checks
 
 ROOT = Path(__file__).parents[3]
 JAX, TORCH = "impls/meanflow_jax", "impls/meanflow_torch"

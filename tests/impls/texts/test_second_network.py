@@ -22,10 +22,10 @@ from impls.common.draws import Stream
 from impls.common.parameters import Tensor
 from impls.common.types import Batch
 from verify.cases import Case, perturbed_parameters
+from verify.checks import all_checks
 from verify.mutants import altered
 from verify.outcome import PASS, Outcome
 from verify.probe import Probe
-from verify.registry import all_checks
 from verify.runner import outcome_of
 
 pytest.importorskip("jax")

@@ -9,57 +9,40 @@ import numpy as np
 from impls.common import parameters
 from impls.common.types import Batch, Draws
 from verify.cases import Array, Case, as_dtype
-from verify.compare import Error, worst
 from verify.probe import Probe
-from verify.registry import check
+from verify.registry import Errors, check
 from verify.trajectory import NEEDS, everything, inputs
 
-GRADIENT = "the gradient of {}"
-OVERFLOWING = "final_layer/linear/kernel"
+GRADIENT = "the gradient of final_layer/linear/kernel"  # the one that overflows
 
 
-@check("training", f"compile_step {NEEDS}", exact=True)
-def finite_flags_name_what_is_not(probe: Probe) -> float:
+@check(f"compile_step {NEEDS}", exact=True)
+def finite_flags_name_what_is_not(probe: Probe) -> Errors:
     """Metrics.finite is False for the array that is not finite and those after it, else True."""
-    case, wrong = probe.cases[0], {}
+    case = probe.cases[0]
     names = parameters.watched(everything(case).network)
-    # v_g comes after images, noise, t and r, and everything behind it after v_g.
-    behind = set(names[names.index("v_g") :])
+    behind = set(names[names.index("v_g") :])  # images, noise, t and r
     batch, drawn = inputs(everything(case), 0)
+    bad_images = batch._replace(images=_planted(batch.images, np.nan))
+    bad_noise = drawn._replace(noise=_planted(drawn.noise, np.inf))
+    bad_times = drawn._replace(t_raw=_planted(drawn.t_raw, np.nan))
+    overflowing = _about_to_overflow(case, probe.dtype)
+    constant = batch._replace(images=drawn.noise - np.float32(1 / 80))
+    # what is planted: the arrays that are blamed; parameters, batch and draws
     problems: dict[str, tuple[set[str], Any, Batch, Draws]] = {
         "nothing": (set(), case.params, batch, drawn),
-        "NaN in images": (
-            {"images"} | behind,
-            case.params,
-            batch._replace(images=_planted(batch.images, np.nan)),
-            drawn,
-        ),
-        "infinity in noise": (
-            {"noise"} | behind,
-            case.params,
-            batch,
-            drawn._replace(noise=_planted(drawn.noise, np.inf)),
-        ),
-        "NaN in t_raw": (
-            {"t", "r"} | behind,
-            case.params,
-            batch,
-            drawn._replace(t_raw=_planted(drawn.t_raw, np.nan)),
-        ),
-        "overflow in one gradient": (
-            {GRADIENT.format(OVERFLOWING)},
-            _about_to_overflow(case, probe.dtype),
-            batch._replace(images=drawn.noise - np.float32(1 / 80)),
-            drawn,
-        ),
+        "NaN in images": ({"images"} | behind, case.params, bad_images, drawn),
+        "infinity in noise": ({"noise"} | behind, case.params, batch, bad_noise),
+        "NaN in t_raw": ({"t", "r"} | behind, case.params, batch, bad_times),
+        "overflow in one gradient": ({GRADIENT}, overflowing, constant, drawn),
     }
     for planted, (expected, *problem) in problems.items():
         flags = _flags(probe, case, *problem)
         if flags.shape != (len(names),):
-            return Error(float("inf"), f"flags of shape {flags.shape} for {len(names)} names")
+            yield f"flags of shape {flags.shape} for {len(names)} names", np.inf
+            return
         for name, finite in zip(names, flags, strict=True):
-            wrong[f"{planted}: {name}"] = float(bool(finite) is (name in expected))
-    return worst(wrong)
+            yield f"{planted}: {name}", float(bool(finite) is (name in expected))
 
 
 def _flags(probe: Probe, case: Case, params: Any, batch: Batch, drawn: Draws) -> Array:
@@ -89,8 +72,6 @@ def _about_to_overflow(case: Case, dtype: Any) -> Any:
     width = case.config.network.hidden_size
     shift = params["final_layer/adaLN/bias"].copy()
     shift[:width] = np.finfo(dtype).max / 10
-    zeros = {
-        name: np.zeros_like(params[name])
-        for name in ("final_layer/linear/kernel", "final_layer/linear/bias")
-    }
+    last = ("final_layer/linear/kernel", "final_layer/linear/bias")
+    zeros = {name: np.zeros_like(params[name]) for name in last}
     return params | zeros | {"final_layer/adaLN/bias": shift}

@@ -6,7 +6,6 @@ of their symmetric product: they share the formula alone. Both compute in float6
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import reduce
 
 import numpy as np
@@ -16,9 +15,9 @@ from impls.common import draws
 from impls.common.draws import Stream
 from impls.fid.distance import frechet_distance
 from impls.fid.moments import merge, moments
-from verify.compare import Array, Error, worst
+from verify.compare import Array, Error
 from verify.probe import Probe
-from verify.registry import NotApplicable, check
+from verify.registry import Errors, check
 
 SIZE = 24
 SAMPLES = {"many samples": 6 * SIZE, "fewer samples than features": SIZE // 2}
@@ -50,7 +49,7 @@ def _error(arguments: tuple[Array, ...], expected: float, tolerance: float) -> E
     return Error(abs(frechet_distance(*arguments) - expected) / scale, "", tolerance)
 
 
-def _of_samples() -> Iterator[tuple[str, Error]]:
+def _of_samples() -> Errors:
     """Statistics of samples, taken in two parts: here merged, by the reference of all at once."""
     for name, count in SAMPLES.items():
         tolerance = ROUNDING if count > SIZE else ROOT_OF_ROUNDING
@@ -64,7 +63,7 @@ def _of_samples() -> Iterator[tuple[str, Error]]:
         yield name, _error(tuple(ours), expected, tolerance)
 
 
-def _of_known_answers() -> Iterator[tuple[str, Error]]:
+def _of_known_answers() -> Errors:
     """d(C, C) = 0, d(C, 1.21 C) = 0.01 tr C, and with common axes sum (a^(1/2) - b^(1/2))^2."""
     for name, count in SAMPLES.items():
         mean, cov = reference.frechet.moments(_features(count, 20))
@@ -78,9 +77,9 @@ def _of_known_answers() -> Iterator[tuple[str, Error]]:
     yield "common axes", _error(arguments, expected, ROUNDING)
 
 
-@check("inception", "put get")
-def frechet_distance_matches_its_definition(probe: Probe) -> float:
+@check("put get")
+def frechet_distance_matches_its_definition(probe: Probe) -> Errors:
     """|m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)) by another method, and in known cases."""
-    if probe.dtype != np.float64:
-        raise NotApplicable("scores are computed in float64 whatever the subject's dtype")
-    return worst(dict([*_of_samples(), *_of_known_answers()]))
+    probe.require(np.float64, "scores are computed in float64 whatever the subject's dtype")
+    yield from _of_samples()
+    yield from _of_known_answers()

@@ -7,10 +7,9 @@ import numpy as np
 from impls.common import draws
 from impls.common.config import Config
 from impls.common.types import Draws
-from verify.cases import Array, Case
-from verify.compare import Error, worst
+from verify.cases import Array, Case, with_method
 from verify.probe import Probe
-from verify.registry import check
+from verify.registry import Errors, check
 from verify.trajectory import with_training
 
 ROWS, NUM_STEPS = 512, 16
@@ -25,8 +24,7 @@ EVEN_MOMENTS = {
 
 def _config(case: Case, noise_dist: str, seed: int = 7) -> Config:
     config = with_training(case, batch_size=ROWS, seed=seed, draws="device")
-    method = config.method.model_copy(update={"noise_dist": noise_dist})
-    return config.model_copy(update={"method": method})
+    return with_method(config, noise_dist=noise_dist)
 
 
 def _drawn(probe: Probe, config: Config, step: int) -> Draws:
@@ -34,24 +32,22 @@ def _drawn(probe: Probe, config: Config, step: int) -> Draws:
     return made
 
 
-@check("draws", "device_draws get", exact=True)
-def device_draws_are_float32_records(probe: Probe) -> float:
+@check("device_draws get", exact=True)
+def device_draws_are_float32_records(probe: Probe) -> Errors:
     """Fields, shapes and float32, in a float64 process too, as the draws made on the host."""
-    wrong = {}
     for noise_dist in DISTS:
         config = _config(probe.cases[0], noise_dist)
         found, expected = _drawn(probe, config, 3), draws.training_draws(config, 0, 0)
         for name, array in expected._asdict().items():
             made = np.asarray(getattr(found, name))
             is_other = made.shape != array.shape or made.dtype != array.dtype
-            wrong[f"{name} is {made.dtype} {made.shape}"] = float(is_other)
-    return worst(wrong)
+            yield f"{name} is {made.dtype} {made.shape}", float(is_other)
 
 
-@check("draws", "device_draws get", exact=True)
-def device_draws_depend_on_every_index(probe: Probe) -> float:
+@check("device_draws get", exact=True)
+def device_draws_depend_on_every_index(probe: Probe) -> Errors:
     """Another seed, step or field gives other numbers; the same seed and step give the same."""
-    case, wrong = probe.cases[0], {}
+    case = probe.cases[0]
     config = _config(case, "logit_normal")
     base = _drawn(probe, config, 3)
     others = {
@@ -61,13 +57,12 @@ def device_draws_depend_on_every_index(probe: Probe) -> float:
     }
     for what, other in others.items():
         for name, one, two in zip(Draws._fields, base, other, strict=True):
-            wrong[f"{what}: {name}"] = float(_alike(one, two))
-    wrong["r as t"] = float(_alike(base.t_raw, base.r_raw))
-    wrong["equal as drop"] = float(_alike(base.drop_uniform, base.equal_uniform))
-    wrong["noise as t"] = float(_alike(base.t_raw, base.noise.reshape(-1)[:ROWS]))
+            yield f"{what}: {name}", float(_alike(one, two))
+    yield "r as t", float(_alike(base.t_raw, base.r_raw))
+    yield "equal as drop", float(_alike(base.drop_uniform, base.equal_uniform))
+    yield "noise as t", float(_alike(base.t_raw, base.noise.reshape(-1)[:ROWS]))
     for name, one, two in zip(Draws._fields, base, _drawn(probe, config, 3), strict=True):
-        wrong[f"again: {name}"] = float(np.sum(one != two))
-    return worst(wrong)
+        yield f"again: {name}", float(np.sum(one != two))
 
 
 def _alike(one: Array, two: Array) -> bool:
@@ -75,10 +70,9 @@ def _alike(one: Array, two: Array) -> bool:
     return bool(np.mean(one == two) > 0.01)
 
 
-@check("draws", "device_draws get")
-def device_draws_have_their_laws(probe: Probe) -> float:
+@check("device_draws get", allow=STANDARD_ERRORS)
+def device_draws_have_their_laws(probe: Probe) -> Errors:
     """Moments of normals and uniforms, and what ties draws together, in standard errors."""
-    errors: dict[str, float] = {}
     for noise_dist in DISTS:
         config = _config(probe.cases[0], noise_dist)
         steps = [_drawn(probe, config, step) for step in range(NUM_STEPS)]
@@ -90,7 +84,7 @@ def device_draws_have_their_laws(probe: Probe) -> float:
             found[name] = values if law == "normal" else _standardised(values)
             for power in (1, 2, 3, 4):
                 error = _moment_error(found[name], power, EVEN_MOMENTS[law])
-                errors[f"{noise_dist} {name} to the power {power}"] = error
+                yield f"{noise_dist} {name} to the power {power}", error
         pixel = found["noise"].reshape(NUM_STEPS, ROWS, -1)
         pairs = {
             "t and r": (found["t_raw"], found["r_raw"]),
@@ -103,9 +97,7 @@ def device_draws_have_their_laws(probe: Probe) -> float:
             "steps of noise": (pixel[1:], pixel[:-1]),
         }
         for name, (one, two) in pairs.items():
-            errors[f"{noise_dist} {name}"] = _moment_error(one * two, 1, EVEN_MOMENTS["normal"])
-    worst_one = worst(errors)
-    return Error(worst_one, worst_one.where, STANDARD_ERRORS)
+            yield f"{noise_dist} {name}", _moment_error(one * two, 1, EVEN_MOMENTS["normal"])
 
 
 def _standardised(uniforms: Array) -> Array:

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 import reference
-from verify.cases import as_dtype
-from verify.compare import mismatches, relative_error, row_error, used_derivative, worst
+from verify.cases import as_dtype, with_method
+from verify.compare import loss_errors, relative_error, tensor_errors
 from verify.probe import Host, Probe
-from verify.registry import check
+from verify.registry import Errors, check
 from verify.trajectory import with_training
 
 # name -> settings of training; each is looked at at STEPS.
@@ -31,22 +31,20 @@ SCHEDULES: dict[str, dict[str, Any]] = {
 STEPS = (*range(41), 1000, 100_003)
 
 
-@check("training", "learning_rate")
-def learning_rate_matches(probe: Probe) -> float:
+@check("learning_rate")
+def learning_rate_matches(probe: Probe) -> Errors:
     """Warm-up, constant, and cosine with restarts that grow or not: the rate of each update."""
-    errors = {}
     for name, settings in SCHEDULES.items():
         config = with_training(probe.cases[0], learning_rate=1e-3, **settings)
         rates = [probe.call("learning_rate", config, Host(step)) for step in STEPS]
         expected = [reference.learning_rate(config, step) for step in STEPS]
-        errors[name] = relative_error(np.array(rates), np.array(expected))
-    return worst(errors)
+        yield name, relative_error(np.array(rates), np.array(expected))
 
 
-@check("training", "clip_gradient load_params export_params")
-def clipped_gradient_matches(probe: Probe) -> float:
+@check("clip_gradient load_params export_params")
+def clipped_gradient_matches(probe: Probe) -> Errors:
     """Longer gradients are scaled to max_grad_norm, shorter ones kept; the norm is that before."""
-    case, errors = probe.cases[0], {}
+    case = probe.cases[0]
     gradient = case.step[1]
     norm = float(reference.clip_gradient(case.config, gradient)[1])
     zeros = {name: np.zeros_like(array) for name, array in gradient.items()}
@@ -57,10 +55,8 @@ def clipped_gradient_matches(probe: Probe) -> float:
         found = probe.subject.export_params(config, clipped)
         expected, expected_length = reference.clip_gradient(config, given)
         at = "gradient zero" if given is zeros else f"limit {limit and round(limit, 2)}"
-        errors[f"{at}: norm"] = relative_error(probe.subject.get(length), expected_length)
-        for name, array in expected.items():
-            errors[f"{at}: {name}"] = relative_error(found[name], array)
-    return worst(errors)
+        yield f"{at}: norm", relative_error(probe.subject.get(length), expected_length)
+        yield from tensor_errors(found, expected, f"{at}:")
 
 
 # Without guidance, which plays no part in this, a framework compiles it in half the time.
@@ -70,25 +66,17 @@ PARTS: dict[str, Any] = {
 NUM_PARTS = 4  # steps_with_every_setting_match has two
 
 
-@check("training", "accumulate load_params export_params")
-def parts_of_a_batch_match(probe: Probe) -> float:
+@check("accumulate load_params export_params")
+def parts_of_a_batch_match(probe: Probe) -> Errors:
     """A batch in four parts, each with first rows of r = t and of no label; their mean gradient."""
-    case, errors = probe.cases[0], {}
-    config = with_training(case, num_microbatches=NUM_PARTS)
-    method = config.method.model_copy(update=PARTS)
-    config = config.model_copy(update={"method": method})
+    case = probe.cases[0]
+    config = with_method(with_training(case, num_microbatches=NUM_PARTS), **PARTS)
     narrow = (case.batch, case.draws)
     arguments = probe.subject.put(as_dtype(narrow, probe.dtype))
     params = probe.load(config, case.params).value
     loss, gradient = probe.subject.accumulate(config, params, *arguments)
-    found = probe.subject.export_params(config, gradient)
-    loss = probe.subject.get(loss)
+    loss, found = probe.subject.get(loss), probe.subject.export_params(config, gradient)
     wide = as_dtype((case.params, *narrow), np.float64)
     expected, expected_gradient = reference.accumulate(config, *wide)
-    loss, expected = (x._replace(du_dt=used_derivative(x)) for x in (loss, expected))
-    for field, array in expected._asdict().items():
-        compare = mismatches if field == "labels_in" else row_error
-        errors[field] = compare(getattr(loss, field), array)
-    for name, array in expected_gradient.items():
-        errors[name] = relative_error(found[name], array)
-    return worst(errors)
+    yield from loss_errors(loss, expected)
+    yield from tensor_errors(found, expected_gradient)

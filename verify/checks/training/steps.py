@@ -6,12 +6,10 @@ from typing import Any
 
 import numpy as np
 
-import reference
 from impls.common import draws
 from verify.cases import Case, as_dtype
-from verify.compare import Error, worst
-from verify.probe import Probe
-from verify.registry import check
+from verify.probe import Probe, arbiter
+from verify.registry import Errors, check, checks
 from verify.trajectory import NEEDS, moved_errors, with_training
 
 NUM_STEPS = 3
@@ -38,29 +36,27 @@ def _trained(probe: Probe, case: Case) -> dict[str, Any]:
     return {"steps": steps, "params": params, "average": average}
 
 
-def _error(probe: Probe, kind: str) -> Error:
-    """Worst tensor, by how far it moved: a step is judged by its own size."""
+MOVED = {
+    "adam_steps_match":
+        ("Three AdamW steps, decoupled weight decay: how far each parameter tensor moved.",
+         "params"),
+    "moving_average_matches":
+        ("ema <- d ema + (1 - d) params, after each update, starting at the parameters.",
+         "average"),
+}  # fmt: skip
+
+
+@checks(NEEDS, MOVED)
+def steps_match(probe: Probe, kind: str) -> Errors:
+    """Of each tensor, by how far it moved: a step is judged by its own size."""
     case = probe.cases[0]
-    actual = probe.trained(case, _trained)[kind]
-    expected = Probe(reference, np.float64, ()).trained(case, _trained)[kind]
-    return worst(moved_errors(actual, expected, case.params, case.name))
+    actual, expected = (p.trained(case, _trained)[kind] for p in (probe, arbiter()))
+    return moved_errors(actual, expected, case.params, case.name)
 
 
-@check("training", NEEDS)
-def adam_steps_match(probe: Probe) -> float:
-    """Three AdamW steps, decoupled weight decay: how far each parameter tensor moved."""
-    return _error(probe, "params")
-
-
-@check("training", NEEDS)
-def moving_average_matches(probe: Probe) -> float:
-    """ema <- d ema + (1 - d) params, after each update, starting at the parameters."""
-    return _error(probe, "average")
-
-
-@check("training", NEEDS, exact=True)
+@check(NEEDS, exact=True)
 def steps_are_counted(probe: Probe) -> float:
     """The state counts the steps made: 0, 1, 2, 3."""
     case = probe.cases[0]
     counted: list[int] = probe.trained(case, _trained)["steps"]
-    return worst({"steps": float(np.abs(np.subtract(counted, range(NUM_STEPS + 1))).max())})
+    return float(np.abs(np.subtract(counted, range(NUM_STEPS + 1))).max())
