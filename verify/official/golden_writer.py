@@ -27,8 +27,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from official_checkout import METHOD_FIELDS, CheckoutError, commit_of, official_code, widened
-from official_run import (
+from checkout import METHOD_FIELDS, CheckoutError, commit_of, official_code, widened
+from run import (
     DRAW_NAMES,
     Arrays,
     as_named,
