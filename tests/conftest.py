@@ -13,8 +13,6 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Generator
-from types import ModuleType
 
 from verify.compilation import QUICK
 
@@ -38,7 +36,6 @@ import pytest
 from repetitions import num_examples, of_act, one_in_twenty
 
 from impls.common import draws
-from impls.common.config import Config
 from impls.common.config_files import from_sizes
 from impls.common.types import Batch
 from impls.data import digits
@@ -65,14 +62,14 @@ ROWS = 4
 FRAMEWORKS = {"impls.meanflow_jax": "jax", "impls.meanflow_torch": "torch"}
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
     parser.addoption("--soak", metavar="ACT", help="all of one act's repetitions, and nothing else")
     parser.addoption("--soak-seed", type=int, default=0, help="of their draws and their order")
     parser.addoption("--soak-until", type=float, help="start none after this time, in s since 1970")
 
 
-def pytest_configure(config: pytest.Config) -> None:
+def pytest_configure(config):
     # PyTorch says this of its own code, when its forward-mode derivatives are first used.
     config.addinivalue_line("filterwarnings", "ignore:.torch.jit.script. is deprecated")
     # Another process is writing the entry, or was killed while it was: JAX compiles again.
@@ -80,7 +77,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(trylast=True)  # after -k and -m have chosen
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config, items):
     act = config.getoption("--soak")
     kept = of_act(act, config.getoption("--soak-seed"), items) if act else one_in_twenty(items)
     config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
@@ -92,16 +89,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(skip)
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
+def pytest_runtest_setup(item):
     until = item.config.getoption("--soak-until")
     if until and time.time() > until:
         pytest.skip("the time is up")
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(item, call):
     report = yield
     if call.when == "call" and hasattr(item, "hypothesis_statistics"):
         report.user_properties.append(("repetitions", num_examples(item.hypothesis_statistics)))
@@ -109,20 +104,20 @@ def pytest_runtest_makereport(
 
 
 @pytest.fixture
-def moments(request: pytest.FixtureRequest) -> random.Random:
+def moments(request):
     """Random numbers for what happens when: of the seed of the soak and the test's own name."""
     seed = request.config.getoption("--soak-seed")
     return random.Random(f"{seed} {request.node.name}")  # noqa: S311
 
 
 @pytest.fixture(scope="session")
-def tiny() -> Config:
+def tiny():
     """The configuration of the smallest network, with the official method."""
     return from_sizes(TINY, {"class_dropout_prob": 0.3})
 
 
 @pytest.fixture(scope="session")
-def case(tiny: Config) -> Case:
+def case(tiny):
     """One problem for the smallest network: parameters, batch and draws, float32 NumPy."""
     images, labels = digits()
     batch = Batch(images[:ROWS, 2:6, 2:6], labels[:ROWS])
@@ -131,14 +126,14 @@ def case(tiny: Config) -> Case:
 
 
 @pytest.fixture(params=["jax", "torch"])
-def framework(request: pytest.FixtureRequest) -> str:
+def framework(request):
     """Each framework that is installed."""
     pytest.importorskip(request.param)
     return str(request.param)
 
 
 @pytest.fixture(scope="session", params=FRAMEWORKS)
-def subject(request: pytest.FixtureRequest) -> ModuleType:
+def subject(request):
     """Each implementation whose framework is installed."""
     pytest.importorskip(FRAMEWORKS[request.param])
     return importlib.import_module(request.param)

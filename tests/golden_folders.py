@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,18 +16,18 @@ NAMES = ("patch_2", "patch_4", "patch_8")
 TRAINED = "train_2_steps"  # in patch_4
 
 
-def arrays_of(path: Path) -> dict[str, Any]:
+def arrays_of(path):
     with np.load(path) as stored:
         return {name: stored[name] for name in stored.files}
 
 
-def rewrite(path: Path, **changes: Any) -> None:
+def rewrite(path, **changes):
     """Replace or add arrays of an .npz file; None removes one."""
     kept = {name: array for name, array in (arrays_of(path) | changes).items() if array is not None}
     np.savez(path, **kept)
 
 
-def copy_of(folder: str, target: Path, case: str = "") -> Path:
+def copy_of(folder, target, case=""):
     """A copy of a folder, with all its cases or a single one."""
     copy = target / folder
     shutil.copytree(FOLDERS / folder, copy)
@@ -39,7 +38,7 @@ def copy_of(folder: str, target: Path, case: str = "") -> Path:
     return copy
 
 
-def refusal(folder: Path) -> str:
+def refusal(folder):
     """The line with which a folder is refused."""
     with pytest.raises(GoldenError) as caught:  # noqa: PT012  either may refuse it
         load_golden(folder)
@@ -50,7 +49,7 @@ def refusal(folder: Path) -> str:
     return message
 
 
-def refusal_of(target: Path, file: str, **changes: Any) -> str:
+def refusal_of(target, file, **changes):
     """The line with which patch_4 is refused with a changed file, which it names."""
     folder = copy_of("patch_4", target)
     rewrite(folder / file, **changes)

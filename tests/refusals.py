@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
-from impls.common.errors import UserError
 
-
-def refusal(
-    kind: type[UserError], call: Callable[..., object], *arguments: Any, **options: Any
-) -> str:
+def refusal(kind, call, *arguments, **options):
     """The message of the error of this kind that a call raises; it is one line."""
     with pytest.raises(kind) as caught:
         call(*arguments, **options)

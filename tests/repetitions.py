@@ -20,7 +20,7 @@ SHARE = 20  # the suite runs one repetition of so many, at least one of each tes
 MORE = 50  # times the examples of the suite that the act `fuzz` makes of each test
 
 
-def one_in_twenty(items: list[pytest.Item]) -> list[pytest.Item]:
+def one_in_twenty(items):
     """Every item, but of each repeated test the first of every twenty repetitions, or its share.
 
     Two items are repetitions of one test when they differ in the repeated parameter alone.
@@ -40,7 +40,7 @@ def one_in_twenty(items: list[pytest.Item]) -> list[pytest.Item]:
     return kept
 
 
-def of_act(act: str, seed: int, items: list[pytest.Item]) -> list[pytest.Item]:
+def of_act(act, seed, items):
     """Every item of an act, in an order drawn by the seed, so that the first ones are a sample.
 
     Raises:
@@ -55,12 +55,12 @@ def of_act(act: str, seed: int, items: list[pytest.Item]) -> list[pytest.Item]:
     return kept
 
 
-def _act_of(item: pytest.Item) -> str:
+def _act_of(item):
     mark = item.get_closest_marker("soak")
     return mark.args[0] if mark else "fuzz" if item.get_closest_marker("hypothesis") else ""
 
 
-def _with_more_examples(item: pytest.Item) -> None:
+def _with_more_examples(item):
     """Random examples instead of the same ones each time, many times as many."""
     test = item.obj
     own = test._hypothesis_internal_use_settings
@@ -70,7 +70,7 @@ def _with_more_examples(item: pytest.Item) -> None:
         )
 
 
-def num_examples(statistics: str) -> int:
+def num_examples(statistics):
     """How many examples Hypothesis says that it tried, those that it discarded left out."""
     found = re.findall(r"(\d+) passing, (\d+) failing", statistics)
     return sum(int(count) for pair in found for count in pair)

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
-import pytest
 import yaml
 
 from meanflow_repro import main
 from results.schema import Record
-from results.tabulate.cells import NAMES, Table, markdown
+from results.tabulate.cells import NAMES, markdown
 from results.tabulate.write import ALL
 
 JAX, TORCH = NAMES
@@ -19,7 +14,7 @@ MACHINE = {"processor": "Example CPU", "device": "cpu", "num_usable_cpus": 2}
 PROTOCOL = {"labels": "uniformly random", "resize": "legacy_tensorflow"}
 
 
-def record(**changes: Any) -> Record:
+def record(**changes):
     known = {
         "subject": JAX, "what": "bench/step_time_ratio", "value": 1.2,
         "unit": "1", "interval": (1.1, 1.3), "settings": {"of": "guided / plain"},
@@ -29,7 +24,7 @@ def record(**changes: Any) -> Record:
     return Record(**{**known, **changes})
 
 
-def fid(**changes: Any) -> Record:
+def fid(**changes):
     """An FID of a run of 240 epochs of mf_b4, in one step."""
     settings = {"preset": "mf_b4", "epochs": 240, "num_steps": 1, "num_samples": 50_000}
     known = {
@@ -39,7 +34,7 @@ def fid(**changes: Any) -> Record:
     return record(**{**known, **changes})
 
 
-def in_markdown(make: Callable[[list[Record]], Table]) -> Callable[[list[Record]], str]:
+def in_markdown(make):
     """What makes a table, and prints it."""
     return lambda records: markdown(make(records))
 
@@ -49,7 +44,7 @@ overhead_table = in_markdown(ALL["jvp_overhead"])
 throughput_table = in_markdown(ALL["throughput"])
 
 
-def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+def refused(capsys, *arguments):
     """What a command says that ends with status 2: one line."""
     assert main([str(argument) for argument in arguments]) == 2
     said = capsys.readouterr().err
@@ -68,7 +63,7 @@ TOLD = {
 }  # fmt: skip
 
 
-def told(folder: Path, **changes: Any) -> Path:
+def told(folder, **changes):
     """A file with some keys changed, or left out where the change is `...`."""
     content = {name: value for name, value in (TOLD | changes).items() if value is not ...}
     path = folder / "theirs.yml"

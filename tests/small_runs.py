@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
-from impls.common.config import Config
 from impls.common.config_files import load_config
 from impls.files import checkpoints
 from impls.frameworks import implementation
-from impls.trainer.train import Ending, train
+from impls.trainer.train import train
 
 SMALL = {
     "training.batch_size": 32,
@@ -24,18 +21,18 @@ SMALL = {
 }
 
 
-def small(**changes: object) -> Config:
+def small(**changes):
     """The small configuration with changes, as training__num_steps=4."""
     dotted = {key.replace("__", "."): value for key, value in changes.items()}
     return load_config("digits", {**SMALL, **dotted})
 
 
-def trained(framework: str, workdir: Path, **changes: object) -> Ending:
+def trained(framework, workdir, **changes):
     """Train the small configuration with changes, or go on with its run."""
     return train(implementation(framework), framework, small(**changes), workdir)
 
 
-def arrays(framework: str, workdir: Path) -> dict[str, np.ndarray]:
+def arrays(framework, workdir):
     """Parameters and average of the newest checkpoint of a run."""
     found = checkpoints.find(workdir)
     module = implementation(framework)
@@ -47,14 +44,14 @@ def arrays(framework: str, workdir: Path) -> dict[str, np.ndarray]:
     return out
 
 
-def assert_same_bits(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
+def assert_same_bits(one, other):
     """Every array has the same name and the same bytes in both."""
     assert one.keys() == other.keys()
     for name, array in one.items():
         assert array.tobytes() == other[name].tobytes(), name
 
 
-def assert_near(one: dict[str, np.ndarray], other: dict[str, np.ndarray], limit: float) -> None:
+def assert_near(one, other, limit):
     """No entry differs by more than the limit times the largest one of its array, or 0.01."""
     assert one.keys() == other.keys()
     for name, array in one.items():

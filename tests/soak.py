@@ -28,11 +28,11 @@ SHARES = {"kills": 2, "repetitions": 2, "fuzz": 2, "mutants": 4, "slips": 8}
 class Counts:
     """A pytest plugin: how many tests there are, how many of them ran and what they repeated."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.num_tests = self.num_run = self.repetitions = 0
         self.failed: dict[str, None] = {}  # names, each once, in order
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+    def pytest_runtest_logreport(self, report):
         self.num_tests += report.when == "setup"
         if report.failed:
             self.failed[report.nodeid] = None
@@ -42,7 +42,7 @@ class Counts:
             self.repetitions += sum(told) if told else 1
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments):
     """Run acts one after the other; returns 0 when all ran and nothing failed, else 1."""
     given = _parser().parse_args(arguments)
     acts = given.acts or list(SHARES)
@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> int:
     return 1 if bad else 0
 
 
-def run(act: str, seed: int, until: float, given: argparse.Namespace) -> list[str]:
+def run(act, seed, until, given):
     """Run an act and record it; returns what failed.
 
     Args:
@@ -80,7 +80,7 @@ def run(act: str, seed: int, until: float, given: argparse.Namespace) -> list[st
     return list(counts.failed)
 
 
-def outcome(act: str, seed: int, counts: Counts, seconds: float) -> Record:
+def outcome(act, seed, counts, seconds):
     """The record of an act: how many of its tests failed."""
     return Record(
         subject="soak",
@@ -100,7 +100,7 @@ def outcome(act: str, seed: int, counts: Counts, seconds: float) -> Record:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser():
     parser = argparse.ArgumentParser(prog="nox -s soak --", description=__doc__)
     parser.add_argument("acts", nargs="*", choices=[*SHARES, []], metavar="ACT",
                         help=f"{', '.join(SHARES)}; all of them when none is named")  # fmt: skip

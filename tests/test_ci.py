@@ -17,7 +17,7 @@ case "$*" in *"$FAILING"*) exit 1;; esac
 
 
 @pytest.mark.parametrize("failing", ["nothing", "tests", "lint types", "tables", "verify"])
-def test_the_status_is_that_of_every_part(failing: str, tmp_path: Path) -> None:
+def test_the_status_is_that_of_every_part(failing, tmp_path):
     for name, content in {"nox": NOX, "pip": "#!/bin/sh\n", "chromium": "#!/bin/sh\n"}.items():
         (tmp_path / name).write_text(content)
         (tmp_path / name).chmod(0o755)

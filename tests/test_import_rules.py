@@ -62,7 +62,7 @@ UNSEEN = re.compile(
 )
 
 
-def sources(*names: str) -> dict[str, str]:
+def sources(*names):
     """The text of each file of these folders and files."""
     paths = [path for name in names for path in sorted({ROOT / name, *(ROOT / name).rglob("*.py")})]
     found = {
@@ -72,13 +72,13 @@ def sources(*names: str) -> dict[str, str]:
     return found
 
 
-def uses(pattern: re.Pattern[str], *names: str) -> dict[str, set[str]]:
+def uses(pattern, *names):
     """What matches in each file of these folders and files, where anything does."""
     found = {path: set(pattern.findall(text)) for path, text in sources(*names).items()}
     return {path: matches for path, matches in found.items() if matches}
 
 
-def random_uses(*arguments: str, text: str | None = None) -> list[str]:
+def random_uses(*arguments, text=None):
     """File and line of each random number that ruff's list of banned names finds."""
     rule = ("--select=TID251", "--config=lint.per-file-ignores={}", "--output-format=concise")
     command = [sys.executable, "-m", "ruff", "check", "--no-cache", *rule, *arguments]
@@ -91,29 +91,29 @@ def random_uses(*arguments: str, text: str | None = None) -> list[str]:
 
 
 @pytest.mark.parametrize("folder", RULES)
-def test_a_folder_imports_by_name_nothing_that_it_may_not(folder: str) -> None:
+def test_a_folder_imports_by_name_nothing_that_it_may_not(folder):
     assert {
         path: names for path, names in uses(BY_NAME, folder).items() if names & {*RULES[folder]}
     } == {}
 
 
-def test_only_a_list_of_subjects_names_an_implementation() -> None:
+def test_only_a_list_of_subjects_names_an_implementation():
     assert set(uses(SUBJECT, *ROOMS)) == NAMES_SUBJECTS
 
 
-def test_the_draws_alone_make_random_numbers() -> None:
+def test_the_draws_alone_make_random_numbers():
     pytest.importorskip("ruff")
     assert {use.split(":")[0] for use in random_uses(*ROOMS)} == MAKES_RANDOM_NUMBERS
 
 
-def test_nothing_makes_random_numbers_that_ruff_does_not_see() -> None:
+def test_nothing_makes_random_numbers_that_ruff_does_not_see():
     assert uses(UNSEEN, *ROOMS) == {}
 
 
 # What finds them
 
 
-def test_an_import_by_name_is_found_wherever_it_stands() -> None:
+def test_an_import_by_name_is_found_wherever_it_stands():
     source = "def f():\n    importlib.import_module(\n    'torch.nn')\n__import__(\"jax\")"
     assert BY_NAME.findall(source) == ["torch", "jax"]
 
@@ -133,7 +133,7 @@ from torch import randint
 """
 
 
-def test_random_numbers_are_found_however_they_are_made() -> None:
+def test_random_numbers_are_found_however_they_are_made():
     pytest.importorskip("ruff")
     names = "import jax, torch\nimport numpy as np\nfrom impls.common import draws\n"
     assert len(random_uses("-", text=names + MADE)) == len(MADE.splitlines())
@@ -147,9 +147,7 @@ def test_random_numbers_are_found_however_they_are_made() -> None:
     ("importing", "imported", "status"),
     [("bench", "results", 0), ("results", "bench", 1), ("reference", "impls", 1)],
 )
-def test_an_upward_import_breaks_the_contract_of_the_floors(
-    importing: str, imported: str, status: int, tmp_path: Path
-) -> None:
+def test_an_upward_import_breaks_the_contract_of_the_floors(importing, imported, status, tmp_path):
     pytest.importorskip("importlinter")
     layers = PROJECT["importlinter"]["contracts"][0]["layers"]
     for room in ROOMS:
@@ -168,7 +166,7 @@ def test_an_upward_import_breaks_the_contract_of_the_floors(
 # What importing brings along
 
 
-def loaded_after(*folders: str) -> set[str]:
+def loaded_after(*folders):
     """Top-level modules in a new process that has imported every file that may be imported."""
     names = [
         path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
@@ -182,9 +180,7 @@ def loaded_after(*folders: str) -> set[str]:
 
 
 @pytest.mark.parametrize(("framework", "others"), [("jax", TORCH[:1]), ("torch", JAX[:4])])
-def test_an_implementation_loads_its_own_framework_alone(
-    framework: str, others: tuple[str, ...]
-) -> None:
+def test_an_implementation_loads_its_own_framework_alone(framework, others):
     if not find_spec(framework):
         pytest.skip(f"{framework} is not installed")
     loaded = loaded_after(f"impls/meanflow_{framework}")
@@ -201,5 +197,5 @@ def test_an_implementation_loads_its_own_framework_alone(
         ("verify",),
     ],
 )
-def test_what_is_shared_and_what_judges_load_no_framework(folders: tuple[str, ...]) -> None:
+def test_what_is_shared_and_what_judges_load_no_framework(folders):
     assert not loaded_after(*folders) & {*JAX, *TORCH}

@@ -21,7 +21,7 @@ MAP = next(text for _, text in FENCES if "noxfile.py" in text and "impls/\n" in 
 NAME = r"(?:[\w.*-]+/)*[\w*-]+\.(?:py|yml|json)\b|\b\w+/(?=\s|$)"  # of a file or a folder
 
 
-def commands() -> list[list[str]]:
+def commands():
     """Every command of the README, in blocks of a shell, indented blocks and inline code."""
     lines = [
         line
@@ -35,22 +35,22 @@ def commands() -> list[list[str]]:
     return [command for command in words if command]
 
 
-def test_it_opens_with_the_one_command() -> None:
+def test_it_opens_with_the_one_command():
     opening = README.split("\n## ")[0]
     assert re.search(r"^ *pip install nox\n *nox -s verify$", opening, re.MULTILINE)
 
 
-def test_every_preset_is_named() -> None:
+def test_every_preset_is_named():
     said = [re.sub("/.*", "/*", name) for name in preset_names()]
     assert [name for name in said if f"`{name}`" not in README] == []
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\((?!https?:)([^)#]+)", README))))
-def test_every_link_leads_somewhere(target: str) -> None:
+def test_every_link_leads_somewhere(target):
     assert (ROOT / target).exists()
 
 
-def mapped_paths() -> list[str]:
+def mapped_paths():
     """Every path in the map of the house: by indentation, and names within the descriptions."""
     found: list[str] = []
     parents: dict[int, str] = {0: ""}
@@ -70,12 +70,12 @@ def mapped_paths() -> list[str]:
 
 
 @pytest.mark.parametrize("path", mapped_paths())
-def test_every_path_of_the_map_exists(path: str) -> None:
+def test_every_path_of_the_map_exists(path):
     assert list(ROOT.glob(path.rstrip("/"))), path
     assert not path.endswith("/") or (ROOT / path).is_dir()
 
 
-def test_every_top_level_name_is_on_the_map() -> None:
+def test_every_top_level_name_is_on_the_map():
     done = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -87,7 +87,7 @@ def test_every_top_level_name_is_on_the_map() -> None:
 
 
 @pytest.mark.slow
-def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
+def test_the_python_of_the_readme_runs(tmp_path):
     [text] = [text for kind, text in FENCES if kind == "python"]
     for framework in ("jax", "torch"):
         pytest.importorskip(framework)
@@ -112,18 +112,18 @@ OUTCOME = re.compile(
 )
 
 
-def outcomes(text: str) -> list[str]:
+def outcomes(text):
     return OUTCOME.findall(re.sub(NO_PROSE, "", text, flags=re.DOTALL | re.MULTILINE))
 
 
-def test_no_outcome_is_typed_into_prose() -> None:
+def test_no_outcome_is_typed_into_prose():
     assert outcomes(README) == []
 
 
 @pytest.mark.parametrize(
     "typed", ["in 214 seconds", "1.37 of it", "in a minute", "ten times", "to 3e-07", "99 % of it"]
 )
-def test_an_outcome_in_prose_is_found(typed: str) -> None:
+def test_an_outcome_in_prose_is_found(typed):
     assert (
         len(outcomes(README.replace("\n## Training\n", f"\n## Training\n\nIt is {typed}.\n"))) == 1
     )

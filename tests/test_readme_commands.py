@@ -156,13 +156,13 @@ COMMANDS = list(dict.fromkeys(" ".join(command) for command in commands()))
 class Session:
     """A session of nox without an environment of its own: its commands run in this one."""
 
-    def __init__(self, options: list[str]) -> None:
+    def __init__(self, options):
         self.posargs = options
 
-    def install(self, *requirements: str) -> None:
+    def install(self, *requirements):
         pass
 
-    def run(self, program: str, *words: str) -> None:
+    def run(self, program, *words):
         if program == "meanflow":
             assert main(words) == 0
         else:
@@ -173,7 +173,7 @@ class Session:
             assert done.returncode == 0, done.stderr
 
 
-def run(words: list[str]) -> int:
+def run(words):
     program, *rest = words
     if program == "meanflow":
         return main(rest)
@@ -181,7 +181,7 @@ def run(words: list[str]) -> int:
     return 0
 
 
-def write_stand_ins(folder: Path) -> None:
+def write_stand_ins(folder):
     """What the commands read, under the names of the README or of TABLE."""
     links = {
         "CHECKOUT": Path(CHECKOUT or STANDIN).resolve(),
@@ -226,12 +226,12 @@ Runner = Callable[[str], None]
 
 
 @pytest.fixture(scope="module")
-def runner(tmp_path_factory: pytest.TempPathFactory) -> Runner:
+def runner(tmp_path_factory):
     """Runs a command of TABLE among stand-ins, once, after the one whose output it reads."""
     folder, done = tmp_path_factory.mktemp("readme"), set()
     write_stand_ins(folder)
 
-    def run_once(command: str) -> None:
+    def run_once(command):
         if command in done:
             return
         how, line = TABLE.get(command, Runs()), command
@@ -255,16 +255,16 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Runner:
     return run_once
 
 
-def test_every_command_of_the_table_is_in_the_readme() -> None:
+def test_every_command_of_the_table_is_in_the_readme():
     assert set(TABLE) <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if not isinstance(TABLE.get(c), str)])
-def test_the_command_runs(command: str, runner: Runner) -> None:
+def test_the_command_runs(command, runner):
     runner(command)
 
 
-def help_of(*subcommand: str) -> str:
+def help_of(*subcommand):
     """What the command line prints of itself and its subcommands."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), pytest.raises(SystemExit):
@@ -275,9 +275,7 @@ def help_of(*subcommand: str) -> str:
 @pytest.mark.parametrize(
     "command", [c for c, how in TABLE.items() if isinstance(how, str) and c[:3] != "pip"]
 )
-def test_what_a_command_that_is_not_run_names_exists(
-    command: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_command_that_is_not_run_names_exists(command, monkeypatch):
     """Subcommands, sessions, options and keys of the configuration."""
     monkeypatch.setenv("COLUMNS", "200")
     own, _, passed = command.partition(" -- ")
@@ -298,7 +296,7 @@ def test_what_a_command_that_is_not_run_names_exists(
             assert re.search(rf"(?<![\w-]){option}(?![\w-])", known), option
 
 
-def test_every_test_that_runs_a_command_exists() -> None:
+def test_every_test_that_runs_a_command_exists():
     defined = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     named = {how for how in TABLE.values() if isinstance(how, str) and how.startswith("test_")}
     assert named

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 from results_records import refused
@@ -49,9 +48,9 @@ IMPORT = f"convert --from-official {standins.CHECKPOINT}"
     ],
 )
 def test_what_a_user_gets_wrong_is_one_sentence(
-    command: str, says: str, capsys: pytest.CaptureFixture[str],
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    command, says, capsys,
+    tmp_path, monkeypatch,
+):  # fmt: skip
     pytest.importorskip("jax")
     pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)

@@ -25,7 +25,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def meanflow(missing: tuple[str, ...], *arguments: str) -> subprocess.CompletedProcess[str]:
+def meanflow(missing, *arguments):
     """The command in a process where these packages cannot be imported."""
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT.format(missing=missing), *arguments],

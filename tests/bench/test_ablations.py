@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from results_records import refused
@@ -16,7 +14,7 @@ from bench.studies.runs import CURVES, NO_PRESET, POINTS, failed_record, preset_
 from impls.common import config_files
 from impls.common.config_files import load_config
 from impls.trainer.train import NotFiniteError, TrainingError
-from results.published import Published, published
+from results.published import published
 from results.reading import read
 from results.tabulate.ablations import GROUPS, SCORED
 
@@ -24,11 +22,11 @@ SHORT = {"training.num_steps": 6, "training.log_per_step": 2, "training.batch_si
 
 
 @pytest.fixture
-def short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def short(monkeypatch, tmp_path):
     """The study with presets of six steps, and 100 samples; returns a folder for it."""
     original = config_files.load_config
 
-    def load(source: Any, overrides: Any = None) -> Any:
+    def load(source, overrides=None):
         named = str(source).startswith("ablation/")
         return original(source, {**(SHORT if named else {}), **(overrides or {})})
 
@@ -38,16 +36,16 @@ def short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def numbers() -> list[Published]:
+def numbers():
     return [number for group in GROUPS for number in published(group)]
 
 
-def test_every_row_of_the_table_has_a_preset_and_every_preset_a_row() -> None:
+def test_every_row_of_the_table_has_a_preset_and_every_preset_a_row():
     assert {number.small for number in numbers()} == set(PRESETS)
 
 
 @pytest.mark.parametrize("number", numbers(), ids=lambda number: f"{number.small}")
-def test_a_preset_sets_what_its_row_says(number: Published) -> None:
+def test_a_preset_sets_what_its_row_says(number):
     config, setting = load_config(str(number.small)), number.setting
     method = config.method
     law = f"lognorm({method.P_mean}, {method.P_std})"
@@ -65,7 +63,7 @@ def test_a_preset_sets_what_its_row_says(number: Published) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in PRESETS if name != DEFAULT])
-def test_a_preset_changes_one_thing_of_the_default(name: str) -> None:
+def test_a_preset_changes_one_thing_of_the_default(name):
     default, config = load_config(DEFAULT).model_dump(), load_config(name).model_dump()
     changed = {
         f"{section}.{key}"
@@ -77,7 +75,7 @@ def test_a_preset_changes_one_thing_of_the_default(name: str) -> None:
     assert len(changed) == 1 or changed == {"method.P_mean", "method.P_std"}
 
 
-def test_a_run_is_recorded_once_with_its_curve_and_picture(framework: str, short: Path) -> None:
+def test_a_run_is_recorded_once_with_its_curve_and_picture(framework, short):
     folders = short / "runs", short / "records", short / "samples"
     chosen = (DEFAULT, "ablation/tangent_v11")
     said = [*study(framework, chosen, (5, 6), *folders)]
@@ -102,12 +100,10 @@ def test_a_run_is_recorded_once_with_its_curve_and_picture(framework: str, short
     assert len(read(short / "records")) == len(records)
 
 
-def test_a_run_that_is_not_finite_is_recorded_as_such(
-    short: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_is_not_finite_is_recorded_as_such(short, monkeypatch):
     pytest.importorskip("torch")
 
-    def diverge(*_: object) -> None:
+    def diverge(*_):
         raise NotFiniteError("the loss is not finite at step 3")
 
     monkeypatch.setattr(ablations, "train", diverge)
@@ -118,9 +114,7 @@ def test_a_run_that_is_not_finite_is_recorded_as_such(
     assert record.settings["preset"] == "ablation/tangent_v10"
 
 
-def test_a_run_of_other_settings_in_the_folder_is_no_outcome(
-    short: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_of_other_settings_in_the_folder_is_no_outcome(short, monkeypatch):
     pytest.importorskip("torch")
     chosen, records = (DEFAULT,), short / "records"
     assert len([*study("torch", chosen, (5,), short / "runs", None, None)]) == 1
@@ -130,31 +124,31 @@ def test_a_run_of_other_settings_in_the_folder_is_no_outcome(
     assert read(records) == []
 
 
-def test_the_preset_of_a_run_is_found_whatever_its_seed() -> None:
+def test_the_preset_of_a_run_is_found_whatever_its_seed():
     for name in (DEFAULT, "ablation/power_2", "digits"):
         assert preset_of(load_config(name, {"training.seed": 7})) == name
     assert preset_of(load_config("digits", {"training.num_steps": 3})) is None
     assert preset_of(load_config("digits", {"training.learning_rate": 1e-3})) is None
 
 
-def test_a_run_of_no_preset_is_recorded_as_such() -> None:
+def test_a_run_of_no_preset_is_recorded_as_such():
     """And not as of none that is told, as records of the digits were before there were others."""
     changed = load_config("digits", {"training.learning_rate": 1e-3})
     assert failed_record(changed, "torch", "").settings["preset"] == NO_PRESET
 
 
-def test_both_frameworks_run_side_by_side(tmp_path: Path) -> None:
+def test_both_frameworks_run_side_by_side(tmp_path):
     """Each in a process of its own."""
     assert ablations.side_by_side(["--workdir", str(tmp_path), "--help"], tmp_path) == 0
 
 
 @pytest.mark.parametrize(("codes", "status"), [((0, 0), 0), ((0, 2), 2), ((0, -9), 137)])
 def test_a_framework_that_failed_or_was_killed_is_the_exit_status(
-    codes: tuple[int, int], status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    codes, status, tmp_path, monkeypatch
+):
     ended = dict(zip(ablations.FRAMEWORKS, codes, strict=True))
 
-    def start(command: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
+    def start(command, env):
         assert env["OMP_NUM_THREADS"] == "1"
         code = ended[command[-1]]
         end = f"kill -{-code} $$" if code < 0 else f"exit {code}"
@@ -171,7 +165,5 @@ def test_a_framework_that_failed_or_was_killed_is_the_exit_status(
         ("mnist", "the data set is mnist"),
     ],
 )
-def test_an_unknown_preset_and_one_of_other_images_are_refused(
-    preset: str, said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_an_unknown_preset_and_one_of_other_images_are_refused(preset, said, capsys, tmp_path):
     assert said in refused(capsys, "ablations", "--workdir", tmp_path, "--presets", preset)

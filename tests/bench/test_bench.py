@@ -7,9 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from results_records import overhead_table, refused, throughput_table
@@ -26,15 +24,15 @@ Clock = Callable[..., Callable[[], None]]
 
 
 @pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def call(monkeypatch):
     """A call that takes these seconds one after the other, by a clock of its own."""
     now = [0.0]
     monkeypatch.setattr("bench.timer.time", SimpleNamespace(perf_counter=lambda: now[0]))
 
-    def taking(*durations: float, log: list[float] | None = None) -> Callable[[], None]:
+    def taking(*durations, log=None):
         turns = itertools.cycle(durations)
 
-        def one() -> None:
+        def one():
             now[0] += next(turns)
             if log is not None:
                 log.append(durations[0])
@@ -45,8 +43,8 @@ def call(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_calls_are_timed_in_turns_and_each_goes_first(
-    call: Clock,
-) -> None:
+    call,
+):
     log: list[float] = []
     calls = {"short": call(1.0, log=log), "long": call(3.0, log=log)}
     times = interleave(calls, num_rounds=4)
@@ -56,8 +54,8 @@ def test_calls_are_timed_in_turns_and_each_goes_first(
 
 
 def test_a_ratio_is_taken_within_rounds_and_has_an_interval(
-    call: Clock,
-) -> None:
+    call,
+):
     """On a machine whose speed changes from round to round; the first is not counted."""
     times = interleave({"short": call(9, 1, 2, 4), "long": call(9, 2, 6, 16)}, num_rounds=3)
     found = ratio(times["long"], times["short"])
@@ -66,7 +64,7 @@ def test_a_ratio_is_taken_within_rounds_and_has_an_interval(
     assert seconds(times["short"]).value == 2
 
 
-def test_flow_matching_has_no_jvp_and_no_guidance() -> None:
+def test_flow_matching_has_no_jvp_and_no_guidance():
     method = configuration("mf_b4", {}, FLOW_MATCHING).method
     assert method.data_proportion == 1
     assert method.guidance_eq == "none"
@@ -77,14 +75,12 @@ def test_flow_matching_has_no_jvp_and_no_guidance() -> None:
     assert forms("jax", ["guided dense"]) == (FLOW_MATCHING, "guided dense")
 
 
-def values(folder: Path) -> dict[tuple[str, Any], Any]:
+def values(folder):
     """Recorded numbers by quantity and by what they are of."""
     return {(record.what, record.settings["of"]): record.value for record in read(folder)}
 
 
-def test_a_bench_prints_ratios_and_records_them(
-    framework: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_bench_prints_ratios_and_records_them(framework, tmp_path, capsys):
     file, records = tmp_path / "times.json", tmp_path / "records"
     options = ["--rounds=1", f"--json={file}", f"--record={records}", *SMALL]
     assert main(["bench", "jvp-overhead", "--framework", framework, *options]) == 0
@@ -104,9 +100,7 @@ def test_a_bench_prints_ratios_and_records_them(
     assert FLOW_MATCHING in done.stdout + done.stderr
 
 
-def test_throughput_and_sampling_say_how_many_a_second(
-    framework: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_throughput_and_sampling_say_how_many_a_second(framework, tmp_path, capsys):
     options = ["--rounds=1", f"--record={tmp_path}", *SMALL, "--batch-sizes", "4", "8"]
     main(["bench", "throughput", "sampling", "--framework", framework, *options])
     assert "DiT batch 8" in capsys.readouterr().out
@@ -122,9 +116,7 @@ def test_throughput_and_sampling_say_how_many_a_second(
     assert ("bench/samples_per_second", "4 steps") in found
 
 
-def test_depth_measures_rounding_in_each_precision(
-    framework: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_depth_measures_rounding_in_each_precision(framework, monkeypatch, tmp_path):
     monkeypatch.setattr("bench.depth.DEPTHS", (1,))
     monkeypatch.setattr("bench.printing.DEPTHS", (1,))
     assert main(["bench", "depth", "--framework", framework, "--record", str(tmp_path)]) == 0
@@ -136,9 +128,7 @@ def test_depth_measures_rounding_in_each_precision(
         assert low < (record.value or 0) < high, record.settings
 
 
-def test_attention_goes_through_the_numbers_of_tokens(
-    framework: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_attention_goes_through_the_numbers_of_tokens(framework, capsys):
     main(["bench", "attention", "--framework", framework, "--rounds=1", *SMALL])
     assert "16 tokens, unguided sparse" in capsys.readouterr().out
 
@@ -156,14 +146,12 @@ def test_attention_goes_through_the_numbers_of_tokens(
     ],
     indirect=["framework"],
 )
-def test_what_a_user_gets_wrong_is_said_in_one_sentence(
-    framework: str, options: list[str], says: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_a_user_gets_wrong_is_said_in_one_sentence(framework, options, says, capsys):
     command = ("bench", "jvp-overhead", "--framework", framework)
     assert says in refused(capsys, *command, *SMALL, *options)
 
 
-def test_a_table_says_what_was_not_measured() -> None:
+def test_a_table_says_what_was_not_measured():
     lines = overhead_table([]).splitlines()[2:]
     assert [line.count("not measured") for line in lines] == [4, 4, 1, 4, 1, 2]
     assert all(line.count("not measured") == 2 for line in throughput_table([]).splitlines()[2:])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +31,7 @@ FILES = standins.FILES
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
+def config(tmp_path):
     """The configuration of the tiny checkpoint, as a file."""
     file = tmp_path / "tiny.yml"
     plain = standins.source().config.model_dump(mode="json")
@@ -41,7 +39,7 @@ def config(tmp_path: Path) -> Path:
     return file
 
 
-def files(config: Path, **other: Path) -> list[str]:
+def files(config, **other):
     given = {
         "checkpoint": standins.CHECKPOINT,
         "vae": FILES / "vae",
@@ -54,16 +52,14 @@ def files(config: Path, **other: Path) -> list[str]:
     return [f"--{name.replace('_', '-')}={path}" for name, path in given.items()]
 
 
-def run(*options: str) -> int:
+def run(*options):
     return main(["fid-check", *options])
 
 
 # The stand-ins
 
 
-def test_stand_ins_score_the_same_in_both_frameworks_as_in_numpy(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_stand_ins_score_the_same_in_both_frameworks_as_in_numpy(tmp_path, capsys):
     assert run(f"--record={tmp_path}") == 0
     printed = capsys.readouterr().out
     assert "these are stand-ins" in printed
@@ -83,7 +79,7 @@ def test_stand_ins_score_the_same_in_both_frameworks_as_in_numpy(
 class Altered(ModuleType):
     """An implementation of which one function is another."""
 
-    def __init__(self, module: Any, **other: Any) -> None:
+    def __init__(self, module, **other):
         super().__init__(module.__name__)
         self.__dict__.update({**vars(module), **other})
 
@@ -96,7 +92,7 @@ BUGS = {
 
 
 @pytest.mark.parametrize("stage", BUGS)
-def test_a_bug_shows_in_its_stage_alone(stage: str) -> None:
+def test_a_bug_shows_in_its_stage_alone(stage):
     module, source = implementation("torch"), standins.source()
     bugs = {
         name: (lambda *args, name=name, bug=bug: bug(getattr(module, name), *args))
@@ -109,7 +105,7 @@ def test_a_bug_shows_in_its_stage_alone(stage: str) -> None:
         assert failed == ({stage} if name == "wrong" else set())
 
 
-def test_the_stored_fid_is_that_of_the_reference_for_the_first_samples() -> None:
+def test_the_stored_fid_is_that_of_the_reference_for_the_first_samples():
     """The stored statistics are of NumPy's samples: their mean is near that of a few made anew."""
     pipeline = Pipeline(reference, standins.source(seed=1))
     features, images = pipeline.run(range(8))
@@ -122,9 +118,7 @@ def test_the_stored_fid_is_that_of_the_reference_for_the_first_samples() -> None
 # Files
 
 
-def test_files_are_scored_recorded_and_gone_on_with(
-    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_files_are_scored_recorded_and_gone_on_with(config, tmp_path, capsys):
     options = ("--num-samples=120", "--framework", "torch")
     record = f"--record={tmp_path / 'records'}"
     assert run(*files(config), *options, record) == 0
@@ -150,9 +144,7 @@ def test_files_are_scored_recorded_and_gone_on_with(
     assert "sampling_seed differs" in capsys.readouterr().err
 
 
-def test_a_run_of_ours_is_scored_without_a_configuration(
-    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_of_ours_is_scored_without_a_configuration(config, tmp_path, capsys):
     given = ("--from-official", str(standins.CHECKPOINT), f"--config={config}")
     out = ("--framework=jax", f"--output={tmp_path / 'run'}")
     assert main(["convert", *given, *out]) == 0
@@ -165,9 +157,7 @@ def test_a_run_of_ours_is_scored_without_a_configuration(
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.5])
-def test_frameworks_that_differ_fail_though_nothing_is_expected(
-    scale: float, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_frameworks_that_differ_fail_though_nothing_is_expected(scale, config, tmp_path, capsys):
     module = implementation("torch")
     other = Altered(module, sample=lambda *args: module.sample(*args) * scale)
     given = Files(standins.CHECKPOINT, FILES / "vae", FILES / "inception.pt", standins.STATISTICS)
@@ -179,7 +169,7 @@ def test_frameworks_that_differ_fail_though_nothing_is_expected(
     assert ("the frameworks differ by" in capsys.readouterr().out) == (scale != 1.0)
 
 
-def test_samples_do_not_depend_on_how_many_are_made_at_once(tmp_path: Path) -> None:
+def test_samples_do_not_depend_on_how_many_are_made_at_once(tmp_path):
     pipeline = Pipeline(implementation("torch"), standins.source())
     one = make_features(pipeline, tmp_path / "one", 12, 12, lambda _: None)
     many = make_features(pipeline, tmp_path / "many", 12, 5, lambda _: None)
@@ -190,7 +180,7 @@ def test_samples_do_not_depend_on_how_many_are_made_at_once(tmp_path: Path) -> N
 HTML = b"<!DOCTYPE html><html><body>Sign in</body></html>"
 
 
-def _other_dimension(file: Path) -> None:
+def _other_dimension(file):
     with file.open("wb") as opened:
         np.savez(opened, mu=np.zeros(7), sigma=np.eye(7))
 
@@ -206,9 +196,9 @@ def _other_dimension(file: Path) -> None:
     ],
 )
 def test_a_wrong_file_is_said_in_one_sentence(
-    option: str, write: Any, says: str, config: Path, tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    option, write, says, config, tmp_path,
+    capsys,
+):  # fmt: skip
     if isinstance(write, bytes):
         (tmp_path / "wrong").write_bytes(write)
     elif write:
@@ -217,9 +207,7 @@ def test_a_wrong_file_is_said_in_one_sentence(
     assert says in said
 
 
-def test_options_that_lack_each_other_are_said(
-    config: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_options_that_lack_each_other_are_said(config, capsys):
     no_vae = [option for option in files(config) if not option.startswith("--vae")]
     for given, says in (
         ([*files(config), "--num-samples=10"], "--num-samples is 10, expected a whole number, 100"),
@@ -245,9 +233,7 @@ def test_options_that_lack_each_other_are_said(
         ("mf_b2", 1_200_960, False, None),
     ],
 )
-def test_the_expected_fid_is_that_of_the_same_guidance_and_epochs(
-    preset: str, step: int, official: bool, value: float | None
-) -> None:
+def test_the_expected_fid_is_that_of_the_same_guidance_and_epochs(preset, step, official, value):
     found = expected_fid(load_config(preset), step, official=official)
     assert (found.value if found else None) == value
 
@@ -265,8 +251,6 @@ def test_the_expected_fid_is_that_of_the_same_guidance_and_epochs(
         ((11.35, 11.45), 10_000, "inconclusive"),
     ],
 )
-def test_the_verdict_compares_the_interval_with_what_one_seed_resolves(
-    interval: tuple[float, float], num_samples: int, says: str
-) -> None:
+def test_the_verdict_compares_the_interval_with_what_one_seed_resolves(interval, num_samples, says):
     (checkpoint,) = published("published_checkpoint")
     assert fid_verdict(interval, checkpoint.value, num_samples, rounding=0.05) == says

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +47,7 @@ def target(*given): return reference.target(*given)
 
 
 @pytest.fixture
-def subject(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def subject(request, tmp_path, monkeypatch):
     """One of SUBJECTS as a module that is importable from the current folder."""
     module = f"subject_{request.param}_{tmp_path.name}"
     (tmp_path / f"{module}.py").write_text(SUBJECTS[request.param])
@@ -57,7 +56,7 @@ def subject(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     return module
 
 
-def strict_json(path: Path) -> Any:
+def strict_json(path):
     """JSON without NaN and Infinity, which Python would otherwise take."""
     return json.loads(path.read_text(), parse_constant=pytest.fail)
 
@@ -65,7 +64,7 @@ def strict_json(path: Path) -> Any:
 # ------------------------------------------------------------------------------------ verify
 
 
-def test_list_names_every_check_with_its_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_names_every_check_with_its_sentence(capsys):
     assert main(["verify", "--list"]) == 0
     printed = capsys.readouterr().out
     for name, check in all_checks().items():
@@ -74,13 +73,13 @@ def test_list_names_every_check_with_its_sentence(capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_list_of_a_family_names_no_other(family: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_of_a_family_names_no_other(family, capsys):
     assert main(["verify", "--list", "--check", family]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert {line.split(":")[0] for line in lines if not line.startswith(" ")} == {family}
 
 
-def test_patterns_select_checks(capsys: pytest.CaptureFixture[str]) -> None:
+def test_patterns_select_checks(capsys):
     patterns = ("--check", "guidance_with*_kappa_*", "--check", "target_?lips*")
     assert main(["verify", "--list", *patterns]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
@@ -91,9 +90,7 @@ def test_patterns_select_checks(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
-def test_lines_fit_in_80_columns(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_lines_fit_in_80_columns(monkeypatch, capsys):
     pytest.importorskip("torch")
     monkeypatch.setenv("COLUMNS", "80")
     checks = ("parameters_round_trip", "published", "target_matches", "same_mean_velocity")
@@ -104,9 +101,7 @@ def test_lines_fit_in_80_columns(
     assert [line for line in lines if len(line) > 80] == []
 
 
-def test_json_is_strict_and_of_the_documented_shape(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_json_is_strict_and_of_the_documented_shape(tmp_path, capsys):
     path = tmp_path / "outcomes.json"
     assert main(["verify", "reference", *QUICK, "--json", str(path)]) == 0
     printed = capsys.readouterr()
@@ -129,7 +124,7 @@ def test_json_is_strict_and_of_the_documented_shape(
         assert outcome["error"] <= outcome["tolerance"]
 
 
-def test_records_are_appended_and_can_be_read(tmp_path: Path) -> None:
+def test_records_are_appended_and_can_be_read(tmp_path):
     for _ in range(2):
         assert main(["verify", "reference", *QUICK, "--record", str(tmp_path)]) == 0
     [path] = tmp_path.iterdir()
@@ -162,9 +157,7 @@ def test_records_are_appended_and_can_be_read(tmp_path: Path) -> None:
     ],
     indirect=["subject"],
 )
-def test_a_failing_subject_gives_status_1_and_the_place(
-    subject: str, error: type, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_failing_subject_gives_status_1_and_the_place(subject, error, said, tmp_path, capsys):
     path, records = tmp_path / "outcomes.json", tmp_path / "records"
     assert main(["verify", subject, *QUICK, "--json", str(path), "--record", str(records)]) == 1
     printed = capsys.readouterr().out
@@ -182,9 +175,7 @@ def test_a_failing_subject_gives_status_1_and_the_place(
 
 
 @pytest.mark.parametrize("subject", ["partial"], indirect=True)
-def test_what_a_partial_subject_lacks_is_not_applicable(
-    subject: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_a_partial_subject_lacks_is_not_applicable(subject, tmp_path, capsys):
     path, said = tmp_path / "outcomes.json", "the subject offers no mean_velocity_jvp"
     assert main(["verify", subject, *QUICK, "--json", str(path)]) == 0
     found = {
@@ -195,9 +186,7 @@ def test_what_a_partial_subject_lacks_is_not_applicable(
     assert said in capsys.readouterr().out
 
 
-def test_any_golden_folder_is_taken_and_what_is_not_read_is_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_any_golden_folder_is_taken_and_what_is_not_read_is_said(tmp_path, capsys):
     arguments = ["verify", "reference", "--check", "official", "--golden"]
     assert main([*arguments, str(FOLDERS / "patch_4")]) == 0
     assert "not checked" not in capsys.readouterr().out
@@ -211,9 +200,7 @@ def test_any_golden_folder_is_taken_and_what_is_not_read_is_said(
 # ------------------------------------------------------------------------------------ config
 
 
-def test_config_prints_the_whole_configuration_with_what_is_set(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_config_prints_the_whole_configuration_with_what_is_set(tmp_path, capsys):
     overrides = {"method.kappa": 0.9, "load_from": None, "model.depth": 3}
     given = ("--set", "method.kappa=0.9", "--set", "load_from=null", "--set", "model.depth=3")
     assert main(["config", "digits", *given]) == 0
@@ -238,9 +225,7 @@ def test_config_prints_the_whole_configuration_with_what_is_set(
         (["--help"], 0),
     ],
 )
-def test_the_process_ends_with_the_status(
-    arguments: list[str], status: int, tmp_path: Path
-) -> None:
+def test_the_process_ends_with_the_status(arguments, status, tmp_path):
     (tmp_path / "failing.py").write_text(SUBJECTS["wrong"])
     done = subprocess.run(
         [sys.executable, "-m", "meanflow_repro", *arguments],

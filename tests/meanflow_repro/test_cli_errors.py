@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -11,14 +10,14 @@ from meanflow_repro import main
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path, monkeypatch):
     """The current folder, from where subjects are importable; the module path as it was."""
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+def refused(capsys, *arguments):
     """The one line that the command prints to stderr while it ends with status 2."""
     assert main(arguments) == 2
     printed = capsys.readouterr()
@@ -69,9 +68,7 @@ OVERRIDDEN = ["config", "digits", "--set"]
         ([*OVERRIDDEN, "method.kappa=2020-99-99"], "not readable YAML"),
     ],
 )
-def test_what_is_wrong_is_named_before_the_work(
-    arguments: list[str], said: str, here: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_wrong_is_named_before_the_work(arguments, said, here, capsys):
     (here / "file").write_text("")
     assert said in refused(capsys, *arguments)
 
@@ -90,9 +87,7 @@ def test_what_is_wrong_is_named_before_the_work(
         ("put = get = lambda tree: tree", "is not a subject"),
     ],
 )
-def test_a_subject_that_cannot_be_used_is_named(
-    content: str, said: str, here: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_subject_that_cannot_be_used_is_named(content, said, here, capsys):
     name = f"subject_{here.name}"
     (here / f"{name}.py").write_text(content)
     line = refused(capsys, "verify", name)
@@ -112,9 +107,7 @@ def test_a_subject_that_cannot_be_used_is_named(
         (["config", "--sett", "a=1"], "--sett"),
     ],
 )
-def test_a_wrong_option_is_named(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_wrong_option_is_named(arguments, said, capsys):
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     printed = capsys.readouterr()

@@ -6,7 +6,6 @@ An environment without a package is simulated: a finder in a new process refuses
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -16,7 +15,7 @@ from verify.fixtures.standin_vae import STANDIN
 
 
 @pytest.mark.parametrize(("absent", "present"), [("torch", "jax"), ("jax", "torch")])
-def test_the_one_that_is_installed_is_checked(absent: str, present: str, tmp_path: Path) -> None:
+def test_the_one_that_is_installed_is_checked(absent, present, tmp_path):
     pytest.importorskip(present)
     path = tmp_path / "outcomes.json"
     done = meanflow(MISSING[absent], "verify", "--check", "parameters_round*", "--json", str(path))
@@ -41,9 +40,7 @@ NEEDS_TORCH = "impls.meanflow_torch needs the package torch"
         (JAX + TORCH, [], (NEEDS_JAX, NEEDS_TORCH, "pip install")),
     ],
 )
-def test_naming_one_that_is_missing_and_having_neither_are_refused(
-    missing: tuple[str, ...], subjects: list[str], says: tuple[str, ...]
-) -> None:
+def test_naming_one_that_is_missing_and_having_neither_are_refused(missing, subjects, says):
     done = meanflow(missing, "verify", *subjects, "--check", "weights")
     assert (done.returncode, done.stdout) == (2, "")
     [line] = done.stderr.splitlines()
@@ -53,7 +50,7 @@ def test_naming_one_that_is_missing_and_having_neither_are_refused(
 DIFFUSERS = "the package diffusers is not installed, which the autoencoder in PyTorch needs: pip"
 
 
-def test_the_autoencoder_in_pytorch_is_not_checked_without_diffusers(tmp_path: Path) -> None:
+def test_the_autoencoder_in_pytorch_is_not_checked_without_diffusers(tmp_path):
     pytest.importorskip("torch")
     path = tmp_path / "outcomes.json"
     command = ("verify", "impls.meanflow_torch", "--check", "autoencoder", "--json", str(path))
@@ -67,9 +64,7 @@ def test_the_autoencoder_in_pytorch_is_not_checked_without_diffusers(tmp_path: P
 
 
 @pytest.mark.parametrize(("framework", "status"), [("torch", 2), ("jax", 0)])
-def test_only_pytorch_needs_diffusers_to_prepare_latents(
-    tmp_path: Path, framework: str, status: int
-) -> None:
+def test_only_pytorch_needs_diffusers_to_prepare_latents(tmp_path, framework, status):
     pytest.importorskip(framework)
     (tmp_path / "images" / "one").mkdir(parents=True)
     Image.new("RGB", (9, 9)).save(tmp_path / "images" / "one" / "0.png")
@@ -94,15 +89,13 @@ def test_only_pytorch_needs_diffusers_to_prepare_latents(
         ["config", "mf_b4"],
     ],
 )
-def test_what_needs_no_framework_works_with_neither(arguments: list[str]) -> None:
+def test_what_needs_no_framework_works_with_neither(arguments):
     done = meanflow(JAX + TORCH, *arguments)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("absent", ["cleanfid", "torchvision"])
-def test_without_clean_fid_the_features_of_torch_are_not_applicable(
-    absent: str, tmp_path: Path
-) -> None:
+def test_without_clean_fid_the_features_of_torch_are_not_applicable(absent, tmp_path):
     pytest.importorskip("torch")
     path = tmp_path / "outcomes.json"
     checks = ("--check", "inception", "--check", "one_step_matches")
@@ -115,7 +108,7 @@ def test_without_clean_fid_the_features_of_torch_are_not_applicable(
     assert {o["status"] for o in outcomes if o["family"] == "sampling"} == {"pass"}
 
 
-def test_figures_without_matplotlib_say_how_to_install_it() -> None:
+def test_figures_without_matplotlib_say_how_to_install_it():
     done = meanflow(("matplotlib",), "tables", "--check")
     assert (done.returncode, done.stdout) == (2, "")
     assert 'pip install -c constraints.txt -e ".[figures]"' in done.stderr

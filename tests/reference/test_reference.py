@@ -21,7 +21,7 @@ from impls.common.config_files import from_sizes
 from impls.common.draws import Stream
 from reference import derivative, layers
 from reference.network import mean_velocity_pullback
-from verify.cases import Case, as_dtype, perturbed_parameters
+from verify.cases import as_dtype, perturbed_parameters
 from verify.compare import relative_error
 
 EXACT = 1e-11  # rounding of float64, amplified by a few layers
@@ -36,11 +36,11 @@ LAYERS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 }
 
 
-def normal(seed: int, *shape: int) -> np.ndarray:
+def normal(seed, *shape):
     return draws.normal(shape, seed, Stream.CHECK).astype(np.float64)
 
 
-def inner(one: Any, other: Any) -> float:
+def inner(one, other):
     """Inner product of arrays, or of dictionaries of arrays."""
     if isinstance(one, dict):
         return sum(inner(array, other[name]) for name, array in one.items())
@@ -48,7 +48,7 @@ def inner(one: Any, other: Any) -> float:
 
 
 @st.composite
-def problems(draw: Any) -> SimpleNamespace:
+def problems(draw):
     """Odd little networks with parameters, inputs and directions, all float64."""
     heads, patch = draw(st.sampled_from([1, 3])), draw(st.sampled_from([1, 2, 3]))
     sizes = {
@@ -83,9 +83,7 @@ def problems(draw: Any) -> SimpleNamespace:
 
 @pytest.mark.parametrize("name", LAYERS)
 @given(st.integers(0, 99), st.integers(2, 9), st.sampled_from([0.1, 1.0, 5.0]))
-def test_the_derivative_of_a_layer_is_its_complex_step(
-    name: str, seed: int, width: int, scale: float
-) -> None:
+def test_the_derivative_of_a_layer_is_its_complex_step(name, seed, width, scale):
     layer, jacobian = LAYERS[name]
     x, d = scale * normal(seed, 2, 3, width), normal(seed + 100, 2, 3, width)
     exact = layer(x + 1j * STEP * d).imag / STEP
@@ -94,13 +92,13 @@ def test_the_derivative_of_a_layer_is_its_complex_step(
 
 
 @pytest.mark.parametrize("shift", [0.0, 1e3, -1e3])
-def test_softmax_sums_to_one_and_never_overflows(shift: float) -> None:
+def test_softmax_sums_to_one_and_never_overflows(shift):
     x = 5 * normal(0, 3, 4) + shift
     np.testing.assert_allclose(layers.softmax(x).sum(-1), 1, rtol=1e-15)
     np.testing.assert_allclose(layers.softmax(x), layers.softmax(x - shift), rtol=1e-12)
 
 
-def test_layer_norm_has_mean_zero_and_the_documented_epsilon() -> None:
+def test_layer_norm_has_mean_zero_and_the_documented_epsilon():
     y = layers.layer_norm(np.array([[-1e-3, 1e-3]]))  # variance 1e-6, as large as epsilon
     np.testing.assert_allclose(y, np.array([[-1, 1]]) / np.sqrt(2), rtol=1e-12)
 
@@ -109,21 +107,21 @@ def test_layer_norm_has_mean_zero_and_the_documented_epsilon() -> None:
 
 
 @pytest.mark.parametrize(("patch", "grid", "channel"), [(1, 3, 2), (2, 3, 1), (3, 2, 4), (4, 1, 3)])
-def test_patches_are_put_back_where_they_were(patch: int, grid: int, channel: int) -> None:
+def test_patches_are_put_back_where_they_were(patch, grid, channel):
     images = normal(0, 2, patch * grid, patch * grid, channel)
     tokens = layers.patchify(images, patch)
     assert tokens.shape == (2, grid * grid, patch * patch * channel)
     np.testing.assert_array_equal(layers.unpatchify(tokens, patch, channel), images)
 
 
-def test_a_token_is_a_patch_in_row_major_order() -> None:
+def test_a_token_is_a_patch_in_row_major_order():
     images = np.arange(36.0).reshape(1, 6, 6, 1)
     tokens = layers.patchify(images, 2)
     np.testing.assert_array_equal(tokens[0, 1], [2, 3, 8, 9])  # to the right of the first
     np.testing.assert_array_equal(tokens[0, 3], [12, 13, 18, 19])  # below the first
 
 
-def test_heads_are_put_back_where_they_were() -> None:
+def test_heads_are_put_back_where_they_were():
     qkv, x = normal(0, 2, 5, 3 * 12), normal(1, 2, 5, 12)
     np.testing.assert_array_equal(layers.merge_qkv(layers.split_heads(qkv, 3)), qkv)
     np.testing.assert_array_equal(layers.merge_heads(layers.separate_heads(x, 3)), x)
@@ -132,7 +130,7 @@ def test_heads_are_put_back_where_they_were() -> None:
 
 
 @given(st.integers(1, 6), st.integers(1, 7))
-def test_the_position_embedding_encodes_the_column_first(quarter: int, grid: int) -> None:
+def test_the_position_embedding_encodes_the_column_first(quarter, grid):
     table = layers.position_embedding(4 * quarter, grid)
     assert (table.shape, table.dtype) == ((grid * grid, 4 * quarter), np.float64)
     for token in range(grid * grid):
@@ -148,7 +146,7 @@ def test_the_position_embedding_encodes_the_column_first(quarter: int, grid: int
 
 @settings(max_examples=30)
 @given(problems())
-def test_the_tangent_is_the_complex_step(at: SimpleNamespace) -> None:
+def test_the_tangent_is_the_complex_step(at):
     inputs = (at.config, at.params, at.z, at.r, at.t, at.labels, at.tangent)
     u, du_dt = reference.mean_velocity_jvp(*inputs)
     assert relative_error(du_dt, derivative.complex_step_jvp(*inputs)) <= EXACT
@@ -158,8 +156,8 @@ def test_the_tangent_is_the_complex_step(at: SimpleNamespace) -> None:
 
 @settings(max_examples=20)
 @given(problems())
-def test_the_tangent_is_the_central_difference(at: SimpleNamespace) -> None:
-    def moved(s: float) -> np.ndarray:
+def test_the_tangent_is_the_central_difference(at):
+    def moved(s):
         z, t = at.z + s * at.tangent, at.t + s
         return reference.mean_velocity(at.config, at.params, z, t, t - at.r, at.labels)
 
@@ -170,7 +168,7 @@ def test_the_tangent_is_the_central_difference(at: SimpleNamespace) -> None:
 
 @settings(max_examples=30)
 @given(problems())
-def test_the_pullback_is_the_adjoint_of_the_complex_step(at: SimpleNamespace) -> None:
+def test_the_pullback_is_the_adjoint_of_the_complex_step(at):
     inputs = (at.z, at.t, at.t - at.r, at.labels)
     pulled = mean_velocity_pullback(at.config, at.params, *inputs, at.cotangent)
     assert list(pulled) == list(at.params)
@@ -182,7 +180,7 @@ def test_the_pullback_is_the_adjoint_of_the_complex_step(at: SimpleNamespace) ->
         assert difference <= EXACT * max(scale, 1e-3), name
 
 
-def test_activations_are_those_of_every_module_with_parameters(case: Case) -> None:
+def test_activations_are_those_of_every_module_with_parameters(case):
     x = case.inputs
     found = reference.activations(case.config, case.params, x.z, x.t, x.h, x.labels)
     modules = {name.rsplit("/", 1)[0] for name in case.params}
@@ -203,7 +201,7 @@ METHODS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_gradient_of_the_loss_is_the_complex_step(case: Case, method: dict[str, Any]) -> None:
+def test_the_gradient_of_the_loss_is_the_complex_step(case, method):
     changed = case.config.method.model_copy(update=method)
     config = case.config.model_copy(update={"method": changed})
     params, batch, step = as_dtype((case.params, case.batch, case.draws), np.float64)
@@ -215,7 +213,7 @@ def test_the_gradient_of_the_loss_is_the_complex_step(case: Case, method: dict[s
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_every_quantity_keeps_the_dtype(case: Case, dtype: type) -> None:
+def test_every_quantity_keeps_the_dtype(case, dtype):
     inputs = as_dtype((case.params, case.batch, case.draws), dtype)
     out, gradient = reference.loss_and_gradient(case.config, *inputs)
     kinds = {name: np.asarray(array).dtype for name, array in out._asdict().items()}
@@ -227,11 +225,11 @@ def test_every_quantity_keeps_the_dtype(case: Case, dtype: type) -> None:
 
 
 @given(st.lists(st.floats(-2, 2), min_size=5, max_size=5), st.floats(0.01, 1))
-def test_the_central_difference_is_exact_for_quartics(terms: list[float], step: float) -> None:
+def test_the_central_difference_is_exact_for_quartics(terms, step):
     got = derivative.central_difference(lambda s: np.polyval(terms, s), step)
     assert got == pytest.approx(terms[-2], rel=0, abs=1e-12 / step)
 
 
-def test_the_error_of_the_central_difference_is_of_fourth_order() -> None:
+def test_the_error_of_the_central_difference_is_of_fourth_order():
     errors = [abs(derivative.central_difference(np.exp, step) - 1) for step in (0.2, 0.1)]
     assert errors[0] / errors[1] == pytest.approx(16, rel=0.05)

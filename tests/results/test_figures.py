@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 from results_records import JAX, TORCH, fid, record
@@ -15,7 +14,6 @@ import matplotlib as mpl
 from matplotlib import style as matplotlib_style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
 from matplotlib.text import Text
 from PIL import Image
@@ -24,7 +22,7 @@ from results.draw import curves, reproduction, samples, style, write
 from results.draw.write import ALL, FIGURES, same_figure, write_figures
 from results.published import published
 from results.reading import read
-from results.schema import RECORDS, Record, append
+from results.schema import RECORDS, append
 from results.tabulate.ablations import DISTANCE
 
 COMMITTED = read(RECORDS)
@@ -40,19 +38,19 @@ SHOWN = {
 }
 
 
-def drawn(name: str, records: list[Record]) -> Figure:
+def drawn(name, records):
     with matplotlib_style.context(["default", style.STYLE]):
         figure = ALL[name](records)
         FigureCanvasAgg(figure).draw()
     return figure
 
 
-def words(figure: Figure) -> list[str]:
+def words(figure):
     return [text.get_text() for text in figure.findobj(Text) if isinstance(text, Text)]
 
 
 @pytest.mark.parametrize("name", SHOWN)
-def test_a_changed_record_changes_its_figure(name: str) -> None:
+def test_a_changed_record_changes_its_figure(name):
     what, settings = SHOWN[name]
     changed = [
         record.model_copy(update={"value": (record.value or 0) * 0.97})
@@ -65,13 +63,13 @@ def test_a_changed_record_changes_its_figure(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SHOWN)
-def test_missing_records_are_said_in_the_figure(name: str) -> None:
+def test_missing_records_are_said_in_the_figure(name):
     assert "not measured" in " ".join(words(drawn(name, [])))
 
 
 @pytest.mark.parametrize("records", [[], EVERYTHING], ids=["none", "everything"])
 @pytest.mark.parametrize("name", ALL)
-def test_no_text_leaves_the_canvas_or_covers_other_text(name: str, records: list[Record]) -> None:
+def test_no_text_leaves_the_canvas_or_covers_other_text(name, records):
     figure = drawn(name, records)
     boxes = {}
     for text in figure.findobj(lambda a: isinstance(a, Text) and bool(a.get_text())):
@@ -85,7 +83,7 @@ def test_no_text_leaves_the_canvas_or_covers_other_text(name: str, records: list
             assert other is text or not box.overlaps(beside), (text.get_text(), other.get_text())
 
 
-def _is_shown(text: Text, figure: Figure) -> bool:
+def _is_shown(text, figure):
     """Ticks outside the limits and of a hidden axis are kept but not drawn."""
     ticks = {
         label: (axis, place)
@@ -102,7 +100,7 @@ def _is_shown(text: Text, figure: Figure) -> bool:
 
 
 @pytest.mark.parametrize("name", sorted(ALL.keys() - {"samples"}))  # which has no marks
-def test_every_mark_lies_within_its_panel(name: str) -> None:
+def test_every_mark_lies_within_its_panel(name):
     figure = drawn(name, EVERYTHING)
     found = 0
     for axes in figure.axes:
@@ -117,9 +115,7 @@ def test_every_mark_lies_within_its_panel(name: str) -> None:
     assert found > 5
 
 
-def test_a_stale_missing_or_broken_figure_is_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stale_missing_or_broken_figure_is_found(tmp_path, monkeypatch):
     monkeypatch.setattr(write, "ALL", {name: ALL[name] for name in ("depth", "digits", "errors")})
     append(COMMITTED[:1], tmp_path / "records" / "a.jsonl")
     places = (tmp_path / "records", tmp_path / "figures")
@@ -136,28 +132,28 @@ def test_a_stale_missing_or_broken_figure_is_found(
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_figure_needs_no_font_has_no_date_and_is_transparent(name: str) -> None:
+def test_a_figure_needs_no_font_has_no_date_and_is_transparent(name):
     content = (FIGURES / f"{name}.svg").read_text()
     assert "<text" not in content  # letters are shapes
     assert "date" not in re.sub('base64,.*?"', "", content, flags=re.DOTALL).lower()
     assert re.search(r'<g id="patch_1">\s*<path [^>]*style="fill: none', content)
 
 
-def test_letters_are_those_that_matplotlib_brings() -> None:
+def test_letters_are_those_that_matplotlib_brings():
     with matplotlib_style.context(["default", style.STYLE]):
         for weight in ("normal", "bold"):
             assert Path(mpl.get_data_path()) in Path(findfont(f"DejaVu Sans:{weight}")).parents
 
 
-def _luminance(color: str) -> float:
+def _luminance(color):
     parts = [int(color[k : k + 2], 16) / 255 for k in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 @pytest.mark.parametrize("page", ["#ffffff", "#0d1117"])
-def test_every_colour_stands_out_from_a_light_and_a_dark_page(page: str) -> None:
-    def contrast(color: str) -> float:
+def test_every_colour_stands_out_from_a_light_and_a_dark_page(page):
+    def contrast(color):
         low, high = sorted((_luminance(color), _luminance(page)))
         return (high + 0.05) / (low + 0.05)
 
@@ -169,7 +165,7 @@ def test_every_colour_stands_out_from_a_light_and_a_dark_page(page: str) -> None
 # Reproduction
 
 
-def test_every_preset_with_a_published_fid_has_a_row_that_starts_with_what_to_expect() -> None:
+def test_every_preset_with_a_published_fid_has_a_row_that_starts_with_what_to_expect():
     rows = reproduction.rows()
     for number in (*published("imagenet_256"), *published("official_readme")):
         row = reproduction.Row(str(number.preset), number.epochs or 0, int(number.setting["nfe"]))
@@ -181,7 +177,7 @@ def test_every_preset_with_a_published_fid_has_a_row_that_starts_with_what_to_ex
     assert all(rows.values())
 
 
-def test_fids_of_others_stand_in_the_row_of_their_run() -> None:
+def test_fids_of_others_stand_in_the_row_of_their_run():
     rows = reproduction.with_records(reproduction.rows(), COMMITTED)
     assert ("others", 58.74, True, None) in rows["mf_b4_no_guidance", 80, 1]
     assert ("others", 3.56, False, None) in rows["mf_xl2", 240, 1]  # of 140 epochs
@@ -189,7 +185,7 @@ def test_fids_of_others_stand_in_the_row_of_their_run() -> None:
     assert ("others", 2.26, False, None) in rows["mf_xl2", 240, 2]  # of balanced labels
 
 
-def test_only_what_was_measured_is_claimed() -> None:
+def test_only_what_was_measured_is_claimed():
     assert "here" not in words(drawn("reproduction", COMMITTED))
     assert "here" not in words(drawn("reproduction", [fid(settings={"epochs": 700})]))
     assert {"here", "others"} & {*words(drawn("reproduction", [fid()]))} == {"here"}
@@ -204,9 +200,7 @@ def test_only_what_was_measured_is_claimed() -> None:
         ({"protocol": {"labels": "balanced", "resize": "legacy_tensorflow"}}, False),
     ],
 )
-def test_a_fid_of_another_protocol_or_number_of_samples_is_hollow(
-    changes: dict[str, Any], same: bool
-) -> None:
+def test_a_fid_of_another_protocol_or_number_of_samples_is_hollow(changes, same):
     table = reproduction.with_records(reproduction.rows(), [fid(**changes)])
     assert table["mf_b4", 240, 1][-1] == ("here", 11.4, same, (11.36, 11.44))
 
@@ -214,7 +208,7 @@ def test_a_fid_of_another_protocol_or_number_of_samples_is_hollow(
 # Training curves
 
 
-def curve(seed: int, subject: str = JAX, **changes: Any) -> list[Record]:
+def curve(seed, subject=JAX, **changes):
     """Points of a training run, as `meanflow evaluate --curve` records them."""
     settings = {"preset": curves.PRESET, "training_seed": seed} | changes.pop("settings", {})
     return [
@@ -226,13 +220,13 @@ def curve(seed: int, subject: str = JAX, **changes: Any) -> list[Record]:
     ]  # fmt: skip
 
 
-def test_a_curve_is_of_its_run_and_in_the_order_of_steps() -> None:
+def test_a_curve_is_of_its_run_and_in_the_order_of_steps():
     (found,) = curves.curves(curve(7)[::-1], "train/v_loss")
     assert found == (JAX, "7", [10, 20, 500, 2500], pytest.approx([5.7, 3.2, 0.8, 0.72]))
     assert curves.curves(curve(7), "train/loss") == []
 
 
-def test_a_line_stands_for_each_framework_and_seed_in_each_panel() -> None:
+def test_a_line_stands_for_each_framework_and_seed_in_each_panel():
     runs = [
         point for subject in (JAX, TORCH) for seed in (42, 43) for point in curve(seed, subject)
     ]
@@ -248,7 +242,7 @@ def test_a_line_stands_for_each_framework_and_seed_in_each_panel() -> None:
     assert "JAX not measured" not in alone
 
 
-def test_a_newer_run_takes_the_place_of_the_older_and_other_settings_have_none() -> None:
+def test_a_newer_run_takes_the_place_of_the_older_and_other_settings_have_none():
     old, new = curve(7, commit="old"), curve(7, commit="new")[1:]
     others = ({"preset": "mnist"}, {"changes": "method.kappa=0.9"})
     other = [point for changes in others for point in curve(8, settings=changes)]
@@ -259,18 +253,18 @@ def test_a_newer_run_takes_the_place_of_the_older_and_other_settings_have_none()
 # Samples
 
 
-def picture(folder: Path, name: str, value: int) -> None:
+def picture(folder, name, value):
     Image.new("L", (34, 34), value).save(folder / name)
 
 
-def test_every_committed_picture_is_shown_beside_the_other_framework() -> None:
+def test_every_committed_picture_is_shown_beside_the_other_framework():
     found = samples.pictures(samples.SAMPLES)
     shown = [path for run in found.values() for path in run.values()]
     assert sorted(shown) == sorted(samples.SAMPLES.iterdir())
     assert all(list(run) == ["jax", "torch"] for run in found.values())
 
 
-def test_any_picture_of_a_run_is_taken_in_order_and_a_missing_one_is_said(tmp_path: Path) -> None:
+def test_any_picture_of_a_run_is_taken_in_order_and_a_missing_one_is_said(tmp_path):
     for name in ("no-cfg-torch-7.png", "no-cfg-jax-7.png", "digits-jax-10.png", "digits-jax-9.png"):
         picture(tmp_path, name, 100)
     picture(tmp_path, "other.png", 0)
@@ -284,9 +278,9 @@ def test_any_picture_of_a_run_is_taken_in_order_and_a_missing_one_is_said(tmp_pa
 
 
 def test_another_picture_makes_another_figure_and_one_packed_otherwise_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def svg() -> bytes:
+    tmp_path, monkeypatch
+):
+    def svg():
         return style.render(lambda records: samples.draw(records, tmp_path), [])
 
     picture(tmp_path, "digits-jax-1.png", 100)
@@ -304,7 +298,7 @@ def test_another_picture_makes_another_figure_and_one_packed_otherwise_the_same(
 
 
 @pytest.mark.parametrize("value", [2e-5, 1e30, None])
-def test_an_error_above_its_tolerance_says_so(value: float | None) -> None:
+def test_an_error_above_its_tolerance_says_so(value):
     known = next(r for r in reversed(COMMITTED) if r.what.startswith("verify/jvp/"))
     failing = known.model_copy(update={"value": value, "tolerance": 1e-6, "digest": ""})
     assert "fails" not in words(drawn("errors", COMMITTED))
@@ -312,7 +306,7 @@ def test_an_error_above_its_tolerance_says_so(value: float | None) -> None:
 
 
 @pytest.mark.parametrize("dtypes", [("float32",), ("float64", "float32")])
-def test_a_precision_that_a_family_leaves_out_is_not_missed(dtypes: tuple[str, ...]) -> None:
+def test_a_precision_that_a_family_leaves_out_is_not_missed(dtypes):
     known = next(r for r in reversed(COMMITTED) if r.what.startswith("verify/jvp/"))
     both = [
         known.model_copy(update={"subject": subject, "dtype": dtype})
@@ -324,7 +318,7 @@ def test_a_precision_that_a_family_leaves_out_is_not_missed(dtypes: tuple[str, .
     assert f"{dtypes[0]} not measured" in words(drawn("errors", others))
 
 
-def test_a_run_that_came_to_nothing_is_drawn_as_not_finite() -> None:
+def test_a_run_that_came_to_nothing_is_drawn_as_not_finite():
     """And not as one that was not measured, nor as the mean of the seeds that were finite."""
     settings = {"preset": "ablation/tangent_v10", "training_seed": 42, "num_steps": 1}
     lost = record(what=DISTANCE, value=None, interval=None, settings=settings)

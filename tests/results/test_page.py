@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 from results_records import fid
@@ -14,7 +13,6 @@ from results.published import all_published
 from results.reading import read
 from results.report import page as report
 from results.report.page import write_page
-from results.schema import Record
 from verify.checks import sentences
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -34,37 +32,35 @@ MADE_UP = [
 in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
 
-def page(records: list[Record]) -> str:
+def page(records):
     return report.page(records, CHECKS)
 
 
 @pytest.fixture(scope="module")
-def text() -> str:
+def text():
     """The page of the committed records and of FIDs of every kind."""
     return page([*RECORDS, *MADE_UP])
 
 
-def test_it_is_made_anew_byte_for_byte_and_changes_with_a_record(text: str, tmp_path: Path) -> None:
+def test_it_is_made_anew_byte_for_byte_and_changes_with_a_record(text, tmp_path):
     index = tmp_path / "index.html"
     write_page(CHECKS, index=index)
     assert index.read_text() == page(RECORDS) != text
 
 
-def test_a_figure_that_is_missing_makes_another_page_and_no_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_figure_that_is_missing_makes_another_page_and_no_error(tmp_path, monkeypatch):
     monkeypatch.setattr("results.report.page.FIGURES", tmp_path)
     assert "data:image/svg+xml;base64," in page([])
 
 
-def test_every_number_of_a_check_leads_to_its_record(text: str) -> None:
+def test_every_number_of_a_check_leads_to_its_record(text):
     (checks,) = re.findall(r'<section id="checks".*?</section>', text, re.DOTALL)
     targets = re.findall(r'href="#([0-9a-f]{16})"', checks)
     assert len(targets) > 400
     assert set(targets) <= set(re.findall(r'id="([0-9a-f]{16})"', text))
 
 
-def test_a_check_that_failed_is_marked(text: str) -> None:
+def test_a_check_that_failed_is_marked(text):
     what = "verify/jvp/jvp_matches_complex_step"
     newest = next(r for r in reversed(RECORDS) if r.what == what and r.tolerance)
     assert "number worse" not in text
@@ -73,7 +69,7 @@ def test_a_check_that_failed_is_marked(text: str) -> None:
     assert f'class="number worse" href="#{newest.digest}"' in changed
 
 
-def test_it_needs_no_network(text: str) -> None:
+def test_it_needs_no_network(text):
     assert not re.search(r'(?:src|href)="(?!#|data:|https://)[^"]', text)
     assert not re.search(r'<(?:script|link|img|iframe)[^>]*(?:src|href)="https?:', text)
     assert "@import" not in text
@@ -85,7 +81,7 @@ def test_it_needs_no_network(text: str) -> None:
 NUMBER = re.compile(r"\d")
 
 
-def cells_of(text: str) -> list[tuple[str, str]]:
+def cells_of(text):
     """Section and HTML of every cell whose numbers are outcomes.
 
     Heads, and the first columns, which are heads of rows, say what a number is of: preset, epochs,
@@ -98,23 +94,23 @@ def cells_of(text: str) -> list[tuple[str, str]]:
     return found
 
 
-def outside_links(cell: str) -> str:
+def outside_links(cell):
     """What a cell says besides its links, and besides addresses and titles."""
     return re.sub(r"<[^>]*>", "", re.sub(r"<a [^>]*>.*?</a>", "", cell))
 
 
-def without_links(text: str) -> list[tuple[str, str]]:
+def without_links(text):
     return [cell for cell in cells_of(text) if NUMBER.search(outside_links(cell[1]))]
 
 
-def test_no_number_of_a_table_is_without_a_link_and_one_would_be_seen(text: str) -> None:
+def test_no_number_of_a_table_is_without_a_link_and_one_would_be_seen(text):
     assert len(cells_of(text)) > 500
     assert without_links(text) == []
     found = next(a for a in re.findall(r"<td><a [^>]*>[^<]*</a></td>", text) if NUMBER.search(a))
     assert without_links(text.replace(found, re.sub(r"<a [^>]*>|</a>", "", found))) != []
 
 
-def test_every_link_leads_to_an_element_or_to_a_published_source(text: str) -> None:
+def test_every_link_leads_to_an_element_or_to_a_published_source(text):
     names = {f"#{name}" for name in re.findall(r'\sid="([^"]+)"', text)}
     sources = {number.source.url for number in all_published()}
     sources |= {str(record.settings.get("url")) for record in (*RECORDS, *MADE_UP)}
@@ -128,14 +124,14 @@ def test_every_link_leads_to_an_element_or_to_a_published_source(text: str) -> N
         'Gsunshine/meanflow" title="FID: official JAX code, README">18.70</a>',
     ],
 )
-def test_a_link_says_of_what_a_number_is_and_leads_there(link: str) -> None:
+def test_a_link_says_of_what_a_number_is_and_leads_there(link):
     assert link in page(MADE_UP)
 
 
 # In a browser
 
 
-def dom(folder: Path, script: str, query: str = "", width: int = 1200) -> tuple[str, list[str]]:
+def dom(folder, script, query="", width=1200):
     """The report after a script ran in it, and what it said on the console."""
     file = folder / "index.html"
     text = page(RECORDS)
@@ -148,13 +144,13 @@ def dom(folder: Path, script: str, query: str = "", width: int = 1200) -> tuple[
     return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 
-def said(text: str, name: str) -> str:
+def said(text, name):
     (found,) = re.findall(rf'data-{name}="([^"]*)"', text.split("<section", maxsplit=1)[0])
     return str(found)
 
 
 @in_a_browser
-def test_it_renders_without_an_error_and_an_error_would_be_seen(tmp_path: Path) -> None:
+def test_it_renders_without_an_error_and_an_error_would_be_seen(tmp_path):
     text, console = dom(tmp_path, "")
     assert console == []
     assert "rows</span>" in text
@@ -162,7 +158,7 @@ def test_it_renders_without_an_error_and_an_error_would_be_seen(tmp_path: Path) 
 
 
 @in_a_browser
-def test_a_filter_leaves_the_rows_that_hold_its_words(tmp_path: Path) -> None:
+def test_a_filter_leaves_the_rows_that_hold_its_words(tmp_path):
     count = "document.body.dataset.shown = [...document.querySelectorAll('#checks tbody tr')]"
     script = f"{count}.filter((row) => !row.hidden).length;"
     everything = int(said(dom(tmp_path, script)[0], "shown"))
@@ -172,7 +168,7 @@ def test_a_filter_leaves_the_rows_that_hold_its_words(tmp_path: Path) -> None:
 
 
 @in_a_browser
-def test_a_head_sorts_by_number_both_ways(tmp_path: Path) -> None:
+def test_a_head_sorts_by_number_both_ways(tmp_path):
     script = """
       const head = document.querySelectorAll('#records th')[3];
       const first = () => document.querySelector('#records tbody tr').cells[3].textContent;
@@ -188,7 +184,7 @@ def test_a_head_sorts_by_number_both_ways(tmp_path: Path) -> None:
 
 @in_a_browser
 @pytest.mark.parametrize("width", [360, 1200])
-def test_the_page_is_never_wider_than_the_screen(width: int, tmp_path: Path) -> None:
+def test_the_page_is_never_wider_than_the_screen(width, tmp_path):
     """In a frame, as a window of Chromium is never as narrow as a phone."""
     script = """
       const page = document.documentElement;

@@ -45,7 +45,7 @@ timezone: Asia/Tokyo
 """
 
 
-def hostile(folder: Path) -> dict[str, str]:
+def hostile(folder):
     """An environment of another person, country, screen and processor."""
     features_of_numpy = np._core._multiarray_umath
     extras = [name for name in features_of_numpy.__cpu_dispatch__ if
@@ -63,8 +63,8 @@ def hostile(folder: Path) -> dict[str, str]:
 
 
 def test_all_that_was_deleted_comes_back_byte_for_byte_in_another_environment(
-    tmp_path: Path,
-) -> None:
+    tmp_path,
+):
     root, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
     elsewhere.mkdir()
     ignored = shutil.ignore_patterns("__pycache__", "tables", "figures", "index.html")
@@ -89,14 +89,14 @@ def test_all_that_was_deleted_comes_back_byte_for_byte_in_another_environment(
     assert [name for name in wanted if (root / name).read_bytes() != wanted[name]] == []
 
 
-def test_what_is_made_is_all_that_lies_there() -> None:
+def test_what_is_made_is_all_that_lies_there():
     """A file that nothing makes any more, or that somebody put there, would stay for ever."""
     folders = (ROOT / "results" / "tables", ROOT / "results" / "figures")
     found = {path.relative_to(ROOT).as_posix() for folder in folders for path in folder.iterdir()}
     assert found == MADE
 
 
-def test_what_draws_letters_and_packs_pixels_is_what_is_pinned() -> None:
+def test_what_draws_letters_and_packs_pixels_is_what_is_pinned():
     """Another matplotlib or FreeType draws otherwise, another Pillow packs otherwise."""
     pins = dict(
         line.split("==")

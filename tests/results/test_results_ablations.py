@@ -9,7 +9,6 @@ from results_records import record
 from scipy import stats
 
 from results.published import published
-from results.schema import Record
 from results.tabulate.ablations import (
     DISTANCE,
     GROUPS,
@@ -20,13 +19,13 @@ from results.tabulate.ablations import (
     order,
     setting_of,
 )
-from results.tabulate.cells import JAX, NAMES, Table, text
+from results.tabulate.cells import JAX, NAMES, text
 
 SEEDS = (42, 43, 44)
 NOISE = dict(zip(SEEDS, (0.0, 0.01, -0.01), strict=True))
 
 
-def run(preset: str, seed: int, value: float | None, subject: str = JAX) -> Record:
+def run(preset, seed, value, subject=JAX):
     settings = {"preset": preset, "training_seed": seed, "num_steps": 1}
     return record(
         subject=subject, what=DISTANCE, value=value, interval=None, settings=settings,
@@ -34,11 +33,11 @@ def run(preset: str, seed: int, value: float | None, subject: str = JAX) -> Reco
     )  # fmt: skip
 
 
-def runs(*values: float | None) -> dict[int, Record]:
+def runs(*values):
     return {seed: run("x", seed, value) for seed, value in zip(SEEDS, values, strict=False)}
 
 
-def as_in_the_paper(**changed: float | None) -> list[Record]:
+def as_in_the_paper(**changed):
     """Distances that are the paper's FIDs, the same for every seed but for a little noise."""
     values = {str(n.small): n.value for group in GROUPS for n in published(group)}
     values |= {f"ablation/{name}": value for name, value in changed.items()}
@@ -50,14 +49,14 @@ def as_in_the_paper(**changed: float | None) -> list[Record]:
     ]
 
 
-def row_of(table: Table, *words: str) -> list[str]:
+def row_of(table, *words):
     (found,) = [
         cells for row in table.rows if (cells := [*map(text, row)])[: len(words)] == [*words]
     ]
     return found
 
 
-def test_a_difference_is_that_of_the_same_seeds_with_students_interval() -> None:
+def test_a_difference_is_that_of_the_same_seeds_with_students_interval():
     found = difference(runs(2.0, 2.4, 2.2), runs(1.0, 1.1, 1.5))
     expected = stats.ttest_1samp([1.0, 1.3, 0.7], 0).confidence_interval(0.95)
     assert found == pytest.approx((1.0, *expected))
@@ -77,19 +76,17 @@ def test_a_difference_is_that_of_the_same_seeds_with_students_interval() -> None
         ((None, 1.0, 1.0), (None, 9.0, 9.0), 0),
     ],
 )
-def test_a_difference_is_decided_or_open(
-    one: tuple[float | None, ...], other: tuple[float | None, ...], sign: int
-) -> None:
+def test_a_difference_is_decided_or_open(one, other, sign):
     assert difference(runs(*one), runs(*other)).sign == sign
 
 
-def test_a_difference_without_a_seed_in_common_is_not_measured() -> None:
+def test_a_difference_without_a_seed_in_common_is_not_measured():
     records = [run("ablation/default", 42, 3.0), run("ablation/share_0", 43, 5.0)]
     cells = row_of(ablations(records), "(a) share of r != t", "0 %")
     assert (cells[3], cells[5]) == ("5.00 (5.00 to 5.00)", "not measured")
 
 
-def test_the_newest_run_of_a_seed_counts() -> None:
+def test_the_newest_run_of_a_seed_counts():
     old, new = run("ablation/default", 42, 3.0), run("ablation/default", 42, 2.0)
     assert measured([old, new])[JAX, "ablation/default"] == {42: new}
 
@@ -101,21 +98,21 @@ def test_the_newest_run_of_a_seed_counts() -> None:
         {"training_step": 900}, {"preset": "ablation/that_was_once"},
     ],
 )  # fmt: skip
-def test_a_score_of_something_else_of_a_run_does_not_count(other: dict[str, int | str]) -> None:
+def test_a_score_of_something_else_of_a_run_does_not_count(other):
     first = run("ablation/default", 42, 3.0)
     later = first.model_copy(update={"settings": first.settings | other, "value": 2.0})
     assert measured([first, later]) == {(JAX, "ablation/default"): {42: first}}
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_the_papers_own_order_is_kept_in_every_pair(group: str) -> None:
+def test_the_papers_own_order_is_kept_in_every_pair(group):
     rows = published(group)
     found = measured(as_in_the_paper())
     kept = order(rows, {str(n.small): found[JAX, str(n.small)] for n in rows})
     assert kept == (len([*combinations(rows, 2)]), 0, [], pytest.approx(1.0))
 
 
-def test_a_pair_the_other_way_round_is_counted_and_the_lead_is_told() -> None:
+def test_a_pair_the_other_way_round_is_counted_and_the_lead_is_told():
     table = ablation_order(as_in_the_paper(share_100=60.0))
     cells = row_of(table, "(a) share of r != t", "25 %")
     assert cells[2].startswith("100 %, by -1.06 (-1.06 to -1.06): decided")
@@ -125,7 +122,7 @@ def test_a_pair_the_other_way_round_is_counted_and_the_lead_is_told() -> None:
     assert "(a) 100 % before 50 % (PyTorch)" in said
 
 
-def test_what_is_best_here_and_open_is_said_to_be() -> None:
+def test_what_is_best_here_and_open_is_said_to_be():
     values = zip(SEEDS, (59.0, 63.5, 60.0), strict=True)
     newer = [run("ablation/share_50", seed, value) for seed, value in values]
     records = [*as_in_the_paper(), *newer]
@@ -134,7 +131,7 @@ def test_what_is_best_here_and_open_is_said_to_be() -> None:
     assert cells[2].endswith("): open")
 
 
-def test_every_row_of_the_paper_stands_beside_ours() -> None:
+def test_every_row_of_the_paper_stands_beside_ours():
     table = ablations(as_in_the_paper())
     assert len(table.rows) == sum(len(published(group)) for group in GROUPS)
     for group, title in GROUPS.items():
@@ -144,7 +141,7 @@ def test_every_row_of_the_paper_stands_beside_ours() -> None:
     assert row_of(table, "(b) tangent of the JVP", "(v, 1, 1)")[5] == "+76.90 (+76.90 to +76.90)"
 
 
-def test_what_was_not_run_or_was_not_finite_is_said() -> None:
+def test_what_was_not_run_or_was_not_finite_is_said():
     records = [
         r for r in as_in_the_paper(tangent_v10=None) if r.settings["preset"] != "ablation/uniform"
     ]

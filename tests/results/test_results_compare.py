@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -13,12 +12,12 @@ from results_records import MACHINE, fid, record, refused
 from meanflow_repro import main
 from results.compare import difference, machine_class, moved, newest, regressions
 from results.reading import read
-from results.schema import Record, append
+from results.schema import append
 
 LATER = {"commit": "b" * 40, "date": "2026-01-02T00:00:00+00:00"}
 
 
-def later(**changes: Any) -> Record:
+def later(**changes):
     return record(**{**LATER, **changes})
 
 
@@ -35,15 +34,13 @@ def later(**changes: Any) -> Record:
         ((0.751, None), (0.752, None), True),
     ],
 )
-def test_a_number_moved_when_the_intervals_have_no_point_in_common(
-    old: tuple[float, Any], new: tuple[float, Any], expected: bool
-) -> None:
+def test_a_number_moved_when_the_intervals_have_no_point_in_common(old, new, expected):
     pair = [record(value=value, interval=interval) for value, interval in (old, new)]
     assert moved(*pair) is expected
     assert moved(*reversed(pair)) is expected
 
 
-def test_a_check_moved_when_it_passes_in_one_alone() -> None:
+def test_a_check_moved_when_it_passes_in_one_alone():
     known = {"what": "verify/jvp/x", "interval": None, "tolerance": 1e-6}
     passing, other, failing = (record(value=v, **known) for v in (1e-7, 9e-7, 2e-6))
     broken = record(value=None, **known)
@@ -63,9 +60,7 @@ def test_a_check_moved_when_it_passes_in_one_alone() -> None:
         ({"subject": "x"}, [1.2, 1.25]),
     ],
 )
-def test_the_newest_counts_of_each_number_however_well_it_was_measured(
-    changes: dict[str, Any], values: list[float]
-) -> None:
+def test_the_newest_counts_of_each_number_however_well_it_was_measured(changes, values):
     found = newest([record(), later(value=1.25, **changes)])
     assert [one.value for one in found.values()] == values
 
@@ -73,7 +68,7 @@ def test_the_newest_counts_of_each_number_however_well_it_was_measured(
 # Two commits, two machines
 
 
-def test_two_commits_are_compared_by_their_beginnings() -> None:
+def test_two_commits_are_compared_by_their_beginnings():
     records = [
         record(), record(what="bench/step_flops", value=3e9, interval=None),
         record(what="bench/peak_bytes", value=1.0, unit="B"), record(what="bench/old_ratio"),
@@ -101,7 +96,7 @@ def test_two_commits_are_compared_by_their_beginnings() -> None:
     }
 
 
-def test_times_of_two_machines_are_compared_only_when_the_machines_are() -> None:
+def test_times_of_two_machines_are_compared_only_when_the_machines_are():
     gpu = MACHINE | {"device": "NVIDIA H200"}
     records = [record(), later(machine=gpu, value=2.0, interval=(1.9, 2.1))]
     by_commit = difference(records, "aaaa", "bbbb")
@@ -111,7 +106,7 @@ def test_times_of_two_machines_are_compared_only_when_the_machines_are() -> None
     assert not by_machine.not_compared
 
 
-def test_threads_belong_to_the_class_of_a_machine() -> None:
+def test_threads_belong_to_the_class_of_a_machine():
     few, many = record(), record(machine=MACHINE | {"num_usable_cpus": 8})
     single = record(machine=MACHINE | {"OMP_NUM_THREADS": "1"})
     assert len({machine_class(one) for one in (few, many, single, later())}) == 3
@@ -126,9 +121,7 @@ def test_threads_belong_to_the_class_of_a_machine() -> None:
         (("aaaa", "Example"), "a commit and a machine: name two of one kind"),
     ],
 )
-def test_what_is_neither_commit_nor_machine_is_said(
-    sides: tuple[str, str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_neither_commit_nor_machine_is_said(sides, says, tmp_path, capsys):
     append([record(), later()], tmp_path / "a.jsonl")
     assert says in refused(capsys, "results", "diff", *sides, "--records", tmp_path)
 
@@ -155,9 +148,9 @@ RATIOS = [
 
 @pytest.mark.parametrize(("before", "after", "worse"), RATIOS)
 def test_a_ratio_got_worse_beyond_both_intervals_or_not(
-    before: dict[str, Any], after: dict[str, Any], worse: bool | None, tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    before, after, worse, tmp_path,
+    capsys,
+):  # fmt: skip
     records = [record(**before), later(**after)]
     pairs, found = regressions(records)
     assert len(pairs) == (worse is not None)
@@ -179,9 +172,7 @@ def test_a_ratio_got_worse_beyond_both_intervals_or_not(
         ([1.2, 1.2, 1.5], False),
     ],
 )
-def test_a_ratio_is_worse_when_it_is_worse_than_each_of_the_last_three(
-    before: list[float], worse: bool
-) -> None:
+def test_a_ratio_is_worse_when_it_is_worse_than_each_of_the_last_three(before, worse):
     old = [
         record(value=value, interval=(value - 0.1, value + 0.1), date=f"2025-01-0{day + 1}")
         for day, value in enumerate(before)
@@ -191,16 +182,14 @@ def test_a_ratio_is_worse_when_it_is_worse_than_each_of_the_last_three(
     assert bool(found) is worse
 
 
-def test_the_committed_runs_of_unchanged_code_did_not_get_worse() -> None:
+def test_the_committed_runs_of_unchanged_code_did_not_get_worse():
     pairs, found = regressions(read())
     assert len(pairs) > 30
     assert not found
 
 
 @pytest.mark.parametrize("options", [(), ("--full",)])
-def test_the_session_bench_ends_with_the_check_and_its_exit_status(
-    options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_session_bench_ends_with_the_check_and_its_exit_status(options, monkeypatch):
     pytest.importorskip("nox")
     monkeypatch.syspath_prepend(Path(__file__).parents[2])
     noxfile = importlib.import_module("noxfile")
@@ -216,17 +205,13 @@ def test_the_session_bench_ends_with_the_check_and_its_exit_status(
 # What is printed
 
 
-def printed(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: object
-) -> list[str]:
+def printed(capsys, monkeypatch, *arguments):
     monkeypatch.setenv("COLUMNS", "80")
     assert main(["results", *map(str, arguments)]) == 0
     return capsys.readouterr().out.splitlines()
 
 
-def test_show_prints_the_newest_of_each_in_80_columns(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_show_prints_the_newest_of_each_in_80_columns(tmp_path, capsys, monkeypatch):
     long = {"of": "a very long form of the step / another very long form", "compile": "always"}
     check = {"tolerance": 1e-6, "interval": None}
     append(
@@ -253,17 +238,13 @@ def test_show_prints_the_newest_of_each_in_80_columns(
     assert "†" not in "".join(lines)
 
 
-def test_show_says_what_there_is_when_nothing_matches(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_show_says_what_there_is_when_nothing_matches(tmp_path, capsys):
     append([record(), fid()], tmp_path / "a.jsonl")
     said = refused(capsys, "results", "show", "--subject", "torch", "--records", tmp_path)
     assert "quantities start with bench, fid, and subjects are impls.meanflow_jax" in said
 
 
-def test_diff_prints_what_moved_and_what_was_not_compared(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_diff_prints_what_moved_and_what_was_not_compared(tmp_path, capsys, monkeypatch):
     moved_on = later(value=2.0, interval=(1.9, 2.1), dirty=True)
     append([record(), moved_on, record(what="bench/old_ratio")], tmp_path / "a.jsonl")
     lines = printed(capsys, monkeypatch, "diff", "aaaa", "bbbb", "--records", tmp_path)

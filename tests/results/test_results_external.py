@@ -5,8 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -16,25 +14,23 @@ from impls.common.config_files import config_hash, load_config
 from meanflow_repro import main
 from results.external import External, Protocol, template
 from results.reading import parse, read
-from results.schema import RECORDS, Record
+from results.schema import RECORDS
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path):
     (tmp_path / "records").mkdir()
     return tmp_path / "records"
 
 
-def added(path: Path, folder: Path) -> Record:
+def added(path, folder):
     """The record that `meanflow results add` makes of a file: the last one of its folder."""
     assert main(["results", "add", str(path), "--records", str(folder)]) == 0
     (file,) = folder.iterdir()
     return parse(file.read_bytes().splitlines()[-1], "the last line")
 
 
-def test_a_result_becomes_a_record(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_result_becomes_a_record(folder, tmp_path, capsys):
     given = told(tmp_path, commit="0123abc", notes="two seeds", interval=...)
     found = added(given, folder)
     assert "external:someone/port: FID 11.42 of mf_b4" in capsys.readouterr().out
@@ -51,7 +47,7 @@ def test_a_result_becomes_a_record(
     assert found.config_hash == config_hash(load_config("mf_b4"))
 
 
-def test_json_and_a_bare_date_are_read_too(folder: Path, tmp_path: Path) -> None:
+def test_json_and_a_bare_date_are_read_too(folder, tmp_path):
     path = tmp_path / "theirs.json"
     path.write_text(json.dumps(TOLD))
     assert added(path, folder).interval == (11.31, 11.53)
@@ -62,7 +58,7 @@ def test_json_and_a_bare_date_are_read_too(folder: Path, tmp_path: Path) -> None
     assert (found.value, found.date, found.settings["weights"]) == (12, "2026-02-01", "params")
 
 
-def test_what_nobody_tells_is_unknown(folder: Path, tmp_path: Path) -> None:
+def test_what_nobody_tells_is_unknown(folder, tmp_path):
     unknown = dict.fromkeys(("preset", "epochs", "framework", "hardware", "ema"), "unknown")
     protocol = dict.fromkeys(Protocol.model_fields, "unknown")
     given = told(tmp_path, **unknown, protocol=protocol, date=..., interval=...)
@@ -72,9 +68,7 @@ def test_what_nobody_tells_is_unknown(folder: Path, tmp_path: Path) -> None:
     assert found.date == dt.datetime.now(dt.UTC).date().isoformat()
 
 
-def test_the_same_result_is_taken_once_of_whichever_date(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_same_result_is_taken_once_of_whichever_date(folder, tmp_path, capsys):
     added(told(tmp_path), folder)
     capsys.readouterr()
     given = told(tmp_path, date="2026-02-01")
@@ -83,9 +77,7 @@ def test_the_same_result_is_taken_once_of_whichever_date(
     assert len(read(folder)) == 1
 
 
-def test_changes_are_of_the_configuration(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_changes_are_of_the_configuration(folder, tmp_path, capsys):
     changes = {"training.batch_size": 1024, "method.kappa": 0.9}
     found = added(told(tmp_path, changes=changes), folder)
     assert found.settings["changes"] == "method.kappa=0.9 training.batch_size=1024"
@@ -128,9 +120,9 @@ def test_changes_are_of_the_configuration(
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_sentence(
-    changes: dict[str, Any], says: str, folder: Path, tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    changes, says, folder, tmp_path,
+    capsys,
+):  # fmt: skip
     given = told(tmp_path, **changes)
     said = refused(capsys, "results", "add", given, "--records", folder)
     assert says.format(given) in said
@@ -146,9 +138,7 @@ def test_what_is_wrong_is_one_sentence(
         (template(), "who in {} is empty, expected a name without spaces, of who measured it"),
     ],
 )  # fmt: skip
-def test_a_file_that_holds_no_result_is_one_sentence(
-    text: str | None, says: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_that_holds_no_result_is_one_sentence(text, says, folder, tmp_path, capsys):
     given = tmp_path / "theirs.yml"
     if text is not None:
         given.write_text(text)
@@ -160,9 +150,7 @@ def test_a_file_that_holds_no_result_is_one_sentence(
 # The template
 
 
-def test_the_template_filled_in_with_its_examples_is_a_result(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_template_filled_in_with_its_examples_is_a_result(folder, tmp_path, capsys):
     assert main(["results", "template"]) == 0
     printed = capsys.readouterr().out
     assert printed == template()
@@ -174,7 +162,7 @@ def test_the_template_filled_in_with_its_examples_is_a_result(
     assert found.commit == "0123abc"
 
 
-def test_the_template_without_what_is_optional_is_a_result(folder: Path, tmp_path: Path) -> None:
+def test_the_template_without_what_is_optional_is_a_result(folder, tmp_path):
     filled = tmp_path / "filled.yml"
     required = re.sub(r"(\w+:)  # (?!optional).*; e\.g\. (.*)", r"\1 \2", template())
     assert required.count("optional: ") == 5
@@ -182,9 +170,7 @@ def test_the_template_without_what_is_optional_is_a_result(folder: Path, tmp_pat
     assert added(filled, folder).interval is None
 
 
-def test_a_folder_that_is_not_there_is_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_that_is_not_there_is_said(tmp_path, capsys):
     before = sorted(RECORDS.iterdir())
     said = refused(capsys, "results", "add", told(tmp_path), "--records", tmp_path / "absent")
     assert "absent, expected a folder of records" in said

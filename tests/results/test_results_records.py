@@ -6,10 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 from results_records import record, refused
@@ -18,18 +16,18 @@ from impls.common.environment import machine_id
 from impls.common.errors import Notice, UserError
 from meanflow_repro import main
 from results.reading import RecordError, read
-from results.schema import FORMAT, RECORDS, Record, append, digest, line, record_file
+from results.schema import FORMAT, RECORDS, append, digest, line, record_file
 
 ROOT = Path(__file__).parents[2]
 
 
-def file(folder: Path, *records: Record) -> Path:
+def file(folder, *records):
     path = folder / "bench-2026-01-01-000000.jsonl"
     append(records, path)
     return path
 
 
-def test_records_come_back_as_they_were_written(tmp_path: Path) -> None:
+def test_records_come_back_as_they_were_written(tmp_path):
     written = [
         record(),
         record(value=None, interval=None, detail="it doesn't count…"),
@@ -42,14 +40,14 @@ def test_records_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert all(len(one.digest) == 16 for one in found)
 
 
-def test_records_come_by_date_whatever_their_file(tmp_path: Path) -> None:
+def test_records_come_by_date_whatever_their_file(tmp_path):
     append([record(date="2026-01-03"), record(date="2026-01-02T23:00:00")], tmp_path / "a.jsonl")
     append([record(date="2026-01-02T23:30:00+01:00")], tmp_path / "b.jsonl")
     dates = [one.date[8:16] for one in read(tmp_path)]
     assert dates == ["02T23:30", "02T23:00", "03"]
 
 
-def test_what_two_append_at_the_same_time_is_whole(tmp_path: Path) -> None:
+def test_what_two_append_at_the_same_time_is_whole(tmp_path):
     """As the ablations of both frameworks do; a run is more than one buffer of a file."""
     runs = [[record(settings={"run": run, "point": i}) for i in range(60)] for run in range(40)]
     with ThreadPoolExecutor(8) as pool:
@@ -58,7 +56,7 @@ def test_what_two_append_at_the_same_time_is_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_what_is_no_number_is_said_in_words(value: float, tmp_path: Path) -> None:
+def test_what_is_no_number_is_said_in_words(value, tmp_path):
     file(tmp_path, record(value=value, detail="du/dt"))
     (found,) = read(tmp_path)
     assert found.value is None
@@ -73,7 +71,7 @@ def test_what_is_no_number_is_said_in_words(value: float, tmp_path: Path) -> Non
         {"what": "fid"}, {"subject": ""}, {"commit": ""}, {"valeu": 1.0},
     ],
 )  # fmt: skip
-def test_a_record_that_says_nothing_is_not_made(changes: dict[str, Any]) -> None:
+def test_a_record_that_says_nothing_is_not_made(changes):
     with pytest.raises(ValueError, match=next(iter(changes))):
         record(**changes)
 
@@ -82,7 +80,7 @@ def test_a_record_that_says_nothing_is_not_made(changes: dict[str, Any]) -> None
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk(tmp_path):
     """A file system of 16 kB."""
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -96,8 +94,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", disk], check=True)
 
 
-def test_what_a_full_disk_refuses_of_one_takes_no_line_of_another(small_disk: Path) -> None:
-    def kept(run: int) -> int | None:
+def test_what_a_full_disk_refuses_of_one_takes_no_line_of_another(small_disk):
+    def kept(run):
         try:
             append([record(settings={"run": run, "point": i}) for i in range(5)], path)
         except UserError:
@@ -122,7 +120,7 @@ append([record(settings={"point": i}) for i in range(100)], Path(sys.argv[1]))
 """
 
 
-def test_a_write_that_the_system_cuts_short_is_taken_back(tmp_path: Path) -> None:
+def test_a_write_that_the_system_cuts_short_is_taken_back(tmp_path):
     """No file may grow beyond 5 kB: the kernel writes up to there and returns the count."""
     pytest.importorskip("resource")
     path = file(tmp_path, record())
@@ -136,14 +134,14 @@ def test_a_write_that_the_system_cuts_short_is_taken_back(tmp_path: Path) -> Non
     assert path.read_bytes() == before
 
 
-def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "records").write_text("in the way")
     with pytest.raises(UserError, match=r"cannot write to .*a.jsonl: .*; nothing was recorded$"):
         append([record()], tmp_path / "records" / "a.jsonl")
 
 
 @pytest.mark.parametrize("end", [b"", b"\n"])
-def test_a_torn_line_is_named_and_skipped_wherever_it_ends(end: bytes, tmp_path: Path) -> None:
+def test_a_torn_line_is_named_and_skipped_wherever_it_ends(end, tmp_path):
     text = line(record(detail="é…", interval=None, dtype="\x1f")).encode()
     whole = line(record(value=2.0, interval=None)).encode()
     path = tmp_path / "a.jsonl"
@@ -153,7 +151,7 @@ def test_a_torn_line_is_named_and_skipped_wherever_it_ends(end: bytes, tmp_path:
             assert [one.value for one in read(tmp_path)] == [2.0]
 
 
-def test_what_is_appended_begins_a_line_and_touches_nothing_that_is_there(tmp_path: Path) -> None:
+def test_what_is_appended_begins_a_line_and_touches_nothing_that_is_there(tmp_path):
     whole, torn = line(record()), line(record(value=2.0))[:-9]
     path = file(tmp_path, record(value=2.5, interval=None))
     path.write_text(path.read_text() + whole)  # without a newline
@@ -166,9 +164,7 @@ def test_what_is_appended_begins_a_line_and_touches_nothing_that_is_there(tmp_pa
         assert [one.value for one in read(tmp_path)] == [2.5, 1.2, 1.25, 1.15]
 
 
-def test_a_command_says_of_a_torn_line_what_to_do_and_goes_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_command_says_of_a_torn_line_what_to_do_and_goes_on(tmp_path, capsys):
     path = file(tmp_path, record())
     path.write_bytes(path.read_bytes() + line(record(value=2.0)).encode()[:-9])
     assert main(["results", "show", "--records", str(tmp_path)]) == 0
@@ -183,21 +179,21 @@ def test_a_command_says_of_a_torn_line_what_to_do_and_goes_on(
 # What is refused
 
 
-def edited(**changes: Any) -> Callable[[str], str]:
+def edited(**changes):
     return lambda text: json.dumps(json.loads(text) | changes)
 
 
-def signed(**changes: Any) -> Callable[[str], str]:
+def signed(**changes):
     """An edit with the digest that goes with it: what another program could have written."""
 
-    def change(text: str) -> str:
+    def change(text):
         content = {k: v for k, v in (json.loads(text) | changes).items() if v is not ...}
         return json.dumps(content | {"digest": digest(content)})
 
     return change
 
 
-def without(name: str) -> Callable[[str], str]:
+def without(name):
     return lambda text: json.dumps({k: v for k, v in json.loads(text).items() if k != name})
 
 
@@ -232,9 +228,7 @@ def without(name: str) -> Callable[[str], str]:
         (signed(dirty=1), "dirty is 1, expected a valid boolean"),
     ],
 )  # fmt: skip
-def test_a_line_that_is_no_record_is_named(
-    change: Callable[[str], str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_line_that_is_no_record_is_named(change, says, tmp_path, capsys):
     path = file(tmp_path, record(value=0.5, interval=None), record())
     first, second = path.read_text().splitlines()
     path.write_bytes(f"{first}\n{change(second)}\n".encode(errors="surrogateescape"))
@@ -244,7 +238,7 @@ def test_a_line_that_is_no_record_is_named(
 
 
 @pytest.mark.parametrize("second", ["bench-2026-01-01-000000.jsonl", "z.jsonl"])
-def test_the_same_record_twice_is_refused_with_both_places(second: str, tmp_path: Path) -> None:
+def test_the_same_record_twice_is_refused_with_both_places(second, tmp_path):
     path = file(tmp_path, record())
     append([record(value=2.0, interval=None), record()], tmp_path / second)
     match = rf"{second}, line [23] is the same record as {path}, line 1"
@@ -252,7 +246,7 @@ def test_the_same_record_twice_is_refused_with_both_places(second: str, tmp_path
         read(tmp_path)
 
 
-def test_a_line_written_otherwise_says_the_same(tmp_path: Path) -> None:
+def test_a_line_written_otherwise_says_the_same(tmp_path):
     content = json.loads(line(record()))
     turned = dict(reversed(content.items()))
     (tmp_path / "a.jsonl").write_text(f"\n{json.dumps(turned, separators=(',', ':'))}\r\n\n")
@@ -262,19 +256,19 @@ def test_a_line_written_otherwise_says_the_same(tmp_path: Path) -> None:
 # Two people
 
 
-def git(folder: Path, *arguments: str) -> None:
+def git(folder, *arguments):
     who = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
     subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True)
 
 
-def test_files_of_two_machines_are_two_and_name_neither() -> None:
+def test_files_of_two_machines_are_two_and_name_neither():
     path = record_file(Path("records"), "verify", "2026-01-31T12:00:00+00:00")
     assert path == Path(f"records/verify-2026-01-31-{machine_id()}.jsonl")
     assert len(machine_id()) == 6
     assert int(machine_id(), 16) >= 0
 
 
-def test_lines_that_two_people_added_to_one_file_are_merged(tmp_path: Path) -> None:
+def test_lines_that_two_people_added_to_one_file_are_merged(tmp_path):
     git(tmp_path, "init", "-q", "-b", "main")
     (tmp_path / ".gitattributes").write_text((RECORDS / ".gitattributes").read_text())
     file(tmp_path, record())

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
 from results_records import (
@@ -23,7 +20,7 @@ from results_records import (
 from meanflow_repro import main
 from results.published import published
 from results.reading import read
-from results.schema import RECORDS, Record, append
+from results.schema import RECORDS, append
 from results.tabulate.cells import FOOTNOTE
 from results.tabulate.write import ALL, write_tables
 from results.verdict import rounding
@@ -34,7 +31,7 @@ fid_table = in_markdown(ALL["fid"])
 accelerators_table = in_markdown(ALL["accelerators"])
 
 
-def cells(table: str, *begin: str) -> list[str]:
+def cells(table, *begin):
     """The cells of the one row that begins so."""
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
@@ -48,7 +45,7 @@ def cells(table: str, *begin: str) -> list[str]:
 # Files
 
 
-def test_a_changed_number_is_found(tmp_path: Path) -> None:
+def test_a_changed_number_is_found(tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- table digits -->\nold\n<!-- end -->\nafter\n")
     append([scored(0.99, interval=(0.98, 1.0))], tmp_path / "records" / "a.jsonl")
@@ -64,21 +61,19 @@ def test_a_changed_number_is_found(tmp_path: Path) -> None:
 
 
 def test_the_committed_tables_and_figures_follow_from_the_committed_records(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+    capsys,
+):
     assert main(["tables", "--check"]) == 0, capsys.readouterr().out
 
 
-def test_the_check_of_the_command_line_notices(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_check_of_the_command_line_notices(monkeypatch, capsys):
     write = pytest.importorskip("results.draw.write")
     monkeypatch.setattr(write, "ALL", {"absent": write.ALL["digits"]})
     assert main(["tables", "--check"]) == 1
     assert f"differs: {write.FIGURES / 'absent.svg'}" in capsys.readouterr().out
 
 
-def test_every_committed_record_is_whole() -> None:
+def test_every_committed_record_is_whole():
     records = read(RECORDS)
     assert len(records) > 40
     ours = [record for record in records if not record.subject.startswith("external:")]
@@ -88,14 +83,14 @@ def test_every_committed_record_is_whole() -> None:
 # Digits
 
 
-def scored(value: float | None, what: str = "conditional_accuracy", **changes: Any) -> Record:
+def scored(value, what="conditional_accuracy", **changes):
     """A score of the digits of training seed 3."""
     settings = {"training_seed": 3} | changes.pop("settings", {})
     known = {"what": f"evaluate/{what}", "value": value, "interval": None, "settings": settings}
     return record(**{**known, **changes})
 
 
-def test_a_table_shows_the_newest_record_of_each_run() -> None:
+def test_a_table_shows_the_newest_record_of_each_run():
     seconds = scored(90, what="x").model_copy(update={"what": "train/seconds", "unit": "seconds"})
     table = digits_table([scored(0.5), scored(0.99, interval=(0.98, 1.0)), seconds])
     assert "| JAX | 3 | 0.990 (0.980 to 1.000) | not measured | 1.5 min |" in table
@@ -109,12 +104,12 @@ def test_a_table_shows_the_newest_record_of_each_run() -> None:
         {"weights": "params"}, {"training_step": 900},
     ],
 )  # fmt: skip
-def test_a_score_of_something_else_is_not_that_of_the_digits(other: dict[str, int | str]) -> None:
+def test_a_score_of_something_else_is_not_that_of_the_digits(other):
     what = "digits_Frechet_distance"
     assert "| 3.00 |" in digits_table([scored(3.0, what), scored(2.0, what, settings=other)])
 
 
-def reproduced(*records: Record, row: tuple[str, ...] = ("mf_b4", "240", "1")) -> tuple[str, str]:
+def reproduced(*records, row=("mf_b4", "240", "1")):
     """What was measured of a row, and the verdict."""
     *_, measured, verdict = cells(reproduction_table(list(records)), *row)
     return measured, verdict
@@ -135,9 +130,7 @@ def reproduced(*records: Record, row: tuple[str, ...] = ("mf_b4", "240", "1")) -
         (("mf_xl2_plus", "1000", "2"), "2.20", "", []),
     ],
 )
-def test_a_row_shows_what_was_published_as_it_was_printed(
-    row: tuple[str, ...], paper: str, official: str, others: list[str]
-) -> None:
+def test_a_row_shows_what_was_published_as_it_was_printed(row, paper, official, others):
     found = cells(reproduction_table(read()), *row)
     assert found[3:5] == [paper, official]
     assert all(text in found[5] for text in others)
@@ -165,7 +158,7 @@ def test_a_row_shows_what_was_published_as_it_was_printed(
         ({"value": 11.54, "interval": (11.53, 11.55), "expected": 11.4}, "agrees"),
     ],
 )
-def test_the_verdict_is_that_of_the_rule(changes: dict[str, Any], verdict: str) -> None:
+def test_the_verdict_is_that_of_the_rule(changes, verdict):
     measured, said = reproduced(fid(**changes))
     assert measured.startswith("JAX 1")
     assert said == verdict
@@ -178,17 +171,17 @@ def test_the_verdict_is_that_of_the_rule(changes: dict[str, Any], verdict: str) 
         {"changes": "method.kappa=0.9"}, {"epochs": "240"},
     ],
 )  # fmt: skip
-def test_a_score_of_another_run_stands_in_no_row_of_this_one(settings: dict[str, Any]) -> None:
+def test_a_score_of_another_run_stands_in_no_row_of_this_one(settings):
     assert reproduced(fid(settings=settings)) == ("not run", "")
 
 
-def test_stand_ins_and_other_scores_stand_nowhere() -> None:
+def test_stand_ins_and_other_scores_stand_nowhere():
     standin = record(what="fid/fid", settings={"of": "stand-ins", "num_steps": 1})
     score = fid(what="fid/inception_score")
     assert reproduction_table([standin, score]) == reproduction_table([])
 
 
-def test_a_row_shows_each_framework_and_average() -> None:
+def test_a_row_shows_each_framework_and_average():
     measured, verdict = reproduced(
         fid(value=13.0, interval=None, date="2025-12-30"),  # of the same run as the next
         fid(value=12.0, interval=(11.9, 12.1), date="2025-12-31"),
@@ -215,9 +208,7 @@ def test_a_row_shows_each_framework_and_average() -> None:
         ({"protocol": {"labels": "balanced"}}, "(balanced labels)"),
     ],
 )
-def test_what_is_different_or_not_told_of_others_is_said(
-    changes: dict[str, Any], says: str
-) -> None:
+def test_what_is_different_or_not_told_of_others_is_said(changes, says):
     settings = {"url": "https://example.org/x", **changes.pop("settings", {})}
     theirs = fid(subject="external:someone/port", settings=settings, **changes)
     *_, others, measured, verdict = cells(reproduction_table([theirs]), "mf_b4", "240", "1")
@@ -243,13 +234,11 @@ def test_what_is_different_or_not_told_of_others_is_said(
         (verify_table, ("No run is recorded.",)),
     ],
 )  # fmt: skip
-def test_without_records_a_table_says_what_fills_it_and_what_that_takes(
-    table: Callable[[list[Record]], str], words: tuple[str, ...]
-) -> None:
+def test_without_records_a_table_says_what_fills_it_and_what_that_takes(table, words):
     assert [said for said in words if said not in table([])] == []
 
 
-def test_a_published_number_is_known_to_the_digits_it_was_printed_with() -> None:
+def test_a_published_number_is_known_to_the_digits_it_was_printed_with():
     (checkpoint,) = published("published_checkpoint")
     assert rounding(checkpoint) == pytest.approx(0.05)
     run = next(n for n in published("official_readme") if (n.preset, n.epochs) == ("mf_b4", 80))
@@ -260,7 +249,7 @@ def test_a_published_number_is_known_to_the_digits_it_was_printed_with() -> None
 # FIDs and accelerators
 
 
-def test_a_score_shows_all_that_it_is_of_and_what_is_expected() -> None:
+def test_a_score_shows_all_that_it_is_of_and_what_is_expected():
     one = fid(value=11.5, interval=(11.42, 11.58), expected=11.4,
               protocol=PROTOCOL | {"uint8": "truncated"})  # fmt: skip
     other = fid(subject=TORCH, settings={"num_samples": 10_000, "weights": "EMA 0.9995"})
@@ -276,7 +265,7 @@ def test_a_score_shows_all_that_it_is_of_and_what_is_expected() -> None:
     assert "Measured by" not in table
 
 
-def test_without_an_accelerator_the_commands_stand_beside_what_is_published() -> None:
+def test_without_an_accelerator_the_commands_stand_beside_what_is_published():
     table = accelerators_table([record(), *read()])
     assert cells(table, "a GPU or TPU", "MeanFlow, no guidance / flow matching, DiT_B_4 batch 256"
                  )[2:] == ["not measured", "not measured", ""]  # fmt: skip
@@ -287,7 +276,7 @@ def test_without_an_accelerator_the_commands_stand_beside_what_is_published() ->
         assert f"| {number.printed} [{number.source.title}]({number.source.url}) |" in table
 
 
-def test_what_was_measured_on_an_accelerator_takes_the_place_of_the_commands_row() -> None:
+def test_what_was_measured_on_an_accelerator_takes_the_place_of_the_commands_row():
     gpu = {"machine": {"processor": "x", "device": "Example H1"}, "dtype": "float32"}
     of = {"model": "DiT_B_4", "batch_size": 256, "compile": "auto"}
     plain = {**of, "of": "unguided sparse / flow matching"}
@@ -316,7 +305,7 @@ def test_what_was_measured_on_an_accelerator_takes_the_place_of_the_commands_row
 RUN = {"commit": "c" * 40, "date": "2026-02-01T00:00:00+00:00"}
 
 
-def checked(what: str, value: float | None, tolerance: float = 1e-6, **changes: Any) -> Record:
+def checked(what, value, tolerance=1e-6, **changes):
     known = {
         "what": f"verify/{what}", "value": value, "interval": None, "tolerance": tolerance,
         "dtype": "float32", "settings": {}, **RUN,
@@ -324,7 +313,7 @@ def checked(what: str, value: float | None, tolerance: float = 1e-6, **changes: 
     return record(**{**known, **changes})
 
 
-def test_a_family_shows_the_error_nearest_to_its_tolerance() -> None:
+def test_a_family_shows_the_error_nearest_to_its_tolerance():
     table = verify_table([
         checked("jvp/near", 5e-7), checked("jvp/far", 9e-7, 1e-5),
         checked("jvp/near", 2e-13, 1e-12, dtype="float64"),
@@ -343,15 +332,13 @@ def test_a_family_shows_the_error_nearest_to_its_tolerance() -> None:
 @pytest.mark.parametrize(
     ("value", "tolerance"), [(2e-6, 1e-6), (None, 1e-6), (1e-300, 0.0), (float("nan"), 1.0)]
 )
-def test_a_check_that_fails_is_not_hidden_by_one_that_passes(
-    value: float | None, tolerance: float
-) -> None:
+def test_a_check_that_fails_is_not_hidden_by_one_that_passes(value, tolerance):
     table = verify_table([checked("jvp/good", 9e-7), checked("jvp/bad", value, tolerance)])
     assert cells(table, "jvp")[4] == "fails"
     assert "1 of 2 pass" in table
 
 
-def test_the_newest_run_of_all_families_is_shown() -> None:
+def test_the_newest_run_of_all_families_is_shown():
     old = {"date": "2026-01-01", "commit": "d" * 40}
     live = {"date": "2026-02-03", "settings": {"official_settings": 20}}
     table = verify_table([
@@ -366,7 +353,7 @@ def test_the_newest_run_of_all_families_is_shown() -> None:
     assert "official" not in table
 
 
-def test_the_committed_table_is_of_a_clean_tree_and_no_check_fails() -> None:
+def test_the_committed_table_is_of_a_clean_tree_and_no_check_fails():
     found = verify_table(read())
     assert int(cells(found, "all")[1]) > 100
     assert "fails" not in found
@@ -377,7 +364,7 @@ def test_the_committed_table_is_of_a_clean_tree_and_no_check_fails() -> None:
 
 
 @pytest.mark.parametrize("dirty", [False, True])
-def test_a_number_of_a_dirty_tree_is_marked_with_a_footnote(dirty: bool, tmp_path: Path) -> None:
+def test_a_number_of_a_dirty_tree_is_marked_with_a_footnote(dirty, tmp_path):
     ratio = {"of": "unguided sparse / flow matching", "model": "DiT_S_4", "batch_size": 32}
     rate = {"what": "bench/images_per_second", "settings": {"of": "DiT_S_4 batch 64"}}
     records = {
@@ -398,7 +385,7 @@ def test_a_number_of_a_dirty_tree_is_marked_with_a_footnote(dirty: bool, tmp_pat
     assert readme.read_text().count(FOOTNOTE) == len(records) * dirty
 
 
-def test_a_time_of_a_dirty_tree_is_marked_too() -> None:
+def test_a_time_of_a_dirty_tree_is_marked_too():
     seconds = record(what="train/seconds", value=90.0, interval=None, dirty=True, settings={})
     assert "1.5 min †" in digits_table([seconds])
     assert "†" not in overhead_table([seconds]) + throughput_table([seconds])

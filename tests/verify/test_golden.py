@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from golden_folders import FOLDERS, NAMES, TRAINED, arrays_of, copy_of, rewrite
 
-from verify.golden import BUNDLED, GoldenCase, load_golden, load_trainings, unread
-from verify.outcome import Outcome, Report
+from verify.golden import BUNDLED, load_golden, load_trainings, unread
 from verify.runner import run, select
 
 # torch.func.jvp scripts its decompositions when it first runs, and torch deprecates that itself.
@@ -57,13 +54,13 @@ INPUTS = {
 }
 
 
-def check_folder(folder: Path, subject: str = "reference", dtype: Any = np.float64) -> Report:
+def check_folder(folder, subject="reference", dtype=np.float64):
     modules = [(subject, importlib.import_module(subject))]
     cases, trainings = load_golden(folder), load_trainings(folder)
     return run(modules, select(["official"]), cases, trainings, dtypes=(dtype,))
 
 
-def altered(name: str, array: Any, factor: float = 1.001) -> Any:
+def altered(name, array, factor=1.001):
     """The array with one entry, one that the results depend on, multiplied by the factor."""
     name, changed = name.rpartition("/")[2] if name.startswith("step") else name, array.copy()
     if name == "y":
@@ -94,7 +91,7 @@ def altered(name: str, array: Any, factor: float = 1.001) -> Any:
         pytest.param("impls.meanflow_jax", np.float32, marks=pytest.mark.slow),  # compiling
     ],
 )
-def test_official_numbers_of_other_sizes_are_matched(folder: str, subject: str, dtype: Any) -> None:
+def test_official_numbers_of_other_sizes_are_matched(folder, subject, dtype):
     framework = subject.rpartition("meanflow_")[2]
     if framework in ("jax", "torch"):
         pytest.importorskip(framework)
@@ -105,7 +102,7 @@ def test_official_numbers_of_other_sizes_are_matched(folder: str, subject: str, 
 
 
 @pytest.mark.parametrize("folder", [BUNDLED, *(FOLDERS / name for name in NAMES)])
-def test_every_array_of_a_case_is_read(folder: Path) -> None:
+def test_every_array_of_a_case_is_read(folder):
     assert [unread(case) for case in load_golden(folder) if unread(case)] == []
 
 
@@ -125,20 +122,20 @@ def test_every_array_of_a_case_is_read(folder: Path) -> None:
         ("guidance_eq", {"cfg", "none"}),
     ],
 )
-def test_folders_cover_the_settings_they_claim(key: str, values: set[Any]) -> None:
-    def value(case: GoldenCase) -> Any:
+def test_folders_cover_the_settings_they_claim(key, values):
+    def value(case):
         own = {"rows": len(case.batch.labels)}
         return (vars(case.config.method) | vars(case.config.network) | own)[key]
 
     assert {value(case) for name in NAMES for case in load_golden(FOLDERS / name)} == values
 
 
-def test_the_lists_above_name_every_array() -> None:
+def test_the_lists_above_name_every_array():
     # sample_s1_times is [1, 0], which admits no other times: see test_golden_malformed.
     assert {*CHECK_OF, *INPUTS, "sample_s1_times"} == set(STORED)
 
 
-def failed_with(target: Path, **changes: Any) -> list[Outcome]:
+def failed_with(target, **changes):
     """Checks that fail where arrays of the case are others."""
     folder = copy_of("patch_2", target, CASE)
     rewrite(folder / f"case_{CASE}.npz", **changes)
@@ -146,7 +143,7 @@ def failed_with(target: Path, **changes: Any) -> list[Outcome]:
 
 
 @pytest.mark.parametrize("name", sorted(CHECK_OF))
-def test_an_altered_result_fails_its_check_and_no_other(name: str, tmp_path: Path) -> None:
+def test_an_altered_result_fails_its_check_and_no_other(name, tmp_path):
     [failure] = failed_with(tmp_path, **{name: altered(name, STORED[name])})
     assert failure.check == CHECK_OF[name]
     assert CASE in failure.detail
@@ -155,13 +152,13 @@ def test_an_altered_result_fails_its_check_and_no_other(name: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", INPUTS)
-def test_an_altered_input_changes_the_results(name: str, tmp_path: Path) -> None:
+def test_an_altered_input_changes_the_results(name, tmp_path):
     failed = failed_with(tmp_path, **{name: altered(name, STORED[name])})
     assert INPUTS[name] in {outcome.check for outcome in failed}
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_an_altered_parameter_changes_the_results(name: str, tmp_path: Path) -> None:
+def test_an_altered_parameter_changes_the_results(name, tmp_path):
     folder = copy_of("patch_2", tmp_path, CASE)
     array = arrays_of(folder / "params.npz")[name]
     # Where the gradient is largest: the key bias and unread label rows have no influence at all.
@@ -173,7 +170,7 @@ def test_an_altered_parameter_changes_the_results(name: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", sorted(TRAINING))
-def test_an_altered_training_array_is_noticed(name: str, tmp_path: Path) -> None:
+def test_an_altered_training_array_is_noticed(name, tmp_path):
     folder = copy_of("patch_4", tmp_path)
     factor = 1.1 if name.startswith("step") and not name.endswith("loss") else 1.001
     rewrite(folder / f"{TRAINED}.npz", **{name: altered(name, TRAINING[name], factor)})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ NUMBERS = [name for name in SHAPED if STORED[name].dtype.kind == "f"]
 STEP_ARRAYS = [n for n in sorted(ARRAYS[STEPS]) if n.startswith("step") or n.endswith(BIAS)]
 
 
-def poisoned(array: Any, value: float) -> Any:
+def poisoned(array, value):
     """The array with its last entry replaced."""
     changed = array.copy().reshape(-1)
     changed[-1] = value
@@ -64,21 +63,21 @@ DAMAGED = [
     ("file", "name", "damage"),
     [(file, name, kind) for file, names, kinds in DAMAGED for name in names for kind in kinds],
 )
-def test_a_damaged_array_is_named(file: str, name: str, damage: str, tmp_path: Path) -> None:
+def test_a_damaged_array_is_named(file, name, damage, tmp_path):
     change, says = DAMAGE[damage]
     message = refusal_of(tmp_path, file, **{name: change(ARRAYS[file][name])})
     assert re.search(rf"(?<!\w){re.escape(name)}(?!\w){says}", message)
 
 
 @pytest.mark.parametrize("name", [n for n in SHAPED if STORED[n].ndim and n not in TIMES])
-def test_an_array_with_a_row_too_few_is_named(name: str, tmp_path: Path) -> None:
+def test_an_array_with_a_row_too_few_is_named(name, tmp_path):
     changed = STORED[name][:-1]
     message = refusal_of(tmp_path, FILE, **{name: changed})
     # Of two arrays that disagree, either may be the one that is said to be wrong.
     assert f"{name} " in message or f"{len(changed)}" in message
 
 
-def changed(names: tuple[str, ...], change: Callable[[Any], Any]) -> dict[str, Any]:
+def changed(names, change):
     return {name: change(STORED[name]) for name in names}
 
 
@@ -115,9 +114,7 @@ Y, STEP_Y, NAMES = STORED["y"], ARRAYS[STEPS]["step1/y"], STORED["grad_names"]
         ),
     ],
 )
-def test_what_does_not_fit_together_is_said(
-    file: str, changes: dict[str, Any], says: str, tmp_path: Path
-) -> None:
+def test_what_does_not_fit_together_is_said(file, changes, says, tmp_path):
     assert says in refusal_of(tmp_path, file, **changes)
 
 
@@ -134,9 +131,7 @@ def test_what_does_not_fit_together_is_said(
     ],
 )
 @pytest.mark.parametrize("name", TIMES)
-def test_times_that_do_not_fall_from_1_to_0_are_refused(
-    name: str, times: Any, tmp_path: Path
-) -> None:
+def test_times_that_do_not_fall_from_1_to_0_are_refused(name, times, tmp_path):
     message = refusal_of(tmp_path, FILE, **{name: np.asarray(times, np.float32)})
     assert name in message
     assert "fall" in message

@@ -19,28 +19,28 @@ FILE = f"case_{CASE}.npz"
 # -------------------------------------------------------------------------------- cases.json
 
 
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+def test_a_missing_folder_is_named(tmp_path):
     assert str(tmp_path / "nowhere") in refusal(tmp_path / "nowhere")
 
 
-def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     assert str(tmp_path / "file") in refusal(tmp_path / "file")
 
 
-def test_an_empty_folder_lacks_its_cases(tmp_path: Path) -> None:
+def test_an_empty_folder_lacks_its_cases(tmp_path):
     assert "cases.json" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"<html>\n</html>", b"\xff\xfe{}", b"{'a': 1}"])
-def test_cases_that_are_not_json_are_refused(content: bytes, tmp_path: Path) -> None:
+def test_cases_that_are_not_json_are_refused(content, tmp_path):
     folder = copy_of("patch_4", tmp_path)
     (folder / "cases.json").write_bytes(content)
     assert "cases.json" in refusal(folder)
 
 
 @pytest.mark.parametrize("content", [[], {}, None, 3, "guided", [{"guided": {}}]])
-def test_cases_that_are_no_mapping_are_refused(content: Any, tmp_path: Path) -> None:
+def test_cases_that_are_no_mapping_are_refused(content, tmp_path):
     folder = copy_of("patch_4", tmp_path)
     (folder / "cases.json").write_text(json.dumps(content))
     assert "cases.json" in refusal(folder)
@@ -76,9 +76,7 @@ Change = Callable[[dict[str, Any]], Any]
         (lambda case: case["model"].update(num_classes=None), ["num_classes"]),
     ],
 )
-def test_a_case_with_wrong_settings_is_refused(
-    change: Change, words: list[str], tmp_path: Path
-) -> None:
+def test_a_case_with_wrong_settings_is_refused(change, words, tmp_path):
     folder = copy_of("patch_4", tmp_path)
     cases = json.loads((folder / "cases.json").read_text())
     change(cases[CASE])
@@ -89,14 +87,14 @@ def test_a_case_with_wrong_settings_is_refused(
 
 
 @pytest.mark.parametrize("case", ["text", [], 1, None])
-def test_a_case_that_is_no_mapping_is_refused(case: Any, tmp_path: Path) -> None:
+def test_a_case_that_is_no_mapping_is_refused(case, tmp_path):
     folder = copy_of("patch_4", tmp_path)
     (folder / "cases.json").write_text(json.dumps({CASE: case}))
     assert CASE in refusal(folder)
 
 
 @pytest.mark.parametrize("key", ["depth", "hidden_size", "num_classes", "in_channels"])
-def test_sizes_that_do_not_fit_the_parameters_are_refused(key: str, tmp_path: Path) -> None:
+def test_sizes_that_do_not_fit_the_parameters_are_refused(key, tmp_path):
     folder = copy_of("patch_4", tmp_path, CASE)
     cases = json.loads((folder / "cases.json").read_text())
     cases[CASE]["model"][key] *= 2
@@ -108,17 +106,17 @@ def test_sizes_that_do_not_fit_the_parameters_are_refused(key: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("file", ["params.npz", FILE, f"{TRAINED}.json"])
-def test_a_missing_file_is_named(file: str, tmp_path: Path) -> None:
+def test_a_missing_file_is_named(file, tmp_path):
     folder = copy_of("patch_4", tmp_path)
     (folder / file).unlink()
     assert file in refusal(folder)
 
 
-def _truncated(path: Path) -> None:
+def _truncated(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def _corrupted(path: Path) -> None:
+def _corrupted(path):
     """Compressed members whose bytes are no longer what their checksums say."""
     np.savez_compressed(path, **arrays_of(path))
     content = bytearray(path.read_bytes())
@@ -126,12 +124,12 @@ def _corrupted(path: Path) -> None:
     path.write_bytes(content)
 
 
-def _plain_npy(path: Path) -> None:
+def _plain_npy(path):
     with path.open("wb") as file:
         np.save(file, np.ones(3, np.float32))
 
 
-def _zip_of_text(path: Path) -> None:
+def _zip_of_text(path):
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("README.txt", "text")
 
@@ -149,7 +147,7 @@ SPOIL: dict[str, Callable[[Path], Any]] = {
 
 @pytest.mark.parametrize("file", ["params.npz", FILE, f"{TRAINED}.npz"])
 @pytest.mark.parametrize("damage", SPOIL)
-def test_a_damaged_file_is_named(damage: str, file: str, tmp_path: Path) -> None:
+def test_a_damaged_file_is_named(damage, file, tmp_path):
     folder = copy_of("patch_4", tmp_path)
     SPOIL[damage](folder / file)
     assert file in refusal(folder)

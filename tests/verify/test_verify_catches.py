@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +15,6 @@ from verify.cases import cases
 from verify.checks import all_checks
 from verify.golden import BUNDLED, load_golden, load_trainings
 from verify.mutants import MUTANTS, Mutant, planted
-from verify.outcome import Outcome
 from verify.registry import Check, NotApplicable
 from verify.runner import run
 
@@ -29,7 +26,7 @@ golden = functools.cache(lambda: load_golden(BUNDLED))
 trainings = functools.cache(lambda: load_trainings(BUNDLED))
 
 
-def outcomes(subject: ModuleType, names: Iterable[str], dtype: str) -> list[Outcome]:
+def outcomes(subject, names, dtype):
     """Outcomes of a subject's own checks, and of the cross checks against an intact partner.
 
     The partner is the reference; where it cannot answer, having no checkpoints, it is PyTorch.
@@ -46,19 +43,19 @@ def outcomes(subject: ModuleType, names: Iterable[str], dtype: str) -> list[Outc
     return found
 
 
-def partner_of(check: Check) -> str:
+def partner_of(check):
     if check.family != "cross":
         return ""
     answers = all(hasattr(reference, need.split("|")[-1]) for need in check.needs)
     return "reference" if answers else "impls.meanflow_torch"
 
 
-def failed(found: list[Outcome]) -> set[str]:
+def failed(found):
     return {outcome.check for outcome in found if outcome.status == "fail"}
 
 
 @pytest.fixture(autouse=True)
-def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
+def in_haste(monkeypatch):
     """Half of the cases, those whose settings the checks ask for by name among them."""
     few = tuple(case for case in cases() if case.name in FEW)
     monkeypatch.setattr("verify.runner.cases", lambda: few)
@@ -73,7 +70,7 @@ def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("package", "mutant"), [(m.package, m) for m in MUTANTS], ids=[m.name for m in MUTANTS]
 )
-def test_mutant_is_caught(package: str, mutant: Mutant) -> None:
+def test_mutant_is_caught(package, mutant):
     if mutant.framework:
         pytest.importorskip(mutant.framework)
     with planted(mutant) as subject:
@@ -82,7 +79,7 @@ def test_mutant_is_caught(package: str, mutant: Mutant) -> None:
 
 
 @pytest.mark.parametrize(("name", "dtype"), sorted({(m.subject, m.dtype) for m in MUTANTS}))
-def test_intact_subject_passes_what_its_mutants_fail(name: str, dtype: str) -> None:
+def test_intact_subject_passes_what_its_mutants_fail(name, dtype):
     mutants = [m for m in MUTANTS if (m.subject, m.dtype) == (name, dtype)]
     if mutants[0].framework:
         pytest.importorskip(mutants[0].framework)
@@ -91,17 +88,17 @@ def test_intact_subject_passes_what_its_mutants_fail(name: str, dtype: str) -> N
     assert {outcome.check for outcome in found if outcome.status == "pass"} == names
 
 
-def test_every_check_has_a_mutant_that_it_must_catch() -> None:
+def test_every_check_has_a_mutant_that_it_must_catch():
     caught = {name for mutant in MUTANTS for name in mutant.caught_by}
     assert caught == set(all_checks())
 
 
-def test_mutants_have_names_of_their_own() -> None:
+def test_mutants_have_names_of_their_own():
     names = [mutant.name for mutant in MUTANTS]
     assert len(set(names)) == len(names)
 
 
-def test_original_is_intact_after_a_mutant_of_shared_code() -> None:
+def test_original_is_intact_after_a_mutant_of_shared_code():
     pytest.importorskip("torch")
     mutant = next(m for m in MUTANTS if m.file == "draws.py")
     with planted(mutant) as subject:
@@ -109,13 +106,13 @@ def test_original_is_intact_after_a_mutant_of_shared_code() -> None:
     assert not failed(outcomes(subject, mutant.caught_by, "float64"))
 
 
-def test_mutant_of_a_text_that_is_not_there_is_refused() -> None:
+def test_mutant_of_a_text_that_is_not_there_is_refused():
     mutant = Mutant("nonsense", "reference", "sample.py", "no such text", "", ())
     with pytest.raises(ValueError, match=r"occurs 0 times in reference/sample\.py, expected once"):
         mutant.source()
 
 
-def test_command_ends_with_status_1_and_names_the_check(capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_ends_with_status_1_and_names_the_check(capsys):
     mutant = next(m for m in MUTANTS if m.name == "the tangent is (v, 0, 0)")
     with planted(mutant) as subject:
         command = ["verify", subject.__name__, "--check", "jvp_matches_hand_written_tangents"]
@@ -127,7 +124,7 @@ def test_command_ends_with_status_1_and_names_the_check(capsys: pytest.CaptureFi
 # ------------------------------------------------------------------------------- the runner
 
 
-def one_outcome(function: Callable[..., Any], subject: ModuleType = reference) -> Outcome:
+def one_outcome(function, subject=reference):
     """What the runner makes of a check with this function."""
     made = Check("made_up", "network", function, (), exact=True, like="made_up")
     report = run([("subject", subject)], [made], (), dtypes=(np.float64,))
@@ -136,19 +133,19 @@ def one_outcome(function: Callable[..., Any], subject: ModuleType = reference) -
     return report.outcomes[0]
 
 
-def raising(error: Exception) -> Callable[..., float]:
-    def function(probe: object) -> float:
+def raising(error):
+    def function(probe):
         raise error
 
     return function
 
 
-def yielding(*answers: Any) -> Callable[..., Iterator[tuple[str, Any]]]:
+def yielding(*answers):
     return lambda probe: (("here", answer) for answer in answers)
 
 
 @pytest.mark.parametrize("answer", [None, True, False, "0", [0.0], 0])
-def test_check_that_gives_no_float_fails_and_says_what(answer: object) -> None:
+def test_check_that_gives_no_float_fails_and_says_what(answer):
     for function in (lambda probe: answer, yielding(0.0, answer)):
         outcome = one_outcome(function)
         assert outcome.status == "fail"
@@ -156,7 +153,7 @@ def test_check_that_gives_no_float_fails_and_says_what(answer: object) -> None:
 
 
 @pytest.mark.parametrize("nan", [float("nan"), np.float32("nan"), np.float64("nan")])
-def test_check_that_gives_nan_fails(nan: float) -> None:
+def test_check_that_gives_nan_fails(nan):
     assert one_outcome(lambda probe: nan).status == "fail"
     assert one_outcome(yielding(0.0, nan, 0.0)).status == "fail"
 
@@ -172,9 +169,7 @@ def test_check_that_gives_nan_fails(nan: float) -> None:
         (lambda probe: 1e-300, "fail", ""),
     ],
 )
-def test_check_ends_with_its_status_and_says_why(
-    function: Callable[..., Any], status: str, says: str
-) -> None:
+def test_check_ends_with_its_status_and_says_why(function, status, says):
     outcome = one_outcome(function)
     assert outcome.status == status
     assert says in outcome.detail
@@ -183,14 +178,14 @@ def test_check_ends_with_its_status_and_says_why(
 class Raising(ModuleType):
     """A subject whose every function raises."""
 
-    def __getattr__(self, name: str) -> Any:
-        def function(*args: object) -> Any:
+    def __getattr__(self, name):
+        def function(*args):
             raise RuntimeError(f"{name} is broken")
 
         return function
 
 
-def test_subject_that_raises_fails_every_check_that_calls_it() -> None:
+def test_subject_that_raises_fails_every_check_that_calls_it():
     names = [name for name, check in all_checks().items() if check.family != "cross"]
     raising = Raising("raising")
     found = [o for dtype in ("float64", "float32") for o in outcomes(raising, names, dtype)]
@@ -213,9 +208,7 @@ U, S = "_forward(config.network, params, z, t, h, labels).u", "((u - u_target) *
         ("objective.py", S, "[:1]", "squared_error_is_a_sum", "returned shape (1,)"),
     ],
 )
-def test_subject_that_answers_nan_or_in_another_shape_fails(
-    file: str, text: str, more: str, check: str, says: str
-) -> None:
+def test_subject_that_answers_nan_or_in_another_shape_fails(file, text, more, check, says):
     with planted(Mutant(says, "reference", file, text, text + more, (check,))) as subject:
         (outcome,) = outcomes(subject, (check,), "float64")
     assert outcome.status == "fail"

@@ -19,18 +19,16 @@ import functools
 import importlib
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 from repetitions import SHARE
 
-from verify.cases import DIGITS, LATENT, Case, cases, make_case
+from verify.cases import DIGITS, LATENT, cases, make_case
 from verify.checks import all_checks
-from verify.mutants import Slip, altered, slips
+from verify.mutants import altered, slips
 from verify.mutants.equivalent import EQUIVALENT
 from verify.outcome import FAIL
 from verify.probe import Probe
@@ -106,7 +104,7 @@ LEFT_OUT = (
 
 
 @pytest.fixture
-def framework(request: pytest.FixtureRequest) -> Iterator[str]:
+def framework(request):
     module = pytest.importorskip(request.param)
     if request.param == "torch":
         threads = module.get_num_threads()
@@ -119,7 +117,7 @@ def framework(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @functools.cache
-def few(file: str) -> tuple[Case, ...]:
+def few(file):
     """All of FEW for the objective; elsewhere the settings play no part, and one of each size."""
     names = list(FEW) if file == "objective.py" else ["few_guided", "few_latent"]
     few = ((name, *FEW[name]) for name in names)
@@ -127,12 +125,12 @@ def few(file: str) -> tuple[Case, ...]:
 
 
 def first_failure(
-    subject: ModuleType,
-    file: str,
-    chosen: tuple[Case, ...],
-    left_out: tuple[str, ...] = LEFT_OUT,
-    only: str | None = None,
-) -> str | None:
+    subject,
+    file,
+    chosen,
+    left_out=LEFT_OUT,
+    only=None,
+):
     """The name of the first check that fails, of all or of `only` one, or None."""
     likely, wide, narrow = FILES[file]
     members = {
@@ -154,19 +152,19 @@ def first_failure(
 
 
 @functools.cache
-def slips_of(framework: str, file: str) -> tuple[Slip, ...]:
+def slips_of(framework, file):
     """Every slip of a file; last those that change nothing, which go through every check."""
     text = (ROOT / f"impls/meanflow_{framework}" / file).read_text(encoding="utf-8")
     return tuple(sorted(slips(text), key=lambda slip: is_equivalent(framework, file, slip)))
 
 
-def is_equivalent(framework: str, file: str, slip: Slip) -> bool:
+def is_equivalent(framework, file, slip):
     """Whether a slip changes nothing, as a rule or the list says."""
     return bool(slip.changes_nothing) or str(slip) in EQUIVALENT[framework, file]
 
 
 @functools.cache
-def original_passes(framework: str, file: str, check: str) -> bool:
+def original_passes(framework, file, check):
     """Whether a check that a slip fails passes where there is none."""
     subject = importlib.import_module(f"impls.meanflow_{framework}")
     return first_failure(subject, file, few(file), only=check) is None
@@ -175,9 +173,7 @@ def original_passes(framework: str, file: str, check: str) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize(("framework", "file"), TEXTS, indirect=["framework"])
-def test_every_slip_is_caught_unless_it_changes_nothing(
-    framework: str, file: str, part: int, record_property: Callable[[str, int], None]
-) -> None:
+def test_every_slip_is_caught_unless_it_changes_nothing(framework, file, part, record_property):
     chosen = slips_of(framework, file)[part::PARTS]
     listed = {str(slip) for slip in chosen if is_equivalent(framework, file, slip)}
     found = {str(slip): failure_for(framework, file, slip, str(slip) in listed) for slip in chosen}
@@ -194,7 +190,7 @@ def test_every_slip_is_caught_unless_it_changes_nothing(
     assert not wrong, "said to change nothing, but caught:\n" + "\n".join(wrong)
 
 
-def failure_for(framework: str, file: str, slip: Slip, is_listed: bool) -> str | None:
+def failure_for(framework, file, slip, is_listed):
     """The name of the first check that fails for a slip, or of what it raised, or None."""
     try:
         with altered(f"impls/meanflow_{framework}", file, slip.source) as subject:
@@ -207,7 +203,7 @@ def failure_for(framework: str, file: str, slip: Slip, is_listed: bool) -> str |
 
 
 @pytest.mark.parametrize(("framework_name", "file"), [text.values for text in TEXTS])
-def test_every_slip_that_is_listed_can_be_made(framework_name: str, file: str) -> None:
+def test_every_slip_that_is_listed_can_be_made(framework_name, file):
     made = {str(slip) for slip in slips_of(framework_name, file)}
     assert made
     assert set(EQUIVALENT[framework_name, file]) <= made
@@ -228,7 +224,7 @@ def test_every_slip_that_is_listed_can_be_made(framework_name: str, file: str) -
         ("a = f(b, c)", []),
     ],
 )
-def test_a_rule_says_which_slips_change_nothing(text: str, ruled: list[str]) -> None:
+def test_a_rule_says_which_slips_change_nothing(text, ruled):
     made = list(slips(text))
     assert made
     assert [slip.source for slip in made if slip.changes_nothing] == ruled

@@ -12,7 +12,6 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,8 +23,8 @@ from impls.common.config_files import from_sizes
 from impls.common.draws import image_shape
 from impls.common.errors import UserError
 from meanflow_repro import main
-from verify.golden import BUNDLED, Problems
-from verify.mutants import MUTANTS, Mutant, mutants, planted
+from verify.golden import BUNDLED
+from verify.mutants import MUTANTS, mutants, planted
 from verify.official import checkout
 from verify.official.checkout import (
     METHOD_FIELDS,
@@ -61,21 +60,21 @@ a share of the rows is rounded up
 """)
 
 
-def settings_of(num_settings: int, seed: int) -> list[Any]:
+def settings_of(num_settings, seed):
     return [s for network in random_settings(num_settings, seed) for s in network.values()]
 
 
 # ----------------------------------------------------------------------------- the settings
 
 
-def test_settings_follow_from_their_seed() -> None:
+def test_settings_follow_from_their_seed():
     assert random_settings(20, 3) == random_settings(20, 3)
     assert random_settings(20, 3) != random_settings(20, 4)
     assert json.loads(json.dumps(random_settings(5, 0))) == random_settings(5, 0)
 
 
 @pytest.mark.parametrize("num_settings", [1, PER_NETWORK, PER_NETWORK + 1, 33])
-def test_there_are_as_many_settings_as_were_asked_for(num_settings: int) -> None:
+def test_there_are_as_many_settings_as_were_asked_for(num_settings):
     networks = random_settings(num_settings, 0)
     names = [name for network in networks for name in network]
     assert names == [f"setting_{i}" for i in range(num_settings)]
@@ -85,7 +84,7 @@ def test_there_are_as_many_settings_as_were_asked_for(num_settings: int) -> None
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_every_setting_is_a_configuration_that_the_official_code_takes(seed: int) -> None:
+def test_every_setting_is_a_configuration_that_the_official_code_takes(seed):
     for setting in settings_of(30, seed):
         config = from_sizes(setting["model"], setting["method"], setting["training"])
         assert config.method.equal_rows == "first"
@@ -98,10 +97,10 @@ def test_every_setting_is_a_configuration_that_the_official_code_takes(seed: int
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_twenty_settings_see_every_branch_and_edge(seed: int) -> None:
+def test_twenty_settings_see_every_branch_and_edge(seed):
     methods = [setting["method"] for setting in settings_of(20, seed)]
 
-    def seen(key: str) -> set[Any]:
+    def seen(key):
         return {method[key] for method in methods}
 
     assert seen("noise_dist") == {"logit_normal", "uniform"}
@@ -117,7 +116,7 @@ def test_twenty_settings_see_every_branch_and_edge(seed: int) -> None:
 # ------------------------------------------------------------------------------- the errors
 
 
-def stand_in(folder: Path, **sources: str) -> Path:
+def stand_in(folder, **sources):
     """Files with the names of theirs, empty unless a source is given."""
     for name in NEEDED:
         path = folder / name
@@ -126,7 +125,7 @@ def stand_in(folder: Path, **sources: str) -> Path:
     return folder
 
 
-def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+def refusal(capsys, *arguments):
     assert main(["verify", *arguments]) == 2
     said = capsys.readouterr().err
     assert len(said.splitlines()) == 1
@@ -134,9 +133,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 @pytest.mark.parametrize("name", NEEDED)
-def test_a_folder_that_is_no_checkout_is_refused_with_the_missing_file(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_that_is_no_checkout_is_refused_with_the_missing_file(name, tmp_path, capsys):
     (stand_in(tmp_path) / name).unlink()
     said = refusal(capsys, "--official", str(tmp_path))
     assert f"has no {name}: give a checkout of github.com/Gsunshine/meanflow" in said
@@ -154,13 +151,11 @@ def test_a_folder_that_is_no_checkout_is_refused_with_the_missing_file(
         (["--official=nowhere"], "nowhere has no meanflow.py"),
     ],
 )
-def test_options_that_do_not_go_together_are_said_in_one_sentence(
-    options: list[str], says: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_options_that_do_not_go_together_are_said_in_one_sentence(options, says, capsys):
     assert says in refusal(capsys, *options)
 
 
-def test_without_jax_it_says_which_extra_is_needed(tmp_path: Path) -> None:
+def test_without_jax_it_says_which_extra_is_needed(tmp_path):
     pytest.importorskip("torch")
     done = meanflow(JAX, "verify", "--official", str(stand_in(tmp_path)))
     assert done.returncode == 2
@@ -175,9 +170,7 @@ def test_without_jax_it_says_which_extra_is_needed(tmp_path: Path) -> None:
         ({"train": "def f(:"}, "", "SyntaxError"),
     ],
 )
-def test_code_that_fails_is_quoted_with_its_place(
-    sources: dict[str, str], place: str, words: str, tmp_path: Path
-) -> None:
+def test_code_that_fails_is_quoted_with_its_place(sources, place, words, tmp_path):
     pytest.importorskip("jax")
     with pytest.raises(UserError) as caught:
         run_official(stand_in(tmp_path, **sources), 1, 0)
@@ -191,7 +184,7 @@ def test_code_that_fails_is_quoted_with_its_place(
 # ------------------------------------------------------------------------------ the checkout
 
 
-def test_theirs_are_importable_for_a_while_and_nothing_stays(tmp_path: Path) -> None:
+def test_theirs_are_importable_for_a_while_and_nothing_stays(tmp_path):
     jax = pytest.importorskip("jax")
     source = "import diffusers, torch\nfrom clu import metric_writers\nimport meanflow, json.tool\n"
     sources = {"train": source, "meanflow": "import jax.numpy as jnp"}
@@ -212,7 +205,7 @@ def test_theirs_are_importable_for_a_while_and_nothing_stays(tmp_path: Path) -> 
     }
 
 
-def test_their_class_takes_the_official_keys_and_refuses_ours() -> None:
+def test_their_class_takes_the_official_keys_and_refuses_ours():
     pytest.importorskip("jax")
     cases = json.loads((BUNDLED / "cases.json").read_text())
     assert all(set(case["method"]) == METHOD_FIELDS for case in cases.values())
@@ -223,9 +216,7 @@ def test_their_class_takes_the_official_keys_and_refuses_ours() -> None:
             make(tangent="v01")
 
 
-def test_a_loaded_module_of_a_name_of_theirs_is_not_hidden(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_loaded_module_of_a_name_of_theirs_is_not_hidden(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "utils.more", SimpleNamespace())
     with (
         pytest.raises(CheckoutError, match=r"utils\.more is loaded already"),
@@ -234,8 +225,8 @@ def test_a_loaded_module_of_a_name_of_theirs_is_not_hidden(
         pass
 
 
-def test_a_jax_that_has_the_names_needs_no_shim() -> None:
-    def clip(array: Any, a_min: Any = None, a_max: Any = None) -> None: ...
+def test_a_jax_that_has_the_names_needs_no_shim():
+    def clip(array, a_min=None, a_max=None): ...
 
     old = SimpleNamespace(tree_map=0, tree_leaves=0, numpy=SimpleNamespace(clip=clip))
     assert [shim.name for shim in SHIMS if shim.needed(old)] == []
@@ -243,7 +234,7 @@ def test_a_jax_that_has_the_names_needs_no_shim() -> None:
     assert [shim for shim in SHIMS if shim.needed(new)] == list(SHIMS)
 
 
-def test_the_commit_is_that_of_the_checkout_and_of_no_folder_around_it(tmp_path: Path) -> None:
+def test_the_commit_is_that_of_the_checkout_and_of_no_folder_around_it(tmp_path):
     assert commit_of(tmp_path) == ""
     name = ["-c", "user.name=a", "-c", "user.email=a@b"]
     for command in (["init", "-q"], ["add", "."], [*name, "commit", "-qm", "one"]):
@@ -260,11 +251,11 @@ def test_the_commit_is_that_of_the_checkout_and_of_no_folder_around_it(tmp_path:
 
 
 @functools.cache
-def live(num_settings: int = 20, seed: int = 0) -> Problems:
+def live(num_settings=20, seed=0):
     return run_official(Path(CHECKOUT), num_settings, seed)
 
 
-def failures(mutant: Mutant) -> set[str]:
+def failures(mutant):
     """Checks that fail on a subject with the bug, at the dtype in which it shows."""
     dtype = np.dtype(mutant.dtype).type
     with planted(mutant) as subject:
@@ -276,9 +267,7 @@ def failures(mutant: Mutant) -> set[str]:
 @pytest.mark.slow
 @pytest.mark.skipif(not CHECKOUT, reason="MEANFLOW_OFFICIAL names no checkout of their code")
 class TestOnACheckout:
-    def test_everything_agrees_with_the_authors_code(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_everything_agrees_with_the_authors_code(self, tmp_path, capsys):
         file = tmp_path / "outcomes.json"
         options = ["--official-settings=5", "--official-seed=1", f"--json={file}"]
         assert main(["verify", f"--official={CHECKOUT}", *options]) == 0
@@ -291,7 +280,7 @@ class TestOnACheckout:
         assert "5 random settings, seed 1" in note
         assert note in capsys.readouterr().out
 
-    def test_in_float64_it_agrees_to_thirteen_digits(self) -> None:
+    def test_in_float64_it_agrees_to_thirteen_digits(self):
         wide = [case for case in live().cases if case.dtype == np.float64]
         assert len(wide) == len(live().cases) / 2 == 20
         problems = live().cases, live().trainings
@@ -304,12 +293,12 @@ class TestOnACheckout:
         [m for m in MUTANTS if any(name.startswith("official_") for name in m.caught_by)],
         ids=lambda mutant: mutant.name,
     )
-    def test_what_the_stored_numbers_catch_is_caught(self, mutant: Mutant) -> None:
+    def test_what_the_stored_numbers_catch_is_caught(self, mutant):
         if mutant.framework:
             pytest.importorskip(mutant.framework)
         assert failures(mutant)
 
     @pytest.mark.parametrize("mutant", SLIPS, ids=lambda mutant: mutant.name)
-    def test_a_slip_in_one_branch_is_caught(self, mutant: Mutant) -> None:
+    def test_a_slip_in_one_branch_is_caught(self, mutant):
         pytest.importorskip("torch")
         assert failures(mutant)

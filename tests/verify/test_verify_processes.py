@@ -20,7 +20,7 @@ from verify.runner import select
 FAMILIES = ("network", "objective", "published", "cross")
 
 
-def test_several_processes_find_what_one_finds() -> None:
+def test_several_processes_find_what_one_finds():
     checks = select(FAMILIES)
     one, two = (
         run_spread(("reference", "reference"), checks, stored(), processes=count)
@@ -34,7 +34,7 @@ def test_several_processes_find_what_one_finds() -> None:
     assert min(one.peak_bytes, two.peak_bytes) > 2**24
 
 
-def test_what_ends_a_process_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_ends_a_process_is_told(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     Path("crashing.py").write_text(
@@ -45,22 +45,20 @@ def test_what_ends_a_process_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_subject_that_cannot_be_used_is_named_by_every_process(
-    processes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_subject_that_cannot_be_used_is_named_by_every_process(processes, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="there is no subject no_such_module"):
         run_spread(("no_such_module",), select(("draws",)), stored(), processes=processes)
 
 
-def test_few_checks_start_no_process() -> None:
+def test_few_checks_start_no_process():
     assert num_processes(select(("jvp",))) == 1
     assert num_processes(select(())) >= 1
 
 
 def test_checks_of_the_full_run_are_left_out_unless_asked_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    monkeypatch,
+):
     checks = registry.all_checks()
     slow = replace(checks["target_matches"], full=True)
     monkeypatch.setattr(runner, "all_checks", lambda: checks | {slow.name: slow})
@@ -75,12 +73,12 @@ def test_checks_of_the_full_run_are_left_out_unless_asked_for(
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return tmp_path / "meanflow-repro"
 
 
-def compiled(home: Path, *options: str) -> list[Path]:
+def compiled(home, *options):
     """What a run of one check left in the cache."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "XLA_"))}
     subprocess.run(
@@ -92,7 +90,7 @@ def compiled(home: Path, *options: str) -> list[Path]:
     return [file for file in home.glob("xla-*/*") if file.is_file()]
 
 
-def test_programs_are_kept_small_ones_too(home: Path) -> None:
+def test_programs_are_kept_small_ones_too(home):
     pytest.importorskip("jax")
     assert not compiled(home, "--no-cache")
     first = compiled(home)
@@ -100,9 +98,7 @@ def test_programs_are_kept_small_ones_too(home: Path) -> None:
     assert set(compiled(home)) == set(first)
 
 
-def test_another_version_or_processor_has_a_folder_of_its_own(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_version_or_processor_has_a_folder_of_its_own(home, monkeypatch):
     pytest.importorskip("jax")
     folders = {compilation.cache_folder()}
     monkeypatch.setattr(compilation, "_instructions", lambda: "another processor")
@@ -113,7 +109,7 @@ def test_another_version_or_processor_has_a_folder_of_its_own(
     assert all(folder and folder.parent == home for folder in folders)
 
 
-def test_the_oldest_entries_go_first(home: Path) -> None:
+def test_the_oldest_entries_go_first(home):
     for folder, names in (("xla-old", "abc"), ("xla-new", "de")):
         (home / folder).mkdir(parents=True)
         for name in names:
@@ -127,16 +123,14 @@ def test_the_oldest_entries_go_first(home: Path) -> None:
     assert (home / "other").exists()
 
 
-def test_a_cache_folder_that_cannot_be_made_is_done_without(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cache_folder_that_cannot_be_made_is_done_without(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert compilation.cache_folder() is None
     compilation.shrink_cache()
 
 
-def test_the_last_line_tells_seconds_and_memory(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_last_line_tells_seconds_and_memory(capsys):
     assert main(["verify", "reference", "--check", "target_matches"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
     assert " seconds, at most " in last

@@ -5,7 +5,6 @@ from __future__ import annotations
 import graphlib
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,14 +33,12 @@ class Told(NamedTuple):
 
 
 @pytest.fixture
-def verify(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Told]:
+def verify(tmp_path, monkeypatch, capsys):
     """Write a subject to the current folder, which is empty, and put it through some checks."""
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.chdir(tmp_path)
 
-    def run(text: str, checks: str, *options: str, status: int = 0) -> Told:
+    def run(text, checks, *options, status=0):
         name, file = f"subject_{tmp_path.name}", Path("outcomes.json")
         Path(f"{name}.py").write_text(OWN + text)
         chosen = [word for check in checks.split() for word in ("--check", check)]
@@ -87,9 +84,7 @@ SAID = [
 
 
 @pytest.mark.parametrize(("text", "checks", "status", "says"), SAID)
-def test_what_is_said_of_a_subject(
-    text: str, checks: str, status: int, says: str, verify: Callable[..., Told]
-) -> None:
+def test_what_is_said_of_a_subject(text, checks, status, says, verify):
     told = verify(text, checks, status=status)
     assert says.format(name=told.name) in told.text
     assert "put is that of" not in told.text  # anybody may borrow what carries arrays
@@ -97,8 +92,8 @@ def test_what_is_said_of_a_subject(
 
 
 def test_the_last_lines_name_what_was_judged_and_what_was_not(
-    verify: Callable[..., Told],
-) -> None:
+    verify,
+):
     text = "globals().update(own('target', 'loss', 'load_params'))"
     told = verify(text, "objective jvp sampling")
     assert f"judged of {told.name}: load_params, target, loss; not: " in told.text
@@ -107,14 +102,14 @@ def test_the_last_lines_name_what_was_judged_and_what_was_not(
     assert told.json["judged"] == {told.name: ["load_params", "target", "loss"]}
 
 
-def test_what_is_required_and_not_applicable_fails(verify: Callable[..., Told]) -> None:
+def test_what_is_required_and_not_applicable_fails(verify):
     text, checks = "globals().update(own('target'))", "target_* squared_error_*"
     verify(text, checks)
     told = verify(text, checks, "--require", "squared_*", "--require", "target_*", status=1)
     assert "required, but not applicable: the subject offers no squared_error" in told.text
 
 
-def test_a_required_check_need_not_judge_every_precision() -> None:
+def test_a_required_check_need_not_judge_every_precision():
     check = "jvp_matches_central_difference"
     options = ["verify", "reference", "--check", check, "--require", check]
     assert main(options) == 0
@@ -122,13 +117,13 @@ def test_a_required_check_need_not_judge_every_precision() -> None:
 
 
 def test_a_required_check_that_does_not_exist_is_refused(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+    capsys,
+):
     assert main(["verify", "reference", "--check", "jvp", "--require", "jvpp"]) == 2
     assert "did you mean jvp?" in capsys.readouterr().err
 
 
-def test_fields_of_the_loss_that_are_none_are_not_judged(verify: Callable[..., Told]) -> None:
+def test_fields_of_the_loss_that_are_none_are_not_judged(verify):
     text = """
 globals().update(own('load_params'))
 def loss(*given):
@@ -144,21 +139,21 @@ def loss(*given):
 # ------------------------------------------------------------------------------ failures explain
 
 
-def test_verbose_names_several_of_the_worst_places(verify: Callable[..., Told]) -> None:
+def test_verbose_names_several_of_the_worst_places(verify):
     text = "def target(v_g, du_dt, t, r): return v_g"
     few, many = (verify(text, "target_*", *more, status=1).text for more in ((), ("--verbose",)))
     assert len(many) > len(few)
     assert sum(case in many for case in ("guided", "odd_batch", "latent", "uniform")) > 1
 
 
-def test_a_traceback_is_printed_on_demand(verify: Callable[..., Told]) -> None:
+def test_a_traceback_is_printed_on_demand(verify):
     text = "def target(v_g, du_dt, t, r): return 1 / 0"
     assert "Traceback" not in verify(text, "target_*", status=1).text
     told = verify(text, "target_*", "--traceback", status=1)
     assert "Traceback (most recent call last)" in told.text
 
 
-def test_what_follows_from_an_earlier_failure_is_told_apart(verify: Callable[..., Told]) -> None:
+def test_what_follows_from_an_earlier_failure_is_told_apart(verify):
     text = """
 globals().update(own('load_params', 'mean_velocity', 'interpolate', 'sample', 'adaptive_weight'))
 from unittest import mock
@@ -176,12 +171,12 @@ def loss(*given):
     assert "failures follow from others" in told.text
 
 
-def test_stages_have_no_circle() -> None:
+def test_stages_have_no_circle():
     assert list(graphlib.TopologicalSorter(earlier()).static_order())
 
 
-def test_a_failure_of_one_of_a_pair_explains_the_pairs() -> None:
-    def failed(check: str, subject: str, dtype: str = "float64") -> Outcome:
+def test_a_failure_of_one_of_a_pair_explains_the_pairs():
+    def failed(check, subject, dtype="float64"):
         return Outcome(check, "", subject, dtype, FAIL, 1.0, 0.0, "")
 
     found = causes(
@@ -198,16 +193,16 @@ def test_a_failure_of_one_of_a_pair_explains_the_pairs() -> None:
 # ------------------------------------------------------------------------ files and precisions
 
 
-def test_one_precision_can_be_asked_for(verify: Callable[..., Told]) -> None:
+def test_one_precision_can_be_asked_for(verify):
     told = verify("globals().update(own('target'))", "target_matches", "--dtype", "float32")
     assert {outcome["dtype"] for outcome in told.json["outcomes"]} == {"float32"}
 
 
 @pytest.mark.parametrize("package", [True, False])
 def test_a_subject_can_be_named_by_its_file(
-    package: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    package, tmp_path, monkeypatch,
+    capsys,
+):  # fmt: skip
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.chdir(tmp_path)
     file = Path(f"port_{tmp_path.name}/inner_{tmp_path.name}.py")
@@ -235,9 +230,9 @@ def test_a_subject_can_be_named_by_its_file(
     ],
 )
 def test_a_module_of_its_own_with_the_name_of_one_of_ours_is_refused(
-    files: dict[str, str], imported: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    files, imported, tmp_path, monkeypatch,
+    capsys,
+):  # fmt: skip
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.chdir(tmp_path)
     for name, content in files.items():
@@ -251,7 +246,7 @@ def test_a_module_of_its_own_with_the_name_of_one_of_ours_is_refused(
     assert "both cannot be had in one process" in error
 
 
-def test_a_folder_of_outputs_named_results_is_no_obstacle(verify: Callable[..., Told]) -> None:
+def test_a_folder_of_outputs_named_results_is_no_obstacle(verify):
     Path("results").mkdir()
     Path("results/samples.png").touch()
     verify("globals().update(own('target'))\nfrom results.schema import Record", "target_matches")

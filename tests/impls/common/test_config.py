@@ -82,8 +82,8 @@ TINY: dict[str, Any] = {
 
 
 @pytest.fixture
-def write(tmp_path: Path) -> Write:
-    def write_file(content: str | bytes, name: str = "run.yml") -> Path:
+def write(tmp_path):
+    def write_file(content, name="run.yml"):
         path = tmp_path / name
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return path
@@ -91,7 +91,7 @@ def write(tmp_path: Path) -> Write:
     return write_file
 
 
-def message_of(source: str | Path, overrides: dict[str, Any] | None = None) -> str:
+def message_of(source, overrides=None):
     """What is said of a configuration that cannot be loaded."""
     message = refusal(ConfigError, load_config, source, overrides)
     assert "pydantic" not in message
@@ -101,7 +101,7 @@ def message_of(source: str | Path, overrides: dict[str, Any] | None = None) -> s
 # What loads
 
 
-def test_official_keys_load_unchanged(write: Write) -> None:
+def test_official_keys_load_unchanged(write):
     config = load_config(write(OFFICIAL))
     loaded = config.model_dump(mode="json")
     for section, keys in yaml.safe_load(OFFICIAL).items():
@@ -112,11 +112,11 @@ def test_official_keys_load_unchanged(write: Write) -> None:
     assert config.eval_only is False
 
 
-def test_official_run_lays_its_keys_over_the_official_defaults(write: Write) -> None:
+def test_official_run_lays_its_keys_over_the_official_defaults(write):
     assert load_config(write(OFFICIAL_RUN)) == load_config(write(OFFICIAL, "full.yml"))
 
 
-def test_defaults_are_the_official_defaults(write: Write) -> None:
+def test_defaults_are_the_official_defaults(write):
     ours = {
         "dataset.root": "DATA_ROOT",
         "fid.cache_ref": "FID_CACHE_REF",
@@ -141,9 +141,7 @@ def test_defaults_are_the_official_defaults(write: Write) -> None:
         ("training: {ema_more: [0, 5e-1]}", "training.ema_more", (0.0, 0.5)),
     ],
 )
-def test_spellings_found_in_yaml_files_are_read(
-    write: Write, text: str, key: str, value: object
-) -> None:
+def test_spellings_found_in_yaml_files_are_read(write, text, key, value):
     got = attrgetter(key)(load_config(write(text)))
     assert (type(got), got) == (type(value), value)
 
@@ -162,9 +160,7 @@ OTHER_VALUES = {
 
 
 @pytest.mark.parametrize("key", OFFICIAL_ONLY)
-def test_a_key_without_effect_is_accepted_with_a_notice_and_not_stored(
-    write: Write, key: str
-) -> None:
+def test_a_key_without_effect_is_accepted_with_a_notice_and_not_stored(write, key):
     section, leaf = key.split(".")
     value = OTHER_VALUES[key]
     path = write(yaml.safe_dump({section: {leaf: value}}))
@@ -178,9 +174,7 @@ def test_a_key_without_effect_is_accepted_with_a_notice_and_not_stored(
         assert leaf not in yaml.safe_load(effective_yaml(config))[section]
 
 
-def test_a_key_without_effect_is_said_once_at_the_command_line(
-    write: Write, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_key_without_effect_is_said_once_at_the_command_line(write, capsys):
     path = write("base: digits\ntraining: {half_precision: true}\n")
     assert main(["config", str(path)]) == 0
     printed, said = capsys.readouterr()
@@ -193,17 +187,17 @@ def test_a_key_without_effect_is_said_once_at_the_command_line(
     assert capsys.readouterr().err.startswith("meanflow: training.half_precision in the overrides")
 
 
-def test_a_key_without_effect_at_its_default_is_accepted_in_silence(write: Write) -> None:
+def test_a_key_without_effect_at_its_default_is_accepted_in_silence(write):
     official = write("dataset: {num_classes: 10}\nsampling: {num_classes: 10, schedule: default}\n")
     assert load_config(official) == load_config(write("dataset: {num_classes: 10}", "plain.yml"))
 
 
-def test_an_error_beside_a_key_without_effect_is_the_error_alone(write: Write) -> None:
+def test_an_error_beside_a_key_without_effect_is_the_error_alone(write):
     text = "training: {half_precision: true, seed: -1}\nsampling: {schedule: 1}"
     assert message_of(write(text)).startswith("training.seed in")
 
 
-def test_overrides_win_over_the_file_and_may_be_text(write: Write, tmp_path: Path) -> None:
+def test_overrides_win_over_the_file_and_may_be_text(write, tmp_path):
     config = load_config(
         write("training: {batch_size: 8, seed: 3}"),
         {"training.batch_size": "4", "dataset.root": tmp_path, "eval_only": True},
@@ -212,7 +206,7 @@ def test_overrides_win_over_the_file_and_may_be_text(write: Write, tmp_path: Pat
     assert (config.dataset.root, config.eval_only) == (str(tmp_path), True)
 
 
-def test_override_reaches_one_of_two_sections_that_share_an_anchor(write: Write) -> None:
+def test_override_reaches_one_of_two_sections_that_share_an_anchor(write):
     path = write("sampling: &same {seed: 1}\ntraining: *same\n")
     config = load_config(path, {"training.seed": 2})
     assert (config.sampling.seed, config.training.seed) == (1, 2)
@@ -223,18 +217,18 @@ def test_override_reaches_one_of_two_sections_that_share_an_anchor(write: Write)
 
 @pytest.mark.parametrize("letter", SIZES)
 @pytest.mark.parametrize("patch", [2, 4, 8])
-def test_named_class_resolves_to_its_sizes(letter: str, patch: int) -> None:
+def test_named_class_resolves_to_its_sizes(letter, patch):
     network = load_config("mf_b4", {"model.cls": f"DiT-{letter}/{patch}"}).network
     depth, width, heads = SIZES[letter]
     assert network == Network(32, patch, 4, width, depth, heads, 4.0, 1000)
 
 
-def test_explicit_sizes_replace_those_of_the_class() -> None:
+def test_explicit_sizes_replace_those_of_the_class():
     network = load_config("mf_b4", {"model.depth": 3, "model.patch_size": 2}).network
     assert (network.depth, network.patch_size, network.hidden_size) == (3, 2, 768)
 
 
-def test_golden_sizes_give_the_network_they_describe() -> None:
+def test_golden_sizes_give_the_network_they_describe():
     config = from_sizes(TINY, {"omega": 1.5, "kappa": 0.25}, {"ema_decay": 0.9})
     assert config.network == Network(**TINY)
     assert (config.method.omega, config.method.kappa) == (1.5, 0.25)
@@ -242,13 +236,13 @@ def test_golden_sizes_give_the_network_they_describe() -> None:
 
 
 @pytest.mark.parametrize("missing", [key for key in TINY if key != "mlp_ratio"])
-def test_golden_sizes_without_a_size_are_refused(missing: str) -> None:
+def test_golden_sizes_without_a_size_are_refused(missing):
     sizes = {key: value for key, value in TINY.items() if key != missing}
     with pytest.raises(ConfigError, match=rf"^model\.{missing} is missing"):
         from_sizes(sizes, {})
 
 
-def test_golden_sizes_that_cannot_be_used_are_refused_by_their_configuration_key() -> None:
+def test_golden_sizes_that_cannot_be_used_are_refused_by_their_configuration_key():
     unknown = refusal(ConfigError, from_sizes, TINY, {"omgea": 1.0})
     assert re.search(r"^method\.omgea in the sizes .* method\.omega\?$", unknown)
     unfit = refusal(ConfigError, from_sizes, {**TINY, "input_size": 15}, {})
@@ -258,13 +252,13 @@ def test_golden_sizes_that_cannot_be_used_are_refused_by_their_configuration_key
 # Presets
 
 
-def test_presets_are_those_of_the_paper_and_of_small_images() -> None:
+def test_presets_are_those_of_the_paper_and_of_small_images():
     small = {str(number.small) for number in all_published() if number.small}
     assert set(preset_names()) == {*PUBLISHED, "digits", "mnist", "cifar10", *small}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_preset_matches_the_published_table(name: str) -> None:
+def test_preset_matches_the_published_table(name):
     cls, epochs, scale, omega, window = PUBLISHED[name]
     config = load_config(name)
     training, method = config.training, config.method
@@ -282,7 +276,7 @@ def test_preset_matches_the_published_table(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", preset_names())
-def test_preset_opens_with_its_command_cost_and_score(name: str) -> None:
+def test_preset_opens_with_its_command_cost_and_score(name):
     opening = (PRESETS / f"{name}.yml").read_text(encoding="utf-8").split("\n\n")[0]
     assert all(line.startswith("#") for line in opening.splitlines())
     assert f"train --framework jax --config {name} --workdir runs/{name}\n" in opening
@@ -297,7 +291,7 @@ def test_preset_opens_with_its_command_cost_and_score(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", preset_names())
-def test_preset_sets_only_what_differs_from_the_defaults(name: str) -> None:
+def test_preset_sets_only_what_differs_from_the_defaults(name):
     sections = yaml.safe_load((PRESETS / f"{name}.yml").read_bytes())
     base = sections.pop("base", None)
     below = load_config(base) if base else Config()
@@ -310,7 +304,7 @@ def test_preset_sets_only_what_differs_from_the_defaults(name: str) -> None:
 # Identity
 
 
-def test_config_is_a_hashable_value() -> None:
+def test_config_is_a_hashable_value():
     one, same = load_config("digits"), load_config("digits")
     other = load_config("digits", {"training.seed": 7})
     assert one is not same
@@ -319,19 +313,19 @@ def test_config_is_a_hashable_value() -> None:
     assert len({one, same, other}) == 2
 
 
-def test_config_cannot_be_changed() -> None:
+def test_config_cannot_be_changed():
     config = load_config("digits")
     with pytest.raises(ValidationError, match="frozen"):
         setattr(config.training, "seed", 1)  # noqa: B010
 
 
-def test_hash_of_the_defaults_is_pinned() -> None:
+def test_hash_of_the_defaults_is_pinned():
     # Records carry this hash. A new key or default changes it: the old records then stay with the
     # commit they name, so pin the new value in the commit that says why.
     assert config_hash(Config()) == "8d97eaecf7f5"
 
 
-def test_recorded_runs_of_presets_have_the_hash_of_their_configuration() -> None:
+def test_recorded_runs_of_presets_have_the_hash_of_their_configuration():
     runs = {
         (str(record.settings["preset"]), record.settings["training_seed"], record.config_hash)
         for record in read()
@@ -344,7 +338,7 @@ def test_recorded_runs_of_presets_have_the_hash_of_their_configuration() -> None
         assert config_hash(load_config(preset, {"training.seed": seed})) == recorded, preset
 
 
-def test_hash_changes_with_any_key_and_only_then() -> None:
+def test_hash_changes_with_any_key_and_only_then():
     hashes = [config_hash(load_config(name)) for name in preset_names()]
     assert len(set(hashes)) == len(hashes)
     written_out = load_config("mf_b4", {"method.P_mean": "-4e-1", "training.weight_decay": -0.0})
@@ -352,7 +346,7 @@ def test_hash_changes_with_any_key_and_only_then() -> None:
 
 
 @pytest.mark.parametrize("name", preset_names())
-def test_effective_yaml_loads_back_to_an_equal_config(write: Write, name: str) -> None:
+def test_effective_yaml_loads_back_to_an_equal_config(write, name):
     config = load_config(name)
     text = effective_yaml(config)
     assert load_config(write(text)) == config
@@ -381,9 +375,7 @@ OVERRIDES = st.fixed_dictionaries(
 @example(overrides={"dataset.root": "\x85"})  # a line break to YAML 1.1
 @example(overrides={"dataset.root": "1e-4", "load_from": "null"})
 @settings(deadline=None, max_examples=60)
-def test_any_valid_override_survives_writing_and_reading(
-    tmp_path_factory: pytest.TempPathFactory, overrides: dict[str, Any]
-) -> None:
+def test_any_valid_override_survives_writing_and_reading(tmp_path_factory, overrides):
     config = load_config("mf_b4", overrides)
     for dotted, value in overrides.items():
         got = attrgetter(dotted)(config)
@@ -417,9 +409,7 @@ UNKNOWN_KEYS = [
 
 
 @pytest.mark.parametrize(("text", "key", "hint"), UNKNOWN_KEYS)
-def test_unknown_key_is_refused_with_the_nearest(
-    write: Write, text: str, key: str, hint: str
-) -> None:
+def test_unknown_key_is_refused_with_the_nearest(write, text, key, hint):
     path = write(text)
     message = message_of(path)
     assert message.startswith(f"{key} in {path} is not a configuration key")
@@ -474,9 +464,7 @@ BAD_VALUES = [
 
 
 @pytest.mark.parametrize(("text", "key", "rest"), BAD_VALUES)
-def test_bad_value_is_refused_with_key_got_and_expected(
-    write: Write, text: str, key: str, rest: str
-) -> None:
+def test_bad_value_is_refused_with_key_got_and_expected(write, text, key, rest):
     path = write(text)
     message = message_of(path)
     assert message.startswith(f"{key} in {path} is ")
@@ -486,7 +474,7 @@ def test_bad_value_is_refused_with_key_got_and_expected(
 @pytest.mark.parametrize(
     "times", [[1.0, 0.5], [0.9, 0.5, 0.0], [1.0, 0.5, 0.1], [1.0, 1.0, 0.0], [1.0, 0.0], []]
 )
-def test_times_that_do_not_fall_from_one_to_zero_are_refused(times: list[float]) -> None:
+def test_times_that_do_not_fall_from_one_to_zero_are_refused(times):
     overrides = {"sampling.num_steps": 2, "sampling.sampling_timesteps": times}
     assert message_of("mf_b4", overrides) == (
         f"sampling.sampling_timesteps in the overrides is {times}, "
@@ -495,7 +483,7 @@ def test_times_that_do_not_fall_from_one_to_zero_are_refused(times: list[float])
 
 
 @pytest.mark.parametrize("key", ["patch_size", "hidden_size", "depth", "num_heads"])
-def test_open_class_without_a_size_is_refused(write: Write, key: str) -> None:
+def test_open_class_without_a_size_is_refused(write, key):
     sizes = {"cls": "DiT", "patch_size": 4, "hidden_size": 64, "depth": 2, "num_heads": 4}
     assert load_config(write(yaml.safe_dump({"model": sizes}))).network.depth == 2
     del sizes[key]
@@ -503,13 +491,13 @@ def test_open_class_without_a_size_is_refused(write: Write, key: str) -> None:
     assert message.startswith(f"model.{key} by default is null, expected a whole number because")
 
 
-def test_a_cosine_without_its_length_is_refused(write: Write) -> None:
+def test_a_cosine_without_its_length_is_refused(write):
     message = message_of(write("training: {schedule: cosine}"))
     assert message.startswith("training.cycle_steps by default is null, expected a whole number")
     assert message.endswith("set it, or num_steps")
 
 
-def test_error_of_an_override_names_the_overrides_and_not_the_file() -> None:
+def test_error_of_an_override_names_the_overrides_and_not_the_file():
     for key, value, says in (
         ("training.batch_size", 0, "training.batch_size in the overrides is 0, expected a whole"),
         ("trainning.seed", 0, "trainning in the overrides is not a configuration key; did you"),
@@ -518,7 +506,7 @@ def test_error_of_an_override_names_the_overrides_and_not_the_file() -> None:
         assert message_of("mf_b4", {key: value}).startswith(says)
 
 
-def test_only_the_first_of_several_errors_is_said_and_the_others_are_counted(write: Write) -> None:
+def test_only_the_first_of_several_errors_is_said_and_the_others_are_counted(write):
     two = message_of(write("training: {batch_size: 0, seed: -1}"))
     assert two.startswith("training.batch_size")
     assert two.endswith("(and 1 more error)")
@@ -546,16 +534,14 @@ def test_only_the_first_of_several_errors_is_said_and_the_others_are_counted(wri
         (b"\xff\xfe\x00\xd8", "is not a YAML text file (ReaderError"),
     ],
 )
-def test_file_that_is_no_mapping_of_sections_is_refused(
-    write: Write, content: str | bytes, rest: str
-) -> None:
+def test_file_that_is_no_mapping_of_sections_is_refused(write, content, rest):
     path = write(content)
     message = message_of(path)
     assert message.startswith(f"{path} {rest}")
     assert len(message) < len(str(path)) + 250
 
 
-def test_key_given_twice_is_refused_with_both_lines(write: Write) -> None:
+def test_key_given_twice_is_refused_with_both_lines(write):
     path = write("training:\n  seed: 1\n  batch_size: 8\n  seed: 2\n")
     expected = f"training.seed in {path} is given twice (lines 2 and 4): keep one of them"
     assert message_of(path) == expected
@@ -563,14 +549,14 @@ def test_key_given_twice_is_refused_with_both_lines(write: Write) -> None:
     assert message_of(path).startswith(f"training in {path} is given twice (lines 1 and 3)")
 
 
-def test_unknown_preset_is_refused_with_the_nearest_and_the_list() -> None:
+def test_unknown_preset_is_refused_with_the_nearest_and_the_list():
     message = message_of("mf_b5")
     assert message.startswith("mf_b5 is neither a preset (ablation/…, cifar10, digits, mf_b2, mf_b")
     assert re.search(r"; did you mean mf_\w+\?$", message)
     assert message_of("ablation/embeding_h").endswith("; did you mean ablation/embedding_h?")
 
 
-def test_a_base_lies_below_the_file(write: Write) -> None:
+def test_a_base_lies_below_the_file(write):
     path = write("base: ablation/power_2\ntraining: {learning_rate: 1e-3}\nmodel: {depth: 3}\n")
     config = load_config(path)
     # Of the base, and of its base.
@@ -582,12 +568,12 @@ def test_a_base_lies_below_the_file(write: Write) -> None:
 
 
 @pytest.mark.parametrize("base", ["digit", "nowhere/other.yml", "[digits]", "null"])
-def test_a_base_that_is_no_preset_is_refused(write: Write, base: str) -> None:
+def test_a_base_that_is_no_preset_is_refused(write, base):
     message = message_of(write(f"base: {base}\n"))
     assert re.search(r"^base in .* is .*, expected a preset \(ablation/…, cifar10, digits", message)
 
 
-def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
+def test_missing_file_and_folder_are_refused(tmp_path):
     message = message_of(tmp_path / "digts.yml")
     assert message.startswith(f"{tmp_path / 'digts.yml'} is neither a preset")
     assert message.endswith("; did you mean digits?")
@@ -603,7 +589,7 @@ STRANGE = {
 
 @pytest.mark.parametrize("key", ["training.batch_size", "method.omega", "training.seed"])
 @pytest.mark.parametrize("value", STRANGE.values(), ids=STRANGE)
-def test_no_number_is_too_strange_for_one_sentence(key: str, value: object) -> None:
+def test_no_number_is_too_strange_for_one_sentence(key, value):
     message = message_of("mf_b4", {key: value})
     assert message.startswith(f"{key} in the overrides is ")
     assert len(message) < 250
@@ -623,9 +609,7 @@ FILES = (
 
 @given(content=FILES)
 @settings(deadline=None, max_examples=200)
-def test_any_file_either_loads_or_is_refused_in_one_sentence(
-    tmp_path_factory: pytest.TempPathFactory, content: bytes
-) -> None:
+def test_any_file_either_loads_or_is_refused_in_one_sentence(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "any.yml"
     path.write_bytes(content)
     message = "one line when it loads"

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impls.common import draws
-from impls.common.config import Config
 from impls.common.draws import Stream
 
 SEEDS = st.integers(0, 2**64)
@@ -16,7 +15,7 @@ INDICES = st.integers(0, 2**63)
 SAMPLING = (draws.sampling_noise, draws.sampling_labels)
 
 
-def test_the_integers_of_the_streams_never_change() -> None:
+def test_the_integers_of_the_streams_never_change():
     assert {stream.name: int(stream) for stream in Stream} == {
         "TIME_T": 0, "TIME_R": 1, "NOISE": 2, "LABEL_DROPOUT": 3, "SAMPLE_NOISE": 4,
         "SAMPLE_LABEL": 5, "INITIAL_PARAMETER": 6, "CHECK": 7, "LATENT": 8, "FLIP": 9,
@@ -25,19 +24,19 @@ def test_the_integers_of_the_streams_never_change() -> None:
     assert len(Stream.__members__) == len(Stream)  # no alias: no two share an integer
 
 
-def test_the_index_of_a_name_is_its_crc32() -> None:
+def test_the_index_of_a_name_is_its_crc32():
     assert draws.name_index("123456789") == 0xCBF43926  # the check value of CRC-32
 
 
 @given(SEEDS, st.sampled_from(Stream), INDICES)
-def test_the_same_key_gives_the_same_bits(seed: int, stream: Stream, index: int) -> None:
+def test_the_same_key_gives_the_same_bits(seed, stream, index):
     first = draws.normal((5,), seed, stream, index)
     draws.uniform((3,), seed, stream, index)  # what else is drawn does not matter
     assert first.tobytes() == draws.normal((5,), seed, stream, index).tobytes()
 
 
 @given(SEEDS, st.sampled_from(Stream), INDICES)
-def test_every_part_of_the_key_counts(seed: int, stream: Stream, index: int) -> None:
+def test_every_part_of_the_key_counts(seed, stream, index):
     other = Stream((stream + 1) % 8)
     keys = [(seed, stream), (seed, stream, index), (seed, stream, index + 1)]
     keys += [(seed + 1, stream, index), (seed, other, index), (seed, stream, index, index)]
@@ -46,7 +45,7 @@ def test_every_part_of_the_key_counts(seed: int, stream: Stream, index: int) -> 
 
 
 @given(SEEDS, INDICES)
-def test_uniforms_are_float32_of_24_bits_and_below_one(seed: int, index: int) -> None:
+def test_uniforms_are_float32_of_24_bits_and_below_one(seed, index):
     drawn = draws.uniform((1000,), seed, Stream.CHECK, index)
     assert drawn.dtype == np.float32
     assert drawn.min() >= 0
@@ -55,7 +54,7 @@ def test_uniforms_are_float32_of_24_bits_and_below_one(seed: int, index: int) ->
     np.testing.assert_array_equal(whole, np.floor(whole))
 
 
-def test_a_negative_seed_is_refused_by_its_value() -> None:
+def test_a_negative_seed_is_refused_by_its_value():
     with pytest.raises(ValueError, match=r"^seed is -1, expected a whole number >= 0$"):
         draws.normal((1,), -1, Stream.NOISE)
 
@@ -64,7 +63,7 @@ def test_a_negative_seed_is_refused_by_its_value() -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 3, 8])
-def test_a_step_has_draws_of_the_documented_shapes(tiny: Config, rows: int) -> None:
+def test_a_step_has_draws_of_the_documented_shapes(tiny, rows):
     step = draws.training_draws(tiny, 0, 0, rows)
     fields = ("t_raw", "r_raw", "noise", "drop_uniform", "equal_uniform")
     shapes = {name: (rows, 4, 4, 1) if name == "noise" else (rows,) for name in fields}
@@ -72,19 +71,17 @@ def test_a_step_has_draws_of_the_documented_shapes(tiny: Config, rows: int) -> N
     assert {array.dtype for array in step} == {np.dtype(np.float32)}
 
 
-def test_a_step_draws_for_the_batch_of_the_configuration(tiny: Config) -> None:
+def test_a_step_draws_for_the_batch_of_the_configuration(tiny):
     assert len(draws.training_draws(tiny, 0, 0).t_raw) == tiny.training.batch_size == 256
 
 
-def test_no_draw_of_a_step_repeats_another_nor_the_next_step(tiny: Config) -> None:
+def test_no_draw_of_a_step_repeats_another_nor_the_next_step(tiny):
     both = [*draws.training_draws(tiny, 3, 0, 16), *draws.training_draws(tiny, 3, 1, 16)]
     assert len({array.reshape(-1)[:16].tobytes() for array in both}) == len(both)
 
 
 @pytest.mark.parametrize(("noise_dist", "below_zero"), [("logit_normal", True), ("uniform", False)])
-def test_raw_times_follow_the_law_of_the_configuration(
-    tiny: Config, noise_dist: str, below_zero: bool
-) -> None:
+def test_raw_times_follow_the_law_of_the_configuration(tiny, noise_dist, below_zero):
     method = tiny.method.model_copy(update={"noise_dist": noise_dist})
     step = draws.training_draws(tiny.model_copy(update={"method": method}), 0, 0, 500)
     for raw in (step.t_raw, step.r_raw):
@@ -95,7 +92,7 @@ def test_raw_times_follow_the_law_of_the_configuration(
 # The draws of samples
 
 
-def test_a_sample_depends_on_its_index_and_not_on_its_batch(tiny: Config) -> None:
+def test_a_sample_depends_on_its_index_and_not_on_its_batch(tiny):
     noise, labels = (draw(tiny, 9, range(12)) for draw in SAMPLING)
     order = [7, 0, 11, 7]
     for together, draw in zip((noise, labels), SAMPLING, strict=True):
@@ -103,13 +100,13 @@ def test_a_sample_depends_on_its_index_and_not_on_its_batch(tiny: Config) -> Non
     assert len({row.tobytes() for row in noise}) == 12
 
 
-def test_no_samples_are_an_empty_batch(tiny: Config) -> None:
+def test_no_samples_are_an_empty_batch(tiny):
     noise, labels = (draw(tiny, 9, []) for draw in SAMPLING)
     assert (noise.shape, noise.dtype) == ((0, 4, 4, 1), np.float32)
     assert (labels.shape, labels.dtype) == ((0,), np.int32)
 
 
-def test_sampled_labels_are_every_class_and_never_the_null_label(tiny: Config) -> None:
+def test_sampled_labels_are_every_class_and_never_the_null_label(tiny):
     labels = draws.sampling_labels(tiny, 0, range(300))
     assert labels.dtype == np.int32
     assert set(labels.tolist()) == set(range(tiny.network.num_classes))

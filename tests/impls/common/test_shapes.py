@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import re
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
 
-from impls.common.config import Config
 from impls.common.shapes import check_labels, check_sampling, check_step
-from impls.common.types import Batch, Draws
-from verify.cases import Case
+from impls.common.types import Batch
 
 TIME_HINT = "the objective adds the image axes"
 IMAGE_HINT = r"images are \[batch, height, width, channel\]"
@@ -42,7 +38,7 @@ WRONG_TIMES = [
 ]  # fmt: skip
 
 
-def replaced(case: Case, name: str, change: Any) -> tuple[Batch, Draws]:
+def replaced(case, name, change):
     """The inputs of a step, one array of them changed."""
     batch, draws = case.batch, case.draws
     if name in Batch._fields:
@@ -50,7 +46,7 @@ def replaced(case: Case, name: str, change: Any) -> tuple[Batch, Draws]:
     return batch, draws._replace(**{name: change(getattr(draws, name))})
 
 
-def refused(subject: ModuleType, case: Case, batch: Batch, draws: Draws, message: str) -> None:
+def refused(subject, case, batch, draws, message):
     """The check alone and every function that computes a loss say the message."""
     with pytest.raises(ValueError, match=message):
         check_step(case.config, batch, draws)
@@ -63,14 +59,12 @@ def refused(subject: ModuleType, case: Case, batch: Batch, draws: Draws, message
 # One step of the objective
 
 
-def test_a_step_of_the_right_shapes_is_accepted(case: Case) -> None:
+def test_a_step_of_the_right_shapes_is_accepted(case):
     check_step(case.config, case.batch, case.draws)
 
 
 @pytest.mark.parametrize(("name", "change", "got", "expected"), WRONG_SHAPES)
-def test_a_wrong_shape_is_named_with_what_was_expected(
-    subject: ModuleType, case: Case, name: str, change: Any, got: str, expected: str
-) -> None:
+def test_a_wrong_shape_is_named_with_what_was_expected(subject, case, name, change, got, expected):
     hint = IMAGE_HINT if name in ("images", "noise") else TIME_HINT
     # JAX may say below the message that it shortened the traceback.
     says = f"^{name} has shape {re.escape(got)}, expected {re.escape(expected)}: .*{hint}(\n|$)"
@@ -82,15 +76,13 @@ def test_a_wrong_shape_is_named_with_what_was_expected(
     [(name, dtype, "float") for name in FLOATS for dtype in (np.int32, bool)]
     + [("labels", dtype, "int") for dtype in (np.float32, bool)],
 )
-def test_an_array_of_another_kind_is_named(
-    subject: ModuleType, case: Case, name: str, dtype: type, expected: str
-) -> None:
+def test_an_array_of_another_kind_is_named(subject, case, name, dtype, expected):
     changed = replaced(case, name, lambda array: array.astype(dtype))
     refused(subject, case, *changed, rf"^{name} has dtype [\w.]+, expected {expected}")
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint8])
-def test_labels_of_any_whole_numbers_are_accepted(case: Case, dtype: type) -> None:
+def test_labels_of_any_whole_numbers_are_accepted(case, dtype):
     check_step(case.config, *replaced(case, "labels", lambda array: array.astype(dtype)))
 
 
@@ -98,7 +90,7 @@ def test_labels_of_any_whole_numbers_are_accepted(case: Case, dtype: type) -> No
 
 
 @pytest.mark.parametrize("times", [(1, 0), (1.0, 0.5, 0.0), np.linspace(1, 0, 5)])
-def test_times_that_fall_from_one_to_zero_are_accepted(case: Case, times: Any) -> None:
+def test_times_that_fall_from_one_to_zero_are_accepted(case, times):
     check_sampling(case.config, case.draws.noise, case.batch.labels, times)
 
 
@@ -114,9 +106,7 @@ WRONG_SAMPLINGS = [
 
 
 @pytest.mark.parametrize(("message", "changes"), WRONG_SAMPLINGS)
-def test_sampling_names_wrong_times_and_arrays(
-    subject: ModuleType, case: Case, message: str, changes: dict[str, Any]
-) -> None:
+def test_sampling_names_wrong_times_and_arrays(subject, case, message, changes):
     noise, labels = (
         changes.get(name, np.asarray)(array)
         for name, array in (("noise", case.draws.noise), ("labels", case.batch.labels))
@@ -133,7 +123,7 @@ def test_sampling_names_wrong_times_and_arrays(
 
 
 @pytest.mark.parametrize("label", [-1, 10, 2**31 - 1])
-def test_a_label_out_of_range_is_named(tiny: Config, label: int) -> None:
+def test_a_label_out_of_range_is_named(tiny, label):
     labels = np.array([[0, 9], [label, 3]], np.int32)
     message = rf"^the file y holds the label {label}, expected 0 \.\. 9 for 10 classes$"
     with pytest.raises(ValueError, match=message):
@@ -141,5 +131,5 @@ def test_a_label_out_of_range_is_named(tiny: Config, label: int) -> None:
 
 
 @pytest.mark.parametrize("labels", [range(10), [], [0], [9]])
-def test_every_label_of_the_data_set_is_accepted(tiny: Config, labels: Any) -> None:
+def test_every_label_of_the_data_set_is_accepted(tiny, labels):
     check_labels(tiny, np.array(labels, np.int32))

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from impls.common import draws, parameters
-from impls.common.config import CLASSES, Config, Network
+from impls.common.config import CLASSES, Network
 from impls.common.config_files import load_config
 from impls.common.draws import Stream
-from impls.common.parameters import Parameters
-from verify.cases import Case
 
 GOLDEN = Path(__file__).parents[3] / "reference" / "golden"
 SIZES = [name for name in CLASSES if name != "DiT"]
@@ -32,11 +29,11 @@ blocks.0.mlp.fc1 blocks.0.mlp.fc2 final_layer.adaLN_modulation.1 final_layer.lin
 """
 
 
-def network_of(name: str) -> Network:
+def network_of(name):
     return load_config("mf_b4", {"model.cls": name}).network
 
 
-def stand_ins(network: Network) -> Parameters:
+def stand_ins(network):
     """Arrays of the right shapes that take no memory: views of a number of their own each."""
     return {
         tensor.name: np.broadcast_to(np.float32(i), tensor.shape)
@@ -44,7 +41,7 @@ def stand_ins(network: Network) -> Parameters:
     }
 
 
-def random_bits(network: Network, seed: int, dtype: type) -> Parameters:
+def random_bits(network, seed, dtype):
     """Arrays of arbitrary bits, NaN and infinity among them."""
     size = np.dtype(dtype).itemsize
     return {
@@ -56,7 +53,7 @@ def random_bits(network: Network, seed: int, dtype: type) -> Parameters:
 
 
 @st.composite
-def networks(draw: Any) -> Network:
+def networks(draw):
     """Small networks whose sizes are all different, so that no two axes can be confused."""
     patch, heads = draw(st.sampled_from([1, 2, 3])), draw(st.sampled_from([1, 2, 3]))
     return Network(
@@ -74,7 +71,7 @@ def networks(draw: Any) -> Network:
 # The fifteen sizes
 
 
-def test_the_fifteen_sizes_have_as_many_parameters_as_in_the_official_code() -> None:
+def test_the_fifteen_sizes_have_as_many_parameters_as_in_the_official_code():
     counts = {}
     for name in SIZES:
         tensors = parameters.tensors(network_of(name))
@@ -84,14 +81,14 @@ def test_the_fifteen_sizes_have_as_many_parameters_as_in_the_official_code() -> 
     assert len(counts) == 15
 
 
-def test_official_names_and_shapes_are_those_of_the_official_code() -> None:
+def test_official_names_and_shapes_are_those_of_the_official_code():
     listed = json.loads((GOLDEN / "params_DiT_B_4.json").read_text())
     tensors = parameters.tensors(network_of("DiT_B_4"))
     assert {tensor.official: list(tensor.shape) for tensor in tensors} == listed
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_official_names_lead_every_tensor_there_and_back(name: str) -> None:
+def test_official_names_lead_every_tensor_there_and_back(name):
     network = network_of(name)
     params = stand_ins(network)
     back = parameters.from_official(network, parameters.to_official(network, params))
@@ -99,7 +96,7 @@ def test_official_names_lead_every_tensor_there_and_back(name: str) -> None:
     assert all(back[name] is params[name] for name in params)
 
 
-def test_pytorch_names_are_those_of_the_dit_repository(tiny: Config) -> None:
+def test_pytorch_names_are_those_of_the_dit_repository(tiny):
     got = {tensor.torch for tensor in parameters.tensors(tiny.network)}
     expected = {f"{name}.{part}" for name in TORCH_NAMES.split() for part in ("weight", "bias")}
     expected.remove("y_embedder.embedding_table.bias")
@@ -112,7 +109,7 @@ def test_pytorch_names_are_those_of_the_dit_repository(tiny: Config) -> None:
 
 @settings(max_examples=25)
 @given(networks(), st.integers(0, 99), st.sampled_from([np.float32, np.float64]))
-def test_every_form_keeps_every_bit(network: Network, seed: int, dtype: type) -> None:
+def test_every_form_keeps_every_bit(network, seed, dtype):
     params = random_bits(network, seed, dtype)
     official = parameters.from_official(network, parameters.to_official(network, params))
     torch = parameters.from_torch(network, parameters.to_torch(network, params))
@@ -123,14 +120,14 @@ def test_every_form_keeps_every_bit(network: Network, seed: int, dtype: type) ->
             assert back[name].tobytes() == array.tobytes()
 
 
-def test_implementations_keep_every_bit(subject: ModuleType, case: Case) -> None:
+def test_implementations_keep_every_bit(subject, case):
     params = random_bits(case.config.network, 0, np.float32)
     back = subject.export_params(case.config, subject.load_params(case.config, params))
     assert list(back) == list(params)
     assert all(back[name].tobytes() == params[name].tobytes() for name in params)
 
 
-def test_pytorch_layouts_are_those_of_its_layers(case: Case) -> None:
+def test_pytorch_layouts_are_those_of_its_layers(case):
     params, network = case.params, case.config.network
     state = parameters.to_torch(network, params)
     kernel, patches = params["blocks_0/mlp/fc1/kernel"], params["x_embedder/kernel"]
@@ -142,7 +139,7 @@ def test_pytorch_layouts_are_those_of_its_layers(case: Case) -> None:
     np.testing.assert_array_equal(state["y_embedder.embedding_table.weight"], table)
 
 
-def test_pytorch_arrays_are_contiguous_copies(case: Case) -> None:
+def test_pytorch_arrays_are_contiguous_copies(case):
     network = case.config.network
     state = parameters.to_torch(network, case.params)
     back = parameters.from_torch(network, state)
@@ -163,16 +160,14 @@ FORMS: dict[str, Callable[..., Any]] = {
 }
 
 
-def in_form(form: str, case: Case) -> tuple[Network, Parameters]:
+def in_form(form, case):
     network = case.config.network
     makers = {"name": lambda _, params: params, "official": parameters.to_official}
     return network, dict(makers.get(form, parameters.to_torch)(network, case.params))
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_whole_parameters_are_accepted_in_any_order_and_any_wrong_one_is_named(
-    form: str, case: Case
-) -> None:
+def test_whole_parameters_are_accepted_in_any_order_and_any_wrong_one_is_named(form, case):
     network, params = in_form(form, case)
     FORMS[form](network, dict(reversed(params.items())))
     extra = {**params, "blocks_2/bias": np.zeros(3)}
@@ -188,13 +183,13 @@ def test_whole_parameters_are_accepted_in_any_order_and_any_wrong_one_is_named(
 
 
 @pytest.mark.parametrize("convert", [parameters.to_official, parameters.to_torch])
-def test_nothing_incomplete_is_converted(convert: Callable[..., Any], case: Case) -> None:
+def test_nothing_incomplete_is_converted(convert, case):
     rest = {name: array for name, array in case.params.items() if name != "final_layer/linear/bias"}
     with pytest.raises(ValueError, match="parameter final_layer/linear/bias is missing"):
         convert(case.config.network, rest)
 
 
-def test_implementations_name_a_wrong_tensor(subject: ModuleType, case: Case) -> None:
+def test_implementations_name_a_wrong_tensor(subject, case):
     name, params = "blocks_1/attn/qkv/kernel", dict(case.params)
     transposed = {**params, name: params[name].T}
     with pytest.raises(ValueError, match=rf"^parameter {name} has shape \(24, 8\), expected \(8"):
@@ -209,13 +204,13 @@ def test_implementations_name_a_wrong_tensor(subject: ModuleType, case: Case) ->
 # Initial parameters
 
 
-def test_initial_parameters_are_float32_of_every_tensor(tiny: Config) -> None:
+def test_initial_parameters_are_float32_of_every_tensor(tiny):
     params = parameters.initial_parameters(tiny.network, 0)
     parameters.check_parameters(tiny.network, params)
     assert {array.dtype for array in params.values()} == {np.dtype(np.float32)}
 
 
-def test_a_tensor_starts_the_same_in_a_deeper_network(tiny: Config) -> None:
+def test_a_tensor_starts_the_same_in_a_deeper_network(tiny):
     shallow, deep = (
         parameters.initial_parameters(load_config("digits", {"model.depth": depth}).network, 3)
         for depth in (1, 3)
@@ -223,14 +218,14 @@ def test_a_tensor_starts_the_same_in_a_deeper_network(tiny: Config) -> None:
     assert all(np.array_equal(array, deep[name]) for name, array in shallow.items())
 
 
-def test_another_seed_starts_every_random_tensor_anew(tiny: Config) -> None:
+def test_another_seed_starts_every_random_tensor_anew(tiny):
     one, other = (parameters.initial_parameters(tiny.network, seed) for seed in (0, 1))
     for tensor in parameters.tensors(tiny.network):
         same = np.array_equal(one[tensor.name], other[tensor.name])
         assert same == (tensor.law == "zeros"), tensor.name
 
 
-def test_no_two_random_tensors_start_alike(tiny: Config) -> None:
+def test_no_two_random_tensors_start_alike(tiny):
     params = parameters.initial_parameters(tiny.network, 0)
     random = [array for array in params.values() if array.any()]
     assert len({array.reshape(-1)[:8].tobytes() for array in random}) == len(random)

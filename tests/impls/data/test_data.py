@@ -11,7 +11,7 @@ LABEL_COUNTS = [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]  # UCI, 0 to 9
 FIRST_ROW = [0, 0, 5, 13, 9, 1, 0, 0]  # grey levels of the first image, a zero
 
 
-def test_digits_are_those_that_were_published() -> None:
+def test_digits_are_those_that_were_published():
     data = digits()
     assert isinstance(data, Batch)
     images, labels = data
@@ -21,12 +21,12 @@ def test_digits_are_those_that_were_published() -> None:
     assert np.bincount(labels).tolist() == LABEL_COUNTS
 
 
-def test_digits_keep_all_seventeen_grey_levels_exactly_and_upright() -> None:
+def test_digits_keep_all_seventeen_grey_levels_exactly_and_upright():
     images, _ = digits()
     np.testing.assert_array_equal(np.unique(images), np.arange(17) / 8 - 1)
     np.testing.assert_array_equal(images[0, 0, :, 0], np.array(FIRST_ROW) / 8 - 1)
 
 
-def test_digits_can_be_changed_without_changing_the_next_call() -> None:
+def test_digits_can_be_changed_without_changing_the_next_call():
     digits().images[...] = 0
     assert digits().images.any()

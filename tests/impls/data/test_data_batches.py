@@ -5,13 +5,11 @@ from __future__ import annotations
 import tracemalloc
 import zlib
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import pytest
 from refusals import refusal
 
-from impls.common.config import Config
 from impls.common.config_files import load_config
 from impls.common.draws import Stream, uniform
 from impls.common.errors import UserError
@@ -33,13 +31,13 @@ RECORDED = {
 }
 
 
-def config(**changes: object) -> Config:
+def config(**changes):
     dotted = {key.replace("__", "."): value for key, value in changes.items()}
     return load_config("digits", {"training.batch_size": ROWS, **dotted})
 
 
 @pytest.fixture(params=KINDS)
-def examples(request: pytest.FixtureRequest, tmp_path: Path) -> object:
+def examples(request, tmp_path):
     """Examples with every random choice that there is: some mirrored, or mirrored and drawn."""
     levels = np.arange(NUM, dtype=np.uint8)[:, None, None, None] + np.zeros((1, 2, 3, 4), np.uint8)
     levels += np.arange(3, dtype=np.uint8)[:, None] * 60
@@ -57,18 +55,18 @@ def examples(request: pytest.FixtureRequest, tmp_path: Path) -> object:
     return source(config(**{f"dataset__{key}": value for key, value in keys.items()}))
 
 
-def first(count: int, settings: Config, examples: object, **where: int) -> list[Batch]:
+def first(count, settings, examples, **where):
     return list(islice(batches(settings, examples, **where), count))  # type: ignore[arg-type]
 
 
-def assert_same(one: list[Batch], other: list[Batch]) -> None:
+def assert_same(one, other):
     assert len(one) == len(other) > 0
     for a, b in zip(one, other, strict=True):
         assert a.images.tobytes() == b.images.tobytes()
         assert a.labels.tolist() == b.labels.tolist()
 
 
-def test_batches_of_the_digits_are_the_recorded_ones() -> None:
+def test_batches_of_the_digits_are_the_recorded_ones():
     settings = load_config("digits")
     made = first(24, settings, source(settings))
     for step, sums in RECORDED.items():
@@ -80,28 +78,26 @@ def test_batches_of_the_digits_are_the_recorded_ones() -> None:
     assert zlib.crc32(b"".join(part.images.tobytes() for part in parts)) == RECORDED[11][0]
 
 
-def test_a_batch_has_the_documented_dtypes(examples: object) -> None:
+def test_a_batch_has_the_documented_dtypes(examples):
     [batch] = first(1, config(), examples)
     assert (batch.images.dtype, batch.labels.dtype) == (np.float32, np.int32)
     assert len(batch.images) == len(batch.labels) == ROWS
 
 
 @pytest.mark.parametrize("workers", [0, 1, 4])
-def test_batches_do_not_depend_on_the_loading_threads(examples: object, workers: int) -> None:
+def test_batches_do_not_depend_on_the_loading_threads(examples, workers):
     alone = first(7, config(dataset__num_workers=0), examples)
     assert_same(alone, first(7, config(dataset__num_workers=workers), examples))
 
 
 @pytest.mark.parametrize("start", [1, 3, 7])
-def test_a_resume_goes_on_with_the_same_batches(examples: object, start: int) -> None:
+def test_a_resume_goes_on_with_the_same_batches(examples, start):
     resumed = first(9 - start, config(), examples, start=start)
     assert_same(first(9, config(), examples)[start:], resumed)
 
 
 @pytest.mark.parametrize("num_processes", [1, 2, 4])
-def test_processes_share_the_batch_that_one_would_have(
-    examples: object, num_processes: int
-) -> None:
+def test_processes_share_the_batch_that_one_would_have(examples, num_processes):
     shared = [
         first(4, config(), examples, start=2, process=process, num_processes=num_processes)
         for process in range(num_processes)
@@ -113,7 +109,7 @@ def test_processes_share_the_batch_that_one_would_have(
     assert_same(first(6, config(), examples)[2:], whole)
 
 
-def test_another_seed_gives_another_order_and_other_choices(examples: object) -> None:
+def test_another_seed_gives_another_order_and_other_choices(examples):
     one, other = (first(3, config(training__seed=seed), examples) for seed in (1, 2))
     assert [batch.labels.tolist() for batch in one] != [batch.labels.tolist() for batch in other]
     rows = [Rows(seed, 0, 0, 64) for seed in (1, 2)]
@@ -121,37 +117,37 @@ def test_another_seed_gives_another_order_and_other_choices(examples: object) ->
     assert not np.array_equal(rows[0].noise((2,)), rows[1].noise((2,)))
 
 
-def epochs(settings: Config, examples: object, count: int) -> list[list[int]]:
+def epochs(settings, examples, count):
     made = first(3 * count, settings, examples)
     labels = np.concatenate([batch.labels for batch in made]).reshape(count, 3 * ROWS)
     return [list(row) for row in labels.tolist()]
 
 
-def test_an_epoch_shows_each_example_at_most_once(examples: object) -> None:
+def test_an_epoch_shows_each_example_at_most_once(examples):
     shown = epochs(config(), examples, 4)
     assert all(len(set(epoch)) == 3 * ROWS for epoch in shown)
     assert set().union(*shown) == set(range(NUM))  # what one epoch drops, another shows
 
 
-def test_an_epoch_of_whole_batches_shows_each_example_once() -> None:
+def test_an_epoch_of_whole_batches_shows_each_example_once():
     every = Arrays(np.zeros((48, 1, 1, 1), np.uint8), np.arange(48, dtype=np.int32), flip=False)
     assert [sorted(epoch) for epoch in epochs(config(), every, 3)] == [list(range(48))] * 3
 
 
-def test_each_epoch_has_an_order_of_its_own_unless_reshuffle_is_off(examples: object) -> None:
+def test_each_epoch_has_an_order_of_its_own_unless_reshuffle_is_off(examples):
     anew = epochs(config(), examples, 3)
     again = epochs(config(dataset__reshuffle=False), examples, 3)
     assert len({tuple(epoch) for epoch in anew}) == 3
     assert again == [anew[0]] * 3
 
 
-def test_random_choices_differ_between_epochs_of_the_same_order(examples: object) -> None:
+def test_random_choices_differ_between_epochs_of_the_same_order(examples):
     made = first(6, config(dataset__reshuffle=False), examples)
     assert made[0].labels.tolist() == made[3].labels.tolist()
     assert made[0].images.tobytes() != made[3].images.tobytes()
 
 
-def test_half_of_the_rows_are_mirrored_along_the_width_where_the_stream_says() -> None:
+def test_half_of_the_rows_are_mirrored_along_the_width_where_the_stream_says():
     levels = np.arange(2 * 3, dtype=np.uint8).reshape(1, 2, 3, 1).repeat(800, 0) * 50
     labels = np.zeros(800, np.int32)
     made = first(200, config(), Arrays(levels, labels, flip=True))
@@ -164,14 +160,14 @@ def test_half_of_the_rows_are_mirrored_along_the_width_where_the_stream_says() -
     assert levels.tobytes() == (np.arange(6, dtype=np.uint8) * 50).tobytes() * 800
 
 
-def test_choices_of_a_row_depend_on_its_place_in_the_whole_batch_alone() -> None:
+def test_choices_of_a_row_depend_on_its_place_in_the_whole_batch_alone():
     whole, part = Rows(3, 5, 0, 8), Rows(3, 5, 6, 2)
     assert whole.mirrored()[6:].tolist() == part.mirrored().tolist()
     np.testing.assert_array_equal(whole.noise((2, 3))[6:], part.noise((2, 3)))
     assert len({row.tobytes() for row in whole.noise((2, 3))}) == 8
 
 
-def test_an_example_by_its_number_has_no_random_choices(examples: object) -> None:
+def test_an_example_by_its_number_has_no_random_choices(examples):
     image, label = examples[7]  # type: ignore[index]
     assert label == 7
     assert image.tobytes() == examples[7][0].tobytes()  # type: ignore[index]
@@ -180,14 +176,14 @@ def test_an_example_by_its_number_has_no_random_choices(examples: object) -> Non
         examples[NUM]  # type: ignore[index]
 
 
-def test_any_sequence_of_examples_can_be_loaded() -> None:
+def test_any_sequence_of_examples_can_be_loaded():
     listed = [(np.full((2, 2, 1), i, np.float32), i) for i in range(NUM)]
     [batch] = first(1, config(), listed)
     assert batch.images[:, 0, 0, 0].tolist() == batch.labels.tolist()
     assert (batch.images.dtype, batch.labels.dtype) == (np.float32, np.int32)
 
 
-def test_memory_does_not_grow_with_the_steps() -> None:
+def test_memory_does_not_grow_with_the_steps():
     every = Arrays(np.zeros((999, 8, 8, 1), np.uint8), np.arange(999, dtype=np.int32), flip=True)
     made = batches(config(), every)
     for _ in range(100):
@@ -203,7 +199,7 @@ def test_memory_does_not_grow_with_the_steps() -> None:
     assert grown < 300 * 500  # bytes: one batch is 4096 and its labels
 
 
-def test_a_batch_that_does_not_divide_is_refused_at_once(examples: object) -> None:
+def test_a_batch_that_does_not_divide_is_refused_at_once(examples):
     said = refusal(DataError, batches, config(), examples, num_processes=3)
     assert said.startswith("training.batch_size is 16, expected a multiple of the 3")
     said = refusal(DataError, batches, config(training__batch_size=51), examples)
@@ -211,9 +207,9 @@ def test_a_batch_that_does_not_divide_is_refused_at_once(examples: object) -> No
 
 
 @pytest.mark.parametrize("workers", [0, 1, 4])
-def test_an_error_while_loading_is_the_same_sentence_and_the_end(workers: int) -> None:
+def test_an_error_while_loading_is_the_same_sentence_and_the_end(workers):
     class Damaged(Arrays):
-        def batch(self, indices: np.ndarray, rows: Rows | None) -> Batch:
+        def batch(self, indices, rows):
             if rows is not None and rows.step == 5:
                 raise DataError("example 5 is damaged")
             return super().batch(indices, rows)
@@ -234,9 +230,9 @@ def test_an_error_while_loading_is_the_same_sentence_and_the_end(workers: int) -
         ("num_classes", 5, "in digits is 5, expected 0 .. 4"),
     ],
 )
-def test_a_data_set_that_does_not_fit_is_refused(key: str, value: object, says: str) -> None:
+def test_a_data_set_that_does_not_fit_is_refused(key, value, says):
     assert says in refusal(DataError, lambda: source(config(**{f"dataset__{key}": value})))
 
 
-def test_no_name_of_a_data_set_is_refused() -> None:
+def test_no_name_of_a_data_set_is_refused():
     assert refusal(UserError, config, dataset__name="").startswith("dataset.name ")

@@ -17,7 +17,6 @@ import pytest
 from PIL import Image
 from refusals import refusal
 
-from impls.common.config import Config
 from impls.common.config_files import load_config
 from impls.common.draws import Stream, generator
 from impls.data import DataError, Rows, source
@@ -30,17 +29,17 @@ PLANES = rng.integers(0, 256, (5, 4, 3, 32, 32), np.uint8)  # batch, image, colo
 PLANE_LABELS = rng.integers(0, 10, (5, 4))
 
 
-def config(name: str, root: Path | str, size: int = 28, channels: int = 1, **more: Any) -> Config:
+def config(name, root, size=28, channels=1, **more):
     keys = {"name": name, "root": root, "image_size": size, "image_channels": channels, **more}
     return load_config("digits", {f"dataset.{key}": value for key, value in keys.items()})
 
 
-def scaled(levels: Any) -> Any:
+def scaled(levels):
     """The official transform: to 0 .. 1, then (x - 0.5) / 0.5, in float64."""
     return (np.asarray(levels, np.float64) / 255 - 0.5) / 0.5
 
 
-def message_of(settings: Config) -> str:
+def message_of(settings):
     """What is said of data that cannot be opened."""
     return refusal(DataError, source, settings)
 
@@ -48,12 +47,12 @@ def message_of(settings: Config) -> str:
 # MNIST
 
 
-def idx(array: np.ndarray) -> bytes:
+def idx(array):
     sizes = b"".join(struct.pack(">I", size) for size in array.shape)
     return bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes()
 
 
-def write_mnist(folder: Path, names: tuple[str, str], pack: Callable[[bytes], bytes]) -> None:
+def write_mnist(folder, names, pack):
     folder.mkdir(parents=True, exist_ok=True)
     for name, array in zip(names, (DIGITS, DIGIT_LABELS), strict=True):
         (folder / name).write_bytes(pack(idx(array)))
@@ -67,9 +66,7 @@ DOTTED = ("train-images.idx3-ubyte", "train-labels.idx1-ubyte")
 @pytest.mark.parametrize("place", [".", "MNIST/raw", "raw"])
 @pytest.mark.parametrize("names", [PLAIN, DOTTED])
 @pytest.mark.parametrize("is_packed", [False, True])
-def test_mnist_is_read_wherever_it_usually_lies(
-    tmp_path: Path, place: str, names: tuple[str, str], is_packed: bool
-) -> None:
+def test_mnist_is_read_wherever_it_usually_lies(tmp_path, place, names, is_packed):
     if is_packed:
         names = (f"{names[0]}.gz", f"{names[1]}.gz")
     write_mnist(tmp_path / place, names, gzip.compress if is_packed else bytes)
@@ -80,7 +77,7 @@ def test_mnist_is_read_wherever_it_usually_lies(
     assert labels.tolist() == DIGIT_LABELS.tolist()
 
 
-def test_missing_mnist_says_which_file_goes_where(tmp_path: Path) -> None:
+def test_missing_mnist_says_which_file_goes_where(tmp_path):
     message = message_of(config("mnist", tmp_path))
     assert message.startswith(f"there is no train-images-idx3-ubyte in {tmp_path}, plain or as .gz")
     assert "set dataset.root to the folder with train-images-idx3-ubyte" in message
@@ -96,16 +93,16 @@ class Python2Pickler(pickle._Pickler):
 
     dispatch: ClassVar[dict[Any, Any]] = dict(pickle._Pickler.dispatch)  # type: ignore[attr-defined]
 
-    def save_bytes(self, text: bytes) -> None:
+    def save_bytes(self, text):
         self.write(b"T" + struct.pack("<i", len(text)) + text)  # type: ignore[attr-defined]
 
-    def save_text(self, text: str) -> None:
+    def save_text(self, text):
         self.save_bytes(text.encode())
 
     dispatch[bytes], dispatch[str] = save_bytes, save_text
 
 
-def pickled(part: int, protocol: int | str = "python 2") -> bytes:
+def pickled(part, protocol="python 2"):
     data = PLANES[part].reshape(4, 3072)
     labels = PLANE_LABELS[part].tolist()
     content = {b"batch_label": b"training batch", b"labels": labels, b"data": data}
@@ -116,12 +113,12 @@ def pickled(part: int, protocol: int | str = "python 2") -> bytes:
     return file.getvalue().replace(b"numpy._core", b"numpy.core")
 
 
-def binary(part: int) -> bytes:
+def binary(part):
     rows = zip(PLANE_LABELS[part], PLANES[part], strict=True)
     return b"".join(bytes([label]) + image.tobytes() for label, image in rows)
 
 
-def archive(folder: str, files: dict[str, bytes]) -> bytes:
+def archive(folder, files):
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w:gz") as packed:
         for name, content in reversed({**files, "test_batch": b"no"}.items()):  # in any order
@@ -131,7 +128,7 @@ def archive(folder: str, files: dict[str, bytes]) -> bytes:
     return file.getvalue()
 
 
-def write_cifar(root: Path, form: str) -> Path:
+def write_cifar(root, form):
     """Write the five training files in one of the published forms; returns dataset.root."""
     python = {f"data_batch_{i + 1}": pickled(i) for i in range(5)}
     bare = {f"data_batch_{i + 1}.bin": binary(i) for i in range(5)}
@@ -153,7 +150,7 @@ FORMS = [
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_cifar_is_read_in_every_published_form(tmp_path: Path, form: str) -> None:
+def test_cifar_is_read_in_every_published_form(tmp_path, form):
     root = write_cifar(tmp_path, form)
     examples = source(config("cifar10", root, 32, 3))
     assert len(examples) == 20
@@ -164,7 +161,7 @@ def test_cifar_is_read_in_every_published_form(tmp_path: Path, form: str) -> Non
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4])
-def test_cifar_pickled_anew_by_python_3_is_read(tmp_path: Path, protocol: int) -> None:
+def test_cifar_pickled_anew_by_python_3_is_read(tmp_path, protocol):
     root = write_cifar(tmp_path, "py")
     (root / "cifar-10-batches-py" / "data_batch_2").write_bytes(pickled(1, protocol))
     images, _ = source(config("cifar10", root, 32, 3)).batch(np.arange(4, 8), None)
@@ -172,7 +169,7 @@ def test_cifar_pickled_anew_by_python_3_is_read(tmp_path: Path, protocol: int) -
     np.testing.assert_allclose(images, expected, rtol=0, atol=1e-7)
 
 
-def test_missing_cifar_files_say_which_go_where(tmp_path: Path) -> None:
+def test_missing_cifar_files_say_which_go_where(tmp_path):
     settings = config("cifar10", tmp_path, 32, 3)
     assert message_of(settings).startswith(
         f"there is no data_batch_1 of CIFAR-10 in {tmp_path}: set dataset.root"
@@ -188,7 +185,7 @@ def test_missing_cifar_files_say_which_go_where(tmp_path: Path) -> None:
 # Folders of images
 
 
-def write_folder(root: Path) -> dict[str, np.ndarray]:
+def write_folder(root):
     """Write 6 x 6 PNGs of three classes; returns the pixels by path below the root."""
     names = ["cat/b.png", "cat/a.PNG", "cat/more/z.png", "ant/1.png", "dog/10.png", "dog/9.png"]
     made = {}
@@ -203,9 +200,7 @@ def write_folder(root: Path) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("place", [".", "train"])
 @pytest.mark.parametrize("name", ["folder", "imagenet", "imgnet"])
-def test_a_folder_is_read_in_the_order_of_torchvision(
-    tmp_path: Path, place: str, name: str
-) -> None:
+def test_a_folder_is_read_in_the_order_of_torchvision(tmp_path, place, name):
     made = write_folder(tmp_path / place)
     order = ["ant/1.png", "cat/a.PNG", "cat/b.png", "cat/more/z.png", "dog/10.png", "dog/9.png"]
     examples = source(config(name, tmp_path, 6, 3, num_classes=3))
@@ -220,9 +215,7 @@ def test_a_folder_is_read_in_the_order_of_torchvision(
     ("name", "write", "size"),
     [("cifar10", lambda root: write_cifar(root, "bin"), 32), ("folder", write_folder, 6)],
 )
-def test_images_are_mirrored_at_random_unless_flip_is_off(
-    tmp_path: Path, name: str, write: Callable[[Path], object], size: int
-) -> None:
+def test_images_are_mirrored_at_random_unless_flip_is_off(tmp_path, name, write, size):
     write(tmp_path)
     examples = source(config(name, tmp_path, size, 3))
     indices, rows = np.arange(len(examples)), Rows(1, 2, 0, len(examples))
@@ -233,7 +226,7 @@ def test_images_are_mirrored_at_random_unless_flip_is_off(
         np.testing.assert_array_equal(images, np.where(mirrored & flip, stored[:, :, ::-1], stored))
 
 
-def test_grey_palette_and_jpeg_images_become_the_configured_channels(tmp_path: Path) -> None:
+def test_grey_palette_and_jpeg_images_become_the_configured_channels(tmp_path):
     grey = rng.integers(0, 256, (6, 6), np.uint8)
     (tmp_path / "a").mkdir()
     Image.fromarray(grey).save(tmp_path / "a" / "1.png")
@@ -251,7 +244,7 @@ def test_grey_palette_and_jpeg_images_become_the_configured_channels(tmp_path: P
 
 
 @pytest.mark.parametrize("width", [32, 48])
-def test_halving_averages_blocks_of_four_pixels(width: int) -> None:
+def test_halving_averages_blocks_of_four_pixels(width):
     pixels = rng.integers(0, 256, (32, width, 3), np.uint8)
     means = pixels.astype(float).reshape(16, 2, width // 2, 2, 3).mean((1, 3))
     left = (width // 2 - 16) // 2
@@ -259,7 +252,7 @@ def test_halving_averages_blocks_of_four_pixels(width: int) -> None:
     assert np.abs(got - means[:, left : left + 16]).max() <= 1  # each of two passes rounds
 
 
-def test_the_crop_is_that_of_adm() -> None:
+def test_the_crop_is_that_of_adm():
     wide = Image.fromarray(rng.integers(0, 256, (37, 53, 3), np.uint8))
     halved = wide.resize((26, 18), Image.Resampling.BOX)  # 37 >= 2 * 16, 18 < 2 * 16
     sized = halved.resize((23, 16), Image.Resampling.BICUBIC)  # 26 * 16 / 18 = 23.1
@@ -270,14 +263,14 @@ def test_the_crop_is_that_of_adm() -> None:
 
 
 @pytest.mark.parametrize("shape", [(5, 5), (5, 9), (9, 5), (16, 16), (400, 3), (17, 31)])
-def test_every_image_becomes_a_square_of_the_size(shape: tuple[int, int]) -> None:
+def test_every_image_becomes_a_square_of_the_size(shape):
     image = Image.fromarray(np.full((*shape, 3), 77, np.uint8))
     cropped = centre_crop(image, 16)
     assert cropped.shape == (16, 16, 3)
     assert set(cropped.reshape(-1).tolist()) == {77}
 
 
-def test_folders_that_cannot_be_used_are_refused_in_one_sentence(tmp_path: Path) -> None:
+def test_folders_that_cannot_be_used_are_refused_in_one_sentence(tmp_path):
     assert "holds no folders" in message_of(config("folder", tmp_path, 6, 3))
     write_folder(tmp_path)
     message = message_of(config("folder", tmp_path, 6, 3, num_classes=2))
@@ -293,7 +286,7 @@ def test_folders_that_cannot_be_used_are_refused_in_one_sentence(tmp_path: Path)
 
 
 class Harmful:
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self):
         return os.mkdir, ("harm",)
 
 
@@ -350,8 +343,8 @@ DAMAGED: dict[str, tuple[str, list[tuple[bytes | int, str]]]] = {
     [(data, content, says) for data, (_, rows) in DAMAGED.items() for content, says in rows],
 )
 def test_a_damaged_file_is_one_sentence_and_runs_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: str, content: bytes | int, says: str
-) -> None:
+    tmp_path, monkeypatch, data, content, says
+):
     monkeypatch.chdir(tmp_path)
     WRITERS[data](tmp_path)
     path, name = tmp_path / DAMAGED[data][0], data.partition(".")[0]
@@ -364,7 +357,7 @@ def test_a_damaged_file_is_one_sentence_and_runs_nothing(
     assert not (tmp_path / "harm").exists()
 
 
-def test_a_label_that_is_no_class_is_named(tmp_path: Path) -> None:
+def test_a_label_that_is_no_class_is_named(tmp_path):
     write_mnist(tmp_path, PLAIN, bytes)
     (tmp_path / PLAIN[1]).write_bytes(idx(DIGIT_LABELS + 5))
     message = message_of(config("mnist", tmp_path))

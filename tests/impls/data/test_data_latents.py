@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from refusals import refusal
 
-from impls.common.config import Config
 from impls.common.config_files import load_config
 from impls.common.draws import Stream, generator, normal
 from impls.common.errors import UserError
@@ -30,7 +29,7 @@ IMAGES = IMAGES.astype(np.float32)
 LABELS = [(7 * number) % 10 for number in range(NUM)]
 
 
-def write(folder: Path, number: int, **changes: Any) -> Path:
+def write(folder, number, **changes):
     """Write one file as the official code does; None leaves a key out."""
     held = {"image": torch.from_numpy(IMAGES[number]), "label": torch.tensor(LABELS[number])}
     held = {key: value for key, value in (held | changes).items() if value is not None}
@@ -40,21 +39,21 @@ def write(folder: Path, number: int, **changes: Any) -> Path:
     return path
 
 
-def write_all(root: Path, *, flip: bool = False) -> Path:
+def write_all(root, *, flip=False):
     for number in range(NUM):
         flipped = {"image_flip": torch.from_numpy(IMAGES[number] + 1)} if flip else {}
         write(root / "train", number, **flipped)
     return root
 
 
-def config(root: Path, **more: Any) -> Config:
+def config(root, **more):
     keys = {"name": "imgnet_latent", "root": root, "num_classes": 10, "num_workers": 2}
     keys |= {"image_size": SIZE, "image_channels": CHANNELS, **more}
     dataset = {f"dataset.{key}": value for key, value in keys.items()}
     return load_config("digits", {"training.batch_size": 5, **dataset})
 
 
-def message_of(settings: Config) -> str:
+def message_of(settings):
     """What is said of data that cannot be opened."""
     return refusal(DataError, source, settings)
 
@@ -64,9 +63,7 @@ def message_of(settings: Config) -> str:
 
 @pytest.mark.parametrize("place", ["train", "."])
 @pytest.mark.parametrize("name", ["imgnet_latent", "my_Latents"])
-def test_a_latent_is_drawn_from_its_mean_and_deviation(
-    tmp_path: Path, place: str, name: str
-) -> None:
+def test_a_latent_is_drawn_from_its_mean_and_deviation(tmp_path, place, name):
     for number in reversed(range(NUM)):
         write(tmp_path / place, number)
     examples = source(config(tmp_path, name=name))
@@ -83,7 +80,7 @@ def test_a_latent_is_drawn_from_its_mean_and_deviation(
     assert (images.dtype, labels.dtype) == (np.float32, np.int32)
 
 
-def test_labels_may_be_numbers_or_tensors_of_any_integers(tmp_path: Path) -> None:
+def test_labels_may_be_numbers_or_tensors_of_any_integers(tmp_path):
     kinds = [3, torch.tensor(3), torch.tensor([3], dtype=torch.int32), torch.tensor(3).byte()]
     for number, label in enumerate(kinds):
         write(tmp_path, number, label=label)
@@ -91,9 +88,7 @@ def test_labels_may_be_numbers_or_tensors_of_any_integers(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("is_packed", [False, True])
-def test_latents_are_mirrored_where_mirrored_images_were_encoded(
-    tmp_path: Path, is_packed: bool
-) -> None:
+def test_latents_are_mirrored_where_mirrored_images_were_encoded(tmp_path, is_packed):
     root = write_all(tmp_path / "pt", flip=True)
     if is_packed:
         pack(root, tmp_path / "packed", 10)
@@ -109,7 +104,7 @@ def test_latents_are_mirrored_where_mirrored_images_were_encoded(
     assert 0 < rows.mirrored().sum() < NUM
 
 
-def test_official_latents_are_never_mirrored(tmp_path: Path) -> None:
+def test_official_latents_are_never_mirrored(tmp_path):
     root, rows = write_all(tmp_path), Rows(1, 0, 0, NUM)
     made = [
         source(config(root, flip=flip)).batch(np.arange(NUM), rows).images for flip in (True, False)
@@ -133,9 +128,7 @@ def test_official_latents_are_never_mirrored(tmp_path: Path) -> None:
         ({"label": 2**40}, "'label' is no whole number"),
     ],
 )
-def test_a_file_that_holds_no_latent_is_one_sentence(
-    tmp_path: Path, changes: dict[str, Any], says: str
-) -> None:
+def test_a_file_that_holds_no_latent_is_one_sentence(tmp_path, changes, says):
     path = write(tmp_path, 0, **changes)
     message = message_of(config(tmp_path))
     assert message.startswith(f"{path} cannot be read (")
@@ -143,7 +136,7 @@ def test_a_file_that_holds_no_latent_is_one_sentence(
     assert message.endswith("write it again, with 'image' [2C, H, W] (mean, then std) and 'label'")
 
 
-def test_missing_latents_and_others_are_one_sentence(tmp_path: Path) -> None:
+def test_missing_latents_and_others_are_one_sentence(tmp_path):
     assert message_of(config(tmp_path / "no")).startswith("dataset.root is ")
     assert message_of(config(tmp_path)).startswith(f"there are no .pt files in {tmp_path}: give")
     torch.save([1, 2], tmp_path / "0.pt")
@@ -162,9 +155,7 @@ def test_missing_latents_and_others_are_one_sentence(tmp_path: Path) -> None:
         ({"label": 10}, "is 10, expected 0 .. 9"),
     ],
 )
-def test_a_later_file_that_is_unlike_the_first_is_named(
-    tmp_path: Path, changes: dict[str, Any], says: str
-) -> None:
+def test_a_later_file_that_is_unlike_the_first_is_named(tmp_path, changes, says):
     examples = source(config(write_all(tmp_path)))
     path = write(tmp_path / "train", NUM - 1, **changes)
     message = refusal(DataError, examples.batch, np.arange(NUM), None)
@@ -175,12 +166,12 @@ def test_a_later_file_that_is_unlike_the_first_is_named(
 # Packing
 
 
-def contents(folder: Path) -> dict[str, bytes]:
+def contents(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 @pytest.mark.parametrize("shard_size", [1, 10, 23, 8192])
-def test_packed_latents_give_the_same_bits(tmp_path: Path, shard_size: int) -> None:
+def test_packed_latents_give_the_same_bits(tmp_path, shard_size):
     root = write_all(tmp_path / "pt")
     pack(root, tmp_path / "packed", shard_size)
     made = []
@@ -193,7 +184,7 @@ def test_packed_latents_give_the_same_bits(tmp_path: Path, shard_size: int) -> N
     assert len(list((tmp_path / "packed").glob("images-*.npy"))) == -(-NUM // shard_size)
 
 
-def test_shards_are_plain_arrays_of_what_the_files_hold(tmp_path: Path) -> None:
+def test_shards_are_plain_arrays_of_what_the_files_hold(tmp_path):
     layout = pack(write_all(tmp_path), tmp_path / "packed", 20)
     assert layout == ((SIZE, SIZE, 2 * CHANNELS), "float32", False, (20, 3))
     names = [f"{kind}-0000{number}.npy" for kind in ("images", "labels") for number in range(2)]
@@ -203,7 +194,7 @@ def test_shards_are_plain_arrays_of_what_the_files_hold(tmp_path: Path) -> None:
     assert np.concatenate(arrays[2:]).tolist() == LABELS
 
 
-def test_packing_in_half_rounds_and_packing_half_does_not(tmp_path: Path) -> None:
+def test_packing_in_half_rounds_and_packing_half_does_not(tmp_path):
     pack(write_all(tmp_path / "whole"), tmp_path / "a", half=True)
     for number in range(NUM):
         image = torch.from_numpy(IMAGES[number]).half()
@@ -222,13 +213,13 @@ def test_packing_in_half_rounds_and_packing_half_does_not(tmp_path: Path) -> Non
 
 
 def test_a_packing_that_was_stopped_goes_on_where_it_was_and_then_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    tmp_path, monkeypatch
+):
     root = write_all(tmp_path / "pt", flip=True)
     pack(root, tmp_path / "whole", 5)
     write_array = shards.write_array
 
-    def stopped(path: Path, *arrays: Any) -> None:
+    def stopped(path, *arrays):
         if path.name == "image_flip-00002.npy":
             (path.parent / ".partial-1-image_flip-00002.npy").write_text("half")
             raise KeyboardInterrupt
@@ -255,12 +246,10 @@ def test_a_packing_that_was_stopped_goes_on_where_it_was_and_then_changes_nothin
     assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
 
 
-def test_a_file_of_a_packing_appears_when_it_is_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_of_a_packing_appears_when_it_is_whole(tmp_path, monkeypatch):
     written: list[bytes] = []
 
-    def killed(path: Path, _: Path) -> None:
+    def killed(path, _):
         written.append(path.read_bytes())
         raise KeyboardInterrupt
 
@@ -271,11 +260,11 @@ def test_a_file_of_a_packing_appears_when_it_is_whole(
     assert list(tmp_path.iterdir()) == []
 
 
-def refused(folder: Path, output: Path, *size: int, **options: bool) -> str:
+def refused(folder, output, *size, **options):
     return refusal(UserError, pack, folder, output, *size, **options)
 
 
-def test_another_packing_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+def test_another_packing_in_the_same_folder_is_refused(tmp_path):
     root, packed = write_all(tmp_path / "pt"), tmp_path / "packed"
     pack(root, packed, 10)
     assert "holds a packing of other files, or with other options" in refused(root, packed, 11)
@@ -296,9 +285,7 @@ def test_another_packing_in_the_same_folder_is_refused(tmp_path: Path) -> None:
         ({"image": None}, "cannot be read (KeyError: 'image')"),
     ],
 )
-def test_a_file_unlike_the_first_stops_the_packing(
-    tmp_path: Path, changes: dict[str, Any], says: str
-) -> None:
+def test_a_file_unlike_the_first_stops_the_packing(tmp_path, changes, says):
     root = write_all(tmp_path / "pt")
     path = write(root / "train", 13, **changes)
     message = refused(root, tmp_path / "packed", 10)
@@ -309,9 +296,7 @@ def test_a_file_unlike_the_first_stops_the_packing(
     assert len(source(config(tmp_path / "packed"))) == NUM
 
 
-def test_what_cannot_be_packed_is_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_packed_is_one_sentence(tmp_path, monkeypatch):
     assert "No such file or directory" in refused(tmp_path / "no", tmp_path / "out")
     assert "there are no .pt files in" in refused(tmp_path, tmp_path / "out")
     root = write_all(tmp_path / "pt")
@@ -320,7 +305,7 @@ def test_what_cannot_be_packed_is_one_sentence(
     assert "cannot write to" in refused(root, tmp_path / "file")
     assert "(Not a directory)" not in refused(root, tmp_path / "file" / "below")
 
-    def full(_: int) -> None:
+    def full(_):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
@@ -335,14 +320,14 @@ def test_what_cannot_be_packed_is_one_sentence(
 # Damaged shards
 
 
-def packed(tmp_path: Path) -> Path:
+def packed(tmp_path):
     pack(write_all(tmp_path / "pt"), tmp_path / "packed", 10)
     return tmp_path / "packed"
 
 
 @pytest.mark.parametrize("name", ["images-00001.npy", "labels-00002.npy"])
 @pytest.mark.parametrize("end", [-1, 40, 0, None])
-def test_a_damaged_shard_is_one_sentence(tmp_path: Path, name: str, end: int | None) -> None:
+def test_a_damaged_shard_is_one_sentence(tmp_path, name, end):
     path = packed(tmp_path) / name
     if end is None:
         path.unlink()
@@ -353,7 +338,7 @@ def test_a_damaged_shard_is_one_sentence(tmp_path: Path, name: str, end: int | N
     assert message.endswith("write it again with meanflow prepare")
 
 
-def test_a_shard_of_another_kind_than_the_index_says_is_refused(tmp_path: Path) -> None:
+def test_a_shard_of_another_kind_than_the_index_says_is_refused(tmp_path):
     path = packed(tmp_path) / "images-00001.npy"
     np.save(path, np.zeros((10, 6, 6, 8), np.float64))
     assert "it holds float64 (10, 6, 6, 8), unlike index.json" in message_of(config(path.parent))
@@ -376,9 +361,7 @@ def test_a_shard_of_another_kind_than_the_index_says_is_refused(tmp_path: Path) 
         (b"\xff\xfe", "index.json cannot be read ("),
     ],
 )
-def test_a_damaged_index_is_one_sentence(
-    tmp_path: Path, changes: dict[str, Any] | bytes, says: str
-) -> None:
+def test_a_damaged_index_is_one_sentence(tmp_path, changes, says):
     path = packed(tmp_path) / "index.json"
     if isinstance(changes, dict):
         changes = json.dumps(json.loads(path.read_text()) | changes).encode()
@@ -386,13 +369,13 @@ def test_a_damaged_index_is_one_sentence(
     assert says in message_of(config(path.parent))
 
 
-def test_fewer_shards_are_a_smaller_data_set(tmp_path: Path) -> None:
+def test_fewer_shards_are_a_smaller_data_set(tmp_path):
     path = packed(tmp_path) / "index.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"counts": [10, 10]}))
     assert len(source(config(path.parent))) == 20
 
 
-def test_a_label_that_is_no_class_is_found_when_shards_are_opened(tmp_path: Path) -> None:
+def test_a_label_that_is_no_class_is_found_when_shards_are_opened(tmp_path):
     folder = packed(tmp_path)
     number = next(i for i, label in enumerate(LABELS) if label >= 7)
     assert message_of(config(folder, num_classes=7)) == (

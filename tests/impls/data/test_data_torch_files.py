@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ torch: Any = pytest.importorskip("torch")
 IMAGE = generator(1, Stream.CHECK).standard_normal((8, 6, 6)).astype(np.float32)
 
 
-def saved(tmp_path: Path, value: object, **options: Any) -> Path:
+def saved(tmp_path, value, **options):
     torch.save(value, tmp_path / "x.pt", **options)
     return tmp_path / "x.pt"
 
@@ -30,7 +29,7 @@ def saved(tmp_path: Path, value: object, **options: Any) -> Path:
     "name",
     ["float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint8", "bool"],
 )
-def test_tensors_of_every_dtype_are_read_bit_for_bit(tmp_path: Path, name: str) -> None:
+def test_tensors_of_every_dtype_are_read_bit_for_bit(tmp_path, name):
     tensor = (torch.arange(24).reshape(2, 3, 4) / 7).to(getattr(torch, name))
     array = torch_files.load(saved(tmp_path, {"a": [tensor, 3, "text", None, 0.5]}))["a"][0]
     assert array.dtype == name
@@ -38,7 +37,7 @@ def test_tensors_of_every_dtype_are_read_bit_for_bit(tmp_path: Path, name: str) 
     assert array.tobytes() == tensor.numpy().tobytes()
 
 
-def test_bfloat16_is_read_as_the_float32_it_stands_for(tmp_path: Path) -> None:
+def test_bfloat16_is_read_as_the_float32_it_stands_for(tmp_path):
     tensor = torch.from_numpy(IMAGE).to(torch.bfloat16)
     array = torch_files.load(saved(tmp_path, tensor.transpose(0, 2)[:, 1:]))
     assert array.dtype == np.float32
@@ -56,19 +55,19 @@ def test_bfloat16_is_read_as_the_float32_it_stands_for(tmp_path: Path) -> None:
         lambda x: x[1, 2, 3],
     ],
 )
-def test_views_are_read_as_what_they_show(tmp_path: Path, view: Any) -> None:
+def test_views_are_read_as_what_they_show(tmp_path, view):
     tensor = view(torch.from_numpy(IMAGE))
     np.testing.assert_array_equal(torch_files.load(saved(tmp_path, tensor)), tensor.numpy())
 
 
-def test_tensors_that_share_their_storage_are_both_read(tmp_path: Path) -> None:
+def test_tensors_that_share_their_storage_are_both_read(tmp_path):
     tensor = torch.from_numpy(IMAGE)
     both = torch_files.load(saved(tmp_path, (tensor, tensor[2:4])))
     np.testing.assert_array_equal(both[0][2:4], both[1])
 
 
 @pytest.mark.parametrize("name", ["float64", "float32", "bfloat16", "int64", "uint8", "bool"])
-def test_files_of_before_the_zip_format_are_read_as_well(tmp_path: Path, name: str) -> None:
+def test_files_of_before_the_zip_format_are_read_as_well(tmp_path, name):
     whole = (torch.arange(24).reshape(2, 3, 4) / 7).to(getattr(torch, name))
     value = {"a": [whole, whole.transpose(0, 2)[1:]], "b": torch.from_numpy(IMAGE), "c": 0.5}
     expected = torch_files.load(saved(tmp_path, value))
@@ -81,7 +80,7 @@ def test_files_of_before_the_zip_format_are_read_as_well(tmp_path: Path, name: s
     assert found["b"].tobytes() == IMAGE.tobytes()
 
 
-def rewritten(path: Path, name: str, content: bytes, **options: Any) -> None:
+def rewritten(path, name, content, **options):
     """Write the same archive with other content in one of its files."""
     with zipfile.ZipFile(path) as archive:
         held = {member: archive.read(member) for member in archive.namelist()}
@@ -92,14 +91,14 @@ def rewritten(path: Path, name: str, content: bytes, **options: Any) -> None:
             archive.writestr(member, value)
 
 
-def pickle_of(path: Path) -> bytes:
+def pickle_of(path):
     with zipfile.ZipFile(path) as archive:
         [name] = [name for name in archive.namelist() if name.endswith("/data.pkl")]
         return archive.read(name)
 
 
 class Harmful:
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self):
         return os.mkdir, ("harm",)
 
 
@@ -107,30 +106,30 @@ ONES = torch.ones(200)
 NEW, OLD = {}, {"_use_new_zipfile_serialization": False}
 
 
-def flipped_bit(path: Path) -> None:
+def flipped_bit(path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
 
 
-def outside_its_storage(path: Path) -> None:
+def outside_its_storage(path):
     rewritten(path, "/data.pkl", pickle_of(path).replace(b"K\xc8\x85", b"K\xff\x85"))
 
 
-def compressed(path: Path) -> None:
+def compressed(path):
     rewritten(path, "/data/0", ONES.numpy().tobytes(), compression=zipfile.ZIP_DEFLATED)
 
 
-def another_zip(path: Path) -> None:
+def another_zip(path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a/b.txt", "text")
 
 
-def cut(end: int) -> Callable[[Path], object]:
+def cut(end):
     return lambda path: path.write_bytes(path.read_bytes()[:end])
 
 
-def no_damage(_: Path) -> None:
+def no_damage(_):
     pass
 
 
@@ -155,9 +154,9 @@ def no_damage(_: Path) -> None:
     ],
 )
 def test_a_file_that_is_no_plain_tensors_is_one_sentence_and_runs_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    value: object, options: dict[str, Any], damage: Callable[[Path], object], says: str,
-) -> None:  # fmt: skip
+    tmp_path, monkeypatch,
+    value, options, damage, says,
+):  # fmt: skip
     monkeypatch.chdir(tmp_path)
     path = saved(tmp_path, value, **options)
     damage(path)

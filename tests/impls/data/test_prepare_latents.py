@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,10 +21,10 @@ from impls.common import draws
 from impls.common.draws import Stream
 from impls.common.errors import UserError
 from impls.data import encode
-from impls.data.encode import Encoded, encode_folder
+from impls.data.encode import encode_folder
 from impls.data.folder import centre_crop
 from impls.files import shards
-from impls.files.autoencoder import Autoencoder, read_autoencoder
+from impls.files.autoencoder import read_autoencoder
 from impls.files.resumable import work_through
 from impls.files.writing import write_new
 from meanflow_repro import main
@@ -37,7 +36,7 @@ NUM, SIDE = 15, 16  # 2 x 2 latents
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory):
     """Images of several sizes, in a folder for each class."""
     root = tmp_path_factory.mktemp("images")
     for label, name in enumerate(CLASSES):
@@ -53,20 +52,20 @@ class Doubler:
     """A framework that encodes by hand, at once: its first four channels stand for the latent."""
 
     @staticmethod
-    def load_autoencoder(autoencoder: Autoencoder) -> Autoencoder:
+    def load_autoencoder(autoencoder):
         return autoencoder
 
     put = get = staticmethod(lambda tree: tree)
 
     @staticmethod
-    def encode(model: Autoencoder, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def encode(model, images):
         """Of each 8 x 8 pixels the first, in red, green, blue and red; the size of the batch."""
         corner = images[:, ::8, ::8, [0, 1, 2, 0]]
         return corner, np.full_like(corner, len(images))
 
 
 @pytest.fixture(autouse=True)
-def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+def by_hand(monkeypatch):
     """Frameworks of that name."""
     real = encode.implementation
     monkeypatch.setattr(
@@ -74,23 +73,23 @@ def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def encoded(folder: Path, output: Path, **options: Any) -> Encoded:
+def encoded(folder, output, **options):
     given = {"image_size": SIDE, "batch_size": 2, "shard_size": 4, "framework": "by hand"}
     given |= options
     return encode_folder(folder, given.pop("vae", STANDIN), output, **given)
 
 
-def contents(folder: Path) -> dict[str, bytes]:
+def contents(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def crops(folder: Path) -> np.ndarray:
+def crops(folder):
     """The images as they are to be encoded: [n, 16, 16, 3] in -1..1."""
     paths = [folder / "train" / name / f"{i}.png" for name in CLASSES for i in range(EACH)]
     return np.stack([centre_crop(Image.open(path), SIDE) for path in paths]) / 127.5 - 1
 
 
-def message_of(folder: Path, output: Path, **options: Any) -> str:
+def message_of(folder, output, **options):
     return refusal(UserError, encoded, folder, output, **options)
 
 
@@ -98,9 +97,7 @@ def message_of(folder: Path, output: Path, **options: Any) -> str:
 
 
 @pytest.mark.parametrize("framework", ["jax", "torch"])
-def test_shards_hold_mean_and_deviation_of_each_image_in_order(
-    tmp_path: Path, folder: Path, framework: str
-) -> None:
+def test_shards_hold_mean_and_deviation_of_each_image_in_order(tmp_path, folder, framework):
     pytest.importorskip({"jax": "jax", "torch": "diffusers"}[framework])
     made = encoded(folder, tmp_path, framework=framework, flip=True)
     assert made.layout == ((2, 2, 8), "float32", True, (4, 4, 4, 3))
@@ -114,9 +111,7 @@ def test_shards_hold_mean_and_deviation_of_each_image_in_order(
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 4, 7, 100])
-def test_every_batch_is_filled_up_to_the_same_size(
-    tmp_path: Path, folder: Path, batch_size: int
-) -> None:
+def test_every_batch_is_filled_up_to_the_same_size(tmp_path, folder, batch_size):
     encoded(folder, tmp_path, batch_size=batch_size, shard_size=7)
     stored = np.concatenate(shards.open_shards(tmp_path).images)
     np.testing.assert_array_equal(stored[..., 4:], batch_size)
@@ -124,7 +119,7 @@ def test_every_batch_is_filled_up_to_the_same_size(
     np.testing.assert_allclose(stored[..., :4], expected, rtol=0, atol=1e-7)
 
 
-def test_half_precision_rounds(tmp_path: Path, folder: Path) -> None:
+def test_half_precision_rounds(tmp_path, folder):
     encoded(folder, tmp_path / "whole")
     encoded(folder, tmp_path / "half", half=True)
     whole, half = (shards.open_shards(tmp_path / name).images for name in ("whole", "half"))
@@ -133,7 +128,7 @@ def test_half_precision_rounds(tmp_path: Path, folder: Path) -> None:
         np.testing.assert_array_equal(one.astype(np.float16), other)
 
 
-def test_images_may_lie_in_the_folder_itself(tmp_path: Path, folder: Path) -> None:
+def test_images_may_lie_in_the_folder_itself(tmp_path, folder):
     encoded(folder, tmp_path / "a")
     encoded(folder / "train", tmp_path / "b")
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
@@ -144,9 +139,7 @@ def test_images_may_lie_in_the_folder_itself(tmp_path: Path, folder: Path) -> No
 
 @pytest.mark.parametrize("num_processes", [2, 3, 5])
 @pytest.mark.parametrize("is_reversed", [False, True])
-def test_several_processes_write_the_same_bits_as_one(
-    tmp_path: Path, folder: Path, num_processes: int, is_reversed: bool
-) -> None:
+def test_several_processes_write_the_same_bits_as_one(tmp_path, folder, num_processes, is_reversed):
     encoded(folder, tmp_path / "one", flip=True)
     order = sorted(range(num_processes), reverse=is_reversed)
     for position, process in enumerate(order):
@@ -159,7 +152,7 @@ def test_several_processes_write_the_same_bits_as_one(
     assert contents(tmp_path / "several") == contents(tmp_path / "one")
 
 
-def test_processes_at_once_write_the_same_bits_as_one(tmp_path: Path, folder: Path) -> None:
+def test_processes_at_once_write_the_same_bits_as_one(tmp_path, folder):
     pytest.importorskip("jax")
     options = ["--imagenet", folder, "--vae", STANDIN, "--image-size", SIDE, "--batch-size", 2]
     options += ["--shard-size", 1, "--device", "cpu"]
@@ -181,7 +174,7 @@ def test_processes_at_once_write_the_same_bits_as_one(tmp_path: Path, folder: Pa
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
-def test_a_killed_encoding_goes_on_to_the_same_bits(tmp_path: Path, folder: Path) -> None:
+def test_a_killed_encoding_goes_on_to_the_same_bits(tmp_path, folder):
     pytest.importorskip("jax")
     options = {"batch_size": 2, "shard_size": 1, "image_size": SIDE, "framework": "jax"}
     encoded(folder, tmp_path / "whole", **options)
@@ -202,9 +195,7 @@ def test_a_killed_encoding_goes_on_to_the_same_bits(tmp_path: Path, folder: Path
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 
 
-def test_encoding_again_changes_nothing_and_encodes_nothing(
-    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_encoding_again_changes_nothing_and_encodes_nothing(tmp_path, folder, monkeypatch):
     encoded(folder, tmp_path)
     before = contents(tmp_path)
     monkeypatch.setattr(Doubler, "encode", None)
@@ -212,7 +203,7 @@ def test_encoding_again_changes_nothing_and_encodes_nothing(
     assert contents(tmp_path) == before
 
 
-def test_a_process_leaves_what_another_is_writing(tmp_path: Path, folder: Path) -> None:
+def test_a_process_leaves_what_another_is_writing(tmp_path, folder):
     tmp_path.joinpath(".partial-77-images-00001.npy").write_text("being written")
     encoded(folder, tmp_path, num_processes=2, process=0)
     assert (tmp_path / ".partial-77-images-00001.npy").exists()
@@ -221,10 +212,8 @@ def test_a_process_leaves_what_another_is_writing(tmp_path: Path, folder: Path) 
 
 
 @pytest.mark.parametrize("has_links", [True, False])
-def test_of_two_plans_written_at_once_the_first_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool
-) -> None:
-    def no_links(*_: object) -> None:
+def test_of_two_plans_written_at_once_the_first_stays(tmp_path, monkeypatch, has_links):
+    def no_links(*_):
         raise OSError(95, "Operation not supported")
 
     if not has_links:
@@ -250,9 +239,7 @@ def test_of_two_plans_written_at_once_the_first_stays(
         ({"framework": "another by hand"}, "framework"),
     ],
 )
-def test_other_options_in_the_same_folder_are_refused(
-    tmp_path: Path, folder: Path, options: dict[str, Any], another: str
-) -> None:
+def test_other_options_in_the_same_folder_are_refused(tmp_path, folder, options, another):
     encoded(folder, tmp_path, num_processes=2)
     before = contents(tmp_path)
     expected = f"or with other options (another {another}): give another folder"
@@ -260,9 +247,7 @@ def test_other_options_in_the_same_folder_are_refused(
     assert contents(tmp_path) == before
 
 
-def test_another_autoencoder_or_other_images_in_the_same_folder_are_refused(
-    tmp_path: Path, folder: Path
-) -> None:
+def test_another_autoencoder_or_other_images_in_the_same_folder_are_refused(tmp_path, folder):
     output, other, more = tmp_path / "out", tmp_path / "vae", tmp_path / "images"
     encoded(folder, output)
     shutil.copytree(STANDIN, other)
@@ -273,13 +258,13 @@ def test_another_autoencoder_or_other_images_in_the_same_folder_are_refused(
     assert "(another names): give another folder" in message_of(more, output)
 
 
-def test_a_packing_of_files_is_not_mixed_with_an_encoding(tmp_path: Path, folder: Path) -> None:
+def test_a_packing_of_files_is_not_mixed_with_an_encoding(tmp_path, folder):
     (tmp_path / "packing.json").write_text(json.dumps({"names": "of files", "shape": [2, 2, 8]}))
     message = message_of(folder, tmp_path)
     assert "with other options (another names, vae, framework, image_size, dtype," in message
 
 
-def test_what_cannot_be_encoded_is_one_sentence(tmp_path: Path, folder: Path) -> None:
+def test_what_cannot_be_encoded_is_one_sentence(tmp_path, folder):
     out = tmp_path / "out"
     message = message_of(tmp_path / "no", out)
     assert message.startswith(f"{tmp_path / 'no'} cannot be read (No such file or directory): give")
@@ -301,7 +286,7 @@ def test_what_cannot_be_encoded_is_one_sentence(tmp_path: Path, folder: Path) ->
     assert f"cannot write to {tmp_path / 'file'}: " in message_of(folder, tmp_path / "file")
 
 
-def test_a_damaged_image_is_named_and_mended_images_go_on(tmp_path: Path, folder: Path) -> None:
+def test_a_damaged_image_is_named_and_mended_images_go_on(tmp_path, folder):
     path = shutil.copytree(folder, tmp_path / "images") / "train" / "cat" / "1.png"
     whole = path.read_bytes()
     path.write_bytes(whole[:40])
@@ -313,12 +298,10 @@ def test_a_damaged_image_is_named_and_mended_images_go_on(tmp_path: Path, folder
     assert encoded(tmp_path / "images", tmp_path / "out").is_whole
 
 
-def test_numbers_that_are_not_finite_are_refused(
-    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_numbers_that_are_not_finite_are_refused(tmp_path, folder, monkeypatch):
     class Broken(Doubler):
         @staticmethod
-        def encode(model: Autoencoder, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        def encode(model, images):
             mean, std = Doubler.encode(model, images)
             return mean, 1e6 * std
 
@@ -329,8 +312,8 @@ def test_numbers_that_are_not_finite_are_refused(
 
 
 def test_grey_images_are_encoded_in_colour_and_grey_autoencoders_refused(
-    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    tmp_path, folder, monkeypatch
+):
     grey = SIZES.model_copy(update={"in_channels": 1})
     monkeypatch.setattr(encode, "read_autoencoder", lambda _: random_autoencoder(grey, 0))
     assert "encodes images of 1 channels, expected 3 (colour)" in message_of(folder, tmp_path)
@@ -339,9 +322,7 @@ def test_grey_images_are_encoded_in_colour_and_grey_autoencoders_refused(
 # The command
 
 
-def test_the_command_makes_latents_that_train(
-    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_makes_latents_that_train(tmp_path, folder, capsys):
     pytest.importorskip("jax")
     given = ["--imagenet", folder, "--vae", STANDIN, "--output", tmp_path / "latents"]
     given += ["--image-size", 32, "--batch-size", 4, "--flip", "--device", "cpu"]
@@ -359,9 +340,7 @@ def test_the_command_makes_latents_that_train(
     assert "step 3" in capsys.readouterr().out
 
 
-def test_the_command_says_when_other_processes_are_not_done(
-    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_says_when_other_processes_are_not_done(tmp_path, folder, capsys):
     pytest.importorskip("jax")
     given = ["--imagenet", folder, "--vae", STANDIN, "--output", tmp_path, "--image-size", SIDE]
     given += ["--shard-size", 4, "--num-processes", 2, "--process", 1, "--device", "cpu"]
@@ -371,17 +350,17 @@ def test_the_command_says_when_other_processes_are_not_done(
     assert "not whole yet: the process that finishes last writes the index" in out
 
 
-def test_items_are_read_while_those_before_are_worked_on() -> None:
+def test_items_are_read_while_those_before_are_worked_on():
     started: list[int] = []
     saved: dict[range, list[list[int]]] = {}
     counts: list[int] = []
     ahead = [*range(5), *range(5, 11)]  # three batches more: of 2, 3 and 3
 
-    def read(index: int) -> int:
+    def read(index):
         started.append(index)
         return index
 
-    def make(items: list[int]) -> list[int]:
+    def make(items):
         deadline = time.monotonic() + 10
         while len(started) < len(ahead) and time.monotonic() < deadline:
             time.sleep(0.001)

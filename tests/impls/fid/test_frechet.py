@@ -17,15 +17,15 @@ from impls.fid.statistics import Statistics
 from reference import frechet
 
 
-def normal(*shape: int, key: int = 0) -> np.ndarray:
+def normal(*shape, key=0):
     return draws.normal(shape, 8, Stream.CHECK, key).astype(np.float64)
 
 
-def rotation(size: int, key: int = 0) -> np.ndarray:
+def rotation(size, key=0):
     return np.linalg.qr(normal(size, size, key=key))[0]
 
 
-def covariance(size: int, rank: int, key: int = 0) -> np.ndarray:
+def covariance(size, rank, key=0):
     factor = normal(size, rank, key=key)
     return factor @ factor.T / rank
 
@@ -42,9 +42,7 @@ SOME, SCATTERED = np.abs(normal(50, key=4)) + 0.1, np.logspace(-10, 3, 60)
     + [(SOME, SOME * (np.arange(50) < 6), 0, 1e-12), (SCATTERED, SCATTERED[::-1], 0, 1e-10)],
     ids=["of 1", "of 2", "of 17", "of 64", "of ranks that differ", "widely scattered"],
 )
-def test_distance_of_covariances_of_the_same_axes_is_that_of_their_roots(
-    one: np.ndarray, two: np.ndarray, moved: int, accuracy: float
-) -> None:
+def test_distance_of_covariances_of_the_same_axes_is_that_of_their_roots(one, two, moved, accuracy):
     turn, shift = rotation(len(one)), moved * normal(len(one), key=2)
     given = np.zeros(len(one)), (turn * one) @ turn.T, shift, (turn * two) @ turn.T
     expected = shift @ shift + ((one**0.5 - two**0.5) ** 2).sum()
@@ -53,7 +51,7 @@ def test_distance_of_covariances_of_the_same_axes_is_that_of_their_roots(
 
 @pytest.mark.parametrize("scale", [1, 0.25, 1.21, 1e6])
 @pytest.mark.parametrize("rank", [1, 3, 7, 40, 64])
-def test_scaling_a_covariance_by_c_gives_1_minus_root_c_squared(rank: int, scale: float) -> None:
+def test_scaling_a_covariance_by_c_gives_1_minus_root_c_squared(rank, scale):
     """At scale 1 the distance is 0, whatever the rank."""
     cov, mean = covariance(64, rank), normal(64, key=1)
     expected = (1 - scale**0.5) ** 2 * np.trace(cov)
@@ -62,7 +60,7 @@ def test_scaling_a_covariance_by_c_gives_1_minus_root_c_squared(rank: int, scale
 
 
 @pytest.mark.parametrize("degrees", [0, 0.001, 30, 89.999, 90])
-def test_distance_of_planes_at_an_angle_is_right(degrees: float) -> None:
+def test_distance_of_planes_at_an_angle_is_right(degrees):
     """U diag(a) U^T and V diag(b) V^T with U^T V = diag(cos): the root's trace is known."""
     size, rank = 40, 5
     turn, one, two = rotation(size), *np.abs(normal(2, rank, key=3))
@@ -75,13 +73,13 @@ def test_distance_of_planes_at_an_angle_is_right(degrees: float) -> None:
     assert found == pytest.approx(expected, abs=1e-13 * (one.sum() + two.sum()) * size)
 
 
-def test_distance_is_symmetric() -> None:
+def test_distance_is_symmetric():
     a, b = (normal(20, key=1), covariance(20, 9)), (normal(20, key=2), covariance(20, 20, key=5))
     assert frechet_distance(*a, *b) == pytest.approx(frechet_distance(*b, *a), rel=1e-12)
 
 
 @pytest.mark.parametrize("which", range(4))
-def test_what_is_not_finite_is_refused(which: int) -> None:
+def test_what_is_not_finite_is_refused(which):
     arguments = [normal(5), covariance(5, 5), normal(5, key=1), covariance(5, 5, key=1)]
     arguments[which] = arguments[which].copy()
     arguments[which][2] = np.nan
@@ -90,14 +88,14 @@ def test_what_is_not_finite_is_refused(which: int) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 24, 150])
-def test_distance_is_that_of_the_reference(size: int) -> None:
+def test_distance_is_that_of_the_reference(size):
     arguments = normal(size), covariance(size, 3 * size), normal(size, key=1), np.eye(size)
     expected = frechet.frechet_distance(*arguments)
     assert frechet_distance(*arguments) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("rank", [1, 7, 40])
-def test_distance_of_the_reference_is_good_to_a_millionth_whatever_the_rank(rank: int) -> None:
+def test_distance_of_the_reference_is_good_to_a_millionth_whatever_the_rank(rank):
     cov, zero = covariance(64, rank), np.zeros(64)
     found = frechet.frechet_distance(zero, cov, zero, 1.21 * cov)
     assert abs(found - 0.01 * np.trace(cov)) < 1e-6 * np.trace(cov)
@@ -105,7 +103,7 @@ def test_distance_of_the_reference_is_good_to_a_millionth_whatever_the_rank(rank
 
 @pytest.mark.filterwarnings("ignore:The .disp. argument is deprecated")  # clean-fid's own call
 @pytest.mark.parametrize("size", [16, 128])
-def test_distance_is_that_of_clean_fid(size: int) -> None:
+def test_distance_is_that_of_clean_fid(size):
     pytest.importorskip("torch")
     from impls.meanflow_torch.vision.torchvision_operators import import_torchvision
 
@@ -118,7 +116,7 @@ def test_distance_is_that_of_clean_fid(size: int) -> None:
 
 
 @pytest.mark.slow
-def test_distance_of_fewer_samples_than_features_is_right_at_full_size() -> None:
+def test_distance_of_fewer_samples_than_features_is_right_at_full_size():
     features = normal(1000, 2048)
     mean, cov = frechet.moments(features)
     assert abs(frechet_distance(mean, cov, mean, cov)) < 1e-10 * np.trace(cov)
@@ -129,12 +127,12 @@ def test_distance_of_fewer_samples_than_features_is_right_at_full_size() -> None
 # ------------------------------------------------------------------------------- moments
 
 
-def batches(features: np.ndarray, size: int) -> list[np.ndarray]:
+def batches(features, size):
     return [features[start : start + size] for start in range(0, len(features), size)]
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 1000])
-def test_moments_of_batches_are_those_of_all(size: int) -> None:
+def test_moments_of_batches_are_those_of_all(size):
     features = normal(300, 6) * np.logspace(-3, 3, 6) + 5
     found = reduce(merge, map(moments, batches(features, size)))
     assert found.num_samples == 300
@@ -143,7 +141,7 @@ def test_moments_of_batches_are_those_of_all(size: int) -> None:
     np.testing.assert_allclose(found.covariance, cov, rtol=1e-12, atol=1e-12)
 
 
-def test_a_large_mean_does_not_drown_the_covariance() -> None:
+def test_a_large_mean_does_not_drown_the_covariance():
     """A sum of squares minus a square of sums would lose all digits here."""
     features = normal(500, 3) + 1e8
     found = reduce(merge, map(moments, batches(features, 10)))
@@ -151,7 +149,7 @@ def test_a_large_mean_does_not_drown_the_covariance() -> None:
     np.testing.assert_allclose(found.covariance, expected, rtol=1e-6, atol=1e-7)
 
 
-def test_leaving_a_part_out_is_the_way_back_from_merging() -> None:
+def test_leaving_a_part_out_is_the_way_back_from_merging():
     one, other = moments(normal(40, 5) + 2), moments(normal(9, 5, key=1))
     found = without(merge(one, other), other)
     assert found.num_samples == 40
@@ -159,19 +157,19 @@ def test_leaving_a_part_out_is_the_way_back_from_merging() -> None:
     np.testing.assert_allclose(found.scatter, one.scatter, rtol=1e-11, atol=1e-12)
 
 
-def test_merging_with_nothing_changes_nothing() -> None:
+def test_merging_with_nothing_changes_nothing():
     one, nothing = moments(normal(4, 3)), moments(np.zeros((0, 3)))
     assert merge(one, nothing) is one
     assert merge(nothing, one) is one
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_too_few_samples_have_no_covariance(count: int) -> None:
+def test_too_few_samples_have_no_covariance(count):
     with pytest.raises(ValueError, match=f"^{count} samples have no covariance"):
         _ = moments(normal(count, 3)).covariance
 
 
-def test_groups_do_not_depend_on_the_batches() -> None:
+def test_groups_do_not_depend_on_the_batches():
     features = normal(12000, 2)
     found = []
     for size in (64, 12000):
@@ -186,7 +184,7 @@ def test_groups_do_not_depend_on_the_batches() -> None:
     np.testing.assert_allclose(found[0][2].mean, features[dealt == 2].mean(0), rtol=1e-10)
 
 
-def test_groups_of_two_processes_are_those_of_one() -> None:
+def test_groups_of_two_processes_are_those_of_one():
     features, whole = normal(900, 3), MomentGroups(5)
     whole.add(features)
     parts = [MomentGroups(5, first=first) for first in (0, 400)]
@@ -199,7 +197,7 @@ def test_groups_of_two_processes_are_those_of_one() -> None:
 
 
 @pytest.mark.parametrize("num_classes", [10, 100, 1000])
-def test_a_group_holds_every_class_when_labels_go_in_turn(num_classes: int) -> None:
+def test_a_group_holds_every_class_when_labels_go_in_turn(num_classes):
     groups = group_numbers(0, 50000, 20)
     counts = np.zeros((20, num_classes), int)
     np.add.at(counts, (groups, np.arange(50000) % num_classes), 1)
@@ -211,7 +209,7 @@ def test_a_group_holds_every_class_when_labels_go_in_turn(num_classes: int) -> N
 # --------------------------------------------------------------------------------- scores
 
 
-def problem(size: int) -> tuple[Statistics, np.ndarray, np.ndarray, float]:
+def problem(size):
     """Reference, then mean and root of the covariance of a model, and their true distance."""
     reference = Statistics(np.zeros(size), np.eye(size))
     root = np.diag(1 + 0.3 * np.linspace(-1, 1, size))
@@ -219,13 +217,13 @@ def problem(size: int) -> tuple[Statistics, np.ndarray, np.ndarray, float]:
     return reference, mean, root, frechet_distance(*reference[:2], mean, root @ root)
 
 
-def score_of(features: np.ndarray, reference: Statistics, num_groups: int = 20):
+def score_of(features, reference, num_groups=20):
     groups = MomentGroups(num_groups)
     groups.add(features)
     return frechet_score(groups.groups(), reference)
 
 
-def test_score_is_the_distance_of_all_samples() -> None:
+def test_score_is_the_distance_of_all_samples():
     reference, mean, root, _ = problem(5)
     features = normal(400, 5) @ root + mean
     score = score_of(features, reference)
@@ -236,7 +234,7 @@ def test_score_is_the_distance_of_all_samples() -> None:
     assert score.low < score.value < score.high
 
 
-def test_interval_covers_as_often_as_it_says() -> None:
+def test_interval_covers_as_often_as_it_says():
     """300 times 500 samples of a known normal: 95 % of the intervals must hold what they are of."""
     reference, mean, root, true = problem(6)
     scores = [
@@ -256,9 +254,7 @@ def test_interval_covers_as_often_as_it_says() -> None:
 
 
 @pytest.mark.parametrize(("count", "least"), [(24, 0.99), (64, 0.95), (200, 0.93)])
-def test_interval_of_few_samples_is_too_wide_rather_than_too_narrow(
-    count: int, least: float
-) -> None:
+def test_interval_of_few_samples_is_too_wide_rather_than_too_narrow(count, least):
     """32 features: from fewer samples than features, whose covariance has not full rank, on."""
     reference, mean, root, _ = problem(32)
     scores = [
@@ -269,18 +265,18 @@ def test_interval_of_few_samples_is_too_wide_rather_than_too_narrow(
     assert np.mean([score.low <= expected <= score.high for score in scores]) >= least
 
 
-def test_score_of_another_number_of_features_is_refused() -> None:
+def test_score_of_another_number_of_features_is_refused():
     with pytest.raises(UserError, match="have 5 features and the samples 4: make both"):
         score_of(normal(100, 4), problem(5)[0])
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_score_of_too_few_samples_is_refused(count: int) -> None:
+def test_score_of_too_few_samples_is_refused(count):
     with pytest.raises(UserError, match=f"^{count} samples are too few for FID"):
         score_of(normal(count, 4), problem(4)[0])
 
 
-def direct_inception_score(features: np.ndarray, weight: np.ndarray, splits: int):
+def direct_inception_score(features, weight, splits):
     p = np.exp(features @ weight.T)
     p /= p.sum(1, keepdims=True)
     scores = []
@@ -292,7 +288,7 @@ def direct_inception_score(features: np.ndarray, weight: np.ndarray, splits: int
 
 
 @pytest.mark.parametrize(("count", "splits"), [(200, 10), (203, 10), (57, 4)])
-def test_inception_score_in_batches_is_the_direct_formula(count: int, splits: int) -> None:
+def test_inception_score_in_batches_is_the_direct_formula(count, splits):
     features, weight = normal(count, 6), normal(9, 6, key=1)
     sums = [
         score_sums(batch, weight, 16 * number, count, splits)
@@ -302,13 +298,13 @@ def test_inception_score_in_batches_is_the_direct_formula(count: int, splits: in
     assert found == pytest.approx(direct_inception_score(features, weight, splits), rel=1e-12)
 
 
-def test_inception_score_is_1_where_all_look_alike_and_the_classes_where_they_do_not() -> None:
+def test_inception_score_is_1_where_all_look_alike_and_the_classes_where_they_do_not():
     alike = score_sums(np.ones((40, 3)), normal(5, 3), 0, 40)
     assert inception_score(alike) == pytest.approx((1, 0), abs=1e-12)
     sure = score_sums(np.tile(1e4 * np.eye(4), (10, 1)), np.eye(4), 0, 40)
     assert inception_score(sure) == pytest.approx((4, 0), abs=1e-9)
 
 
-def test_inception_score_of_too_few_samples_is_refused() -> None:
+def test_inception_score_of_too_few_samples_is_refused():
     with pytest.raises(UserError, match="9 samples are too few for the Inception score in 10"):
         inception_score(score_sums(normal(9, 3), normal(5, 3), 0, 9))

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +22,7 @@ from impls.fid.statistics import (
     load_statistics,
     save_statistics,
 )
-from impls.files.inception import CLEAN, LEGACY, InceptionWeights, read_inception
+from impls.files.inception import CLEAN, LEGACY, read_inception
 from meanflow_repro import main
 from reference import frechet
 from verify.checks.inception import STANDIN
@@ -33,22 +30,22 @@ from verify.checks.inception import STANDIN
 SIZE = 24
 
 
-def normal(*shape: int) -> np.ndarray:
+def normal(*shape):
     return draws.normal(shape, 4, Stream.CHECK).astype(np.float64)
 
 
-def some(size: int = 5) -> Statistics:
+def some(size=5):
     mean, covariance = frechet.moments(normal(40, size))
     return Statistics(mean, covariance, 40, CLEAN, "abc")
 
 
 @pytest.fixture(scope="module")
-def weights() -> InceptionWeights:
+def weights():
     return read_inception(STANDIN)
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def images(tmp_path_factory):
     """20 images of several sizes and kinds, in folders."""
     folder = tmp_path_factory.mktemp("images")
     for number in range(20):
@@ -61,13 +58,13 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def expected(folder: Path, weights: InceptionWeights, mode: str) -> tuple[np.ndarray, np.ndarray]:
+def expected(folder, weights, mode):
     paths = sorted(folder.rglob("*.png"))
     cropped = np.stack([centre_crop(Image.open(path).convert("RGB"), SIZE) for path in paths])
     return frechet.moments(reference.inception_features(weights.tensors, cropped, mode))
 
 
-def close(found: Statistics, mean: np.ndarray, covariance: np.ndarray) -> None:
+def close(found, mean, covariance):
     np.testing.assert_allclose(found.mean, mean, rtol=1e-5, atol=1e-5 * np.abs(mean).max())
     scale = np.abs(covariance).max()
     np.testing.assert_allclose(found.covariance, covariance, rtol=0, atol=1e-3 * scale)
@@ -76,7 +73,7 @@ def close(found: Statistics, mean: np.ndarray, covariance: np.ndarray) -> None:
 # ---------------------------------------------------------------------------------- files
 
 
-def test_saved_statistics_are_read_bit_for_bit(tmp_path: Path) -> None:
+def test_saved_statistics_are_read_bit_for_bit(tmp_path):
     save_statistics(tmp_path / "new" / "x.npz", some())
     found = load_statistics(tmp_path / "new" / "x.npz", 5)
     np.testing.assert_array_equal(found.mean, some().mean)
@@ -86,9 +83,7 @@ def test_saved_statistics_are_read_bit_for_bit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("names", [("ref_mu", "ref_sigma"), ("mu", "sigma")])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_both_layouts_are_written_and_either_is_read_as_float64(
-    tmp_path: Path, names: tuple[str, str], dtype: type
-) -> None:
+def test_both_layouts_are_written_and_either_is_read_as_float64(tmp_path, names, dtype):
     save_statistics(tmp_path / "x.npz", some())
     with np.load(tmp_path / "x.npz") as held:
         arrays = {name: held[name].astype(dtype) for name in names}
@@ -99,7 +94,7 @@ def test_both_layouts_are_written_and_either_is_read_as_float64(
     assert found[2:] == (None, None, None)
 
 
-def npz(**arrays: Any) -> bytes:
+def npz(**arrays):
     content = io.BytesIO()
     np.savez(content, **arrays)
     return content.getvalue()
@@ -127,9 +122,7 @@ SKEWED = COVARIANCE + np.triu(np.ones((5, 5)), 1)
         (npz(mu=np.array(["a"] * 5), sigma=COVARIANCE), "no finite number"),
     ],
 )
-def test_files_that_are_no_statistics_are_one_sentence(
-    tmp_path: Path, content: bytes, said: str
-) -> None:
+def test_files_that_are_no_statistics_are_one_sentence(tmp_path, content, said):
     (tmp_path / "x.npz").write_bytes(content)
     message = refusal(StatisticsError, load_statistics, tmp_path / "x.npz", 5)
     assert said in message
@@ -137,7 +130,7 @@ def test_files_that_are_no_statistics_are_one_sentence(
     assert "meanflow statistics" in message
 
 
-def test_statistics_that_are_missing_or_cannot_be_written_are_said(tmp_path: Path) -> None:
+def test_statistics_that_are_missing_or_cannot_be_written_are_said(tmp_path):
     missing = refusal(StatisticsError, load_statistics, tmp_path / "none.npz")
     assert "there is no file of statistics" in missing
     (tmp_path / "file").write_text("")
@@ -149,9 +142,7 @@ def test_statistics_that_are_missing_or_cannot_be_written_are_said(tmp_path: Pat
 
 
 @pytest.mark.parametrize("mode", [LEGACY, CLEAN])
-def test_statistics_of_a_folder_are_those_of_its_features(
-    images: Path, weights: InceptionWeights, tmp_path: Path, mode: str
-) -> None:
+def test_statistics_of_a_folder_are_those_of_its_features(images, weights, tmp_path, mode):
     found = folder_statistics(reference, weights, images, tmp_path / "x.npz", mode, SIZE, 8)
     assert found is not None
     close(found, *expected(images, weights, mode))
@@ -161,9 +152,7 @@ def test_statistics_of_a_folder_are_those_of_its_features(
 
 
 @pytest.mark.parametrize("num_processes", [2, 3, 25])
-def test_statistics_of_several_processes_are_those_of_one(
-    images: Path, weights: InceptionWeights, tmp_path: Path, num_processes: int
-) -> None:
+def test_statistics_of_several_processes_are_those_of_one(images, weights, tmp_path, num_processes):
     found = []
     for process in range(min(num_processes, 20)):
         options = (LEGACY, SIZE, 8, process, num_processes)
@@ -179,18 +168,18 @@ class Stops(Exception):
 
 
 def test_what_was_stopped_goes_on_and_ends_with_the_same_bits(
-    images: Path, weights: InceptionWeights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    images, weights, tmp_path, monkeypatch
+):
     monkeypatch.setattr(impls.fid.image_folder, "BLOCK", 6)
     whole = folder_statistics(reference, weights, images, tmp_path / "x.npz", LEGACY, SIZE, 3)
     arguments = (reference, weights, images, tmp_path / "y.npz", LEGACY, SIZE, 3)
     seen: list[int] = []
 
-    def run(stop_at: int) -> Statistics | None:
-        def make(*args: Any) -> Any:
+    def run(stop_at):
+        def make(*args):
             features = extractor(*args)
 
-            def counted(batch: np.ndarray) -> np.ndarray:
+            def counted(batch):
                 if sum(seen) + len(batch) > stop_at:
                     raise Stops
                 seen.append(len(batch))
@@ -212,9 +201,7 @@ def test_what_was_stopped_goes_on_and_ends_with_the_same_bits(
     assert "y.npz exists already" in refusal(StatisticsError, run, 100)
 
 
-def test_going_on_with_other_options_is_refused(
-    images: Path, weights: InceptionWeights, tmp_path: Path
-) -> None:
+def test_going_on_with_other_options_is_refused(images, weights, tmp_path):
     output = tmp_path / "x.npz"
     assert folder_statistics(reference, weights, images, output, LEGACY, SIZE, 8, 0, 2) is None
     for mode, size, other in ((CLEAN, SIZE, "mode"), (LEGACY, 20, "image size")):
@@ -223,7 +210,7 @@ def test_going_on_with_other_options_is_refused(
         assert f"begun with another {other}: give the same" in said
 
 
-def test_features_do_not_depend_on_the_filled_batch(weights: InceptionWeights) -> None:
+def test_features_do_not_depend_on_the_filled_batch(weights):
     pixels = (draws.uniform((7, 20, 20, 3), 4, Stream.CHECK) * 256).astype(np.uint8)
     found = extractor(reference, weights, LEGACY, 4)(pixels)
     direct = reference.inception_features(weights.tensors, pixels, LEGACY)
@@ -234,15 +221,15 @@ def test_features_do_not_depend_on_the_filled_batch(weights: InceptionWeights) -
 # ---------------------------------------------------------------------------- the command
 
 
-def command(images: Path, output: Path, *more: str) -> list[str]:
+def command(images, output, *more):
     about = ["--images", str(images), "--inception", str(STANDIN), "--output", str(output)]
     return ["statistics", *about, "--image-size", str(SIZE), "--batch-size", "8", *more]
 
 
 def test_the_command_writes_the_same_with_either_framework(
-    subject: ModuleType, images: Path, weights: InceptionWeights, tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    subject, images, weights, tmp_path,
+    capsys,
+):  # fmt: skip
     framework = subject.__name__.rpartition("_")[2]
     if framework == "torch":
         pytest.importorskip("cleanfid")

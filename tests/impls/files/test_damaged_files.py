@@ -6,8 +6,6 @@ import functools
 import gc
 import json
 import shutil
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from golden_folders import FOLDERS, copy_of
@@ -26,13 +24,13 @@ DAMAGE = st.tuples(st.floats(0, 1), st.integers(0, 40), st.binary(max_size=40))
 Damage = tuple[float, int, bytes]
 
 
-def damaged(content: bytes, damage: Damage) -> bytes:
+def damaged(content, damage):
     place, length, other = damage
     start = int(place * len(content))
     return content[:start] + other + content[start + length :]
 
 
-def refused_or_read(read: Callable[[], object], name: str) -> bool:
+def refused_or_read(read, name):
     """Whether it is read; what refuses it says the name, in one line."""
     try:
         read()
@@ -45,14 +43,14 @@ def refused_or_read(read: Callable[[], object], name: str) -> bool:
     return False
 
 
-def assert_refused_or_the_same(content: bytes) -> None:
+def assert_refused_or_the_same(content):
     """A line in the place of a record."""
     if refused_or_read(lambda: parse(content, "a.jsonl, line 1"), "a.jsonl, line 1"):
         assert json.loads(content) == json.loads(line(record()))
 
 
 @given(DAMAGE)
-def test_a_damaged_record_is_refused_or_says_what_it_said(damage: Damage) -> None:
+def test_a_damaged_record_is_refused_or_says_what_it_said(damage):
     assert_refused_or_the_same(damaged(line(record()).encode(), damage))
 
 
@@ -65,9 +63,7 @@ JSON = st.recursive(
 
 
 @given(st.sampled_from(sorted(json.loads(line(record())))), JSON)
-def test_a_record_with_any_field_changed_is_refused_or_says_what_it_said(
-    field: str, value: object
-) -> None:
+def test_a_record_with_any_field_changed_is_refused_or_says_what_it_said(field, value):
     assert_refused_or_the_same(json.dumps(json.loads(line(record())) | {field: value}).encode())
 
 
@@ -76,9 +72,7 @@ GOLDEN = sorted(path.name for path in (FOLDERS / "patch_4").iterdir())
 
 @settings(max_examples=20)
 @given(st.sampled_from(GOLDEN), DAMAGE)
-def test_a_damaged_golden_folder_is_read_or_refused(
-    tmp_path_factory: pytest.TempPathFactory, name: str, damage: Damage
-) -> None:
+def test_a_damaged_golden_folder_is_read_or_refused(tmp_path_factory, name, damage):
     folder = copy_of("patch_4", tmp_path_factory.mktemp("golden"))
     file = folder / name
     file.write_bytes(damaged(file.read_bytes(), damage))
@@ -87,7 +81,7 @@ def test_a_damaged_golden_folder_is_read_or_refused(
 
 
 @functools.cache
-def checkpoint(framework: str, folder: Path) -> Path:
+def checkpoint(framework, folder):
     """A checkpoint of one step."""
     return trained(
         framework, folder / f"damaged-{framework}", training__num_steps=1
@@ -99,9 +93,7 @@ def checkpoint(framework: str, folder: Path) -> Path:
 @settings(max_examples=20)
 @given(st.floats(0, 1, exclude_max=True), DAMAGE)
 @pytest.mark.parametrize("framework", ["jax", "torch"])
-def test_a_damaged_checkpoint_is_read_or_refused(
-    tmp_path_factory: pytest.TempPathFactory, framework: str, which: float, damage: Damage
-) -> None:
+def test_a_damaged_checkpoint_is_read_or_refused(tmp_path_factory, framework, which, damage):
     pytest.importorskip(framework)
     intact = checkpoint(framework, tmp_path_factory.getbasetemp())
     copy = intact.with_name("damaged")

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from small_runs import arrays, assert_same_bits
 
-from impls.common.types import CanonicalState
 from impls.files import checkpoints
 from impls.frameworks import implementation
 from impls.interop.convert import canonical_state
@@ -25,11 +24,11 @@ STATES = {
 frameworks = pytest.mark.parametrize("framework", STATES)
 
 
-def digest(state: CanonicalState) -> str:
+def digest(state):
     """SHA-256 of every number, with its place, type and shape."""
     found = hashlib.sha256()
 
-    def add(place: str, content: object) -> None:
+    def add(place, content):
         if isinstance(content, dict):
             for name in sorted(content):
                 add(f"{place}/{name}", content[name])
@@ -46,13 +45,13 @@ def digest(state: CanonicalState) -> str:
 
 
 @frameworks
-def test_every_bit_of_an_old_checkpoint_is_restored(framework: str) -> None:
+def test_every_bit_of_an_old_checkpoint_is_restored(framework):
     pytest.importorskip(framework)
     assert digest(canonical_state(checkpoints.find(FOLDER / framework))) == STATES[framework]
 
 
 @frameworks
-def test_a_run_goes_on_from_an_old_checkpoint(framework: str, tmp_path: Path) -> None:
+def test_a_run_goes_on_from_an_old_checkpoint(framework, tmp_path):
     pytest.importorskip(framework)
     found = checkpoints.find(FOLDER / framework)
     for folder in ("one", "other"):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from refusals import refusal
@@ -32,7 +30,7 @@ OTHER = {"jax": "torch", "torch": "jax"}
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def runs(tmp_path_factory):
     """A short run of each framework with everything in its state."""
     folders = {}
     for framework in OTHER:
@@ -41,7 +39,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return folders
 
 
-def assert_same_state(one: checkpoints.Checkpoint, other: checkpoints.Checkpoint) -> None:
+def assert_same_state(one, other):
     ours, theirs = canonical_state(one), canonical_state(other)
     assert (ours.step, ours.num_updates) == (theirs.step, theirs.num_updates) == (4, 4)
     for field in ("params", "ema_params", "first_moment", "second_moment"):
@@ -52,9 +50,7 @@ def assert_same_state(one: checkpoints.Checkpoint, other: checkpoints.Checkpoint
 
 
 @pytest.mark.parametrize("framework", OTHER)
-def test_conversion_there_and_back_loses_no_bit(
-    framework: str, runs: dict[str, Path], tmp_path: Path
-) -> None:
+def test_conversion_there_and_back_loses_no_bit(framework, runs, tmp_path):
     start, other = checkpoints.find(runs[framework]), OTHER[framework]
     options = ["--checkpoint", str(runs[framework]), "--output", str(tmp_path / "there")]
     assert main(["convert", *options, "--framework", other]) == 0
@@ -65,9 +61,7 @@ def test_conversion_there_and_back_loses_no_bit(
 
 
 @pytest.mark.parametrize("framework", OTHER)
-def test_a_converted_run_goes_on_as_the_other_would(
-    framework: str, runs: dict[str, Path], tmp_path: Path
-) -> None:
+def test_a_converted_run_goes_on_as_the_other_would(framework, runs, tmp_path):
     """One more step from the same state, in both frameworks."""
     longer, ends = {**EVERYTHING, "training__num_steps": 5}, []
     for target in OTHER:
@@ -78,7 +72,7 @@ def test_a_converted_run_goes_on_as_the_other_would(
     assert_near(*ends, limit=1e-3)
 
 
-def sampled(run: Path, folder: Path, *options: str) -> np.ndarray:
+def sampled(run, folder, *options):
     """Samples that the command makes of a run."""
     given = ["--checkpoint", str(run), "--output-dir", str(folder), *options]
     assert main(["sample", *given]) == 0
@@ -87,15 +81,13 @@ def sampled(run: Path, folder: Path, *options: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("framework", OTHER)
-def test_either_framework_samples_from_either_checkpoint(
-    framework: str, runs: dict[str, Path], tmp_path: Path
-) -> None:
+def test_either_framework_samples_from_either_checkpoint(framework, runs, tmp_path):
     options = ["--num-samples", "10", "--num-steps", "2", "--framework"]
     made = [sampled(runs[framework], tmp_path / name, *options, name) for name in OTHER]
     np.testing.assert_allclose(*made, rtol=0, atol=2e-5)
 
 
-def test_weights_are_chosen_by_name(runs: dict[str, Path], tmp_path: Path) -> None:
+def test_weights_are_chosen_by_name(runs, tmp_path):
     found = [
         sampled(runs["torch"], tmp_path / which, "--num-samples", "3", "--weights", which)
         for which in ("ema", "0.995", "0.5", "params")
@@ -105,9 +97,7 @@ def test_weights_are_chosen_by_name(runs: dict[str, Path], tmp_path: Path) -> No
     assert not (found[2] == found[3]).all()
 
 
-def test_an_average_that_was_not_kept_is_one_sentence(
-    runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_average_that_was_not_kept_is_one_sentence(runs, tmp_path, capsys):
     options = ["--checkpoint", runs["torch"], "--output-dir", tmp_path / "out"]
     said = refused(capsys, "sample", *options, "--weights", "0.7")
     assert said.endswith("expected ema, params or one of 0.995, 0.5, 0.9\n")
@@ -115,9 +105,7 @@ def test_an_average_that_was_not_kept_is_one_sentence(
 
 
 @pytest.mark.parametrize("framework", OTHER)
-def test_safetensors_are_a_state_dict_of_the_torch_network(
-    framework: str, runs: dict[str, Path], tmp_path: Path
-) -> None:
+def test_safetensors_are_a_state_dict_of_the_torch_network(framework, runs, tmp_path):
     from safetensors import safe_open
     from safetensors.torch import load_file
 
@@ -138,7 +126,7 @@ def test_safetensors_are_a_state_dict_of_the_torch_network(
     assert load_config(tmp_path / "config.yml") == found.config
 
 
-def test_a_run_starts_from_load_from(runs: dict[str, Path], tmp_path: Path) -> None:
+def test_a_run_starts_from_load_from(runs, tmp_path):
     """Also from a checkpoint of the other framework, with its step and moments."""
     longer = {**EVERYTHING, "training__num_steps": 6}
     saved, _ = trained("jax", tmp_path / "on", **longer, load_from=str(runs["torch"]))
@@ -148,7 +136,7 @@ def test_a_run_starts_from_load_from(runs: dict[str, Path], tmp_path: Path) -> N
     assert_same_bits(arrays("jax", tmp_path / "on"), arrays("jax", tmp_path / "converted"))
 
 
-def test_load_from_another_size_is_one_sentence(runs: dict[str, Path], tmp_path: Path) -> None:
+def test_load_from_another_size_is_one_sentence(runs, tmp_path):
     wider = {**EVERYTHING, "model__hidden_size": 32, "load_from": str(runs["torch"])}
     said = refusal(CheckpointError, trained, "torch", tmp_path, **wider)
     assert "holds another network" in said

@@ -6,8 +6,6 @@ import json
 import math
 import re
 import shutil
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,11 +14,11 @@ from refusals import refusal
 
 import reference
 from impls.common import parameters
-from impls.common.config import CLASSES, Config
+from impls.common.config import CLASSES
 from impls.common.config_files import from_sizes, load_config
 from impls.common.draws import sampling_noise, training_draws
 from impls.common.errors import UserError
-from impls.common.types import Batch, CanonicalState
+from impls.common.types import Batch
 from impls.files import checkpoints
 from impls.frameworks import implementation
 from impls.interop.convert import canonical_state, import_official
@@ -34,18 +32,18 @@ EVERYTHING = "params", "ema_params", "first_moment", "second_moment"
 
 
 @pytest.fixture
-def config() -> Config:
+def config():
     sizes = json.loads((BUNDLED / "train_5_steps.json").read_text())
     return from_sizes(sizes["model"], sizes["method"])
 
 
 @pytest.fixture(params=["jax", "torch"])
-def framework(request: pytest.FixtureRequest) -> str:
+def framework(request):
     pytest.importorskip(request.param)
     return str(request.param)
 
 
-def test_parameters_and_average_are_those_after_five_steps(config: Config) -> None:
+def test_parameters_and_average_are_those_after_five_steps(config):
     state, numbers = load_official(CHECKPOINT, config), np.load(BUNDLED / "train_5_steps.npz")
     assert state.step == 5
     for kind, params in (("params", state.params), ("ema", state.ema_params)):
@@ -55,9 +53,7 @@ def test_parameters_and_average_are_those_after_five_steps(config: Config) -> No
             assert np.array_equal(array, numbers[f"{kind}/{name}"]), name
 
 
-def test_an_import_is_exact_samples_as_the_reference_and_goes_on(
-    framework: str, config: Config, tmp_path: Path
-) -> None:
+def test_an_import_is_exact_samples_as_the_reference_and_goes_on(framework, config, tmp_path):
     module = implementation(framework)
     found = import_official(CHECKPOINT, config, framework, tmp_path / "run")
     wide = load_official(CHECKPOINT, config)
@@ -79,7 +75,7 @@ def test_an_import_is_exact_samples_as_the_reference_and_goes_on(
 
 
 @pytest.mark.parametrize("given", ["file", "folder", "parent", "above"])
-def test_a_checkpoint_is_found_from_where_a_user_points(given: str, tmp_path: Path) -> None:
+def test_a_checkpoint_is_found_from_where_a_user_points(given, tmp_path):
     for step in (5, 40):
         folder = tmp_path / "unzipped" / "run" / f"checkpoint_{step}"
         shutil.copytree(CHECKPOINT, folder)
@@ -89,7 +85,7 @@ def test_a_checkpoint_is_found_from_where_a_user_points(given: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("size", ["DiT_B_4", "DiT_S_8", "DiT_M_2", "DiT_L_4", "DiT_XL_2"])
-def test_the_size_is_recognized_by_its_tensors(size: str) -> None:
+def test_the_size_is_recognized_by_its_tensors(size):
     network = load_config("mf_b4", {"model.cls": size}).network
     shapes = {tensor.official: np.broadcast_to(0.0, tensor.shape) for tensor in
               parameters.tensors(network)}  # fmt: skip
@@ -111,22 +107,18 @@ CONTENT = (CHECKPOINT / "checkpoint").read_bytes()
         ("other", b"", "there is no official checkpoint"),
     ],
 )
-def test_a_file_that_is_none_is_said_in_one_sentence(
-    file: str, content: bytes, says: str, tmp_path: Path, config: Config
-) -> None:
+def test_a_file_that_is_none_is_said_in_one_sentence(file, content, says, tmp_path, config):
     (tmp_path / file).write_bytes(content)
     assert re.search(says, refusal(UserError, load_official, tmp_path, config))
 
 
-def _convert(tmp_path: Path, config: Any, *more: str) -> int:
+def _convert(tmp_path, config, *more):
     file = tmp_path / "network.yml"
     file.write_text(yaml.safe_dump(config))
     return main(["convert", "--from-official", str(CHECKPOINT), f"--config={file}", *more])
 
 
-def test_the_command_line_imports_and_names_a_wrong_tensor(
-    framework: str, config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_line_imports_and_names_a_wrong_tensor(framework, config, tmp_path, capsys):
     plain = config.model_dump(mode="json")
     options = ("--framework", framework, f"--output={tmp_path / 'run'}")
     weights_file = tmp_path / "plain.safetensors"
@@ -144,13 +136,13 @@ def test_the_command_line_imports_and_names_a_wrong_tensor(
 # Other formats of the same tree
 
 
-def _tree() -> Any:
+def _tree():
     """The real checkpoint, as flax reads it."""
     serialization = pytest.importorskip("flax.serialization")
     return serialization.msgpack_restore((CHECKPOINT / "checkpoint").read_bytes())
 
 
-def _same(state: CanonicalState, expected: CanonicalState, fields: tuple[str, ...]) -> None:
+def _same(state, expected, fields):
     for field in fields:
         for name, array in getattr(expected, field).items():
             found = getattr(state, field)[name]
@@ -158,7 +150,7 @@ def _same(state: CanonicalState, expected: CanonicalState, fields: tuple[str, ..
             assert np.array_equal(found, array), (field, name)
 
 
-def test_a_folder_in_orbax_later_format_gives_the_same(config: Config, tmp_path: Path) -> None:
+def test_a_folder_in_orbax_later_format_gives_the_same(config, tmp_path):
     orbax = pytest.importorskip("orbax.checkpoint")
     orbax.PyTreeCheckpointer().save(tmp_path / "run" / "checkpoint_5", _tree())
     assert (tmp_path / "run" / "checkpoint_5" / "manifest.ocdbt").is_file()
@@ -168,9 +160,7 @@ def test_a_folder_in_orbax_later_format_gives_the_same(config: Config, tmp_path:
 
 
 @pytest.mark.parametrize("key", [None, "params", "ema_params"])
-def test_parameters_alone_are_imported_with_a_fresh_optimizer(
-    key: str | None, config: Config, tmp_path: Path
-) -> None:
+def test_parameters_alone_are_imported_with_a_fresh_optimizer(key, config, tmp_path):
     serialization, params = pytest.importorskip("flax.serialization"), _tree()["ema_params"]
     file = tmp_path / "weights.msgpack"
     file.write_bytes(serialization.msgpack_serialize({key: params} if key else params))
@@ -189,7 +179,7 @@ SLOW = [pytest.param(size, marks=pytest.mark.slow)
 
 
 @pytest.mark.parametrize("size", ["DiT_S_2", "DiT_S_4", "DiT_S_8", *SLOW])
-def test_an_official_tree_round_trips_through_both_frameworks(size: str) -> None:
+def test_an_official_tree_round_trips_through_both_frameworks(size):
     """No two numbers of a tensor are the same bits."""
     pytest.importorskip("jax")
     pytest.importorskip("torch")
@@ -211,7 +201,7 @@ def test_an_official_tree_round_trips_through_both_frameworks(size: str) -> None
 
 
 @pytest.mark.parametrize("size", [name for name in CLASSES if name != "DiT"])
-def test_both_frameworks_have_the_official_shapes_at_every_size(size: str, framework: str) -> None:
+def test_both_frameworks_have_the_official_shapes_at_every_size(size, framework):
     config = load_config("mf_b4", {"model.cls": size})
     shapes = implementation(framework).parameter_shapes(config)
     assert shapes == {tensor.name: tensor.shape for tensor in parameters.tensors(config.network)}

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from impls.common import parameters
-from impls.common.config import Config
 from impls.common.config_files import load_config
 from impls.common.errors import UserError
 from impls.common.parameters import initial_parameters
@@ -24,16 +21,16 @@ torch = pytest.importorskip("torch")
 
 
 @pytest.fixture
-def config() -> Config:
+def config():
     return load_config("digits", {"model.hidden_size": 24, "model.depth": 2, "model.num_heads": 3})
 
 
 @pytest.fixture
-def params(config: Config) -> dict[str, Any]:
+def params(config):
     return initial_parameters(config.network, 3)
 
 
-def named_as_in_sit(config: Config, params: dict[str, Any], before: str = "") -> dict[str, Any]:
+def named_as_in_sit(config, params, before=""):
     """A state dict as SiT ports of MeanFlow write it: r_embedder, and the fixed positions."""
     state = {
         name.replace("h_embedder.", "r_embedder."): torch.from_numpy(array)
@@ -45,14 +42,12 @@ def named_as_in_sit(config: Config, params: dict[str, Any], before: str = "") ->
     return {before + name: array for name, array in state.items()}
 
 
-def same(found: dict[str, Any], expected: dict[str, Any]) -> bool:
+def same(found, expected):
     return all(np.array_equal(found[name], array) for name, array in expected.items())
 
 
 @pytest.mark.parametrize("before", ["", "module.", "_orig_mod.module.", "model.net."])
-def test_a_sit_training_file_gives_parameters_average_and_step(
-    before: str, config: Config, params: dict[str, Any], tmp_path: Path
-) -> None:
+def test_a_sit_training_file_gives_parameters_average_and_step(before, config, params, tmp_path):
     average = initial_parameters(config.network, 4)
     content = {
         "model": named_as_in_sit(config, params, before),
@@ -70,9 +65,7 @@ def test_a_sit_training_file_gives_parameters_average_and_step(
 
 
 @pytest.mark.parametrize("kind", ["bare", "ema", "half"])
-def test_what_is_missing_of_parameters_and_average_is_the_other(
-    kind: str, config: Config, params: dict[str, Any], tmp_path: Path
-) -> None:
+def test_what_is_missing_of_parameters_and_average_is_the_other(kind, config, params, tmp_path):
     state = named_as_in_sit(config, params)
     if kind == "half":
         state = {name: tensor.half() for name, tensor in state.items() if name != "pos_embed"}
@@ -86,7 +79,7 @@ def test_what_is_missing_of_parameters_and_average_is_the_other(
 
 
 @pytest.mark.parametrize("embedding", ["t_r", "t_r_h", "h"])
-def test_an_embedder_of_r_is_one_where_the_network_has_it(embedding: str, tmp_path: Path) -> None:
+def test_an_embedder_of_r_is_one_where_the_network_has_it(embedding, tmp_path):
     config = load_config("digits", {"model.depth": 1, "model.embedding": embedding})
     params = initial_parameters(config.network, 3)
     state = parameters.to_torch(config.network, params)
@@ -95,9 +88,7 @@ def test_an_embedder_of_r_is_one_where_the_network_has_it(embedding: str, tmp_pa
     assert same(load_torch(tmp_path / "weights.pt", config).params, params)
 
 
-def test_the_command_line_reads_what_it_wrote_and_renames(
-    config: Config, params: dict[str, Any], tmp_path: Path
-) -> None:
+def test_the_command_line_reads_what_it_wrote_and_renames(config, params, tmp_path):
     state = {
         name.replace("r_embedder", "dt_embed"): tensor
         for name, tensor in named_as_in_sit(config, params).items()
@@ -117,7 +108,7 @@ def test_the_command_line_reads_what_it_wrote_and_renames(
     assert same(canonical_state(checkpoints.find(tmp_path / "again")).ema_params, params)
 
 
-def _file(folder: Path, kind: str, state: dict[str, Any]) -> Path:
+def _file(folder, kind, state):
     file = folder / ("weights.safetensors" if kind.startswith("safe") else "weights.pt")
     if "html" in kind:
         file.write_bytes(b"\n<!DOCTYPE html><html><body>Sign in</body></html>")
@@ -160,9 +151,7 @@ def _file(folder: Path, kind: str, state: dict[str, Any]) -> Path:
         ("more", "parameter skip.weight is unknown to this network"),
     ],
 )
-def test_a_file_that_is_none_is_said_in_one_sentence(
-    kind: str, says: str, config: Config, params: dict[str, Any], tmp_path: Path
-) -> None:
+def test_a_file_that_is_none_is_said_in_one_sentence(kind, says, config, params, tmp_path):
     file = _file(tmp_path, kind, named_as_in_sit(config, params))
     with pytest.raises(UserError, match=says) as error:
         load_torch(file, config)

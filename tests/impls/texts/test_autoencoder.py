@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +33,7 @@ STABLE_DIFFUSION = AutoencoderConfig(block_out_channels=(128, 256, 512, 512), la
 OLD_NAMES = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 
 
-def diffusers_class() -> Any:
+def diffusers_class():
     """AutoencoderKL, by the way that the PyTorch text takes."""
     pytest.importorskip("diffusers")
     from impls.meanflow_torch.vision import autoencoder
@@ -43,11 +41,11 @@ def diffusers_class() -> Any:
     return autoencoder._network_class()
 
 
-def images(*shape: int) -> np.ndarray:
+def images(*shape):
     return draws.normal(shape, 3, Stream.CHECK).clip(-1, 1)
 
 
-def answers(subject: ModuleType, autoencoder: Autoencoder, side: int) -> list[np.ndarray]:
+def answers(subject, autoencoder, side):
     """Mean and deviation of an image, and the image of a latent."""
     config = autoencoder.config
     small = side // config.factor
@@ -58,24 +56,24 @@ def answers(subject: ModuleType, autoencoder: Autoencoder, side: int) -> list[np
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path):
     """A copy of the stand-in."""
     return shutil.copytree(STANDIN, tmp_path / "a")
 
 
-def change_tensors(folder: Path, change: Any) -> None:
+def change_tensors(folder, change):
     changed = change(load_file(folder / WEIGHTS))
     save_file({k: np.ascontiguousarray(v) for k, v in changed.items()}, folder / WEIGHTS)
 
 
-def change_config(folder: Path, **changes: Any) -> None:
+def change_config(folder, **changes):
     """Other values in the configuration; None leaves a key out."""
     path = folder / CONFIG
     about = json.loads(path.read_text()) | changes
     path.write_text(json.dumps({k: v for k, v in about.items() if v is not None}))
 
 
-def old_names(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def old_names(tensors):
     """The names that the published file still has."""
     renamed = {}
     for name, array in tensors.items():
@@ -85,7 +83,7 @@ def old_names(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return renamed
 
 
-def pointwise(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def pointwise(tensors):
     """The kernels of attention as those of convolutions."""
     return {
         name: array[:, :, None, None] if ".attentions." in name and array.ndim == 2 else array
@@ -93,7 +91,7 @@ def pointwise(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
-def refused(folder: Path) -> str:
+def refused(folder):
     with pytest.raises(AutoencoderError) as caught:
         read_autoencoder(folder)
     assert "\n" not in str(caught.value)
@@ -103,14 +101,14 @@ def refused(folder: Path) -> str:
 # Reading
 
 
-def test_the_stand_in_is_what_its_writer_writes(tmp_path: Path) -> None:
+def test_the_stand_in_is_what_its_writer_writes(tmp_path):
     write(tmp_path)
     for name in (CONFIG, WEIGHTS):
         assert (tmp_path / name).read_bytes() == (STANDIN / name).read_bytes()
     assert sum((STANDIN / name).stat().st_size for name in (CONFIG, WEIGHTS)) < 200_000
 
 
-def test_the_stand_in_is_read_as_it_was_written() -> None:
+def test_the_stand_in_is_read_as_it_was_written():
     read, made = read_autoencoder(STANDIN), random_autoencoder(SIZES, 0)
     assert read.config == made.config == SIZES
     assert list(read.tensors) == list(made.tensors)
@@ -121,7 +119,7 @@ def test_the_stand_in_is_read_as_it_was_written() -> None:
     assert 0.2 < np.abs(image).mean() < 1
 
 
-def test_diffusers_reads_the_stand_in_and_writes_the_same(tmp_path: Path) -> None:
+def test_diffusers_reads_the_stand_in_and_writes_the_same(tmp_path):
     network = diffusers_class().from_pretrained(STANDIN)
     network.save_pretrained(tmp_path)
     assert (tmp_path / WEIGHTS).read_bytes() == (STANDIN / WEIGHTS).read_bytes()
@@ -129,7 +127,7 @@ def test_diffusers_reads_the_stand_in_and_writes_the_same(tmp_path: Path) -> Non
     assert {key: theirs[key] for key in ours} == ours
 
 
-def test_names_and_shapes_are_those_of_diffusers() -> None:
+def test_names_and_shapes_are_those_of_diffusers():
     network_class = diffusers_class()
     import torch
 
@@ -145,24 +143,24 @@ def test_names_and_shapes_are_those_of_diffusers() -> None:
         assert tensor_shapes(config) == theirs
 
 
-def test_stable_diffusions_autoencoder_has_84_million_parameters() -> None:
+def test_stable_diffusions_autoencoder_has_84_million_parameters():
     shapes = tensor_shapes(STABLE_DIFFUSION).values()
     assert sum(int(np.prod(shape)) for shape in shapes) == 83_653_863
     assert STABLE_DIFFUSION.factor == 8
 
 
-def test_a_pipelines_folder_holds_the_autoencoder_in_its_folder_vae(folder: Path) -> None:
+def test_a_pipelines_folder_holds_the_autoencoder_in_its_folder_vae(folder):
     folder.rename(folder.with_name("vae"))
     assert fingerprint(read_autoencoder(folder.parent)) == fingerprint(read_autoencoder(STANDIN))
 
 
 @pytest.mark.parametrize("change", [old_names, lambda tensors: old_names(pointwise(tensors))])
-def test_old_names_of_attention_are_read(folder: Path, change: Any) -> None:
+def test_old_names_of_attention_are_read(folder, change):
     change_tensors(folder, change)
     assert fingerprint(read_autoencoder(folder)) == fingerprint(read_autoencoder(STANDIN))
 
 
-def test_diffusers_reads_old_names_to_the_same(folder: Path) -> None:
+def test_diffusers_reads_old_names_to_the_same(folder):
     change_tensors(folder, old_names)
     theirs = diffusers_class().from_pretrained(folder).state_dict()
     ours = read_autoencoder(folder).tensors
@@ -171,7 +169,7 @@ def test_diffusers_reads_old_names_to_the_same(folder: Path) -> None:
         np.testing.assert_array_equal(theirs[name].numpy(), array)
 
 
-def test_the_published_configuration_is_read(folder: Path) -> None:
+def test_the_published_configuration_is_read(folder):
     """It was written before diffusers had the keys that are absent here."""
     about = {
         "_class_name": "AutoencoderKL", "_diffusers_version": "0.4.2", "act_fn": "silu",
@@ -186,7 +184,7 @@ def test_the_published_configuration_is_read(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_weights_of_half_precision_are_read_as_float32(folder: Path, dtype: str) -> None:
+def test_weights_of_half_precision_are_read_as_float32(folder, dtype):
     torch = pytest.importorskip("torch")
     from safetensors.torch import save_file as save
 
@@ -198,7 +196,7 @@ def test_weights_of_half_precision_are_read_as_float32(folder: Path, dtype: str)
         np.testing.assert_array_equal(array, half[name].float().numpy())
 
 
-def test_another_tensor_or_configuration_has_another_fingerprint() -> None:
+def test_another_tensor_or_configuration_has_another_fingerprint():
     one = random_autoencoder(SIZES, 0)
     other = {**one.tensors, "quant_conv.bias": one.tensors["quant_conv.bias"] + np.float32(1)}
     groups = SIZES.model_copy(update={"norm_num_groups": 2})
@@ -214,7 +212,7 @@ def test_another_tensor_or_configuration_has_another_fingerprint() -> None:
 GET = "from huggingface.co/stabilityai/sd-vae-ft-mse"
 
 
-def test_a_folder_that_is_not_there_is_refused(folder: Path) -> None:
+def test_a_folder_that_is_not_there_is_refused(folder):
     where = f"get {CONFIG} and {WEIGHTS} {GET}"
     assert refused(folder / "no") == f"{folder / 'no'} does not exist: {where}"
     assert refused(folder / WEIGHTS) == f"{folder / WEIGHTS} is no folder: {where}"
@@ -238,8 +236,8 @@ WEB_PAGE = "{path} is a web page, not the file itself: get {name} " + GET
     ],
 )
 def test_a_file_that_is_missing_or_no_such_file_is_named_with_where_to_get_it(
-    folder: Path, name: str, content: str | None, says: str
-) -> None:
+    folder, name, content, says
+):
     path = folder / name
     path.unlink()
     if content is not None:
@@ -248,7 +246,7 @@ def test_a_file_that_is_missing_or_no_such_file_is_named_with_where_to_get_it(
 
 
 @pytest.mark.parametrize("size", [0, 7, 1000, -1])
-def test_weights_that_were_cut_short_are_refused(folder: Path, size: int) -> None:
+def test_weights_that_were_cut_short_are_refused(folder, size):
     path = folder / WEIGHTS
     path.write_bytes(path.read_bytes()[:size])
     message = refused(folder)
@@ -256,7 +254,7 @@ def test_weights_that_were_cut_short_are_refused(folder: Path, size: int) -> Non
     assert message.endswith(f"), it may have been cut short: get {WEIGHTS} {GET}")
 
 
-def test_weights_that_are_a_pickle_alone_are_refused(folder: Path) -> None:
+def test_weights_that_are_a_pickle_alone_are_refused(folder):
     (folder / WEIGHTS).rename((folder / WEIGHTS).with_suffix(".bin"))
     message = refused(folder)
     assert "has its weights as diffusion_pytorch_model.bin alone, a pickle" in message
@@ -264,7 +262,7 @@ def test_weights_that_are_a_pickle_alone_are_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", "3", "{}", '"AutoencoderKL"', "[" * 100_000])
-def test_a_configuration_that_is_none_is_refused(folder: Path, content: str) -> None:
+def test_a_configuration_that_is_none_is_refused(folder, content):
     (folder / CONFIG).write_text(content)
     message = refused(folder)
     assert message.startswith(f"{folder / CONFIG} cannot be read (")
@@ -286,9 +284,7 @@ def test_a_configuration_that_is_none_is_refused(folder: Path, content: str) -> 
         ("_class_name", "UNet", "is the configuration of UNet, expected AutoencoderKL: get"),
     ],
 )
-def test_sizes_and_classes_that_are_none_are_refused(
-    folder: Path, key: str, value: object, says: str
-) -> None:
+def test_sizes_and_classes_that_are_none_are_refused(folder, key, value, says):
     change_config(folder, **{key: value})
     message = refused(folder)
     assert says in message
@@ -312,9 +308,7 @@ def test_sizes_and_classes_that_are_none_are_refused(
         ("up_block_types", None, "['absent'], expected ['UpDecoderBlock2D', "),
     ],
 )
-def test_networks_of_another_kind_are_refused(
-    folder: Path, key: str, value: object, says: str
-) -> None:
+def test_networks_of_another_kind_are_refused(folder, key, value, says):
     change_config(folder, **{key: value})
     message = refused(folder)
     assert message.startswith(f"{key} in {folder / CONFIG} is ")
@@ -331,10 +325,8 @@ def test_networks_of_another_kind_are_refused(
         ("decoder.conv_in.bias", np.zeros(8, np.int32), "is int32, expected floating-point"),
     ],
 )
-def test_tensors_that_do_not_fit_are_named(
-    folder: Path, name: str, array: np.ndarray | None, says: str
-) -> None:
-    def change(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def test_tensors_that_do_not_fit_are_named(folder, name, array, says):
+    def change(tensors):
         given = tensors | {name: array}
         return {key: value for key, value in given.items() if value is not None}
 
@@ -348,14 +340,14 @@ def test_tensors_that_do_not_fit_are_named(
 
 
 @pytest.fixture
-def text(subject: ModuleType) -> ModuleType:
+def text(subject):
     """An implementation whose autoencoder can be loaded."""
     if subject.__name__.endswith("torch"):
         pytest.importorskip("diffusers")
     return subject
 
 
-def test_an_image_that_is_encoded_and_decoded_has_its_shape_again(text: ModuleType) -> None:
+def test_an_image_that_is_encoded_and_decoded_has_its_shape_again(text):
     model = text.load_autoencoder(read_autoencoder(STANDIN))
     mean, std = text.encode(model, text.put(images(1, 16, 40, 3)))
     assert mean.shape == std.shape == (1, 2, 5, 4)
@@ -364,7 +356,7 @@ def test_an_image_that_is_encoded_and_decoded_has_its_shape_again(text: ModuleTy
 
 
 @pytest.mark.parametrize("shape", [(16, 16, 3), (1, 16, 12, 3), (1, 12, 16, 3), (1, 3, 16, 16)])
-def test_images_of_another_shape_are_refused(text: ModuleType, shape: tuple[int, ...]) -> None:
+def test_images_of_another_shape_are_refused(text, shape):
     model = text.load_autoencoder(read_autoencoder(STANDIN))
     expected = r"expected \(batch, height, width, 3\) with sides that are multiples of 8"
     with pytest.raises(ValueError, match=expected):
@@ -373,7 +365,7 @@ def test_images_of_another_shape_are_refused(text: ModuleType, shape: tuple[int,
         text.decode(model, text.put(images(*shape)))
 
 
-def test_loading_draws_no_random_numbers() -> None:
+def test_loading_draws_no_random_numbers():
     pytest.importorskip("diffusers")
     import torch
 
@@ -388,7 +380,7 @@ def test_loading_draws_no_random_numbers() -> None:
 @pytest.mark.parametrize(
     "side", [64, pytest.param(256, marks=pytest.mark.soak("repetitions", of="side", share=None))]
 )
-def test_jax_gives_what_diffusers_gives_at_full_size(side: int) -> None:
+def test_jax_gives_what_diffusers_gives_at_full_size(side):
     pytest.importorskip("diffusers")
     jax = pytest.importorskip("impls.meanflow_jax")
     torch = pytest.importorskip("impls.meanflow_torch")

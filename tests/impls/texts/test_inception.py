@@ -8,8 +8,6 @@ import importlib.util
 import subprocess
 import sys
 import warnings
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -25,7 +23,6 @@ from impls.files.inception import (
     LEGACY,
     MODES,
     SIDE,
-    InceptionWeights,
     clean_resize,
     read_inception,
 )
@@ -35,7 +32,6 @@ from verify.checks.inception import STANDIN
 torch: Any = pytest.importorskip("torch")
 from impls.meanflow_torch.vision.torchvision_operators import import_torchvision  # noqa: E402
 from verify.fixtures.inception_module import (  # noqa: E402
-    Inception,
     random_inception,
     write_inception,
 )
@@ -45,14 +41,14 @@ PILLOW = "ignore:'mode' parameter is deprecated"  # clean-fid's own call
 ROUNDING = 5e-5
 
 
-def cleanfid(module: str) -> Any:
+def cleanfid(module):
     if not importlib.util.find_spec("cleanfid"):
         pytest.skip("clean-fid is not installed")
     import_torchvision()
     return importlib.import_module(f"cleanfid.{module}")
 
 
-def picture(count: int, height: int, width: int) -> np.ndarray:
+def picture(count, height, width):
     """uint8 images with something to see: waves and noise."""
     y, x = np.mgrid[:height, :width] / 20.0
     number = np.arange(1, count + 1)[:, None, None, None] + np.arange(3) / 3
@@ -61,41 +57,41 @@ def picture(count: int, height: int, width: int) -> np.ndarray:
     return (waves * 40 + 90 + noise * 70).clip(0, 255).astype(np.uint8)
 
 
-def features(subject: ModuleType, weights: InceptionWeights, images: Any, mode: str) -> np.ndarray:
+def features(subject, weights, images, mode):
     model = subject.load_inception(weights)
     found: np.ndarray = subject.get(subject.inception_features(model, subject.put(images), mode))
     return found
 
 
-def channels_first(images: np.ndarray) -> Any:
+def channels_first(images):
     return torch.from_numpy(images).permute(0, 3, 1, 2)
 
 
-def error(found: np.ndarray, expected: np.ndarray) -> float:
+def error(found, expected):
     assert found.shape == expected.shape
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
 @pytest.fixture(scope="module")
-def original() -> Inception:
+def original():
     """The real architecture at its real size, with random weights."""
     return random_inception()
 
 
 @pytest.fixture(scope="module")
-def full_size(original: Inception, tmp_path_factory: pytest.TempPathFactory) -> InceptionWeights:
+def full_size(original, tmp_path_factory):
     """From a TorchScript file of the real layout."""
     path = tmp_path_factory.mktemp("inception") / "full.pt"
     return read_inception(write_inception(original, path))
 
 
 @pytest.fixture(scope="module")
-def standin() -> InceptionWeights:
+def standin():
     return read_inception(STANDIN)
 
 
 @pytest.fixture(scope="module")
-def torch_standin() -> Any:
+def torch_standin():
     with warnings.catch_warnings(action="ignore"):  # TorchScript is deprecated
         return torch.jit.load(STANDIN)
 
@@ -105,8 +101,8 @@ def torch_standin() -> Any:
 
 @pytest.mark.parametrize("size", [(64, 96), (299, 299), (400, 310)])
 def test_full_size_features_of_both_texts_are_those_of_the_original(
-    subject: ModuleType, original: Inception, full_size: InceptionWeights, size: tuple[int, int]
-) -> None:
+    subject, original, full_size, size
+):
     cleanfid("features")
     assert full_size.num_features == 2048
     images = picture(2, *size)
@@ -121,9 +117,7 @@ def test_full_size_features_of_both_texts_are_those_of_the_original(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_full_size_features_of_the_reference_are_those_of_the_original(
-    original: Inception, full_size: InceptionWeights, mode: str
-) -> None:
+def test_full_size_features_of_the_reference_are_those_of_the_original(original, full_size, mode):
     images = picture(1, 80, 60)
     resized = images if mode == LEGACY else clean_resize(images)
     with torch.no_grad():
@@ -133,9 +127,7 @@ def test_full_size_features_of_the_reference_are_those_of_the_original(
 
 @pytest.mark.filterwarnings(PILLOW, "ignore:.torch.jit.load. is deprecated")
 @pytest.mark.parametrize("mode", MODES)
-def test_torch_features_are_those_of_clean_fid_every_bit(
-    full_size: InceptionWeights, mode: str, tmp_path: Path
-) -> None:
+def test_torch_features_are_those_of_clean_fid_every_bit(full_size, mode, tmp_path):
     from impls import meanflow_torch
 
     cleanfid("fid")
@@ -153,7 +145,7 @@ def test_torch_features_are_those_of_clean_fid_every_bit(
 
 @pytest.mark.filterwarnings(PILLOW)
 @pytest.mark.parametrize("size", [(32, 32), (299, 299), (256, 256), (500, 333)])
-def test_clean_resize_is_that_of_clean_fid_every_bit(size: tuple[int, int]) -> None:
+def test_clean_resize_is_that_of_clean_fid_every_bit(size):
     images = picture(2, *size)
     resize = cleanfid("resize").build_resizer("clean")
     expected = np.stack([resize(image) for image in images])
@@ -163,14 +155,12 @@ def test_clean_resize_is_that_of_clean_fid_every_bit(size: tuple[int, int]) -> N
     np.testing.assert_array_equal(clean_resize(images.astype(np.float64)), expected)
 
 
-def test_clean_resize_of_no_images_is_no_image() -> None:
+def test_clean_resize_of_no_images_is_no_image():
     assert clean_resize(np.zeros((0, 20, 20, 3), np.uint8)).shape == (0, SIDE, SIDE, 3)
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_features_do_not_depend_on_the_batch(
-    subject: ModuleType, standin: InceptionWeights, mode: str
-) -> None:
+def test_features_do_not_depend_on_the_batch(subject, standin, mode):
     cleanfid("features")
     images = picture(3, 30, 40)
     whole = features(subject, standin, images, mode)
@@ -178,7 +168,7 @@ def test_features_do_not_depend_on_the_batch(
     assert error(single, whole) < 1e-6
 
 
-def test_torch_resizes_as_the_file_does(original: Inception) -> None:
+def test_torch_resizes_as_the_file_does(original):
     """Only in float64 does the text resize for itself: the file's own code is float32 inside."""
     from impls.meanflow_torch.vision import inception
 
@@ -190,9 +180,7 @@ def test_torch_resizes_as_the_file_does(original: Inception) -> None:
     assert error(found.numpy(), expected.numpy()) < ROUNDING
 
 
-def test_inception_score_is_that_of_the_probabilities_of_the_original(
-    standin: InceptionWeights, torch_standin: Any
-) -> None:
+def test_inception_score_is_that_of_the_probabilities_of_the_original(standin, torch_standin):
     images = picture(12, 40, 40)
     with torch.no_grad():
         p = torch_standin(channels_first(images), no_output_bias=True).double().numpy()
@@ -208,12 +196,12 @@ def test_inception_score_is_that_of_the_probabilities_of_the_original(
 
 
 @pytest.fixture(scope="module")
-def pytorch_fid(original: Inception, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+def pytorch_fid(original, tmp_path_factory):
     """clean-fid's copy of pytorch-fid's network with random weights, and its file."""
     blocks = cleanfid("inception_pytorch")
     state: dict[str, Any] = {}
 
-    def random_state(*_: object, **__: object) -> dict[str, Any]:
+    def random_state(*_, **__):
         for ours, tensor in original.state_dict().items():
             state[tensor_names()[ours]] = tensor.clone()
         for name in [name for name in state if name.endswith(".bn.bias")]:
@@ -233,9 +221,7 @@ def pytorch_fid(original: Inception, tmp_path_factory: pytest.TempPathFactory) -
     return network, path.rename(path.with_name(f"pt_inception-2015-12-05-{digest[:8]}.pth"))
 
 
-def test_features_of_the_file_of_pytorch_fid_are_those_of_its_network(
-    subject: ModuleType, pytorch_fid: tuple[Any, Path]
-) -> None:
+def test_features_of_the_file_of_pytorch_fid_are_those_of_its_network(subject, pytorch_fid):
     from impls.meanflow_torch.vision.inception import _resize
 
     network, path = pytorch_fid
@@ -249,9 +235,7 @@ def test_features_of_the_file_of_pytorch_fid_are_those_of_its_network(
 
 
 @pytest.mark.parametrize("zipped", [True, False])  # before PyTorch 1.6 files were no archives
-def test_both_files_of_the_same_network_are_read_as_the_same(
-    tmp_path: Path, standin: InceptionWeights, zipped: bool
-) -> None:
+def test_both_files_of_the_same_network_are_read_as_the_same(tmp_path, standin, zipped):
     state = {theirs: standin.tensors[ours] for ours, theirs in tensor_names().items()}
     state = {name: torch.from_numpy(array) for name, array in state.items()}
     torch.save(state, tmp_path / "x.pth", _use_new_zipfile_serialization=zipped)
@@ -265,7 +249,7 @@ def test_both_files_of_the_same_network_are_read_as_the_same(
         np.testing.assert_array_equal(found.tensors[name], array)
 
 
-def test_tensors_are_those_that_torch_reads(standin: InceptionWeights, torch_standin: Any) -> None:
+def test_tensors_are_those_that_torch_reads(standin, torch_standin):
     expected = torch_standin.state_dict()
     assert standin.tensors.keys() == expected.keys()
     for name, tensor in expected.items():
@@ -276,7 +260,7 @@ def test_tensors_are_those_that_torch_reads(standin: InceptionWeights, torch_sta
 # ------------------------------------------------------------------------------ errors
 
 
-def refusal(path: Path) -> str:
+def refusal(path):
     with pytest.raises(UserError) as caught:
         read_inception(path)
     message = str(caught.value)
@@ -285,13 +269,13 @@ def refusal(path: Path) -> str:
     return message
 
 
-def scripted(path: Path, module: Any) -> Path:
+def scripted(path, module):
     with pytest.warns(DeprecationWarning, match="torch.jit"):
         torch.jit.script(module.eval()).save(str(path))
     return path
 
 
-def test_missing_file_is_said_with_where_to_get_it(tmp_path: Path) -> None:
+def test_missing_file_is_said_with_where_to_get_it(tmp_path):
     message = refusal(tmp_path / "none.pt")
     for part in (
         "there is no Inception file", "nvlabs-fi-cdn.nvidia.com",
@@ -314,12 +298,12 @@ MIDDLE = len(WHOLE) // 2
     ],
     ids=["web page", "empty", "a tenth", "half", "cut short", "damaged"],
 )
-def test_file_that_is_none_is_said(tmp_path: Path, content: bytes, says: str) -> None:
+def test_file_that_is_none_is_said(tmp_path, content, says):
     (tmp_path / "x.pt").write_bytes(content)
     assert says in refusal(tmp_path / "x.pt")
 
 
-def test_another_network_is_said(tmp_path: Path) -> None:
+def test_another_network_is_said(tmp_path):
     scripted(tmp_path / "x.pt", torch.nn.Sequential(torch.nn.Linear(2, 2)))
     message = refusal(tmp_path / "x.pt")
     assert "is no Inception of FID: it holds neither layers.conv.weight" in message
@@ -329,7 +313,7 @@ def test_another_network_is_said(tmp_path: Path) -> None:
     assert "is no Inception of FID" in refusal(tmp_path / "y.pth")
 
 
-def changed(tmp_path: Path, name: str, change: Any) -> Path:
+def changed(tmp_path, name, change):
     """The stand-in, as a state_dict, with another tensor."""
     tensors = read_inception(STANDIN).tensors
     state = {theirs: torch.from_numpy(tensors[ours]) for ours, theirs in tensor_names().items()}
@@ -349,13 +333,13 @@ def changed(tmp_path: Path, name: str, change: Any) -> Path:
         ("output.bias", lambda x: x[0], "has shape (), expected"),
     ],
 )
-def test_tensor_of_another_shape_is_said(tmp_path: Path, name: str, change: Any, said: str) -> None:
+def test_tensor_of_another_shape_is_said(tmp_path, name, change, said):
     message = refusal(changed(tmp_path, name, change))
     assert said in message
     assert "another network" in message
 
 
-def test_number_that_is_not_finite_is_said(tmp_path: Path) -> None:
+def test_number_that_is_not_finite_is_said(tmp_path):
     path = changed(tmp_path, "layers.mixed_8.tower.conv.var", lambda x: x / 0)
     assert "layers.mixed_8.tower.conv.var in" in refusal(path)
 
@@ -363,30 +347,26 @@ def test_number_that_is_not_finite_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["inception-2015-12-05.pt", "pt_inception-2015-12-05-6726825d.pth"]
 )
-def test_file_whose_name_promises_another_hash_is_refused(tmp_path: Path, name: str) -> None:
+def test_file_whose_name_promises_another_hash_is_refused(tmp_path, name):
     (tmp_path / name).write_bytes(STANDIN.read_bytes())
     digest = hashlib.sha256(STANDIN.read_bytes()).hexdigest()
     assert f"has the SHA-256 {digest}, expected" in refusal(tmp_path / name)
 
 
-def test_unknown_mode_is_refused(subject: ModuleType, standin: InceptionWeights) -> None:
+def test_unknown_mode_is_refused(subject, standin):
     cleanfid("features")
     with pytest.raises(UserError, match=r"mode is cleen, expected .*did you mean clean"):
         features(subject, standin, picture(1, 9, 9), "cleen")
 
 
-def test_images_of_another_shape_are_refused(
-    subject: ModuleType, standin: InceptionWeights
-) -> None:
+def test_images_of_another_shape_are_refused(subject, standin):
     cleanfid("features")
     with pytest.raises(ValueError, match=r"shape \(1, 3, 9, 9\), expected \[n, height, width, 3\]"):
         features(subject, standin, picture(1, 9, 9).transpose(0, 3, 1, 2), LEGACY)
 
 
 @pytest.mark.parametrize("missing", ["cleanfid", "torchvision"])
-def test_missing_package_is_said_with_how_to_get_it(
-    monkeypatch: pytest.MonkeyPatch, standin: InceptionWeights, missing: str
-) -> None:
+def test_missing_package_is_said_with_how_to_get_it(monkeypatch, standin, missing):
     from impls import meanflow_torch
 
     for name in [name for name in sys.modules if name.split(".")[0] == missing]:
@@ -396,7 +376,7 @@ def test_missing_package_is_said_with_how_to_get_it(
         meanflow_torch.load_inception(standin)
 
 
-def test_importing_the_package_loads_neither_clean_fid_nor_diffusers() -> None:
+def test_importing_the_package_loads_neither_clean_fid_nor_diffusers():
     code = "import sys, impls.meanflow_torch; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in done.stdout.split()}

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ import pytest
 from impls.common import draws, parameters
 from impls.common.config import Config
 from impls.common.config_files import from_sizes
-from verify.cases import LATENT, Case, as_dtype
+from verify.cases import LATENT, as_dtype
 
 jax = pytest.importorskip("jax")
 
@@ -81,23 +80,23 @@ except ValueError as error:
 
 
 @pytest.fixture(scope="module")
-def wide(case: Case) -> tuple[Any, Any, Any]:
+def wide(case):
     """Parameters, batch and draws on the device, float64."""
     params, batch, step = as_dtype((case.params, case.batch, case.draws), np.float64)
     return meanflow_jax.load_params(case.config, params), *meanflow_jax.put((batch, step))
 
 
 @pytest.fixture(scope="module")
-def compiled() -> Any:
+def compiled():
     """The loss and its gradient, compiled afresh."""
 
-    def step(*arguments: Any) -> Any:
+    def step(*arguments):
         return meanflow_jax.loss_and_gradient(*arguments)
 
     return jax.jit(step, static_argnums=0)
 
 
-def run_elsewhere(code: str, dtype: str, **environment: str) -> str:
+def run_elsewhere(code, dtype, **environment):
     command = [sys.executable, "-c", ANOTHER_PROCESS + code, dtype]
     variables = {**os.environ, **environment}
     done = subprocess.run(
@@ -107,7 +106,7 @@ def run_elsewhere(code: str, dtype: str, **environment: str) -> str:
     return done.stdout
 
 
-def assert_same(one: Any, other: Any) -> None:
+def assert_same(one, other):
     """Two trees of the same form whose arrays agree to float64 rounding."""
     assert jax.tree.structure(one) == jax.tree.structure(other)
     for (path, left), right in zip(
@@ -120,18 +119,18 @@ def assert_same(one: Any, other: Any) -> None:
 # Compilation
 
 
-def test_compiled_and_eager_steps_agree(case: Case, wide: Any, compiled: Any) -> None:
+def test_compiled_and_eager_steps_agree(case, wide, compiled):
     assert_same(compiled(case.config, *wide), meanflow_jax.loss_and_gradient(case.config, *wide))
 
 
-def test_compiled_and_eager_samples_agree(case: Case, wide: Any) -> None:
+def test_compiled_and_eager_samples_agree(case, wide):
     params, batch, step = wide
     arguments = (case.config, params, step.noise, batch.labels, (1.0, 0.4, 0.0))
     compiled = jax.jit(meanflow_jax.sample, static_argnums=(0, 4))
     assert_same(compiled(*arguments), meanflow_jax.sample(*arguments))
 
 
-def test_new_values_do_not_compile_again(case: Case, wide: Any, compiled: Any) -> None:
+def test_new_values_do_not_compile_again(case, wide, compiled):
     params, batch, _ = wide
     step = meanflow_jax.put(
         as_dtype(draws.training_draws(case.config, 0, 1, len(case.batch.labels)), np.float64)
@@ -143,7 +142,7 @@ def test_new_values_do_not_compile_again(case: Case, wide: Any, compiled: Any) -
     assert not np.array_equal(one.u, other.u)
 
 
-def test_an_equal_configuration_does_not_compile_again_and_another_does(tiny: Config) -> None:
+def test_an_equal_configuration_does_not_compile_again_and_another_does(tiny):
     step = meanflow_jax.put(draws.training_draws(tiny, 0, 0, 4))
     times = jax.jit(meanflow_jax.times, static_argnums=0)
     before = times._cache_size()
@@ -155,7 +154,7 @@ def test_an_equal_configuration_does_not_compile_again_and_another_does(tiny: Co
     assert times._cache_size() == before + 2
 
 
-def test_a_wrong_shape_is_named_while_tracing(case: Case, wide: Any, compiled: Any) -> None:
+def test_a_wrong_shape_is_named_while_tracing(case, wide, compiled):
     params, batch, step = wide
     with pytest.raises(ValueError, match=r"t_raw has shape \(4, 1, 1, 1\), expected \(4,\)"):
         compiled(case.config, params, batch, step._replace(t_raw=step.t_raw[:, None, None, None]))
@@ -164,7 +163,7 @@ def test_a_wrong_shape_is_named_while_tracing(case: Case, wide: Any, compiled: A
 # Vectorisation
 
 
-def test_batches_of_draws_may_be_mapped_over(case: Case, wide: Any) -> None:
+def test_batches_of_draws_may_be_mapped_over(case, wide):
     params, batch, _ = wide
     steps = [
         meanflow_jax.put(as_dtype(draws.training_draws(case.config, 0, i, 4), np.float64))
@@ -177,13 +176,13 @@ def test_batches_of_draws_may_be_mapped_over(case: Case, wide: Any) -> None:
         assert_same(jax.tree.map(lambda x, i=i: x[i], mapped), loss(case.config, *wide[:2], step))
 
 
-def test_parameters_may_be_mapped_over(case: Case, wide: Any) -> None:
+def test_parameters_may_be_mapped_over(case, wide):
     params, batch, step = wide
     others = [params, jax.tree.map(lambda x: 1.1 * x, params)]
     stacked = jax.tree.map(lambda *arrays: jnp.stack(arrays), *others)
     times = jnp.full(4, 0.7)
 
-    def u(params: Any) -> Any:
+    def u(params):
         return meanflow_jax.mean_velocity(
             case.config, params, step.noise, times, times, batch.labels
         )
@@ -195,18 +194,18 @@ def test_parameters_may_be_mapped_over(case: Case, wide: Any) -> None:
 # Devices and precisions
 
 
-def test_a_batch_split_over_two_devices_gives_the_answers_of_one() -> None:
+def test_a_batch_split_over_two_devices_gives_the_answers_of_one():
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
     out = run_elsewhere(SHARDED, "float64", XLA_FLAGS=flags, JAX_PLATFORMS="cpu")
     assert out.strip() == "same True"
 
 
-def test_32_bit_mode_computes_in_float32_and_refuses_float64() -> None:
+def test_32_bit_mode_computes_in_float32_and_refuses_float64():
     out = run_elsewhere(NARROW, "float32", JAX_ENABLE_X64="0")
     assert out.startswith("refused float64 array given to JAX in 32-bit mode")
 
 
-def test_float32_stays_float32_in_64_bit_mode(case: Case, compiled: Any) -> None:
+def test_float32_stays_float32_in_64_bit_mode(case, compiled):
     assert jax.config.jax_enable_x64
     params = meanflow_jax.load_params(case.config, case.params)
     batch, step = meanflow_jax.put((case.batch, case.draws))
@@ -223,7 +222,7 @@ def test_float32_stays_float32_in_64_bit_mode(case: Case, compiled: Any) -> None
 # The module
 
 
-def test_the_initialisers_of_the_module_follow_the_shared_laws() -> None:
+def test_the_initialisers_of_the_module_follow_the_shared_laws():
     config = from_sizes({**LATENT, "hidden_size": 96, "depth": 1}, {})
     size = config.network
     image = jnp.zeros((1, size.input_size, size.input_size, size.in_channels), "float32")

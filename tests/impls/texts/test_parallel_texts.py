@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 JAX, TORCH = "impls/meanflow_jax", "impls/meanflow_torch"
 
 
-def files(package: str) -> list[str]:
+def files(package):
     folder = ROOT / package
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.py"))
 
@@ -124,24 +123,24 @@ class Item(NamedTuple):
     value: str | None  # of a constant
 
 
-def parse(path: str) -> ast.Module:
+def parse(path):
     return ast.parse((ROOT / path).read_text())
 
 
-def written(*nodes: ast.AST | None) -> str:
+def written(*nodes):
     """Source text, without the frameworks' names."""
     text = " ".join(ast.unparse(node) for node in nodes if node)
     return FRAMEWORK.sub("", text.replace("torch.Tensor", "jax.Array"))
 
 
-def function(kind: str, node: ast.FunctionDef) -> Item:
+def function(kind, node):
     arguments = node.args
     named = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
     names = [argument.arg for argument in named]
     return Item(kind, written(arguments, node.returns), names, ast.get_docstring(node), None)
 
 
-def constructor(node: ast.ClassDef) -> str:
+def constructor(node):
     """What a class is made from: the arguments of __init__, or else its annotated attributes."""
     for member in node.body:
         if isinstance(member, ast.FunctionDef) and member.name == "__init__":
@@ -150,7 +149,7 @@ def constructor(node: ast.ClassDef) -> str:
     return ", ".join(fields)
 
 
-def items(path: str) -> dict[str, Item]:
+def items(path):
     """Public names of a file in their order, methods as "Class.method"."""
     found: dict[str, Item] = {}
     for node in parse(path).body:
@@ -169,7 +168,7 @@ def items(path: str) -> dict[str, Item]:
     return {name: item for name, item in found.items() if "._" not in f".{name}"}
 
 
-def both(file: str) -> tuple[dict[str, Item], dict[str, Item]]:
+def both(file):
     """The items of a file in both texts, without those that only one may have."""
     jax, torch = items(f"{JAX}/{file}"), items(f"{TORCH}/{file}")
     return (
@@ -178,13 +177,13 @@ def both(file: str) -> tuple[dict[str, Item], dict[str, Item]]:
     )
 
 
-def pairs(file: str) -> Iterator[tuple[str, Item, Item]]:
+def pairs(file):
     jax, torch = both(file)
     for name in jax.keys() & torch.keys():
         yield name, jax[name], torch[name]
 
 
-def lines(path: str) -> dict[str, str]:
+def lines(path):
     """Function -> its lines, without the framework's name and docstring."""
     found = {}
     for node in parse(path).body:
@@ -196,7 +195,7 @@ def lines(path: str) -> dict[str, str]:
     return found
 
 
-def protocol() -> dict[str, list[str]]:
+def protocol():
     """Protocol name -> names of its parameters, without self."""
     return {
         member.name: function("method", member).names[1:]
@@ -207,7 +206,7 @@ def protocol() -> dict[str, list[str]]:
     }
 
 
-def offered(package: str) -> dict[str, Item]:
+def offered(package):
     """Public name of a package -> the item that its __init__ takes from one of its files."""
     found = {}
     for node in parse(f"{package}/__init__.py").body:
@@ -220,20 +219,20 @@ def offered(package: str) -> dict[str, Item]:
 # The two implementations
 
 
-def test_both_texts_have_the_same_files() -> None:
+def test_both_texts_have_the_same_files():
     assert set(files(TORCH)) - set(FILES) == set(FILES_ONLY_IN_TORCH)
     assert set(FILES) <= set(files(TORCH))
     assert "network.py" in FILES
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_both_texts_have_the_same_public_names_in_the_same_order(file: str) -> None:
+def test_both_texts_have_the_same_public_names_in_the_same_order(file):
     jax, torch = both(file)
     assert [(name, x.kind) for name, x in jax.items()] == [(n, x.kind) for n, x in torch.items()]
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_both_texts_take_and_return_and_say_the_same(file: str) -> None:
+def test_both_texts_take_and_return_and_say_the_same(file):
     for name, jax, torch in pairs(file):
         assert jax.value == torch.value, name
         if (file, name) not in OTHER_PARAMETERS:
@@ -246,18 +245,18 @@ def test_both_texts_take_and_return_and_say_the_same(file: str) -> None:
 
 
 @pytest.mark.parametrize("file", OTHER_LINES)
-def test_both_texts_read_the_same_line_by_line(file: str) -> None:
+def test_both_texts_read_the_same_line_by_line(file):
     jax, torch = lines(f"{JAX}/{file}"), lines(f"{TORCH}/{file}")
     other = {name for name in jax.keys() & torch.keys() if jax[name] != torch[name]}
     assert other == OTHER_LINES[file]
 
 
-def test_both_packages_offer_the_same_names_in_the_same_order() -> None:
+def test_both_packages_offer_the_same_names_in_the_same_order():
     assert list(offered(JAX)) == list(offered(TORCH))
 
 
 @pytest.mark.parametrize("package", [JAX, TORCH, "reference"])
-def test_a_package_offers_its_names_in_data_flow_order(package: str) -> None:
+def test_a_package_offers_its_names_in_data_flow_order(package):
     """No file imports of one that comes later, and the names of a file stand in its order."""
     imports = [n for n in parse(f"{package}/__init__.py").body if isinstance(n, ast.ImportFrom)]
     modules = [str(node.module) for node in imports]
@@ -274,7 +273,7 @@ def test_a_package_offers_its_names_in_data_flow_order(package: str) -> None:
 @pytest.mark.parametrize(
     ("table", "field"), [(OTHER_PARAMETERS, "parameters"), (OTHER_DOCSTRING, "docstring")]
 )
-def test_every_exception_is_needed(table: dict[tuple[str, str], str], field: str) -> None:
+def test_every_exception_is_needed(table, field):
     for file, name in table:
         jax, torch = items(f"{JAX}/{file}"), items(f"{TORCH}/{file}")
         if name:
@@ -289,17 +288,17 @@ def test_every_exception_is_needed(table: dict[tuple[str, str], str], field: str
 
 
 @pytest.mark.parametrize("package", [JAX, TORCH])
-def test_a_package_offers_the_whole_protocol_with_its_parameters(package: str) -> None:
+def test_a_package_offers_the_whole_protocol_with_its_parameters(package):
     names = offered(package)
     assert {name: names[name].names for name in protocol()} == protocol()
     assert names.keys() - protocol().keys() == set(BEYOND_PROTOCOL)
 
 
-def test_the_names_of_the_protocol_are_those_of_its_parts() -> None:
+def test_the_names_of_the_protocol_are_those_of_its_parts():
     assert sorted(NAMES) == sorted(protocol())
 
 
-def test_the_essential_names_let_more_than_fifty_checks_apply() -> None:
+def test_the_essential_names_let_more_than_fifty_checks_apply():
     needs = [check.needs for check in all_checks().values() if not check.full]
     judged = [all(set(need.split("|")) & set(ESSENTIAL) for need in each) for each in needs]
     assert len(ESSENTIAL) == 8
@@ -309,14 +308,14 @@ def test_the_essential_names_let_more_than_fifty_checks_apply() -> None:
 # The reference
 
 
-def test_the_reference_offers_the_protocol_with_its_parameters() -> None:
+def test_the_reference_offers_the_protocol_with_its_parameters():
     names = offered("reference")
     assert protocol().keys() - names.keys() == set(NOT_IN_REFERENCE)
     for name in protocol().keys() & names.keys():
         assert names[name].names == protocol()[name], name
 
 
-def test_the_reference_heads_its_functions_as_the_implementations_do() -> None:
+def test_the_reference_heads_its_functions_as_the_implementations_do():
     here, there = offered("reference"), offered(JAX)
     headlines = {
         name: [(item.docstring or "").split("\n")[0] for item in (here[name], there[name])]
@@ -326,5 +325,5 @@ def test_the_reference_heads_its_functions_as_the_implementations_do() -> None:
     assert other == set(OTHER_HEADLINE)
 
 
-def test_the_reference_loss_has_the_fields_of_the_shared_record() -> None:
+def test_the_reference_loss_has_the_fields_of_the_shared_record():
     assert reference.Loss._fields == types.Loss._fields

@@ -7,24 +7,21 @@ checkpoints of the planted texts then agree as those of the DiT do, by the same 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 from small_runs import small
 
 from impls.common import draws, parameters
-from impls.common.config import Network
 from impls.common.draws import Stream
 from impls.common.parameters import Tensor
 from impls.common.types import Batch
 from verify.cases import Case, perturbed_parameters
 from verify.checks import all_checks
 from verify.mutants import altered
-from verify.outcome import PASS, Outcome
+from verify.outcome import PASS
 from verify.probe import Probe
 from verify.runner import outcome_of
 
@@ -65,7 +62,7 @@ class DiT(nn.Module):
 }
 
 
-def tensors(network: Network) -> tuple[Tensor, ...]:
+def tensors(network):
     """Stands in for `impls.common.parameters.tensors`."""
     width, pixels = network.hidden_size, network.input_size**2 * network.in_channels
     rows = [Tensor("embedding", (network.num_classes + 1, width), "normal", "-", "embedding")]
@@ -76,7 +73,7 @@ def tensors(network: Network) -> tuple[Tensor, ...]:
 
 
 @pytest.fixture(scope="module")
-def planted() -> Iterator[tuple[Case, dict[str, ModuleType]]]:
+def planted():
     """A case of the second network, and the two texts that have it."""
     config = small(training__batch_size=6, method__jvp="autodiff", method__class_dropout_prob=0.5)
     with pytest.MonkeyPatch.context() as patch, ExitStack() as texts:
@@ -92,7 +89,7 @@ def planted() -> Iterator[tuple[Case, dict[str, ModuleType]]]:
         yield Case("mlp", config, given, batch, draws.training_draws(config, 1, 0, 6)), copies
 
 
-def outcomes(planted: tuple[Case, dict[str, ModuleType]]) -> list[Outcome]:
+def outcomes(planted):
     case, copies = planted
     probes = tuple(Probe(text, np.float64, (case,)) for text in copies.values())
     checks = [check for check in all_checks().values() if check.family == "cross"]
@@ -100,17 +97,15 @@ def outcomes(planted: tuple[Case, dict[str, ModuleType]]) -> list[Outcome]:
 
 
 def test_the_two_texts_agree_on_a_second_network(
-    planted: tuple[Case, dict[str, ModuleType]],
-) -> None:
+    planted,
+):
     found = outcomes(planted)
     assert [outcome for outcome in found if outcome.status != PASS] == []
     assert len(found) >= 10
 
 
 @pytest.mark.parametrize("text", MODULES)
-def test_its_derivative_is_a_limit_of_differences(
-    text: str, planted: tuple[Case, dict[str, ModuleType]]
-) -> None:
+def test_its_derivative_is_a_limit_of_differences(text, planted):
     case, copies = planted
     probe = Probe(copies[text.rpartition("/")[0]], np.float64, (case,))
     loss, step = probe.loss(case), 1e-5

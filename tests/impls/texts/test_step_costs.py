@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from types import ModuleType
-from typing import Any
-
 import numpy as np
 import pytest
 from small_runs import small
@@ -21,16 +17,16 @@ SMALL = {"training.batch_size": 32, "model.depth": 2}
 
 
 @pytest.fixture(params=["jax", "torch"])
-def framework(request: pytest.FixtureRequest) -> str:
+def framework(request):
     pytest.importorskip(request.param)
     return str(request.param)
 
 
 @pytest.fixture
-def cost(framework: str) -> Callable[[str], Cost]:
+def cost(framework):
     module = implementation(framework)
 
-    def counted(form: str) -> Cost:
+    def counted(form):
         config = load_config("digits", SMALL | FORMS[form])
         state = module.init_state(config, module.init_params(config, 0))
         inputs = module.put((make_batch(config), training_draws(config, 0, 0)))
@@ -40,7 +36,7 @@ def cost(framework: str) -> Callable[[str], Cost]:
     return counted
 
 
-def test_sparse_steps_need_the_arithmetic_that_is_claimed(cost: Callable[[str], Cost]) -> None:
+def test_sparse_steps_need_the_arithmetic_that_is_claimed(cost):
     """A quarter of the rows has a tangent: 3.25 forward-equivalents to 3, and 4.5 to 6."""
     matching, unguided = cost(FLOW_MATCHING), cost("unguided sparse")
     sparse, dense = cost("guided sparse"), cost("guided dense")
@@ -50,7 +46,7 @@ def test_sparse_steps_need_the_arithmetic_that_is_claimed(cost: Callable[[str], 
     assert sparse.compile_seconds >= 0
 
 
-def test_flops_are_those_of_the_network(framework: str, cost: Callable[[str], Cost]) -> None:
+def test_flops_are_those_of_the_network(framework, cost):
     """Within a tenth of 6 FLOPs for each weight of a matrix, token and row, plus attention."""
     size = load_config("digits", SMALL).network
     width, tokens = size.hidden_size, (size.input_size // size.patch_size) ** 2
@@ -61,7 +57,7 @@ def test_flops_are_those_of_the_network(framework: str, cost: Callable[[str], Co
     assert cost(FLOW_MATCHING).flops == pytest.approx(expected, rel=0.15)
 
 
-def test_peak_memory_holds_the_state(framework: str, cost: Callable[[str], Cost]) -> None:
+def test_peak_memory_holds_the_state(framework, cost):
     """Parameters, average and two moments are there all along, and a gradient in the end."""
     module = implementation(framework)
     config = load_config("digits", SMALL)
@@ -70,7 +66,7 @@ def test_peak_memory_holds_the_state(framework: str, cost: Callable[[str], Cost]
     assert held < cost("guided sparse").peak_bytes < 20 * held
 
 
-def _three_steps(module: ModuleType, config: Any) -> Iterator[int]:
+def _three_steps(module, config):
     """A step each time it is asked for, with another batch and other draws."""
     step = module.compile_step(config)
     state = module.init_state(config, module.init_params(config, 0))
@@ -83,11 +79,11 @@ def _three_steps(module: ModuleType, config: Any) -> Iterator[int]:
         yield number
 
 
-def test_the_jax_step_is_compiled_once() -> None:
+def test_the_jax_step_is_compiled_once():
     jax = pytest.importorskip("jax")
     compiled: list[str] = []
 
-    def listen(event: str, _seconds: float, **_about: Any) -> None:
+    def listen(event, _seconds, **_about):
         if "backend_compile" in event:
             compiled.append(event)
 
@@ -106,7 +102,7 @@ def test_the_jax_step_is_compiled_once() -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.torch.jit.script_method")  # PyTorch says it of its own code
-def test_the_pytorch_step_is_compiled_once() -> None:
+def test_the_pytorch_step_is_compiled_once():
     torch = pytest.importorskip("torch")
     config = small(training__compile="always", training__schedule="cosine")
     steps = _three_steps(implementation("torch"), config)
@@ -115,7 +111,7 @@ def test_the_pytorch_step_is_compiled_once() -> None:
         assert list(steps) == [1, 2, 3]
 
 
-def test_the_jax_step_reuses_the_memory_of_its_state() -> None:
+def test_the_jax_step_reuses_the_memory_of_its_state():
     jax = pytest.importorskip("jax")
     module, config = implementation("jax"), small()
     state = module.init_state(config, module.init_params(config, 0))

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from impls.common import draws, parameters
-from impls.common.config import Config
 from impls.common.config_files import load_config
 from impls.common.draws import Stream
-from verify.cases import Case, as_dtype, perturbed_parameters
+from verify.cases import as_dtype, perturbed_parameters
 
 torch = pytest.importorskip("torch")
 
@@ -27,20 +23,20 @@ TIMES = (1.0, 0.4, 0.0)
 
 
 @pytest.fixture
-def inputs(case: Case) -> tuple[Any, Any, Any]:
+def inputs(case):
     """Parameters, batch and draws as tensors, float32."""
     params = meanflow_torch.load_params(case.config, case.params)
     return params, *meanflow_torch.put((case.batch, case.draws))
 
 
 @pytest.fixture
-def default_float64() -> Iterator[None]:
+def default_float64():
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
 
 
-def loaded_module(case: Case) -> Any:
+def loaded_module(case):
     """A module whose names and shapes are those of the parameters, all of which it trains."""
     module = meanflow_torch.DiT(case.config.network)
     module.load_state_dict(meanflow_torch.load_params(case.config, case.params), strict=True)
@@ -48,7 +44,7 @@ def loaded_module(case: Case) -> Any:
     return module
 
 
-def assert_identical(one: Any, other: Any) -> None:
+def assert_identical(one, other):
     pairs = list(zip(tree_leaves(one), tree_leaves(other), strict=True))
     assert pairs
     assert all(x.dtype == y.dtype and torch.equal(x, y) for x, y in pairs)
@@ -57,7 +53,7 @@ def assert_identical(one: Any, other: Any) -> None:
 # The module
 
 
-def test_the_module_computes_the_mean_velocity(case: Case, inputs: Any) -> None:
+def test_the_module_computes_the_mean_velocity(case, inputs):
     params, *_ = inputs
     x = meanflow_torch.put(case.inputs)
     u = loaded_module(case)(x.z, x.t, x.h, x.labels)
@@ -67,7 +63,7 @@ def test_the_module_computes_the_mean_velocity(case: Case, inputs: Any) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 5])
-def test_a_new_module_starts_from_the_initial_parameters(tiny: Config, seed: int) -> None:
+def test_a_new_module_starts_from_the_initial_parameters(tiny, seed):
     state = meanflow_torch.get(dict(meanflow_torch.DiT(tiny.network, seed).state_dict()))
     made = parameters.from_torch(tiny.network, state)
     expected = parameters.initial_parameters(tiny.network, seed)
@@ -76,18 +72,18 @@ def test_a_new_module_starts_from_the_initial_parameters(tiny: Config, seed: int
         np.testing.assert_array_equal(made[name], array, err_msg=name)
 
 
-def test_a_new_module_leaves_the_global_random_state_as_it_was(tiny: Config) -> None:
+def test_a_new_module_leaves_the_global_random_state_as_it_was(tiny):
     before = torch.get_rng_state()
     meanflow_torch.DiT(tiny.network)
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_the_structure_without_parameters_takes_no_memory(tiny: Config) -> None:
+def test_the_structure_without_parameters_takes_no_memory(tiny):
     assert all(x.is_meta for x in network_file.structure(tiny.network).parameters())
 
 
 @pytest.mark.parametrize("library", ["torch", "safetensors"])
-def test_parameters_survive_a_file(tmp_path: Path, inputs: Any, library: str) -> None:
+def test_parameters_survive_a_file(tmp_path, inputs, library):
     params, path = inputs[0], tmp_path / "params"
     if library == "torch":
         torch.save(params, path)
@@ -103,7 +99,7 @@ def test_parameters_survive_a_file(tmp_path: Path, inputs: Any, library: str) ->
 # Training with what PyTorch offers
 
 
-def train(case: Case, module: Any, optimizer: Any, num_steps: int) -> list[float]:
+def train(case, module, optimizer, num_steps):
     """Plain training on one batch; returns the loss of each step."""
     batch, draws = meanflow_torch.put((case.batch, case.draws))
     method = case.config.method.model_copy(update={"norm_p": 0.0, "guidance_eq": "none"})
@@ -118,7 +114,7 @@ def train(case: Case, module: Any, optimizer: Any, num_steps: int) -> list[float
     return losses
 
 
-def test_a_plain_optimizer_trains_every_parameter_of_the_module(case: Case) -> None:
+def test_a_plain_optimizer_trains_every_parameter_of_the_module(case):
     module = meanflow_torch.DiT(case.config.network)
     before = {name: x.clone() for name, x in module.state_dict().items()}
     losses = train(case, module, torch.optim.Adam(module.parameters(), 1e-2), 30)
@@ -127,7 +123,7 @@ def test_a_plain_optimizer_trains_every_parameter_of_the_module(case: Case) -> N
     assert losses[-1] < 0.7 * losses[0]
 
 
-def test_the_loss_can_be_differentiated_by_its_caller(case: Case, inputs: Any) -> None:
+def test_the_loss_can_be_differentiated_by_its_caller(case, inputs):
     params, batch, draws = inputs
     _, expected = meanflow_torch.loss_and_gradient(case.config, params, batch, draws)
     module = loaded_module(case)
@@ -139,7 +135,7 @@ def test_the_loss_can_be_differentiated_by_its_caller(case: Case, inputs: Any) -
 # What a call leaves behind
 
 
-def test_a_step_leaves_no_graph(case: Case, inputs: Any) -> None:
+def test_a_step_leaves_no_graph(case, inputs):
     params, batch, draws = inputs
     wanted = {name: x.requires_grad_() for name, x in params.items()}
     out, gradient = meanflow_torch.loss_and_gradient(case.config, wanted, batch, draws)
@@ -147,7 +143,7 @@ def test_a_step_leaves_no_graph(case: Case, inputs: Any) -> None:
     assert all(x.requires_grad and x.grad is None for x in params.values())
 
 
-def test_a_step_and_a_sample_leave_their_inputs_as_they_were(case: Case, inputs: Any) -> None:
+def test_a_step_and_a_sample_leave_their_inputs_as_they_were(case, inputs):
     params, batch, draws = inputs
     before = [x.clone() for x in tree_leaves(inputs)]
     meanflow_torch.loss_and_gradient(case.config, params, batch, draws)
@@ -156,7 +152,7 @@ def test_a_step_and_a_sample_leave_their_inputs_as_they_were(case: Case, inputs:
     assert not any(x.requires_grad for x in tree_leaves(inputs))
 
 
-def test_what_was_fetched_stays_when_training_goes_on(case: Case, inputs: Any) -> None:
+def test_what_was_fetched_stays_when_training_goes_on(case, inputs):
     params, *_ = inputs
     fetched = (meanflow_torch.export_params(case.config, params), meanflow_torch.get(params))
     before = copy.deepcopy(fetched)
@@ -165,7 +161,7 @@ def test_what_was_fetched_stays_when_training_goes_on(case: Case, inputs: Any) -
     np.testing.assert_equal(fetched, before)
 
 
-def test_what_was_put_stays_when_the_numpy_array_changes() -> None:
+def test_what_was_put_stays_when_the_numpy_array_changes():
     array = np.zeros(3, np.float32)
     tensor = meanflow_torch.put(array)
     array += 1
@@ -176,9 +172,7 @@ def test_what_was_put_stays_when_the_numpy_array_changes() -> None:
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
-def test_sampling_without_gradient_gives_the_same_images(
-    case: Case, inputs: Any, mode: Callable[[], Any]
-) -> None:
+def test_sampling_without_gradient_gives_the_same_images(case, inputs, mode):
     params, batch, draws = inputs
     arguments = (case.config, params, draws.noise, batch.labels, TIMES)
     expected = meanflow_torch.sample(*arguments)
@@ -186,9 +180,7 @@ def test_sampling_without_gradient_gives_the_same_images(
         assert_identical(meanflow_torch.sample(*arguments), expected)
 
 
-def test_the_network_can_be_trained_after_its_first_use_in_inference_mode(
-    case: Case, inputs: Any
-) -> None:
+def test_the_network_can_be_trained_after_its_first_use_in_inference_mode(case, inputs):
     params, batch, draws = inputs
     expected = meanflow_torch.loss_and_gradient(case.config, *inputs)
     network_file._MODULES.clear()
@@ -199,8 +191,8 @@ def test_the_network_can_be_trained_after_its_first_use_in_inference_mode(
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.usefixtures("default_float64")
-def test_the_default_dtype_changes_nothing(case: Case, dtype: type) -> None:
-    def everything() -> tuple[Any, ...]:
+def test_the_default_dtype_changes_nothing(case, dtype):
+    def everything():
         network_file._MODULES.clear()
         params, batch, draws = as_dtype((case.params, case.batch, case.draws), dtype)
         params = meanflow_torch.load_params(case.config, params)
@@ -216,7 +208,7 @@ def test_the_default_dtype_changes_nothing(case: Case, dtype: type) -> None:
     assert reals == {torch.float32 if dtype == np.float32 else torch.float64}
 
 
-def test_activations_leave_no_hooks(case: Case, inputs: Any) -> None:
+def test_activations_leave_no_hooks(case, inputs):
     x = meanflow_torch.put(case.inputs)
     meanflow_torch.activations(case.config, inputs[0], x.z, x.t, x.h, x.labels)
     modules = network_file.structure(case.config.network).modules()
@@ -228,7 +220,7 @@ def test_activations_leave_no_hooks(case: Case, inputs: Any) -> None:
 
 @pytest.mark.parametrize("embedding", ["t_h", "t_r", "t_r_h", "h"])
 @pytest.mark.parametrize("tangent", ["v00", "v10", "v11"])
-def test_forward_mode_says_the_same_of_the_other_tangents(tangent: str, embedding: str) -> None:
+def test_forward_mode_says_the_same_of_the_other_tangents(tangent, embedding):
     """verify holds the hand-written form to the reference, which is what ablations train with."""
     sizes = {"model.embedding": embedding, "model.depth": 1, "model.hidden_size": 24}
     config = load_config("digits", {**sizes, "method.tangent": tangent})

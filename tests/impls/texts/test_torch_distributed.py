@@ -68,7 +68,7 @@ dist.destroy_process_group()
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["guided sparse", "guided dense", "unguided sparse"])
-def test_processes_share_the_gradients_of_their_parts(form: str, tmp_path: Path) -> None:
+def test_processes_share_the_gradients_of_their_parts(form, tmp_path):
     """Each process has its own rows of r = t, and the average over them is what one would make."""
     pytest.importorskip("torch")
     about = os.environ | {"WORLD_SIZE": str(NUM_PROCESSES), "PYTHONPATH": str(ROOT)}

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import functools
 import math
-import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +26,12 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(params=["jax", "torch"])
-def framework(request: pytest.FixtureRequest) -> str:
+def framework(request):
     pytest.importorskip(request.param)
     return str(request.param)
 
 
-def command(framework: str, workdir: Path, num_steps: int) -> list[str]:
+def command(framework, workdir, num_steps):
     """Whole epochs of one step, a checkpoint after each."""
     options = [f"--{key}={value}" for key, value in SMALL.items()]
     return [
@@ -47,11 +45,11 @@ NUM_STEPS = 20
 
 
 @pytest.fixture(scope="session")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, np.ndarray]]:
+def whole(tmp_path_factory):
     """The arrays at the end of a framework's run that nobody killed."""
 
     @functools.cache
-    def run(framework: str) -> dict[str, np.ndarray]:
+    def run(framework):
         folder = tmp_path_factory.mktemp("whole")
         subprocess.run(command(framework, folder, NUM_STEPS), cwd=ROOT, check=True)
         return arrays(framework, folder)
@@ -63,13 +61,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str,
 @pytest.mark.soak("kills", of="repetition")
 @pytest.mark.parametrize("repetition", range(20))
 def test_kills_at_random_moments_change_no_bit(
-    framework: str,
-    repetition: int,
-    whole: Callable[[str], dict[str, np.ndarray]],
-    moments: random.Random,
-    tmp_path: Path,
-    record_property: Callable[[str, int], None],
-) -> None:
+    framework,
+    repetition,
+    whole,
+    moments,
+    tmp_path,
+    record_property,
+):
     """A run is killed, started again, killed again, and then left alone."""
     asked = command(framework, tmp_path, NUM_STEPS)
     for _ in range(2):
@@ -90,7 +88,7 @@ def test_kills_at_random_moments_change_no_bit(
     assert_same_bits(arrays(framework, tmp_path), whole(framework))
 
 
-def newest(folder: Path) -> int:
+def newest(folder):
     """Step of the newest whole checkpoint, 0 where there is none."""
     if not folder.is_dir():
         return 0
@@ -98,7 +96,7 @@ def newest(folder: Path) -> int:
 
 
 @pytest.mark.slow
-def test_an_interrupt_saves_and_ends_cleanly(framework: str, tmp_path: Path) -> None:
+def test_an_interrupt_saves_and_ends_cleanly(framework, tmp_path):
     for number in (signal.SIGTERM, signal.SIGINT):
         before = newest(tmp_path / "checkpoints")
         asked = command(framework, tmp_path, 100_000)
@@ -113,7 +111,7 @@ def test_an_interrupt_saves_and_ends_cleanly(framework: str, tmp_path: Path) -> 
         assert checkpoints.find(tmp_path).step > before
 
 
-def run_python(program: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+def run_python(program, arguments):
     """Run a program in a new process with these arguments."""
     asked = [sys.executable, "-c", program, *arguments]
     return subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -127,7 +125,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_a_full_disk_is_one_sentence_and_costs_nothing(framework: str, tmp_path: Path) -> None:
+def test_a_full_disk_is_one_sentence_and_costs_nothing(framework, tmp_path):
     """No file may grow beyond 20 kB: the state does not fit, the log does."""
     trained(framework, tmp_path, training__num_steps=2)
     before = arrays(framework, tmp_path)
@@ -143,9 +141,7 @@ def test_a_full_disk_is_one_sentence_and_costs_nothing(framework: str, tmp_path:
     assert_same_bits(arrays(framework, tmp_path), before)
 
 
-def test_a_disk_with_too_little_space_is_not_written_to(
-    framework: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_with_too_little_space_is_not_written_to(framework, tmp_path, monkeypatch):
     trained(framework, tmp_path, training__num_steps=2)
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
@@ -154,16 +150,14 @@ def test_a_disk_with_too_little_space_is_not_written_to(
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["2"]
 
 
-def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("in the way")
     pytest.importorskip("torch")
     with pytest.raises(UserError, match=r"cannot write to .*file"):
         trained("torch", tmp_path / "file" / "run")
 
 
-def test_the_first_array_that_is_not_finite_is_named(
-    framework: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_first_array_that_is_not_finite_is_named(framework, tmp_path, monkeypatch):
     """In the data: the images, at the step that read them."""
     images, labels = data.digits_split(held_out=False)
     examples = [(image, int(label)) for image, label in zip(images, labels, strict=True)]
@@ -176,14 +170,14 @@ def test_the_first_array_that_is_not_finite_is_named(
     assert checkpoints.newest(tmp_path) is None
 
 
-def test_a_loss_that_is_no_number_stops_the_run(framework: str, tmp_path: Path) -> None:
+def test_a_loss_that_is_no_number_stops_the_run(framework, tmp_path):
     config = small(training__learning_rate=1e30, training__num_steps=50)
     with pytest.raises(TrainingError, match=r"^\S+ is not finite at step \d") as caught:
         train(implementation(framework), framework, config, tmp_path)
     assert "training.learning_rate" in str(caught.value)
 
 
-def test_a_broken_run_keeps_the_checkpoint_before(framework: str, tmp_path: Path) -> None:
+def test_a_broken_run_keeps_the_checkpoint_before(framework, tmp_path):
     module = implementation(framework)
     trained(framework, tmp_path, training__num_steps=2)
     before = arrays(framework, tmp_path)
@@ -219,7 +213,7 @@ print('PEAKS', max(peaks[5:half]), max(peaks[half:]))
 
 
 @pytest.mark.slow
-def test_memory_does_not_grow(framework: str, tmp_path: Path) -> None:
+def test_memory_does_not_grow(framework, tmp_path):
     """Peak memory after 2000 more steps, logged and drawn and saved as a long run would be."""
     asked = command(framework, tmp_path, 3000)[3:]
     asked += ["--training.batch-size=32", "--training.log-per-step=100"]

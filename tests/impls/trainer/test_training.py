@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import random
 import shutil
 import signal
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +12,7 @@ import yaml  # type: ignore[import-untyped, unused-ignore]
 from refusals import refusal
 from small_runs import arrays, assert_near, assert_same_bits, small, trained
 
-from impls.common.config import OFFICIAL_ONLY, Config
+from impls.common.config import OFFICIAL_ONLY
 from impls.common.config_files import load_config
 from impls.files import checkpoints
 from impls.files.checkpoints import CheckpointError
@@ -25,12 +22,12 @@ from meanflow_repro import main
 
 
 @pytest.fixture(params=["jax", "torch"])
-def framework(request: pytest.FixtureRequest) -> str:
+def framework(request):
     pytest.importorskip(request.param)
     return str(request.param)
 
 
-def test_a_run_leaves_its_log_configuration_and_checkpoint(framework: str, tmp_path: Path) -> None:
+def test_a_run_leaves_its_log_configuration_and_checkpoint(framework, tmp_path):
     saved, _ = trained(framework, tmp_path)
     assert (saved.step, saved.framework, saved.config) == (6, framework, small())
     assert load_config(tmp_path / "config.yml") == small()
@@ -46,9 +43,7 @@ def test_a_run_leaves_its_log_configuration_and_checkpoint(framework: str, tmp_p
 
 @pytest.mark.soak("repetitions", of="repetition")
 @pytest.mark.parametrize("repetition", range(20))
-def test_a_resumed_run_ends_with_the_same_bits(
-    framework: str, repetition: int, moments: random.Random, tmp_path: Path
-) -> None:
+def test_a_resumed_run_ends_with_the_same_bits(framework, repetition, moments, tmp_path):
     seed = {"training__seed": moments.randrange(2**32)}
     trained(framework, tmp_path / "whole", **seed)
     stop = moments.randrange(1, small().training.num_steps)
@@ -57,9 +52,7 @@ def test_a_resumed_run_ends_with_the_same_bits(
     assert_same_bits(arrays(framework, tmp_path / "whole"), arrays(framework, tmp_path / "halves"))
 
 
-def test_a_run_whose_configuration_has_keys_that_were_dropped_since_resumes(
-    framework: str, tmp_path: Path
-) -> None:
+def test_a_run_whose_configuration_has_keys_that_were_dropped_since_resumes(framework, tmp_path):
     """As an older version stored it: with the keys of official files that have no effect."""
     trained(framework, tmp_path / "whole")
     trained(framework, tmp_path / "halves", training__num_steps=4)
@@ -74,9 +67,7 @@ def test_a_run_whose_configuration_has_keys_that_were_dropped_since_resumes(
     assert_same_bits(arrays(framework, tmp_path / "whole"), arrays(framework, tmp_path / "halves"))
 
 
-def test_a_finished_run_started_again_leaves_its_checkpoint_alone(
-    framework: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_finished_run_started_again_leaves_its_checkpoint_alone(framework, tmp_path, monkeypatch):
     """A kill while it was written anew would lose it."""
     ending = trained(framework, tmp_path)
     assert ending.finished
@@ -87,10 +78,8 @@ def test_a_finished_run_started_again_leaves_its_checkpoint_alone(
     assert written == []
 
 
-def test_a_run_that_a_signal_ends_is_saved_and_not_finished(
-    framework: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def draws(module: Any, config: Config, step: int) -> Any:
+def test_a_run_that_a_signal_ends_is_saved_and_not_finished(framework, tmp_path, monkeypatch):
+    def draws(module, config, step):
         if step == 2:
             signal.raise_signal(signal.SIGTERM)
         return _draws(module, config, step)
@@ -101,7 +90,7 @@ def test_a_run_that_a_signal_ends_is_saved_and_not_finished(
 
 
 @pytest.mark.parametrize("equal_rows", ["first", "random"])
-def test_both_frameworks_train_alike(equal_rows: str, tmp_path: Path) -> None:
+def test_both_frameworks_train_alike(equal_rows, tmp_path):
     ends = []
     for framework in ("jax", "torch"):
         pytest.importorskip(framework)
@@ -110,22 +99,20 @@ def test_both_frameworks_train_alike(equal_rows: str, tmp_path: Path) -> None:
     assert_near(*ends, limit=1e-2)
 
 
-def test_only_the_newest_checkpoints_are_kept(framework: str, tmp_path: Path) -> None:
+def test_only_the_newest_checkpoints_are_kept(framework, tmp_path):
     # Two steps an epoch.
     trained(framework, tmp_path, training__batch_size=719, training__keep_checkpoints=2)
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["4", "6"]
 
 
-def test_a_checkpoint_that_is_half_removed_is_not_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def save(path: Path) -> None:
+def test_a_checkpoint_that_is_half_removed_is_not_found(tmp_path, monkeypatch):
+    def save(path):
         path.write_text("whole")
 
     for step in (1, 2):
         checkpoints.write(tmp_path, "torch", step, small(), save)
 
-    def killed(path: Path, **_: object) -> None:
+    def killed(path, **_):
         if (path / "about.json").exists():
             (path / "about.json").unlink()
             raise KeyboardInterrupt
@@ -136,7 +123,7 @@ def test_a_checkpoint_that_is_half_removed_is_not_found(
     assert checkpoints.find(tmp_path).step == 1
 
 
-def test_a_damaged_checkpoint_is_one_sentence(framework: str, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_one_sentence(framework, tmp_path):
     saved, _ = trained(framework, tmp_path, training__num_steps=1)
     for file in (saved.state, *saved.state.rglob("*")):
         if file.is_file():
@@ -145,7 +132,7 @@ def test_a_damaged_checkpoint_is_one_sentence(framework: str, tmp_path: Path) ->
     assert "cannot be read" in refusal(CheckpointError, restore, saved.state, saved.config)
 
 
-def test_another_configuration_is_refused_on_resume(framework: str, tmp_path: Path) -> None:
+def test_another_configuration_is_refused_on_resume(framework, tmp_path):
     trained(framework, tmp_path, training__num_steps=1)
     with pytest.raises(TrainingError, match=r"method\.kappa is 0\.3, but 0\.5"):
         trained(framework, tmp_path, method__kappa=0.3)
@@ -153,9 +140,7 @@ def test_another_configuration_is_refused_on_resume(framework: str, tmp_path: Pa
 
 @pytest.mark.soak("repetitions", of="repetition")
 @pytest.mark.parametrize("repetition", range(20))
-def test_samples_do_not_depend_on_how_many_are_made(
-    framework: str, repetition: int, moments: random.Random, tmp_path: Path
-) -> None:
+def test_samples_do_not_depend_on_how_many_are_made(framework, repetition, moments, tmp_path):
     trained(framework, tmp_path / "run")
     made, seed = {}, str(moments.randrange(2**32))
     for count in (3, 5):

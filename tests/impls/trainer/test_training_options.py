@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 from results_records import refused
 from small_runs import arrays, assert_same_bits, small, trained
 
-from impls.common.config import Config
 from impls.files import checkpoints
 from impls.trainer.train import TrainingError, _samples, num_training_steps
 from meanflow_repro import main
@@ -19,12 +16,12 @@ from results.schema import Record
 
 
 @pytest.fixture(params=["jax", "torch"])
-def framework(request: pytest.FixtureRequest) -> str:
+def framework(request):
     pytest.importorskip(request.param)
     return str(request.param)
 
 
-def test_device_draws_resume_to_the_same_bits(framework: str, tmp_path: Path) -> None:
+def test_device_draws_resume_to_the_same_bits(framework, tmp_path):
     draws = {"training__draws": "device"}
     trained(framework, tmp_path / "whole", **draws)
     trained(framework, tmp_path / "halves", **draws, training__num_steps=4)
@@ -32,14 +29,12 @@ def test_device_draws_resume_to_the_same_bits(framework: str, tmp_path: Path) ->
     assert_same_bits(arrays(framework, tmp_path / "whole"), arrays(framework, tmp_path / "halves"))
 
 
-def test_bfloat16_products_leave_float32_parameters(framework: str, tmp_path: Path) -> None:
+def test_bfloat16_products_leave_float32_parameters(framework, tmp_path):
     trained(framework, tmp_path, training__precision="bfloat16")
     assert {array.dtype for array in arrays(framework, tmp_path).values()} == {np.dtype("float32")}
 
 
-def test_no_picture_is_drawn_where_none_is_asked_for(
-    framework: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_picture_is_drawn_where_none_is_asked_for(framework, tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(
         "impls.trainer.train._samples", lambda *_: drawn.append(1) or np.zeros((2, 2, 3))
@@ -59,12 +54,10 @@ def test_no_picture_is_drawn_where_none_is_asked_for(
         ({"num_steps": 2, "sampling_timesteps": [1, 0.8, 0]}, (1.0, 0.8, 0.0)),
     ],
 )
-def test_pictures_are_drawn_at_the_times_of_the_configuration(
-    settings: dict[str, Any], times: tuple[float, ...]
-) -> None:
+def test_pictures_are_drawn_at_the_times_of_the_configuration(settings, times):
     asked = []
 
-    def sample(config: Config, params: Any, noise: Any, labels: Any, times: Any) -> Any:
+    def sample(config, params, noise, labels, times):
         asked.append(times)
         return noise
 
@@ -74,13 +67,13 @@ def test_pictures_are_drawn_at_the_times_of_the_configuration(
     assert asked == [times]
 
 
-def test_epochs_give_the_number_of_steps() -> None:
+def test_epochs_give_the_number_of_steps():
     config = small(training__num_steps=None, training__num_epochs=3)
     assert num_training_steps(config, 1438) == 3 * (1438 // 32)
     assert num_training_steps(small(training__num_steps=7), 1438) == 7
 
 
-def test_a_longer_cosine_is_another_run(framework: str, tmp_path: Path) -> None:
+def test_a_longer_cosine_is_another_run(framework, tmp_path):
     """Without cycle_steps the number of steps shapes the schedule."""
     cosine = {"training__schedule": "cosine"}
     trained(framework, tmp_path, **cosine, training__num_steps=2)
@@ -88,9 +81,7 @@ def test_a_longer_cosine_is_another_run(framework: str, tmp_path: Path) -> None:
         trained(framework, tmp_path, **cosine)
 
 
-def test_eval_only_scores_load_from_and_trains_nothing(
-    framework: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_eval_only_scores_load_from_and_trains_nothing(framework, tmp_path, capsys):
     trained(framework, tmp_path / "run", training__num_steps=1)
     asked = ["train", "--framework", framework, "--workdir", str(tmp_path / "none")]
     asked += ["--set", "eval_only=true"]
@@ -100,7 +91,7 @@ def test_eval_only_scores_load_from_and_trains_nothing(
     assert not (tmp_path / "none").exists()
 
 
-def test_records_of_scores_are_complete(framework: str, tmp_path: Path) -> None:
+def test_records_of_scores_are_complete(framework, tmp_path):
     trained(framework, tmp_path / "run", training__num_steps=1)
     options = ["--checkpoint", str(tmp_path / "run"), "--record", str(tmp_path / "records")]
     assert main(["evaluate", *options, "--num-samples", "100"]) == 0
