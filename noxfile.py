@@ -1,7 +1,5 @@
 """Every act of the project: `nox -l` lists them, `nox -s NAME -- …` passes options on."""
 
-from __future__ import annotations
-
 import shutil
 from functools import partial
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How the overhead of the JVP grows with the number of tokens, where attention weighs more."""
 
-from __future__ import annotations
-
 from bench.forms import FLOW_MATCHING
 from bench.measurement import Measured, Run
 from bench.steps import Step, add_step, step_settings

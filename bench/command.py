@@ -1,7 +1,5 @@
 """`meanflow bench`: the benches by name, made one after another."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """How rounding grows with the number of blocks: u, du/dt and the gradient, in each precision."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, NamedTuple

@@ -4,8 +4,6 @@ Plain flow matching is MeanFlow with r = t in every row and no guidance: the sam
 optimizer without a JVP. That is what the paper's overhead of 16 % is measured against.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a MeanFlow step costs beside a plain flow-matching step, and the sparse beside the dense."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from bench.forms import FLOW_MATCHING, forms

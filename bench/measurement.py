@@ -1,7 +1,5 @@
 """What a bench is told and what it hands over: numbers, and the times they came from."""
 
-from __future__ import annotations
-
 import datetime as dt
 import json
 from collections.abc import Callable, Sequence

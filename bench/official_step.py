@@ -4,8 +4,6 @@ Their files are used as they are: what today's JAX lacks is put in place from ou
 as the import and the trace take (verify/official/checkout.py).
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import time

@@ -1,7 +1,5 @@
 """Benches as tables of 80 columns."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from rich.console import Console

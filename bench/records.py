@@ -1,7 +1,5 @@
 """Where a number of a bench, of fid-check or of a study was made, and the file it is kept in."""
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How long samples take, from one network call to four."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A train step of a subject, compiled and counted, that can be called again and again."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

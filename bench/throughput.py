@@ -1,7 +1,5 @@
 """Images per second of the trainer's own step, and the share of the machine's peak it reaches."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from itertools import product
 from typing import Any

@@ -5,8 +5,6 @@ in an order that changes from round to round; a ratio is taken within each round
 these is reported with a bootstrap interval.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple

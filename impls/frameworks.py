@@ -1,7 +1,5 @@
 """An implementation, loaded by the name of its framework."""
 
-from __future__ import annotations
-
 import importlib
 from typing import Any
 

@@ -11,8 +11,6 @@ times t, r and h = t - r are [batch] float in 0..1 with r <= t; labels are [batc
 num_classes stands for "no label".
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol

@@ -1,7 +1,5 @@
 """The `meanflow` command. Its subcommands import what they need when they run."""
 
-from __future__ import annotations
-
 import os
 import sys
 import warnings

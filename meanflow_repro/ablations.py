@@ -1,7 +1,5 @@
 """`meanflow ablations`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from meanflow_repro.options import Framework, ScoreRecords, app, check_writable

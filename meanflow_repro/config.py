@@ -1,7 +1,5 @@
 """`meanflow config`."""
 
-from __future__ import annotations
-
 from tyro.conf import Positional
 
 from meanflow_repro.options import Override, app, assignment

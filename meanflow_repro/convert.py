@@ -1,7 +1,5 @@
 """`meanflow convert`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from tyro.conf import UseAppendAction

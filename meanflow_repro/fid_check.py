@@ -1,7 +1,5 @@
 """`meanflow fid-check`."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """What the subcommands share: the app they belong to, and what their options mean."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from pathlib import Path

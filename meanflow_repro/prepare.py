@@ -1,7 +1,5 @@
 """`meanflow prepare`: data sets in the form that the trainer reads fastest."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import tyro

@@ -1,7 +1,5 @@
 """`meanflow results`: records shown, held against each other, and added by hand."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import tyro

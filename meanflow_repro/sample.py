@@ -1,7 +1,5 @@
 """`meanflow sample`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from meanflow_repro.options import Device, Maker, NumSteps, Run, Weights, app, check_counts

@@ -1,7 +1,5 @@
 """`meanflow statistics`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """`meanflow tables`."""
 
-from __future__ import annotations
-
 from impls.common.errors import NotInstalledError
 from meanflow_repro.options import app
 

@@ -1,7 +1,5 @@
 """`meanflow train`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from impls.common.errors import UserError

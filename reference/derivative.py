@@ -5,8 +5,6 @@ The complex step f'(x) d = Im f(x + i eps d) / eps has no subtraction, so it is 
 continuation, so it applies to any function, an implementation's own included.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

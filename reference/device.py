@@ -1,7 +1,5 @@
 """The border of the reference: NumPy in, NumPy out."""
 
-from __future__ import annotations
-
 from typing import Any
 
 

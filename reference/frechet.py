@@ -1,7 +1,5 @@
 """The Frechet distance between two normal distributions, by eigenvalues."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from .layers import Array

@@ -7,8 +7,6 @@ Everything is analytic and keeps the dtype of its input, complex included: that 
 complex step (reference.derivative) confirm the derivatives.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -5,8 +5,6 @@ tangent of (z, t, h) through the same layers by hand; `_pull` carries a cotangen
 parameters by hand. No automatic differentiation is involved anywhere.
 """
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 from typing import Any
 

@@ -5,8 +5,6 @@ the image axes. Everything keeps the dtype of its inputs, so the same text is th
 and shows what float32 rounding alone does.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

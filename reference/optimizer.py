@@ -1,7 +1,5 @@
 """Learning rate, clipping, Adam and the moving average of parameters, in NumPy."""
 
-from __future__ import annotations
-
 import math
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """Parameters of the reference, whose layout is the canonical one."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

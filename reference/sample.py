@@ -1,7 +1,5 @@
 """Sampling in NumPy."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any

@@ -1,7 +1,5 @@
 """One training step in NumPy."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

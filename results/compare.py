@@ -5,8 +5,6 @@ moved when the two 95 % intervals have no point in common; where only one has an
 other lies outside it; where neither has one (it was counted), when it is another number.
 """
 
-from __future__ import annotations
-
 import fnmatch
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple

@@ -3,8 +3,6 @@
 `meanflow results template` prints such a file to fill in; it follows from the fields below.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args

@@ -1,7 +1,5 @@
 """Published numbers: what reference/published.yml says."""
 
-from __future__ import annotations
-
 import functools
 from decimal import Decimal
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Records read back: every line is what was once written, or it is said which one is not."""
 
-from __future__ import annotations
-
 import json
 import warnings
 from collections.abc import Iterable, Iterator

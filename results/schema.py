@@ -5,8 +5,6 @@ hand is found: a slip, or a number made nicer, not the work of somebody who mean
 are one for each kind, day and machine, so two people who add records touch different files.
 """
 
-from __future__ import annotations
-
 import contextlib
 import datetime as dt
 import hashlib

@@ -1,7 +1,5 @@
 """Records for people: tables of 80 columns."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 

@@ -4,8 +4,6 @@ Both are estimates: the measured one has a 95 % interval from resampled features
 its last digit, and a training its seed. `One seed` of FID resolves about 1.3 %.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 from results.published import Published, one_seed

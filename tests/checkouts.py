@@ -1,7 +1,5 @@
 """Checkouts of the authors' code: a stand-in of the same interface, and a real one where named."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 The directory works with JAX alone, with PyTorch alone and with neither: what is missing is skipped.
 """
 
-from __future__ import annotations
-
 import atexit
 import importlib
 import importlib.util

@@ -1,7 +1,5 @@
 """The golden folders of tests/golden, and copies of them with something changed."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a user is told: the one sentence of an error."""
 
-from __future__ import annotations
-
 import pytest
 
 

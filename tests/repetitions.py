@@ -5,8 +5,6 @@ parameter `repetition`; with `share=100` the suite runs one in a hundred, with `
 The act `fuzz` is every test of Hypothesis.
 """
 
-from __future__ import annotations
-
 import random
 import re
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """Records for tests, and the end of a command that a user has to mend."""
 
-from __future__ import annotations
-
 import yaml
 
 from meanflow_repro import main

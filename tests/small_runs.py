@@ -1,7 +1,5 @@
 """Runs of a few steps on a network of a few parameters."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from impls.common.config_files import load_config

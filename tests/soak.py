@@ -5,8 +5,6 @@ the draws of a record. An act that does not come to its end in its time is a ran
 record says of how many; one that is interrupted, or of which nothing ran, is not recorded.
 """
 
-from __future__ import annotations
-
 import argparse
 import secrets
 import sys

@@ -1,7 +1,5 @@
 """`.ci/run` fails when any of its parts does, and shows what each of them printed."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from pathlib import Path

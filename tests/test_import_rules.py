@@ -4,8 +4,6 @@ Names that are imported by a function, what a process has loaded, who names an i
 may make random numbers; and that the contracts and the list of banned names find what they ban.
 """
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

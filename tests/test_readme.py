@@ -1,7 +1,5 @@
 """What the README says can be typed, opened and found, can be."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

@@ -4,8 +4,6 @@ The stand-ins lie in one folder under the names that the README gives their orig
 of the authors' code takes the place of its stand-in where MEANFLOW_OFFICIAL names one.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import io

@@ -1,7 +1,5 @@
 """Commands that cannot be carried out: one sentence, status 2, and nothing is written."""
 
-from __future__ import annotations
-
 import os
 
 import pytest

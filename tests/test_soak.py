@@ -1,7 +1,5 @@
 """The suite repeats one in twenty, the soak all; the soak records what ran, and nothing else."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from types import SimpleNamespace
 

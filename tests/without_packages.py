@@ -1,7 +1,5 @@
 """The command in a process of its own in which some packages cannot be imported."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

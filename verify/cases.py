@@ -4,8 +4,6 @@ Parameters are perturbed so that nothing is zero. Every input is a float32 numbe
 a float32 run see the same problem and differ by rounding alone.
 """
 
-from __future__ import annotations
-
 import functools
 from dataclasses import dataclass
 from typing import Any, NamedTuple

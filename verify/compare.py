@@ -1,9 +1,7 @@
 """Distances between arrays. A NaN stays a NaN, and NaN <= tolerance is false."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +15,7 @@ class Error(float):
     where: str
     tolerance: float | None
 
-    def __new__(cls, value: float, where: str = "", tolerance: float | None = None) -> Error:
+    def __new__(cls, value: float, where: str = "", tolerance: float | None = None) -> Self:
         """Make a float that remembers where it was measured."""
         error = super().__new__(cls, value)
         error.where, error.tolerance = where, tolerance

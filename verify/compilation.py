@@ -4,8 +4,6 @@ The problems are tiny, so that nearly all of a run is compilation. Unless the fu
 XLA leaves its optimizations out; what it has compiled is kept in the user's cache folder.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib.metadata
 import os

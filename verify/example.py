@@ -1,7 +1,5 @@
 """The README's example of what `meanflow verify` prints: a part of the newest recorded run."""
 
-from __future__ import annotations
-
 import io
 
 from rich.console import Console

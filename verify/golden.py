@@ -4,8 +4,6 @@ A folder holds cases.json (case -> model sizes and method settings), params.npz 
 official name) and one case_<name>.npz for each case.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import zipfile

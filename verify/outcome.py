@@ -1,7 +1,5 @@
 """What a run finds: outcomes of checks, and the report that holds them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 
 PASS, FAIL, NOT_APPLICABLE = "pass", "fail", "n/a"

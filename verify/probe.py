@@ -1,7 +1,5 @@
 """A subject at one dtype, called with NumPy arrays and answering with NumPy arrays."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Checks spread over processes: each takes families that share answers, at one dtype."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 import multiprocessing

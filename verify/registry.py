@@ -8,8 +8,6 @@ or by yielding it in place of an error. Its family is the file, or the folder, o
 it stands in.
 """
 
-from __future__ import annotations
-
 import functools
 import inspect
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """What a run found, for people (tables of 80 columns), for scripts (JSON) and for the archive."""
 
-from __future__ import annotations
-
 import datetime as dt
 import json
 from collections import Counter

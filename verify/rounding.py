@@ -1,7 +1,5 @@
 """What NumPy's float32 rounding does to every check: `python -m verify.rounding` stores it."""
 
-from __future__ import annotations
-
 import json
 import math
 from typing import Any

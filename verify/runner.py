@@ -1,7 +1,5 @@
 """Run checks on subjects and collect outcomes."""
 
-from __future__ import annotations
-
 import ctypes
 import fnmatch
 import itertools

@@ -4,8 +4,6 @@ A failing check follows from a failing check of an earlier stage: where u is wro
 and all that is made of it. Names are shell patterns of checks.
 """
 
-from __future__ import annotations
-
 import fnmatch
 import functools
 

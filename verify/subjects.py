@@ -1,7 +1,5 @@
 """Subjects by name: found, imported, and described."""
 
-from __future__ import annotations
-
 import ast
 import difflib
 import importlib

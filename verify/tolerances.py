@@ -13,8 +13,6 @@ from machine to machine; `python -m verify.rounding` measures them anew. Golden 
 sizes bring other distances, which are measured by the same rule when they are checked.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Training runs with every setting at once, which several checks look at: step by step, cached."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Cases with other settings: random rows of r = t, and the paper's Table 1 (b) and (c)."""
 
-from __future__ import annotations
-
 import functools
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """FID of a checkpoint by each framework, stage by stage the same, beside what is published."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`meanflow fid-check`: the scores of files, or of the stand-ins, and what is said of them."""
 
-from __future__ import annotations
-
 import hashlib
 import tempfile
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """What fid-check prints, in 80 columns."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console

@@ -1,7 +1,5 @@
 """Records of fid-check: the scores, with the protocol by which they were made."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

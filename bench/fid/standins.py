@@ -5,8 +5,6 @@ the real topology, few channels and random weights. Their FID means nothing, and
 from every framework. `python -m bench.fid.standins` computes the expected numbers with NumPy.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 from pathlib import Path

@@ -4,8 +4,6 @@ What was done is not done again: a run that was stopped goes on, and one whose s
 is passed over.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """What a run leaves in the records: its scores, its seconds, its curves."""
 
-from __future__ import annotations
-
 import json
 from itertools import pairwise
 from typing import Any

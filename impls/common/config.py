@@ -5,12 +5,10 @@ Names and defaults are the official code's, so its YAML files load unchanged: se
 dropped. `Config` is hashable, so it can be a static argument of a jitted function.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePath
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -170,7 +168,7 @@ class TrainingConfig(Section):
     compile: Literal["auto", "always", "never"] = "auto"  # auto: JAX; PyTorch on a GPU
 
     @model_validator(mode="after")
-    def _parts_fit(self) -> TrainingConfig:
+    def _parts_fit(self) -> Self:
         if self.batch_size % self.num_microbatches:
             expected = f"a divisor of training.batch_size ({self.batch_size})"
             raise MismatchError("training.num_microbatches", self.num_microbatches, expected)
@@ -210,7 +208,7 @@ class MethodConfig(Section):
     tangent: Literal["v01", "v00", "v10", "v11"] = "v01"
 
     @model_validator(mode="after")
-    def _window_is_ordered(self) -> MethodConfig:
+    def _window_is_ordered(self) -> Self:
         if self.t_start > self.t_end:
             expected = f"at most method.t_end ({self.t_end}): guidance acts from t_start to t_end"
             raise MismatchError("method.t_start", self.t_start, expected)
@@ -244,7 +242,7 @@ class ModelConfig(Section):
         return name
 
     @model_validator(mode="after")
-    def _sizes_are_complete(self) -> ModelConfig:
+    def _sizes_are_complete(self) -> Self:
         for key in ("patch_size", "hidden_size", "depth", "num_heads"):
             if self.cls == "DiT" and getattr(self, key) is None:
                 expected = "a whole number because model.cls is DiT: set it, or name a size"
@@ -260,7 +258,7 @@ class SamplingConfig(Section):
     sampling_timesteps: Times = None  # num_steps + 1 times from 1 down to 0; null: equal steps
 
     @model_validator(mode="after")
-    def _times_fall_from_one_to_zero(self) -> SamplingConfig:
+    def _times_fall_from_one_to_zero(self) -> Self:
         times = self.sampling_timesteps
         if times is None:
             return self
@@ -293,7 +291,7 @@ class Config(Section):
     eval_only: Flag = False  # print the scores of load_from (digits only) instead of training
 
     @model_validator(mode="after")
-    def _network_fits(self) -> Config:
+    def _network_fits(self) -> Self:
         size = self.network
         if size.input_size % size.patch_size:
             expected = f"a multiple of the patch size ({size.patch_size}, from model)"

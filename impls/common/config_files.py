@@ -7,8 +7,6 @@ its `base`. A mistake raises `ConfigError` with one sentence; a key of official 
 effect here is dropped, with a `Notice` where its value is not the official one.
 """
 
-from __future__ import annotations
-
 import difflib
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """The cycles of a cosine schedule with restarts."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

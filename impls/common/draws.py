@@ -9,8 +9,6 @@ check `draws_are_the_recorded_ones` holds all of this against stored values, bit
 change of NumPy that moved a stream would be seen.
 """
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Iterable
 from enum import IntEnum

@@ -1,7 +1,5 @@
 """Trees of arrays in another precision."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Where a number was measured: code, machine and library versions."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import platform

@@ -1,7 +1,5 @@
 """Errors that a user can cause, and notices of what a command passes over."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable
 

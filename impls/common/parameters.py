@@ -6,8 +6,6 @@ checkpoint calls the same arrays by other names; PyTorch uses the names and layo
 facebookresearch/DiT, so that a state_dict from here is at home in code of that family.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple

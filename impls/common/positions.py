@@ -1,7 +1,5 @@
 """The position embedding, which is fixed: no parameter of the network."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

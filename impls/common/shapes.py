@@ -4,8 +4,6 @@ Only shapes and dtypes are read, so these run under jit and cost nothing in a co
 needs values (labels out of range) is checked where NumPy arrays enter: `check_labels`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any

@@ -1,7 +1,5 @@
 """The times at which a sampler calls the network."""
 
-from __future__ import annotations
-
 from impls.common.config import Config
 
 

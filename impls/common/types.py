@@ -3,8 +3,6 @@
 They are tuples, so both frameworks treat them as trees of arrays.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 Array = Any  # a NumPy, JAX or torch array

@@ -1,7 +1,5 @@
 """The handwritten digits that come with scikit-learn: nothing to download."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """CIFAR-10 (Krizhevsky 2009) from its archives: 50,000 photographs, 32 x 32 in colour."""
 
-from __future__ import annotations
-
 import io
 import tarfile
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Encodes a folder of images, such as ImageNet, to latents, written as shards for the trainer."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """What a data set offers: a length, examples by number, and batches of them."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """The examples that a configuration names, and their batches, loaded ahead by Grain's threads."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 

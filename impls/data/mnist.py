@@ -1,7 +1,5 @@
 """MNIST from its idx files (LeCun, Cortes and Burges): 60,000 handwritten digits, 28 x 28 grey."""
 
-from __future__ import annotations
-
 import gzip
 from pathlib import Path
 from typing import Any

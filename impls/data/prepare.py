@@ -1,7 +1,5 @@
 """Packs latents into what the trainer reads fastest; what every preparation of data shares."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path

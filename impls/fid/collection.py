@@ -5,8 +5,6 @@ FRAMEWORK.json        what they are of, and how many there are so far
 FRAMEWORK.png         the first samples, to be looked at
 """
 
-from __future__ import annotations
-
 import functools
 import json
 from collections.abc import Callable

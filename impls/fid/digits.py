@@ -6,8 +6,6 @@ Frechet distance* compares its hidden features of samples with those of held-out
 no FID and its numbers compare with nothing but themselves.
 """
 
-from __future__ import annotations
-
 import functools
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """The Frechet distance between two normal distributions, by factors of their covariances."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

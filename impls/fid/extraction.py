@@ -1,7 +1,5 @@
 """Inception features of any number of images, in batches of one size."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

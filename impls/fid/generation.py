@@ -5,8 +5,6 @@
 Samples of a network of pixels are pictures already, and need no autoencoder.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray

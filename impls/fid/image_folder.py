@@ -1,7 +1,5 @@
 """Reference statistics of a folder of images: what FID compares samples with."""
 
-from __future__ import annotations
-
 import functools
 import json
 import shutil

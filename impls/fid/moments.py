@@ -4,8 +4,6 @@ Kept as count, mean and scatter, which merge without cancellation (Chan, Golub a
 fifty thousand samples need no matrix of features.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 

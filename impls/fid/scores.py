@@ -1,7 +1,5 @@
 """FID and the Inception score, with how far other samples of the same model would move them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import reduce
 from typing import Any, NamedTuple

@@ -5,8 +5,6 @@ pytorch-fid, `ref_mu` and `ref_sigma` in those that the authors' code reads. Eit
 are written.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, NamedTuple
 

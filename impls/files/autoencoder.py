@@ -4,8 +4,6 @@ A folder as that of huggingface.co/stabilityai/sd-vae-ft-mse holds config.json a
 diffusion_pytorch_model.safetensors. Nothing is downloaded.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

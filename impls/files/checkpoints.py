@@ -8,8 +8,6 @@ A checkpoint is written under a temporary name and renamed when it is complete, 
 killed whenever, the newest folder with a plain number is a whole checkpoint.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """What a downloaded file really is, when it is not what its name says."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 PAGE = "a web page, not the file itself"

@@ -7,8 +7,6 @@ downloaded. Names and kernels are checked, and that the channels fit; how many c
 is left to the file, so a narrow network of the same topology can stand in for it.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from concurrent.futures import ThreadPoolExecutor

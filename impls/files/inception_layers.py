@@ -3,8 +3,6 @@
 For checking and renaming weights. What the layers compute is written in each text (inception.py).
 """
 
-from __future__ import annotations
-
 import functools
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Images as bytes, and many of them in one picture."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

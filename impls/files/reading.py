@@ -1,7 +1,5 @@
 """Reading the files of others: where they lie, what is damaged, pickles without danger."""
 
-from __future__ import annotations
-
 import pickle
 import struct
 import tarfile

@@ -5,8 +5,6 @@ features, noise to features of samples. Each keeps a plan beside what it saves: 
 must match to resume.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -9,8 +9,6 @@
 They need no reader of their own: NumPy opens each file.
 """
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Sequence

@@ -6,8 +6,6 @@ A TorchScript module's code lies beside them, and is not read. Before PyTorch 1.
 stood between others in a plain file, with the storages after it; that is read too.
 """
 
-from __future__ import annotations
-
 import io
 import pickle
 import zipfile

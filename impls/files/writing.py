@@ -1,7 +1,5 @@
 """Files that are written whole or not at all, and one sentence where the disk refuses."""
 
-from __future__ import annotations
-
 import io
 import os
 import platform

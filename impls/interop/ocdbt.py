@@ -1,7 +1,5 @@
 """Checkpoints in Orbax's OCDBT format, which later versions of flax and Orbax write."""
 
-from __future__ import annotations
-
 import importlib
 import warnings
 from pathlib import Path

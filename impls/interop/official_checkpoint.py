@@ -6,8 +6,6 @@ flax and Orbax write a folder in OCDBT format instead, which Orbax reads. A file
 parameters alone will do as well: the average is then the parameters, the optimizer starts anew.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -13,8 +13,6 @@ Further rules of a user's own (`--rename OLD=NEW`, beginnings of names) come bef
 Names say nothing of conventions: the network must take t - r beside t, with t = 1 for noise.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """The state of a run on disk, in the framework's own format, and in canonical form."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The border between NumPy and the device."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import jax

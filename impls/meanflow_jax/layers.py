@@ -1,7 +1,5 @@
 """What the network is made of and has no parameters."""
 
-from __future__ import annotations
-
 import math
 
 import flax.linen as nn

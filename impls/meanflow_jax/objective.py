@@ -4,8 +4,6 @@ Rows are samples; times are [batch], images [batch, height, width, channel]. The
 the image axes. Every random number comes in as an argument (see `impls.common.draws`).
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import jax

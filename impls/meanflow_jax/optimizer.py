@@ -1,7 +1,5 @@
 """Learning rate, clipping, Adam and the moving average of parameters."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import jax

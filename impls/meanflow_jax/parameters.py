@@ -1,7 +1,5 @@
 """Parameters in this framework's layout, from and to canonical ones."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What a step costs, counted by the framework, and a matrix product to hold it against."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from itertools import accumulate as running

@@ -1,7 +1,5 @@
 """The border between NumPy and the device."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Draws on the device, for runs too large to draw on the host."""
 
-from __future__ import annotations
-
 import torch
 
 from impls.common.config import Config

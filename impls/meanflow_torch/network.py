@@ -6,8 +6,6 @@ module, in PyTorch not by a general JVP but through the same layers written out 
 tangent.py. Only where method.jvp is autodiff is it `torch.func.jvp` of the module.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

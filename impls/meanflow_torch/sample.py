@@ -1,7 +1,5 @@
 """Sampling: from noise to data in N network calls."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any

@@ -1,7 +1,5 @@
 """Samples and scores of a checkpoint, in either framework."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import NamedTuple
 

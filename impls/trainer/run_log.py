@@ -1,11 +1,10 @@
 """What a run leaves behind: scalars and pictures for TensorBoard, a progress line, its settings."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +48,7 @@ class RunLog:
         self._last, self._num_steps = start, num_steps
         self._waited = self._waited_in_all = 0.0
 
-    def __enter__(self) -> RunLog:
+    def __enter__(self) -> Self:
         """Show the progress line."""
         self._progress.start()
         return self

@@ -1,7 +1,5 @@
 """The training loop, the same for both frameworks: it only calls named steps of the protocol."""
 
-from __future__ import annotations
-
 import signal
 import time
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The features of the Inception network that FID and the Inception score are made of."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any

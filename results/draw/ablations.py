@@ -1,7 +1,5 @@
 """The paper's ablations on digits: the distance of each setting, and what it makes in one step."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """How the losses of a preset fell: both frameworks over each other, a line for each seed."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from matplotlib.axes import Axes

@@ -1,7 +1,5 @@
 """How rounding grows with depth: u, du/dt and gradient in each precision, both frameworks."""
 
-from __future__ import annotations
-
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator

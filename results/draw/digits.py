@@ -1,7 +1,5 @@
 """How training the digits ended: both scores by seed and framework, beside those of real digits."""
 
-from __future__ import annotations
-
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 

@@ -1,7 +1,5 @@
 """The error of each family of checks that came nearest to its tolerance, in both precisions."""
 
-from __future__ import annotations
-
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 

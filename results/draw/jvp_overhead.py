@@ -1,7 +1,5 @@
 """What the JVP costs: time of a step over that of another, by framework, beside the FLOPs."""
 
-from __future__ import annotations
-
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 

@@ -1,7 +1,5 @@
 """Published FIDs of each preset beside the one to expect, and those measured here."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

@@ -3,8 +3,6 @@
 These pictures are outcomes of runs, as records are: `nox -s train-digits` puts them there.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import NamedTuple

@@ -5,8 +5,6 @@ be read on a light and on a dark page; what a colour says, a shape says too. Siz
 a canvas WIDTH wide: on a page of 800 pixels text is 18 of them high, on a phone 8.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple

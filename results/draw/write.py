@@ -1,7 +1,5 @@
 """Writes every figure, or says which ones do not follow from the records."""
 
-from __future__ import annotations
-
 import base64
 import io
 import re

@@ -1,7 +1,5 @@
 """Tables as HTML, in which what was measured leads to its record, and the rest to its source."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from html import escape

@@ -4,8 +4,6 @@ Every table and figure, every check with what it says and what it measured, and 
 which the numbers of tables and checks lead; those that were published lead to their source.
 """
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Iterator, Sequence
 from html import escape

@@ -6,8 +6,6 @@ runs of the same seed, which see the same batches and noise: their mean with a 9
 of Student's t. A difference is decided where that interval leaves out zero, and open otherwise.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from itertools import combinations

@@ -1,7 +1,5 @@
 """The table of accelerators: what was measured on GPUs and TPUs, beside what is published."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from results.published import Published, published

@@ -3,8 +3,6 @@
 Markdown prints the text alone; the report (results/report/markup.py) makes a link of it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """The table of what verify found: by family, how near to its tolerance the nearest check came."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """The table of the digits: both scores of one-step samples, and the time of training."""
 
-from __future__ import annotations
-
 from impls.common.config_files import load_config
 from results.schema import Record
 from results.tabulate.ablations import DISTANCE, is_scored

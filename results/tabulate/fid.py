@@ -1,7 +1,5 @@
 """The table of FIDs: each checkpoint scored, by each framework, beside what is expected."""
 
-from __future__ import annotations
-
 from results.compare import newest
 from results.published import Published, all_published, published
 from results.schema import Record

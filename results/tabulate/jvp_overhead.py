@@ -1,7 +1,5 @@
 """The table of what the JVP costs: time and FLOPs of a step over those of another form of it."""
 
-from __future__ import annotations
-
 from results.schema import Record
 from results.tabulate.cells import JAX, TORCH, Cell, Table, estimate
 

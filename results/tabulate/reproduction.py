@@ -1,7 +1,5 @@
 """The table of reproductions: published FIDs beside what others and we measured of such runs."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

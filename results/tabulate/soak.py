@@ -1,7 +1,5 @@
 """The table of the soak: how often each act was repeated, and how much of it failed."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from results.compare import origin

@@ -1,7 +1,5 @@
 """The table of throughput on CPUs: images per second of DiT_S_4 in training and sampling."""
 
-from __future__ import annotations
-
 from results.schema import Record
 from results.tabulate.cells import NAMES, Cell, Table, estimate
 

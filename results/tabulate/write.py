@@ -4,8 +4,6 @@ Nobody types a number into a table. `meanflow tables` writes them anew; `--check
 does not follow from the records.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path

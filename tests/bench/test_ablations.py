@@ -1,7 +1,5 @@
 """The study of ablations: each preset changes one thing, and no run is made twice."""
 
-from __future__ import annotations
-
 import subprocess
 from types import SimpleNamespace
 

@@ -1,7 +1,5 @@
 """The bench: ratios of times taken in turns, tables, records, and errors a user can cause."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import subprocess

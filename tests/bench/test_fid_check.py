@@ -1,7 +1,5 @@
 """fid-check: the same from both frameworks and NumPy, from files too; wrong ones are named."""
 
-from __future__ import annotations
-
 from types import ModuleType
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The `meanflow` command: what it prints, what it writes, and its exit status when all is well."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

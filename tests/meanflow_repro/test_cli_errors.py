@@ -1,7 +1,5 @@
 """What a user gets wrong is answered by one sentence and exit status 2, never by a traceback."""
 
-from __future__ import annotations
-
 import sys
 
 import pytest

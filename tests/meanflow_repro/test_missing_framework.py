@@ -3,8 +3,6 @@
 An environment without a package is simulated: a finder in a new process refuses its import.
 """
 
-from __future__ import annotations
-
 import json
 
 import pytest

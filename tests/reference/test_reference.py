@@ -4,8 +4,6 @@ Three independent ways to say so: the complex step, which is exact; central diff
 no analytic continuation; and adjointness, <J d, w> = <d, J^T w>.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any

@@ -1,7 +1,5 @@
 """Figures follow from records and published numbers, and fit their canvas."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The report follows from the records, and works in a browser: filters, sorts, fits a phone."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """Published numbers are consistent with each other, and with the presets that they are said of."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Everything that is made from records is the same bytes again, wherever it is made."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

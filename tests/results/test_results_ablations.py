@@ -1,7 +1,5 @@
 """The tables of ablations: their arithmetic, what is decided, and what is said of missing runs."""
 
-from __future__ import annotations
-
 from itertools import combinations
 
 import pytest

@@ -1,7 +1,5 @@
 """What moved between records, what got worse, and what cannot be compared."""
 
-from __future__ import annotations
-
 import importlib
 from pathlib import Path
 from unittest.mock import Mock

@@ -1,7 +1,5 @@
 """Somebody's FID becomes a record when all is told, and else it is said what lacks."""
 
-from __future__ import annotations
-
 import datetime as dt
 import json
 import re

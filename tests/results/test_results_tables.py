@@ -1,7 +1,5 @@
 """Tables follow from records, and the README's from those that are committed."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """Golden folders of any size are checked, and nothing in them can be altered unnoticed."""
 
-from __future__ import annotations
-
 import importlib
 
 import numpy as np

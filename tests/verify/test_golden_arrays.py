@@ -1,7 +1,5 @@
 """In a golden folder each array is present, finite and of its shape and kind, or it is refused."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from typing import Any

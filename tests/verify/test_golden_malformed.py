@@ -1,7 +1,5 @@
 """A golden folder that cannot be used is refused in one line that says where it is wrong."""
 
-from __future__ import annotations
-
 import json
 import zipfile
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The suite is put through a suite: every check fails for the bug that it is there to catch."""
 
-from __future__ import annotations
-
 import functools
 import importlib.util
 from types import ModuleType

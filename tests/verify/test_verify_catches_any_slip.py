@@ -13,8 +13,6 @@ texts (impls/common), and JAX's compilation: its functions run here operation by
 is many times faster for a text that runs once.
 """
 
-from __future__ import annotations
-
 import functools
 import importlib
 import sys

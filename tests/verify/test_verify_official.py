@@ -4,8 +4,6 @@ No code of the authors may be stored here. Set MEANFLOW_OFFICIAL to a checkout o
 tests that need one.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 import subprocess

@@ -1,7 +1,5 @@
 """Checks spread over processes give the outcomes of one; what XLA compiled is kept, in bounds."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """What `meanflow verify` says of other people's modules: silence is not green, failures explain."""
 
-from __future__ import annotations
-
 import graphlib
 import json
 import sys

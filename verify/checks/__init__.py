@@ -1,7 +1,5 @@
 """The checks: a file, or a folder of several, for each family, which has its name."""
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 

@@ -3,8 +3,6 @@
 PyTorch's text is diffusers' own AutoencoderKL, so what passes beside it computes what it computes.
 """
 
-from __future__ import annotations
-
 import functools
 
 import numpy as np

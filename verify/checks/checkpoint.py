@@ -1,7 +1,5 @@
 """States on disk and in canonical form: nothing is lost, so a run goes on as if never stopped."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable
 from pathlib import Path

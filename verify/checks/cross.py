@@ -1,7 +1,5 @@
 """Two implementations against each other, directly: no arbiter in between."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The batches that every run reads: functions of (seed, step) alone."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice

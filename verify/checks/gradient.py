@@ -1,7 +1,5 @@
 """The gradient of the loss, tensor by tensor."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from verify.cases import Case, as_dtype

@@ -1,7 +1,5 @@
 """The total derivative du/dt, against three derivatives that owe each other nothing."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

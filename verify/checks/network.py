@@ -1,7 +1,5 @@
 """The network: each module against the reference, then the whole."""
 
-from __future__ import annotations
-
 from verify.cases import Case
 from verify.compare import row_error
 from verify.probe import Probe, both

@@ -4,8 +4,6 @@ Where the stored arrays are float32 the tolerance is that of float32 in either d
 on the folder at hand: FACTOR times the distance of the reference in float32 from float64.
 """
 
-from __future__ import annotations
-
 import functools
 from typing import Any
 

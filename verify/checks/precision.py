@@ -1,7 +1,5 @@
 """Products in bfloat16: as near to float32 as eight bits allow, and no nearer."""
 
-from __future__ import annotations
-
 import functools
 from dataclasses import replace
 from typing import Any

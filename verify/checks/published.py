@@ -1,7 +1,5 @@
 """What is published about the networks: parameter counts and the tensors of DiT_B_4."""
 
-from __future__ import annotations
-
 import json
 import math
 from typing import Any

@@ -1,7 +1,5 @@
 """Sampling: one step, several steps, any time grid."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from verify.cases import Case

@@ -1,7 +1,5 @@
 """Parameters: how they are named, laid out and initialised."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 `verify.mutants.rules` knows those that change nothing in any text; these depend on the text.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 
 

@@ -1,7 +1,5 @@
 """Plant one bug in a copy of a subject, so that the arbiter and the original stay intact."""
 
-from __future__ import annotations
-
 import importlib
 import importlib.util
 import itertools

@@ -3,8 +3,6 @@
 A rule is given a node, what stands in its place, and the nodes around it, the nearest first.
 """
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Callable, Sequence
 

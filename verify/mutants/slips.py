@@ -9,8 +9,6 @@ of a sum dropped; a stop-gradient removed.
 Annotations, docstrings, decorators and error messages are left alone.
 """
 
-from __future__ import annotations
-
 import ast
 import copy
 from collections import Counter

@@ -8,8 +8,6 @@ It runs in two environments: this project's, and that of golden_writer.py, which
 So it imports the standard library, and JAX when it is called.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import inspect

@@ -14,8 +14,6 @@ With --cases, new inputs, draws and parameters are made for the sizes and settin
 It runs in an environment of its own (verify/official/requirements.txt), without this project.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -4,8 +4,6 @@ golden_writer.py runs there on a user's checkout, with random settings, and writ
 here they are read like any others.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

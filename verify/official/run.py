@@ -4,8 +4,6 @@ golden_writer.py stores what they compute. Both run as scripts in the environmen
 code, without this project, so they import each other by their bare names.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import types

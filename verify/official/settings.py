@@ -5,8 +5,6 @@ of its own, so that a few settings have seen every kind, in ever new combination
 follows from the seed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 

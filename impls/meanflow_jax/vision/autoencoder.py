@@ -1,7 +1,5 @@
 """The autoencoder of Stable Diffusion, which latents are made with: image to latent and back."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """The features of the Inception network that FID and the Inception score are made of."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 import warnings

@@ -3,8 +3,6 @@
 A TorchScript file brings its own code; a state_dict needs a network to be loaded into.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

@@ -5,8 +5,6 @@ are missing and the import fails with "operator torchvision::nms does not exist"
 them: their schemas alone make torchvision, and what imports it, work.
 """
 
-from __future__ import annotations
-
 import importlib
 import sys
 

@@ -1,7 +1,5 @@
 """The configuration loads official files unchanged and refuses the rest in one sentence."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from operator import attrgetter

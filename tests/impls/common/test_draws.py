@@ -1,7 +1,5 @@
 """Every random number is a pure function of (seed, stream, indices)."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given

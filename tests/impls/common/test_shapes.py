@@ -1,7 +1,5 @@
 """An array of the wrong shape or kind is named, with what it is and what was expected."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

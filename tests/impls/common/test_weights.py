@@ -1,7 +1,5 @@
 """Parameters keep every bit under each of their names, and a wrong tensor is named."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The digits are what scikit-learn bundles, scaled to exactly -1 .. 1."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from impls.common.types import Batch

@@ -1,7 +1,5 @@
 """The batch of (seed, step): the same after a resume, in every process, with any loader."""
 
-from __future__ import annotations
-
 import tracemalloc
 import zlib
 from itertools import islice

@@ -1,7 +1,5 @@
 """MNIST, CIFAR-10 and folders of images, read from files as their publishers write them."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import os

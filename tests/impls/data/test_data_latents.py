@@ -1,7 +1,5 @@
 """Latents: files that PyTorch wrote, read without it; the same packed into shards, bit for bit."""
 
-from __future__ import annotations
-
 import json
 import os
 from itertools import islice

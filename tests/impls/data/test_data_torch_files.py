@@ -1,7 +1,5 @@
 """What torch.save wrote is read without PyTorch, bit for bit, and can run nothing."""
 
-from __future__ import annotations
-
 import os
 import zipfile
 from pathlib import Path

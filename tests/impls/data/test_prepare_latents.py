@@ -1,7 +1,5 @@
 """`meanflow prepare latents`: images to shards, whole and the same bits however it is run."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import signal

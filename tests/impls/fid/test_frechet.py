@@ -1,7 +1,5 @@
 """The Frechet distance on cases with a known answer, streaming moments, intervals, both scores."""
 
-from __future__ import annotations
-
 from functools import reduce
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Reference statistics: files of both layouts, folders of images, resuming, several processes."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

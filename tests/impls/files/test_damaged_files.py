@@ -1,7 +1,5 @@
 """A file with anything wrong in it either reads, or is refused in one sentence that names it."""
 
-from __future__ import annotations
-
 import functools
 import gc
 import json

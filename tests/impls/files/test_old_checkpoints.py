@@ -1,7 +1,5 @@
 """Checkpoints of an earlier commit are restored bit for bit, and training goes on with them."""
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 from pathlib import Path

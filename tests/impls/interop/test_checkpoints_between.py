@@ -1,7 +1,5 @@
 """Checkpoints in the other framework: conversion, plain weights, samples, further training."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from refusals import refusal

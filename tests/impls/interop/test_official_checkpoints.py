@@ -1,7 +1,5 @@
 """Checkpoints of the authors' code: every bit of them, and what is said of files that are none."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

@@ -1,7 +1,5 @@
 """Checkpoints of PyTorch ports: by which names they are known, and what is said of others."""
 
-from __future__ import annotations
-
 import argparse
 
 import numpy as np

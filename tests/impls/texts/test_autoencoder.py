@@ -4,8 +4,6 @@ What verify's family "autoencoder" compares is compared there; here are the file
 the full size.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Inception's features: full size, against the original's own code, from either file."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib
 import importlib.util

@@ -1,7 +1,5 @@
 """The JAX implementation under jit, vmap and sharding, in 64-bit and in 32-bit mode."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -4,8 +4,6 @@ Read with `ast`, so this needs neither framework. Every difference allowed is a 
 with its reason, and a row that is no longer needed fails.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 from pathlib import Path

@@ -4,8 +4,6 @@ It is a perceptron of two layers. The loss, its derivative, gradients, training,
 checkpoints of the planted texts then agree as those of the DiT do, by the same checks.
 """
 
-from __future__ import annotations
-
 import math
 from contextlib import ExitStack
 from pathlib import Path

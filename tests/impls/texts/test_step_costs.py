@@ -1,7 +1,5 @@
 """What one step costs, as the compiler counts it, and that the training loop pays it only once."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from small_runs import small

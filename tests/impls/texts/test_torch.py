@@ -1,7 +1,5 @@
 """The PyTorch implementation is ordinary PyTorch: modules, state_dicts, optimizers."""
 
-from __future__ import annotations
-
 import copy
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The objective under DistributedDataParallel: its gradients are those of one process."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

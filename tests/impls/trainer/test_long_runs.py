@@ -1,7 +1,5 @@
 """What a run survives: kills, a full disk, numbers that are not finite; and its memory."""
 
-from __future__ import annotations
-
 import functools
 import math
 import shutil

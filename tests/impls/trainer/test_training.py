@@ -1,7 +1,5 @@
 """The training loop and its checkpoints, in both frameworks, on a network of a few parameters."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import signal

@@ -1,7 +1,5 @@
 """Options of a run that change how it computes, not what."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Draws made on the device: their laws, and what they depend on."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from impls.common import draws

@@ -1,7 +1,5 @@
 """The numbers that go in: recorded draws, their laws, and the border that they cross."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -4,8 +4,6 @@ The one that is used takes singular values of factors of the covariances, the re
 of their symmetric product: they share the formula alone. Both compute in float64.
 """
 
-from __future__ import annotations
-
 from functools import reduce
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Inception features, for FID and the Inception score, on a narrow network of the real topology."""
 
-from __future__ import annotations
-
 import functools
 
 import numpy as np

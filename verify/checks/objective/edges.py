@@ -1,7 +1,5 @@
 """Settings and times that random cases never meet exactly."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from verify.cases import with_method

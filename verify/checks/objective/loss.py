@@ -1,7 +1,5 @@
 """The objective, stage by stage: each stage gets the reference's float32-rounded inputs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Rows of r = t that are random: method.equal_rows "random"."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from verify.compare import loss_errors

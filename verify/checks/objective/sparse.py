@@ -1,7 +1,5 @@
 """The objective without what cancels, against the same with it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Several steps with every setting of training at once, and what a run logs of each step."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

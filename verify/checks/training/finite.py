@@ -1,7 +1,5 @@
 """Which array is blamed when a number is not finite."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

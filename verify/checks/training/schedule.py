@@ -1,7 +1,5 @@
 """What surrounds the optimizer: learning rate, clipping, batches in parts."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The train step at its plainest: Adam, the moving average and the count of steps."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
