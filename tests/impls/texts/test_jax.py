@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from impls.common import draws, parameters
+from impls.common import draws
 from impls.common.config import Config
-from impls.common.config_files import from_sizes
-from verify.cases import LATENT, as_dtype
+from verify.cases import as_dtype
+from verify.checks import all_checks
+from verify.outcome import PASS
+from verify.probe import Probe
+from verify.runner import outcome_of
 
 jax = pytest.importorskip("jax")
 
@@ -26,48 +29,38 @@ ANOTHER_PROCESS = """
 import sys
 import numpy as np
 import jax
-import jax.numpy as jnp
 from impls import meanflow_jax
-from impls.common import draws
-from impls.common.config_files import from_sizes
-from impls.common.types import Batch
-from verify.cases import DIGITS, as_dtype, cases
-from verify.compare import used_derivative
+from verify.cases import as_dtype, cases
+from verify.compare import loss_errors, tensor_errors
 
-case, dtype = cases()[0], np.dtype(sys.argv[1])
-params, batch, step = as_dtype((case.params, case.batch, case.draws), dtype)
+case = cases()[0]
+params, batch, step = as_dtype((case.params, case.batch, case.draws), np.dtype(sys.argv[1]))
+params = meanflow_jax.load_params(case.config, params)
+run = jax.jit(meanflow_jax.loss_and_gradient, static_argnums=0)
 """
 
 SHARDED = """
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 assert jax.device_count() == 2
-params = meanflow_jax.load_params(case.config, params)
 mesh = Mesh(np.array(jax.devices()), ("batch",))
 split = NamedSharding(mesh, PartitionSpec("batch"))
 spread = jax.device_put(meanflow_jax.put((batch, step)), split)
 params = jax.device_put(params, NamedSharding(mesh, PartitionSpec()))
 assert len(spread[0].images.sharding.device_set) == 2
-run = jax.jit(meanflow_jax.loss_and_gradient, static_argnums=0)
 out, gradient = run(case.config, params, *spread)
 gradient = meanflow_jax.export_params(case.config, gradient)
-found, expected = (x._replace(du_dt=used_derivative(x)) for x in (out, case.step[0]))
-for name, array in expected._asdict().items():
-    error = np.abs(np.asarray(getattr(found, name)) - array).max()
-    assert error <= 1e-11 * np.abs(array).max(), (name, error)
-for name, array in case.step[1].items():
-    error = np.abs(gradient[name] - array).max()
-    assert error <= 1e-11 * max(np.abs(array).max(), 1e-3), (name, error)
+out_errors = loss_errors(meanflow_jax.get(out), case.step[0])
+for where, error in (*out_errors, *tensor_errors(gradient, case.step[1])):
+    assert error <= 1e-11, (where, error)
 print("same", out.u.sharding.is_equivalent_to(split, 4))
 """
 
 NARROW = """
 assert not jax.config.jax_enable_x64
-loaded = meanflow_jax.load_params(case.config, params)
 batch, step = meanflow_jax.put((batch, step))
-run = jax.jit(meanflow_jax.loss_and_gradient, static_argnums=0)
-out, gradient = run(case.config, loaded, batch, step)
-sample = meanflow_jax.sample(case.config, loaded, step.noise, batch.labels, (1.0, 0.3, 0.0))
+out, gradient = run(case.config, params, batch, step)
+sample = meanflow_jax.sample(case.config, params, step.noise, batch.labels, (1.0, 0.3, 0.0))
 found = {str(array.dtype) for array in jax.tree.leaves((out, gradient, sample))}
 assert found == {"float32", "int32"}, found
 try:
@@ -82,16 +75,6 @@ def wide(case):
     """Parameters, batch and draws on the device, float64."""
     params, batch, step = as_dtype((case.params, case.batch, case.draws), np.float64)
     return meanflow_jax.load_params(case.config, params), *meanflow_jax.put((batch, step))
-
-
-@pytest.fixture(scope="module")
-def compiled():
-    """The loss and its gradient, compiled afresh."""
-
-    def step(*arguments):
-        return meanflow_jax.loss_and_gradient(*arguments)
-
-    return jax.jit(step, static_argnums=0)
 
 
 def run_elsewhere(code, dtype, **environment):
@@ -117,29 +100,6 @@ def assert_same(one, other):
 # Compilation
 
 
-def test_compiled_and_eager_steps_agree(case, wide, compiled):
-    assert_same(compiled(case.config, *wide), meanflow_jax.loss_and_gradient(case.config, *wide))
-
-
-def test_compiled_and_eager_samples_agree(case, wide):
-    params, batch, step = wide
-    arguments = (case.config, params, step.noise, batch.labels, (1.0, 0.4, 0.0))
-    compiled = jax.jit(meanflow_jax.sample, static_argnums=(0, 4))
-    assert_same(compiled(*arguments), meanflow_jax.sample(*arguments))
-
-
-def test_new_values_do_not_compile_again(case, wide, compiled):
-    params, batch, _ = wide
-    step = meanflow_jax.put(
-        as_dtype(draws.training_draws(case.config, 0, 1, len(case.batch.labels)), np.float64)
-    )
-    one, _ = compiled(case.config, *wide)
-    num_compiled = compiled._cache_size()
-    other, _ = compiled(case.config, jax.tree.map(lambda x: 2 * x, params), batch, step)
-    assert compiled._cache_size() == num_compiled
-    assert not np.array_equal(one.u, other.u)
-
-
 def test_an_equal_configuration_does_not_compile_again_and_another_does(tiny):
     step = meanflow_jax.put(draws.training_draws(tiny, 0, 0, 4))
     times = jax.jit(meanflow_jax.times, static_argnums=0)
@@ -152,41 +112,32 @@ def test_an_equal_configuration_does_not_compile_again_and_another_does(tiny):
     assert times._cache_size() == before + 2
 
 
-def test_a_wrong_shape_is_named_while_tracing(case, wide, compiled):
-    params, batch, step = wide
-    with pytest.raises(ValueError, match=r"t_raw has shape \(4, 1, 1, 1\), expected \(4,\)"):
-        compiled(case.config, params, batch, step._replace(t_raw=step.t_raw[:, None, None, None]))
-
-
-# Vectorisation
-
-
-def test_batches_of_draws_may_be_mapped_over(case, wide):
+def test_the_loss_may_be_compiled_and_mapped_over_draws(case, wide):
     params, batch, _ = wide
     steps = [
         meanflow_jax.put(as_dtype(draws.training_draws(case.config, 0, i, 4), np.float64))
         for i in range(3)
     ]
+
+    def loss(step):
+        return meanflow_jax.loss(case.config, params, batch, step)
+
     stacked = jax.tree.map(lambda *arrays: jnp.stack(arrays), *steps)
-    loss = jax.jit(meanflow_jax.loss, static_argnums=0)
-    mapped = jax.vmap(lambda step: loss(case.config, params, batch, step))(stacked)
+    mapped = jax.jit(jax.vmap(loss))(stacked)
     for i, step in enumerate(steps):
-        assert_same(jax.tree.map(lambda x, i=i: x[i], mapped), loss(case.config, *wide[:2], step))
+        assert_same(jax.tree.map(lambda x, i=i: x[i], mapped), loss(step))
 
 
-def test_parameters_may_be_mapped_over(case, wide):
+def test_sampling_may_be_compiled_and_mapped_over_parameters(case, wide):
     params, batch, step = wide
-    others = [params, jax.tree.map(lambda x: 1.1 * x, params)]
-    stacked = jax.tree.map(lambda *arrays: jnp.stack(arrays), *others)
-    times = jnp.full(4, 0.7)
+    networks = [params, jax.tree.map(lambda x: 1.1 * x, params)]
 
-    def u(params):
-        return meanflow_jax.mean_velocity(
-            case.config, params, step.noise, times, times, batch.labels
-        )
+    def sample(params):
+        return meanflow_jax.sample(case.config, params, step.noise, batch.labels, (1.0, 0.4, 0.0))
 
-    for row, each in zip(jax.vmap(u)(stacked), others, strict=True):
-        assert_same(row, u(each))
+    stacked = jax.tree.map(lambda *arrays: jnp.stack(arrays), *networks)
+    for row, each in zip(jax.jit(jax.vmap(sample))(stacked), networks, strict=True):
+        assert_same(row, sample(each))
 
 
 # Devices and precisions
@@ -203,36 +154,32 @@ def test_32_bit_mode_computes_in_float32_and_refuses_float64():
     assert out.startswith("refused float64 array given to JAX in 32-bit mode")
 
 
-def test_float32_stays_float32_in_64_bit_mode(case, compiled):
+def test_float32_stays_float32_in_64_bit_mode(case):
     assert jax.config.jax_enable_x64
     params = meanflow_jax.load_params(case.config, case.params)
     batch, step = meanflow_jax.put((case.batch, case.draws))
-    out, gradient = compiled(case.config, params, batch, step)
+    run = jax.jit(meanflow_jax.loss_and_gradient, static_argnums=0)
+    out, gradient = run(case.config, params, batch, step)
     sample = meanflow_jax.sample(case.config, params, step.noise, batch.labels, (1.0, 0.3, 0.0))
     kinds = {name: str(array.dtype) for name, array in out._asdict().items()}
     assert kinds.pop("labels_in") == "int32"
     assert set(kinds.values()) == {"float32"}
-    leaves = jax.tree.leaves((out, gradient, sample))
-    assert {str(array.dtype) for array in leaves} == {"float32", "int32"}
-    assert not any(array.weak_type for array in leaves)
+    assert {str(array.dtype) for array in jax.tree.leaves((gradient, sample))} == {"float32"}
+    assert not any(array.weak_type for array in jax.tree.leaves((out, gradient, sample)))
 
 
 # The module
 
 
-def test_the_initialisers_of_the_module_follow_the_shared_laws():
-    config = from_sizes({**LATENT, "hidden_size": 96, "depth": 1}, {})
-    size = config.network
-    image = jnp.zeros((1, size.input_size, size.input_size, size.in_channels), "float32")
-    time, label = jnp.zeros(1, "float32"), jnp.zeros(1, "int32")
-    key = jnp.array([0, 7], "uint32")
-    tree = jax.jit(meanflow_jax.DiT(size).init)(key, image, time, time, label)["params"]
-    made = meanflow_jax.export_params(config, tree)
-    ours = parameters.initial_parameters(size, 0)
-    for tensor in parameters.tensors(size):
-        array, expected = made[tensor.name], ours[tensor.name]
-        assert (array.shape, array.dtype) == (tensor.shape, np.float32), tensor.name
-        assert array.any() == expected.any() == (tensor.law != "zeros"), tensor.name
-        assert array.std() == pytest.approx(expected.std(), rel=0.1), tensor.name
-        if tensor.law == "xavier":  # uniform: the largest is sqrt(3) deviations
-            assert np.abs(array).max() == pytest.approx(np.abs(expected).max(), rel=0.01)
+def test_the_initialisers_of_the_module_follow_the_shared_laws(monkeypatch):
+    def init_params(config, seed):
+        size = config.network
+        image = jnp.zeros((1, size.input_size, size.input_size, size.in_channels), "float32")
+        time, label = jnp.zeros(1, "float32"), jnp.zeros(1, "int32")
+        init = jax.jit(meanflow_jax.DiT(size).init)
+        return init(jax.random.key(seed), image, time, time, label)["params"]
+
+    monkeypatch.setattr(meanflow_jax, "init_params", init_params)
+    check = all_checks()["initial_parameters_follow_their_laws"]
+    probe = Probe(meanflow_jax, np.float32, ())
+    assert outcome_of(check, "the module", (probe,)).status == PASS

@@ -8,16 +8,9 @@ from bench.forms import FLOW_MATCHING, FORMS
 from bench.steps import make_batch
 from impls.common.config_files import load_config
 from impls.common.draws import training_draws
-from impls.common.types import Cost
 from impls.frameworks import implementation
 
 SMALL = {"training.batch_size": 32, "model.depth": 2}
-
-
-@pytest.fixture(params=["jax", "torch"])
-def framework(request):
-    pytest.importorskip(request.param)
-    return str(request.param)
 
 
 @pytest.fixture
@@ -28,8 +21,7 @@ def cost(framework):
         config = load_config("digits", SMALL | FORMS[form])
         state = module.init_state(config, module.init_params(config, 0))
         inputs = module.put((make_batch(config), training_draws(config, 0, 0)))
-        found: Cost = module.compile_with_cost(config, state, *inputs)[1]
-        return found
+        return module.compile_with_cost(config, state, *inputs)[1]
 
     return counted
 
@@ -44,7 +36,7 @@ def test_sparse_steps_need_the_arithmetic_that_is_claimed(cost):
     assert sparse.compile_seconds >= 0
 
 
-def test_flops_are_those_of_the_network(framework, cost):
+def test_flops_are_those_of_the_network(cost):
     """Within a tenth of 6 FLOPs for each weight of a matrix, token and row, plus attention."""
     size = load_config("digits", SMALL).network
     width, tokens = size.hidden_size, (size.input_size // size.patch_size) ** 2
@@ -79,7 +71,7 @@ def _three_steps(module, config):
 
 def test_the_jax_step_is_compiled_once():
     jax = pytest.importorskip("jax")
-    compiled: list[str] = []
+    compiled = []
 
     def listen(event, _seconds, **_about):
         if "backend_compile" in event:
