@@ -36,9 +36,12 @@ SOME, SCATTERED = np.abs(normal(50, key=4)) + 0.1, np.logspace(-10, 3, 60)
 
 @pytest.mark.parametrize(
     ("one", "two", "moved", "accuracy"),
-    [(*np.abs(normal(2, size, key=1)), 1, 1e-12) for size in (1, 2, 17, 64)]
-    + [(SOME, SOME * (np.arange(50) < 6), 0, 1e-12), (SCATTERED, SCATTERED[::-1], 0, 1e-10)],
-    ids=["of 1", "of 2", "of 17", "of 64", "of ranks that differ", "widely scattered"],
+    [
+        (np.array([0.3]), np.array([2.0]), 1, 1e-12),
+        (SOME, SOME * (np.arange(50) < 6), 0, 1e-12),
+        (SCATTERED, SCATTERED[::-1], 0, 1e-10),
+    ],
+    ids=["of 1", "of ranks that differ", "widely scattered"],
 )
 def test_distance_of_covariances_of_the_same_axes_is_that_of_their_roots(one, two, moved, accuracy):
     turn, shift = rotation(len(one)), moved * normal(len(one), key=2)
@@ -47,20 +50,11 @@ def test_distance_of_covariances_of_the_same_axes_is_that_of_their_roots(one, tw
     assert frechet_distance(*given) == pytest.approx(expected, rel=accuracy)
 
 
-@pytest.mark.parametrize("scale", [1, 0.25, 1.21, 1e6])
-@pytest.mark.parametrize("rank", [1, 3, 7, 40, 64])
-def test_scaling_a_covariance_by_c_gives_1_minus_root_c_squared(rank, scale):
-    """At scale 1 the distance is 0, whatever the rank."""
-    cov, mean = covariance(64, rank), normal(64, key=1)
-    expected = (1 - scale**0.5) ** 2 * np.trace(cov)
-    error = abs(frechet_distance(mean, cov, mean, scale * cov) - expected)
-    assert error < (1e-11 * expected or 1e-12 * np.trace(cov))
-
-
+@pytest.mark.parametrize("rank", [1, 5])
 @pytest.mark.parametrize("degrees", [0, 0.001, 30, 89.999, 90])
-def test_distance_of_planes_at_an_angle_is_right(degrees):
+def test_distance_of_planes_at_an_angle_is_right(degrees, rank):
     """U diag(a) U^T and V diag(b) V^T with U^T V = diag(cos): the root's trace is known."""
-    size, rank = 40, 5
+    size = 40
     turn, one, two = rotation(size), *np.abs(normal(2, rank, key=3))
     cos, sin = (f(np.radians(degrees)) for f in (np.cos, np.sin))
     u = turn[:, :rank]
@@ -69,11 +63,6 @@ def test_distance_of_planes_at_an_angle_is_right(degrees):
     expected = one.sum() + two.sum() - 2 * cos * np.sqrt(one * two).sum()
     # A root of an eigenvalue that should be 0 would already be wrong by 1e-8.
     assert found == pytest.approx(expected, abs=1e-13 * (one.sum() + two.sum()) * size)
-
-
-def test_distance_is_symmetric():
-    a, b = (normal(20, key=1), covariance(20, 9)), (normal(20, key=2), covariance(20, 20, key=5))
-    assert frechet_distance(*a, *b) == pytest.approx(frechet_distance(*b, *a), rel=1e-12)
 
 
 @pytest.mark.parametrize("which", range(4))
@@ -85,30 +74,14 @@ def test_what_is_not_finite_is_refused(which):
         frechet_distance(*arguments)
 
 
-@pytest.mark.parametrize("size", [1, 24, 150])
-def test_distance_is_that_of_the_reference(size):
-    arguments = normal(size), covariance(size, 3 * size), normal(size, key=1), np.eye(size)
-    expected = frechet.frechet_distance(*arguments)
-    assert frechet_distance(*arguments) == pytest.approx(expected, rel=1e-12)
-
-
-@pytest.mark.parametrize("rank", [1, 7, 40])
-def test_distance_of_the_reference_is_good_to_a_millionth_whatever_the_rank(rank):
-    cov, zero = covariance(64, rank), np.zeros(64)
-    found = frechet.frechet_distance(zero, cov, zero, 1.21 * cov)
-    assert abs(found - 0.01 * np.trace(cov)) < 1e-6 * np.trace(cov)
-
-
 @pytest.mark.filterwarnings("ignore:The .disp. argument is deprecated")  # clean-fid's own call
-@pytest.mark.parametrize("size", [16, 128])
-def test_distance_is_that_of_clean_fid(size):
+def test_distance_is_that_of_clean_fid():
     pytest.importorskip("torch")
     from impls.meanflow_torch.vision.torchvision_operators import import_torchvision
 
     import_torchvision()
     theirs = pytest.importorskip("cleanfid.fid").frechet_distance
-    turn = rotation(size) + 0.1
-    a, b = normal(4 * size, size), normal(3 * size, size, key=1) @ turn + 0.3
+    a, b = normal(512, 128), normal(384, 128, key=1) @ (rotation(128) + 0.1) + 0.3
     arguments = [*frechet.moments(a), *frechet.moments(b)]
     assert frechet_distance(*arguments) == pytest.approx(theirs(*arguments), rel=1e-9)
 
@@ -129,20 +102,13 @@ def batches(features, size):
     return [features[start : start + size] for start in range(0, len(features), size)]
 
 
-@pytest.mark.parametrize("size", [1, 7, 64, 1000])
-def test_moments_of_batches_are_those_of_all(size):
-    features = normal(300, 6) * np.logspace(-3, 3, 6) + 5
-    found = reduce(merge, map(moments, batches(features, size)))
-    assert found.num_samples == 300
-    mean, cov = frechet.moments(features)
-    np.testing.assert_allclose(found.mean, mean, rtol=1e-13)
-    np.testing.assert_allclose(found.covariance, cov, rtol=1e-12, atol=1e-12)
-
-
-def test_a_large_mean_does_not_drown_the_covariance():
+@pytest.mark.parametrize("size", [1, 10, 500])
+def test_moments_of_batches_are_those_of_all_though_the_mean_is_large(size):
     """A sum of squares minus a square of sums would lose all digits here."""
     features = normal(500, 3) + 1e8
-    found = reduce(merge, map(moments, batches(features, 10)))
+    found = reduce(merge, map(moments, batches(features, size)))
+    assert found.num_samples == 500
+    np.testing.assert_allclose(found.mean, features.mean(0), rtol=1e-13)
     expected = np.cov(features - 1e8, rowvar=False)
     np.testing.assert_allclose(found.covariance, expected, rtol=1e-6, atol=1e-7)
 
@@ -167,31 +133,22 @@ def test_too_few_samples_have_no_covariance(count):
         _ = moments(normal(count, 3)).covariance
 
 
-def test_groups_do_not_depend_on_the_batches():
-    features = normal(12000, 2)
-    found = []
-    for size in (64, 12000):
-        groups = MomentGroups(4)
+def test_groups_depend_neither_on_the_batches_nor_on_the_processes():
+    features, dealt = normal(12000, 2), group_numbers(0, 12000, 4)
+    whole = [MomentGroups(4) for _ in range(2)]
+    for groups, size in zip(whole, (64, 12000), strict=True):
         for batch in batches(features, size):
             groups.add(batch)
-        found.append(groups.groups())
-    for one, other in zip(*found, strict=True):
-        assert one.num_samples == other.num_samples
-        np.testing.assert_allclose(one.scatter, other.scatter, rtol=1e-11)
-    dealt = group_numbers(0, 12000, 4)
-    np.testing.assert_allclose(found[0][2].mean, features[dealt == 2].mean(0), rtol=1e-10)
-
-
-def test_groups_of_two_processes_are_those_of_one():
-    features, whole = normal(900, 3), MomentGroups(5)
-    whole.add(features)
-    parts = [MomentGroups(5, first=first) for first in (0, 400)]
-    parts[0].add(features[:400])
-    parts[1].add(features[400:])
+    parts = [MomentGroups(4, first=first) for first in (0, 5000)]
+    parts[0].add(features[:5000])
+    parts[1].add(features[5000:])
     parts[0].add_groups(parts[1].groups())
-    for one, other in zip(whole.groups(), parts[0].groups(), strict=True):
-        assert one.num_samples == other.num_samples
-        np.testing.assert_allclose(one.scatter, other.scatter, rtol=1e-11, atol=1e-11)
+    for groups in (*whole, parts[0]):
+        for number, group in enumerate(groups.groups()):
+            expected = moments(features[dealt == number])
+            assert group.num_samples == expected.num_samples
+            np.testing.assert_allclose(group.mean, expected.mean, rtol=1e-10)
+            np.testing.assert_allclose(group.scatter, expected.scatter, rtol=1e-11)
 
 
 @pytest.mark.parametrize("num_classes", [10, 100, 1000])
@@ -215,10 +172,17 @@ def problem(size):
     return reference, mean, root, frechet_distance(*reference[:2], mean, root @ root)
 
 
-def score_of(features, reference, num_groups=20):
-    groups = MomentGroups(num_groups)
+def score_of(features, reference):
+    groups = MomentGroups()
     groups.add(features)
     return frechet_score(groups.groups(), reference)
+
+
+def scores_of_trials(size, count, trials):
+    """Scores of samples of a known normal, each with draws of its own."""
+    reference, mean, root, _ = problem(size)
+    samples = (normal(count, size, key=1000 + trial) @ root + mean for trial in range(trials))
+    return [score_of(features, reference) for features in samples]
 
 
 def test_score_is_the_distance_of_all_samples():
@@ -234,10 +198,7 @@ def test_score_is_the_distance_of_all_samples():
 
 def test_interval_covers_as_often_as_it_says():
     """300 times 500 samples of a known normal: 95 % of the intervals must hold what they are of."""
-    reference, mean, root, true = problem(6)
-    scores = [
-        score_of(normal(500, 6, key=1000 + trial) @ root + mean, reference) for trial in range(300)
-    ]
+    scores, true = scores_of_trials(6, 500, 300), problem(6)[-1]
     expected = np.mean([score.value for score in scores])  # at 500 samples
     assert expected - true > 0.02 * true  # biased upward: the true value is not what they cover
     share = np.mean([score.low <= expected <= score.high for score in scores])
@@ -254,24 +215,26 @@ def test_interval_covers_as_often_as_it_says():
 @pytest.mark.parametrize(("count", "least"), [(24, 0.99), (64, 0.95), (200, 0.93)])
 def test_interval_of_few_samples_is_too_wide_rather_than_too_narrow(count, least):
     """32 features: from fewer samples than features, whose covariance has not full rank, on."""
-    reference, mean, root, _ = problem(32)
-    scores = [
-        score_of(normal(count, 32, key=2000 + trial) @ root + mean, reference)
-        for trial in range(100)
-    ]
+    scores = scores_of_trials(32, count, 100)
     expected = np.mean([score.value for score in scores])
     assert np.mean([score.low <= expected <= score.high for score in scores]) >= least
 
 
-def test_score_of_another_number_of_features_is_refused():
-    with pytest.raises(UserError, match="have 5 features and the samples 4: make both"):
-        score_of(normal(100, 4), problem(5)[0])
-
-
-@pytest.mark.parametrize("count", [1, 2])
-def test_score_of_too_few_samples_is_refused(count):
-    with pytest.raises(UserError, match=f"^{count} samples are too few for FID"):
-        score_of(normal(count, 4), problem(4)[0])
+@pytest.mark.parametrize(
+    ("score", "says"),
+    [
+        (lambda: score_of(normal(100, 4), problem(5)[0]), "have 5 features and the samples 4: m"),
+        (lambda: score_of(normal(1, 4), problem(4)[0]), "^1 samples are too few for FID"),
+        (lambda: score_of(normal(2, 4), problem(4)[0]), "^2 samples are too few for FID"),
+        (
+            lambda: inception_score(score_sums(normal(9, 3), normal(5, 3), 0, 9)),
+            "9 samples are too few for the Inception score in 10",
+        ),
+    ],
+)
+def test_scores_of_too_few_samples_or_other_features_are_refused(score, says):
+    with pytest.raises(UserError, match=says):
+        score()
 
 
 def direct_inception_score(features, weight, splits):
@@ -301,8 +264,3 @@ def test_inception_score_is_1_where_all_look_alike_and_the_classes_where_they_do
     assert inception_score(alike) == pytest.approx((1, 0), abs=1e-12)
     sure = score_sums(np.tile(1e4 * np.eye(4), (10, 1)), np.eye(4), 0, 40)
     assert inception_score(sure) == pytest.approx((4, 0), abs=1e-9)
-
-
-def test_inception_score_of_too_few_samples_is_refused():
-    with pytest.raises(UserError, match="9 samples are too few for the Inception score in 10"):
-        inception_score(score_sums(normal(9, 3), normal(5, 3), 0, 9))
