@@ -5,6 +5,7 @@ the full size.
 """
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -124,6 +125,7 @@ def test_names_and_shapes_are_those_of_diffusers():
             )
         theirs = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
         assert tensor_shapes(config) == theirs
+    assert sum(map(math.prod, tensor_shapes(STABLE_DIFFUSION).values())) == 83_653_863
     assert STABLE_DIFFUSION.factor == 8
 
 
