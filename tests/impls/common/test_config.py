@@ -4,7 +4,6 @@ import json
 import math
 import re
 from operator import attrgetter
-from pathlib import Path
 
 import pytest
 import yaml  # type: ignore[import-untyped, unused-ignore]
