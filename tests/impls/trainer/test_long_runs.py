@@ -23,12 +23,6 @@ from impls.trainer.train import TrainingError, train
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture(params=["jax", "torch"])
-def framework(request):
-    pytest.importorskip(request.param)
-    return str(request.param)
-
-
 def command(framework, workdir, num_steps):
     """Whole epochs of one step, a checkpoint after each."""
     options = [f"--{key}={value}" for key, value in SMALL.items()]
