@@ -390,6 +390,7 @@ BAD_VALUES = [
     ("method.t_start", [0.9], "at most method.t_end (0.8)"),
     ("method.noise_dist", ["lognormal"], "logit_normal or uniform; did you mean logit_normal?"),
     ("method.guidance_eq", ["cgf"], "cfg or none; did you mean cfg?"),
+    ("dataset.name", [""], "text, in quotes"),
     ("dataset.root", [2024, ""], "text, in quotes"),
     ("dataset.image_size", [31], "a multiple of the patch size (2"),
     ("load_from", [5], "null or text"),

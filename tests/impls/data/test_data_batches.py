@@ -10,7 +10,6 @@ from refusals import refusal
 
 from impls.common.config_files import load_config
 from impls.common.draws import Stream, uniform
-from impls.common.errors import UserError
 from impls.common.types import Batch
 from impls.data import Arrays, DataError, Rows, batches, source
 from impls.files import shards
@@ -207,7 +206,3 @@ def test_an_error_while_loading_is_the_same_sentence_and_the_end(workers):
 )
 def test_a_data_set_that_does_not_fit_is_refused(key, value, says):
     assert says in refusal(DataError, lambda: source(config(**{f"dataset__{key}": value})))
-
-
-def test_no_name_of_a_data_set_is_refused():
-    assert refusal(UserError, config, dataset__name="").startswith("dataset.name ")
