@@ -6,6 +6,7 @@ from impls.common.config_files import load_config
 from impls.files import checkpoints
 from impls.frameworks import implementation
 from impls.trainer.train import train
+from verify.checks.checkpoint import state_mismatches
 
 SMALL = {
     "training.batch_size": 32,
@@ -47,6 +48,11 @@ def assert_same_bits(one, other):
     assert one.keys() == other.keys()
     for name, array in one.items():
         assert array.tobytes() == other[name].tobytes(), name
+
+
+def assert_same_state(one, other):
+    """Two canonical states agree in every count and in every bit of their arrays."""
+    assert [place for place, error in state_mismatches(one, other, "state") if error] == []
 
 
 def assert_near(one, other, limit):

@@ -22,17 +22,6 @@ def test_the_integers_of_the_streams_never_change():
     assert len(Stream.__members__) == len(Stream)  # no alias: no two share an integer
 
 
-def test_the_index_of_a_name_is_its_crc32():
-    assert draws.name_index("123456789") == 0xCBF43926  # the check value of CRC-32
-
-
-@given(SEEDS, st.sampled_from(Stream), INDICES)
-def test_the_same_key_gives_the_same_bits(seed, stream, index):
-    first = draws.normal((5,), seed, stream, index)
-    draws.uniform((3,), seed, stream, index)  # what else is drawn does not matter
-    assert first.tobytes() == draws.normal((5,), seed, stream, index).tobytes()
-
-
 @given(SEEDS, st.sampled_from(Stream), INDICES)
 def test_every_part_of_the_key_counts(seed, stream, index):
     other = Stream((stream + 1) % 8)
@@ -60,31 +49,9 @@ def test_a_negative_seed_is_refused_by_its_value():
 # The draws of a training step
 
 
-@pytest.mark.parametrize("rows", [1, 3, 8])
-def test_a_step_has_draws_of_the_documented_shapes(tiny, rows):
-    step = draws.training_draws(tiny, 0, 0, rows)
-    fields = ("t_raw", "r_raw", "noise", "drop_uniform", "equal_uniform")
-    shapes = {name: (rows, 4, 4, 1) if name == "noise" else (rows,) for name in fields}
-    assert {name: array.shape for name, array in step._asdict().items()} == shapes
-    assert {array.dtype for array in step} == {np.dtype(np.float32)}
-
-
-def test_a_step_draws_for_the_batch_of_the_configuration(tiny):
-    assert len(draws.training_draws(tiny, 0, 0).t_raw) == tiny.training.batch_size == 256
-
-
 def test_no_draw_of_a_step_repeats_another_nor_the_next_step(tiny):
     both = [*draws.training_draws(tiny, 3, 0, 16), *draws.training_draws(tiny, 3, 1, 16)]
     assert len({array.reshape(-1)[:16].tobytes() for array in both}) == len(both)
-
-
-@pytest.mark.parametrize(("noise_dist", "below_zero"), [("logit_normal", True), ("uniform", False)])
-def test_raw_times_follow_the_law_of_the_configuration(tiny, noise_dist, below_zero):
-    method = tiny.method.model_copy(update={"noise_dist": noise_dist})
-    step = draws.training_draws(tiny.model_copy(update={"method": method}), 0, 0, 500)
-    for raw in (step.t_raw, step.r_raw):
-        assert bool((raw < 0).any()) is below_zero
-        assert bool((raw >= 1).any()) is below_zero
 
 
 # The draws of samples

@@ -57,10 +57,6 @@ def refused(subject, case, batch, draws, message):
 # One step of the objective
 
 
-def test_a_step_of_the_right_shapes_is_accepted(case):
-    check_step(case.config, case.batch, case.draws)
-
-
 @pytest.mark.parametrize(("name", "change", "got", "expected"), WRONG_SHAPES)
 def test_a_wrong_shape_is_named_with_what_was_expected(subject, case, name, change, got, expected):
     hint = IMAGE_HINT if name in ("images", "noise") else TIME_HINT

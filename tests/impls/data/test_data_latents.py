@@ -4,7 +4,7 @@ import json
 import os
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -18,9 +18,8 @@ from impls.data.prepare import PrepareError, pack
 from impls.files import shards
 from impls.files.writing import write_whole
 
-torch: Any = pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 
-ROOT = Path(__file__).parents[3]
 NUM, CHANNELS, SIZE = 23, 4, 6
 IMAGES = generator(1, Stream.CHECK).standard_normal((NUM, 2 * CHANNELS, SIZE, SIZE))
 IMAGES = IMAGES.astype(np.float32)
@@ -42,6 +41,19 @@ def write_all(root, *, flip=False):
         flipped = {"image_flip": torch.from_numpy(IMAGES[number] + 1)} if flip else {}
         write(root / "train", number, **flipped)
     return root
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Latents as the official code writes them."""
+    return write_all(tmp_path / "pt")
+
+
+@pytest.fixture
+def packed(root, tmp_path):
+    """The same, packed into shards of 10."""
+    pack(root, tmp_path / "packed", 10)
+    return tmp_path / "packed"
 
 
 def config(root, **more):
@@ -102,11 +114,9 @@ def test_latents_are_mirrored_where_mirrored_images_were_encoded(tmp_path, is_pa
     assert 0 < rows.mirrored().sum() < NUM
 
 
-def test_official_latents_are_never_mirrored(tmp_path):
-    root, rows = write_all(tmp_path), Rows(1, 0, 0, NUM)
-    made = [
-        source(config(root, flip=flip)).batch(np.arange(NUM), rows).images for flip in (True, False)
-    ]
+def test_official_latents_are_never_mirrored(root):
+    rows, indices = Rows(1, 0, 0, NUM), np.arange(NUM)
+    made = [source(config(root, flip=flip)).batch(indices, rows).images for flip in (True, False)]
     assert made[0].tobytes() == made[1].tobytes()
 
 
@@ -134,13 +144,12 @@ def test_a_file_that_holds_no_latent_is_one_sentence(tmp_path, changes, says):
     assert message.endswith("write it again, with 'image' [2C, H, W] (mean, then std) and 'label'")
 
 
-def test_missing_latents_and_others_are_one_sentence(tmp_path):
+def test_missing_latents_and_others_are_one_sentence(tmp_path, root, packed):
     assert message_of(config(tmp_path / "no")).startswith("dataset.root is ")
     assert message_of(config(tmp_path)).startswith(f"there are no .pt files in {tmp_path}: give")
     torch.save([1, 2], tmp_path / "0.pt")
     assert "'image' [2C, H, W]" in message_of(config(tmp_path))
-    pack(write_all(tmp_path), tmp_path / "packed")
-    for other in (config(tmp_path, image_size=8), config(tmp_path / "packed", image_channels=8)):
+    for other in (config(root, image_size=8), config(packed, image_channels=8)):
         said = message_of(other)
         assert said.startswith("the images of imgnet_latent are (6, 6, 4), but dataset.image_size")
 
@@ -153,9 +162,9 @@ def test_missing_latents_and_others_are_one_sentence(tmp_path):
         ({"label": 10}, "is 10, expected 0 .. 9"),
     ],
 )
-def test_a_later_file_that_is_unlike_the_first_is_named(tmp_path, changes, says):
-    examples = source(config(write_all(tmp_path)))
-    path = write(tmp_path / "train", NUM - 1, **changes)
+def test_a_later_file_that_is_unlike_the_first_is_named(root, changes, says):
+    examples = source(config(root))
+    path = write(root / "train", NUM - 1, **changes)
     message = refusal(DataError, examples.batch, np.arange(NUM), None)
     assert str(path) in message
     assert says in message
@@ -169,8 +178,7 @@ def contents(folder):
 
 
 @pytest.mark.parametrize("shard_size", [1, 10, 23, 8192])
-def test_packed_latents_give_the_same_bits(tmp_path, shard_size):
-    root = write_all(tmp_path / "pt")
+def test_packed_latents_give_the_same_bits(tmp_path, root, shard_size):
     pack(root, tmp_path / "packed", shard_size)
     made = []
     for folder in (root, tmp_path / "packed"):
@@ -182,8 +190,8 @@ def test_packed_latents_give_the_same_bits(tmp_path, shard_size):
     assert len(list((tmp_path / "packed").glob("images-*.npy"))) == -(-NUM // shard_size)
 
 
-def test_shards_are_plain_arrays_of_what_the_files_hold(tmp_path):
-    layout = pack(write_all(tmp_path), tmp_path / "packed", 20)
+def test_shards_are_plain_arrays_of_what_the_files_hold(tmp_path, root):
+    layout = pack(root, tmp_path / "packed", 20)
     assert layout == ((SIZE, SIZE, 2 * CHANNELS), "float32", False, (20, 3))
     names = [f"{kind}-0000{number}.npy" for kind in ("images", "labels") for number in range(2)]
     assert set(contents(tmp_path / "packed")) == {*names, "index.json", "packing.json"}
@@ -192,8 +200,8 @@ def test_shards_are_plain_arrays_of_what_the_files_hold(tmp_path):
     assert np.concatenate(arrays[2:]).tolist() == LABELS
 
 
-def test_packing_in_half_rounds_and_packing_half_does_not(tmp_path):
-    pack(write_all(tmp_path / "whole"), tmp_path / "a", half=True)
+def test_packing_in_half_rounds_and_packing_half_does_not(tmp_path, root):
+    pack(root, tmp_path / "a", half=True)
     for number in range(NUM):
         image = torch.from_numpy(IMAGES[number]).half()
         write(tmp_path / "half", number, image=image)
@@ -229,23 +237,19 @@ def test_a_packing_that_was_stopped_goes_on_where_it_was_and_then_changes_nothin
             pack(root, tmp_path / "stopped", 5)
     message = message_of(config(tmp_path / "stopped"))
     assert message.endswith("is not written to the end: run the same meanflow prepare again")
-    read: list[str] = []
-    read_latent = prepare.read_latent
+    read = mock.Mock(side_effect=prepare.read_latent)
     with monkeypatch.context() as patch:
-        patch.setattr(
-            prepare, "read_latent", lambda path: read.append(path.name) or read_latent(path)
-        )
+        patch.setattr(prepare, "read_latent", read)
         pack(root, tmp_path / "stopped", 5)
-    first, *rest = read  # the first file tells the shape
-    assert first == "00000000.pt"
-    assert sorted(rest) == [f"{number:08d}.pt" for number in range(10, NUM)]
+    numbers = sorted(int(call.args[0].stem) for call in read.call_args_list)
+    assert numbers == [0, *range(10, NUM)]  # the first file tells the shape
     assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
     assert pack(root, tmp_path / "stopped", 5).counts == (5, 5, 5, 5, 3)
     assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
 
 
 def test_a_file_of_a_packing_appears_when_it_is_whole(tmp_path, monkeypatch):
-    written: list[bytes] = []
+    written = []
 
     def killed(path, _):
         written.append(path.read_bytes())
@@ -262,9 +266,7 @@ def refused(folder, output, *size, **options):
     return refusal(UserError, pack, folder, output, *size, **options)
 
 
-def test_another_packing_in_the_same_folder_is_refused(tmp_path):
-    root, packed = write_all(tmp_path / "pt"), tmp_path / "packed"
-    pack(root, packed, 10)
+def test_another_packing_in_the_same_folder_is_refused(root, packed):
     assert "holds a packing of other files, or with other options" in refused(root, packed, 11)
     assert "with other options" in refused(root, packed, 10, half=True)
     (root / "train" / "00000003.pt").unlink()
@@ -283,8 +285,7 @@ def test_another_packing_in_the_same_folder_is_refused(tmp_path):
         ({"image": None}, "cannot be read (KeyError: 'image')"),
     ],
 )
-def test_a_file_unlike_the_first_stops_the_packing(tmp_path, changes, says):
-    root = write_all(tmp_path / "pt")
+def test_a_file_unlike_the_first_stops_the_packing(tmp_path, root, changes, says):
     path = write(root / "train", 13, **changes)
     message = refused(root, tmp_path / "packed", 10)
     assert str(path) in message
@@ -294,13 +295,12 @@ def test_a_file_unlike_the_first_stops_the_packing(tmp_path, changes, says):
     assert len(source(config(tmp_path / "packed"))) == NUM
 
 
-def test_what_cannot_be_packed_is_one_sentence(tmp_path, monkeypatch):
+def test_what_cannot_be_packed_is_one_sentence(tmp_path, root, monkeypatch):
     assert "No such file or directory" in refused(tmp_path / "no", tmp_path / "out")
     assert "there are no .pt files in" in refused(tmp_path, tmp_path / "out")
-    root = write_all(tmp_path / "pt")
     assert "the shard size is 0, expected" in refused(root, tmp_path / "out", 0)
     (tmp_path / "file").write_text("")
-    assert "cannot write to" in refused(root, tmp_path / "file")
+    assert "cannot write to" in refusal(PrepareError, pack, root, tmp_path / "file")
     assert "(Not a directory)" not in refused(root, tmp_path / "file" / "below")
 
     def full(_):
@@ -311,37 +311,30 @@ def test_what_cannot_be_packed_is_one_sentence(tmp_path, monkeypatch):
         expected = f"cannot write to {tmp_path / 'out'}: No space left on device"
         assert refused(root, tmp_path / "out") == expected
     assert contents(tmp_path / "out") == {}
-    with pytest.raises(PrepareError):
-        pack(root, tmp_path / "file")
 
 
 # Damaged shards
 
 
-def packed(tmp_path):
-    pack(write_all(tmp_path / "pt"), tmp_path / "packed", 10)
-    return tmp_path / "packed"
-
-
 @pytest.mark.parametrize("name", ["images-00001.npy", "labels-00002.npy"])
 @pytest.mark.parametrize("end", [-1, 40, 0, None])
-def test_a_damaged_shard_is_one_sentence(tmp_path, name, end):
-    path = packed(tmp_path) / name
+def test_a_damaged_shard_is_one_sentence(packed, name, end):
+    path = packed / name
     if end is None:
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[:end])
-    message = message_of(config(tmp_path / "packed"))
+    message = message_of(config(packed))
     assert message.startswith(f"{path} cannot be read (")
     assert message.endswith("write it again with meanflow prepare")
 
 
-def test_a_shard_of_another_kind_than_the_index_says_is_refused(tmp_path):
-    path = packed(tmp_path) / "images-00001.npy"
+def test_a_shard_of_another_kind_than_the_index_says_is_refused(packed):
+    path = packed / "images-00001.npy"
     np.save(path, np.zeros((10, 6, 6, 8), np.float64))
-    assert "it holds float64 (10, 6, 6, 8), unlike index.json" in message_of(config(path.parent))
+    assert "it holds float64 (10, 6, 6, 8), unlike index.json" in message_of(config(packed))
     np.save(path, np.array([{}], dtype=object))
-    assert str(path) in message_of(config(path.parent))
+    assert str(path) in message_of(config(packed))
 
 
 @pytest.mark.parametrize(
@@ -359,24 +352,23 @@ def test_a_shard_of_another_kind_than_the_index_says_is_refused(tmp_path):
         (b"\xff\xfe", "index.json cannot be read ("),
     ],
 )
-def test_a_damaged_index_is_one_sentence(tmp_path, changes, says):
-    path = packed(tmp_path) / "index.json"
+def test_a_damaged_index_is_one_sentence(packed, changes, says):
+    path = packed / "index.json"
     if isinstance(changes, dict):
         changes = json.dumps(json.loads(path.read_text()) | changes).encode()
     path.write_bytes(changes)
-    assert says in message_of(config(path.parent))
+    assert says in message_of(config(packed))
 
 
-def test_fewer_shards_are_a_smaller_data_set(tmp_path):
-    path = packed(tmp_path) / "index.json"
+def test_fewer_shards_are_a_smaller_data_set(packed):
+    path = packed / "index.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"counts": [10, 10]}))
-    assert len(source(config(path.parent))) == 20
+    assert len(source(config(packed))) == 20
 
 
-def test_a_label_that_is_no_class_is_found_when_shards_are_opened(tmp_path):
-    folder = packed(tmp_path)
+def test_a_label_that_is_no_class_is_found_when_shards_are_opened(packed):
     number = next(i for i, label in enumerate(LABELS) if label >= 7)
-    assert message_of(config(folder, num_classes=7)) == (
-        f"label {number} in {folder} is {LABELS[number]}, expected 0 .. 6"
+    assert message_of(config(packed, num_classes=7)) == (
+        f"label {number} in {packed} is {LABELS[number]}, expected 0 .. 6"
         " (dataset.num_classes is 7)"
     )

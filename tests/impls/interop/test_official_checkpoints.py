@@ -1,7 +1,6 @@
 """Checkpoints of the authors' code: every bit of them, and what is said of files that are none."""
 
 import json
-import math
 import re
 import shutil
 
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 from refusals import refusal
+from small_runs import assert_same_state
 
 import reference
 from impls.common import parameters
@@ -16,7 +16,7 @@ from impls.common.config import CLASSES
 from impls.common.config_files import from_sizes, load_config
 from impls.common.draws import sampling_noise, training_draws
 from impls.common.errors import UserError
-from impls.common.types import Batch
+from impls.common.types import Batch, CanonicalState
 from impls.files import checkpoints
 from impls.frameworks import implementation
 from impls.interop.convert import canonical_state, import_official
@@ -26,19 +26,12 @@ from verify.cases import as_dtype
 from verify.golden import BUNDLED
 
 CHECKPOINT = BUNDLED / "checkpoint_5"
-EVERYTHING = "params", "ema_params", "first_moment", "second_moment"
 
 
 @pytest.fixture
 def config():
     sizes = json.loads((BUNDLED / "train_5_steps.json").read_text())
     return from_sizes(sizes["model"], sizes["method"])
-
-
-@pytest.fixture(params=["jax", "torch"])
-def framework(request):
-    pytest.importorskip(request.param)
-    return str(request.param)
 
 
 def test_parameters_and_average_are_those_after_five_steps(config):
@@ -55,7 +48,7 @@ def test_an_import_is_exact_samples_as_the_reference_and_goes_on(framework, conf
     module = implementation(framework)
     found = import_official(CHECKPOINT, config, framework, tmp_path / "run")
     wide = load_official(CHECKPOINT, config)
-    _same(canonical_state(found), wide, EVERYTHING)
+    assert_same_state(canonical_state(found), wide)
     noise, labels = sampling_noise(config, 0, range(3)), np.arange(3, dtype=np.int32)
     params = module.load_params(config, as_dtype(wide.ema_params, np.float64))
     inputs = module.put(as_dtype((noise, labels), np.float64))
@@ -140,21 +133,11 @@ def _tree():
     return serialization.msgpack_restore((CHECKPOINT / "checkpoint").read_bytes())
 
 
-def _same(state, expected, fields):
-    for field in fields:
-        for name, array in getattr(expected, field).items():
-            found = getattr(state, field)[name]
-            assert found.dtype == array.dtype
-            assert np.array_equal(found, array), (field, name)
-
-
 def test_a_folder_in_orbax_later_format_gives_the_same(config, tmp_path):
     orbax = pytest.importorskip("orbax.checkpoint")
     orbax.PyTreeCheckpointer().save(tmp_path / "run" / "checkpoint_5", _tree())
     assert (tmp_path / "run" / "checkpoint_5" / "manifest.ocdbt").is_file()
-    state, expected = load_official(tmp_path, config), load_official(CHECKPOINT, config)
-    assert (state.step, state.num_updates) == (expected.step, expected.num_updates)
-    _same(state, expected, EVERYTHING)
+    assert_same_state(load_official(tmp_path, config), load_official(CHECKPOINT, config))
 
 
 @pytest.mark.parametrize("key", [None, "params", "ema_params"])
@@ -162,40 +145,9 @@ def test_parameters_alone_are_imported_with_a_fresh_optimizer(key, config, tmp_p
     serialization, params = pytest.importorskip("flax.serialization"), _tree()["ema_params"]
     file = tmp_path / "weights.msgpack"
     file.write_bytes(serialization.msgpack_serialize({key: params} if key else params))
-    state, expected = load_official(file, config), load_official(CHECKPOINT, config)
-    assert (state.step, state.num_updates) == (0, 0)
-    _same(state, expected._replace(params=expected.ema_params), ("params", "ema_params"))
-    for moments in (state.first_moment, state.second_moment):
-        assert not any(array.any() for array in moments.values())
-
-
-# Every size, from the official layout through both frameworks and back
-
-
-SLOW = [pytest.param(size, marks=pytest.mark.slow)
-        for size in ("DiT_B_2", "DiT_B_4", "DiT_B_8", "DiT_M_2")]  # fmt: skip
-
-
-@pytest.mark.parametrize("size", ["DiT_S_2", "DiT_S_4", "DiT_S_8", *SLOW])
-def test_an_official_tree_round_trips_through_both_frameworks(size):
-    """No two numbers of a tensor are the same bits."""
-    pytest.importorskip("jax")
-    pytest.importorskip("torch")
-    config = load_config("mf_b4", {"model.cls": size})
-    official = {
-        tensor.official: np.arange(math.prod(tensor.shape), dtype=np.uint32)
-        .view(np.float32).reshape(tensor.shape)
-        for tensor in parameters.tensors(config.network)
-    }  # fmt: skip
-    params = parameters.from_official(config.network, official)
-    for framework in ("jax", "torch"):
-        module = implementation(framework)
-        params = module.export_params(config, module.load_params(config, params))
-    back = parameters.to_official(config.network, params)
-    assert list(back) == list(official)
-    for name, array in official.items():
-        assert back[name].dtype == np.float32
-        assert np.array_equal(back[name].view(np.uint32), array.view(np.uint32)), name
+    expected, fresh = load_official(CHECKPOINT, config).ema_params, parameters.zeros(config.network)
+    state = CanonicalState(0, expected, expected, (), 0, fresh, fresh)
+    assert_same_state(load_official(file, config), state)
 
 
 @pytest.mark.parametrize("size", [name for name in CLASSES if name != "DiT"])

@@ -18,15 +18,10 @@ from impls.common.errors import UserError
 from impls.files import checkpoints
 from impls.files.checkpoints import CheckpointError
 from impls.frameworks import implementation
-from impls.trainer.train import TrainingError, train
+from impls.trainer.train import TrainingError, _draws, train
+from meanflow_repro import main
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture(params=["jax", "torch"])
-def framework(request):
-    pytest.importorskip(request.param)
-    return str(request.param)
 
 
 def command(framework, workdir, num_steps):
@@ -93,20 +88,17 @@ def newest(folder):
     return max((int(path.name) for path in folder.iterdir() if path.name.isdigit()), default=0)
 
 
-@pytest.mark.slow
-def test_an_interrupt_saves_and_ends_cleanly(framework, tmp_path):
-    for number in (signal.SIGTERM, signal.SIGINT):
-        before = newest(tmp_path / "checkpoints")
-        asked = command(framework, tmp_path, 100_000)
-        with subprocess.Popen(asked, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-            while newest(tmp_path / "checkpoints") <= before:
-                assert process.poll() is None
-                time.sleep(0.01)
-            process.send_signal(number)
-            printed, _ = process.communicate(timeout=60)
-        assert process.returncode == 0
-        assert "stopped at step" in printed
-        assert checkpoints.find(tmp_path).step > before
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_interrupt_saves_and_ends_cleanly(framework, number, tmp_path, monkeypatch, capsys):
+    def draws(module, config, step):
+        if step == 2:
+            signal.raise_signal(number)
+        return _draws(module, config, step)
+
+    monkeypatch.setattr("impls.trainer.train._draws", draws)
+    assert main(command(framework, tmp_path, 6)[3:]) == 0
+    assert "stopped at step 3" in capsys.readouterr().out
+    assert checkpoints.find(tmp_path).step == 3
 
 
 def run_python(program, arguments):
@@ -168,13 +160,6 @@ def test_the_first_array_that_is_not_finite_is_named(framework, tmp_path, monkey
     assert checkpoints.newest(tmp_path) is None
 
 
-def test_a_loss_that_is_no_number_stops_the_run(framework, tmp_path):
-    config = small(training__learning_rate=1e30, training__num_steps=50)
-    with pytest.raises(TrainingError, match=r"^\S+ is not finite at step \d") as caught:
-        train(implementation(framework), framework, config, tmp_path)
-    assert "training.learning_rate" in str(caught.value)
-
-
 def test_a_broken_run_keeps_the_checkpoint_before(framework, tmp_path):
     module = implementation(framework)
     trained(framework, tmp_path, training__num_steps=2)
@@ -188,7 +173,7 @@ def test_a_broken_run_keeps_the_checkpoint_before(framework, tmp_path):
         tmp_path, framework, 3, found.config,
         lambda path: module.save_checkpoint(path, module.load_state(found.config, canonical)),
     )  # fmt: skip
-    with pytest.raises(TrainingError, match="v_g is not finite at step 4"):
+    with pytest.raises(TrainingError, match=r"^v_g is not finite at step 4: .*learning_rate"):
         trained(framework, tmp_path)
     assert checkpoints.find(tmp_path).step == 3
     assert_same_bits(before, arrays(framework, tmp_path / "checkpoints" / "2"))

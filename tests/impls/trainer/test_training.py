@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import signal
 
 import numpy as np
 import pytest
@@ -15,14 +14,10 @@ from impls.common.config_files import load_config
 from impls.files import checkpoints
 from impls.files.checkpoints import CheckpointError
 from impls.frameworks import implementation
-from impls.trainer.train import TrainingError, _draws
+from impls.trainer.train import TrainingError
 from meanflow_repro import main
 
-
-@pytest.fixture(params=["jax", "torch"])
-def framework(request):
-    pytest.importorskip(request.param)
-    return str(request.param)
+COSINE = {"training__schedule": "cosine"}
 
 
 def test_a_run_leaves_its_log_configuration_and_checkpoint(framework, tmp_path):
@@ -52,8 +47,9 @@ def test_a_resumed_run_ends_with_the_same_bits(framework, repetition, moments, t
 
 def test_a_run_whose_configuration_has_keys_that_were_dropped_since_resumes(framework, tmp_path):
     """As an older version stored it: with the keys of official files that have no effect."""
-    trained(framework, tmp_path / "whole")
-    trained(framework, tmp_path / "halves", training__num_steps=4)
+    draws = {"training__draws": "device"}
+    trained(framework, tmp_path / "whole", **draws)
+    trained(framework, tmp_path / "halves", **draws, training__num_steps=4)
     for file in (tmp_path / "halves").rglob("config.yml"):
         stored = yaml.safe_load(file.read_text())
         for dotted, value in OFFICIAL_ONLY.items():
@@ -61,7 +57,7 @@ def test_a_run_whose_configuration_has_keys_that_were_dropped_since_resumes(fram
             stored[section][key] = value
         stored["sampling"]["num_classes"] = 10
         file.write_text(yaml.safe_dump(stored))
-    trained(framework, tmp_path / "halves")
+    trained(framework, tmp_path / "halves", **draws)
     assert_same_bits(arrays(framework, tmp_path / "whole"), arrays(framework, tmp_path / "halves"))
 
 
@@ -74,17 +70,6 @@ def test_a_finished_run_started_again_leaves_its_checkpoint_alone(framework, tmp
     assert trained(framework, tmp_path) == ending
     assert trained(framework, tmp_path, training__num_steps=4) == ending
     assert written == []
-
-
-def test_a_run_that_a_signal_ends_is_saved_and_not_finished(framework, tmp_path, monkeypatch):
-    def draws(module, config, step):
-        if step == 2:
-            signal.raise_signal(signal.SIGTERM)
-        return _draws(module, config, step)
-
-    monkeypatch.setattr("impls.trainer.train._draws", draws)
-    saved, finished = trained(framework, tmp_path)
-    assert (saved.step, finished) == (3, False)
 
 
 @pytest.mark.parametrize("equal_rows", ["first", "random"])
@@ -130,10 +115,17 @@ def test_a_damaged_checkpoint_is_one_sentence(framework, tmp_path):
     assert "cannot be read" in refusal(CheckpointError, restore, saved.state, saved.config)
 
 
-def test_another_configuration_is_refused_on_resume(framework, tmp_path):
-    trained(framework, tmp_path, training__num_steps=1)
-    with pytest.raises(TrainingError, match=r"method\.kappa is 0\.3, but 0\.5"):
-        trained(framework, tmp_path, method__kappa=0.3)
+@pytest.mark.parametrize(
+    ("before", "now", "says"),
+    [
+        ({}, {"method__kappa": 0.3}, "method.kappa is 0.3, but 0.5 in the run"),
+        # Without cycle_steps the number of steps shapes the schedule.
+        (COSINE, COSINE, "training.num_steps is 6, but 1 in the run"),
+    ],
+)
+def test_another_configuration_is_refused_on_resume(framework, before, now, says, tmp_path):
+    trained(framework, tmp_path, **before, training__num_steps=1)
+    assert says in refusal(TrainingError, trained, framework, tmp_path, **now)
 
 
 @pytest.mark.soak("repetitions", of="repetition")
