@@ -17,13 +17,9 @@ def check_step(config: Config, batch: Batch, draws: Draws) -> None:
     """Raise ValueError unless batch and draws have the shapes that one step needs."""
     image = image_shape(config.network)
     rows = len(batch.images) if len(batch.images.shape) else 0
-    _check("images", batch.images, (rows, *image), "float")
-    _check("labels", batch.labels, (rows,), "int")
-    _check("t_raw", draws.t_raw, (rows,), "float")
-    _check("r_raw", draws.r_raw, (rows,), "float")
-    _check("noise", draws.noise, (rows, *image), "float")
-    _check("drop_uniform", draws.drop_uniform, (rows,), "float")
-    _check("equal_uniform", draws.equal_uniform, (rows,), "float")
+    for name, array in (batch._asdict() | draws._asdict()).items():
+        shape = (rows, *image) if name in ("images", "noise") else (rows,)
+        _check(name, array, shape, "int" if name == "labels" else "float")
 
 
 def check_sampling(config: Config, noise: Any, labels: Any, times: Sequence[float]) -> None:
