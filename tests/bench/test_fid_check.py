@@ -10,7 +10,7 @@ from results_records import refused
 import reference
 from bench.fid import standins
 from bench.fid.check import against_reference, expected_fid
-from bench.fid.command import Files, check_files
+from bench.fid.command import Options, check_files
 from impls.common.config_files import load_config
 from impls.fid.collection import make_features
 from impls.fid.generation import Pipeline
@@ -158,11 +158,11 @@ def test_a_run_of_ours_is_scored_without_a_configuration(config, tmp_path, capsy
 def test_frameworks_that_differ_fail_though_nothing_is_expected(scale, config, tmp_path, capsys):
     module = implementation("torch")
     other = Altered(module, sample=lambda *args: module.sample(*args) * scale)
-    given = Files(standins.CHECKPOINT, FILES / "vae", FILES / "inception.pt", standins.STATISTICS)
-    agree = check_files(
-        {"jax": module, "torch": other}, given, str(config), {}, "ema", "legacy_tensorflow",
-        100, None, 0, 50, tmp_path / "features", None,
+    given = Options(
+        standins.CHECKPOINT, FILES / "vae", FILES / "inception.pt", standins.STATISTICS,
+        str(config), {}, "ema", "legacy_tensorflow", 100, None, 0, 50, tmp_path / "features", None,
     )  # fmt: skip
+    agree = check_files({"jax": module, "torch": other}, given)
     assert agree == (scale == 1.0)
     assert ("the frameworks differ by" in capsys.readouterr().out) == (scale != 1.0)
 
