@@ -1,7 +1,5 @@
 """A folder of images, one folder for each class, cropped as ADM crops ImageNet."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 
@@ -20,7 +18,7 @@ LAYOUT = "the folder of images, with a folder for each class in it or in its fol
 MODES = {1: "L", 3: "RGB"}  # Pillow's name of grey and colour, by image_channels
 
 
-def image_folder(config: DatasetConfig) -> ImageFolder:
+def image_folder(config: DatasetConfig) -> "ImageFolder":
     """Images below ROOT/train/CLASS, or ROOT/CLASS; mirrored at random as officially.
 
     Labels number the names of the class folders in order. Within a class the order is that of

@@ -54,9 +54,6 @@ def pack(folder: Path, output: Path, shard_size: int = SHARD_SIZE, *, half: bool
         counts=tuple(map(len, split(range(len(files)), shard_size))),
     )
 
-    def read(index: int) -> Latent:
-        return _like(first, files[index])
-
     def stack(latents: list[Latent]) -> Stored:
         images, flipped, labels = zip(*latents, strict=True)
         return Stored(
@@ -67,7 +64,9 @@ def pack(folder: Path, output: Path, shard_size: int = SHARD_SIZE, *, half: bool
 
     numbers = range(len(layout.counts))
     begin(output, {"names": digest(file.name for file in files)}, layout, numbers)
-    write_shards("packing", output, layout, numbers, CHUNK, read, stack)
+    write_shards(
+        "packing", output, layout, numbers, CHUNK, lambda index: _like(first, files[index]), stack
+    )
     return layout
 
 
@@ -149,14 +148,12 @@ def _like(first: Latent, file: Path) -> Latent:
     """What a file holds, which must be like the first one."""
     latent = read_latent(file)
     for name, array, model in zip(("image", "image_flip"), latent[:2], first[:2], strict=True):
-        got, expected = (None if a is None else (a.dtype.name, a.shape) for a in (array, model))
+        got, expected = (
+            "missing" if held is None else f"{held.dtype} {held.shape}" for held in (array, model)
+        )
         if got != expected:
             raise PrepareError(
-                f"'{name}' in {file} is {_show(got)}, expected {_show(expected)} as in the first"
-                " file: pack latents of one kind at a time"
+                f"'{name}' in {file} is {got}, expected {expected} as in the first file: pack"
+                " latents of one kind at a time"
             )
     return latent
-
-
-def _show(kind: tuple[str, tuple[int, ...]] | None) -> str:
-    return "missing" if kind is None else f"{kind[0]} {kind[1]}"

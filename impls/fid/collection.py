@@ -67,20 +67,24 @@ def make_features(
     with writable(file.parent):
         done, features = _opened(file, about, pipeline.source.inception.num_features)
 
-        def make(rows: list[int]) -> tuple[Array, Array]:
-            return pipeline.run(range(rows[0], rows[-1] + 1))
-
         def save(rows: range, made: list[tuple[Array, Array]]) -> None:
             [(features[rows.start : rows.stop], images)] = made
             if rows.start == 0:
                 grid = picture_grid(images[:SHOWN])
                 Image.fromarray(grid).save(file.with_suffix(".png"))
             features.flush()
-            _note(file, about, rows.stop)
+            notes = json.dumps({**about, "done": rows.stop}, indent=1) + "\n"
+            write_whole(file.with_suffix(".json"), notes.encode())
 
         advance(done)
-        parts = split(range(done, num_samples), batch_size)
-        work_through(parts, batch_size, int, make, save, advance)  # a number is all of an item
+        work_through(
+            split(range(done, num_samples), batch_size),
+            batch_size,
+            int,  # a number is all of an item
+            lambda rows: pipeline.run(range(rows[0], rows[-1] + 1)),
+            save,
+            advance,
+        )
     return np.asarray(features)
 
 
@@ -121,8 +125,3 @@ def _opened(file: Path, about: dict[str, Any], num_features: int) -> tuple[int, 
             " differs): give another --output-dir, or remove this one"
         )
     return done, opened
-
-
-def _note(file: Path, about: dict[str, Any], done: int) -> None:
-    content = json.dumps({**about, "done": done}, indent=1) + "\n"
-    write_whole(file.with_suffix(".json"), content.encode())

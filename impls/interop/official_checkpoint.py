@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from impls.common import parameters
 from impls.common.config import SIZES, Config
 from impls.common.errors import UserError
+from impls.common.parameters import Parameters
 from impls.common.types import CanonicalState
 from impls.files.downloads import not_the_file
 from impls.interop.ocdbt import MANIFEST, read_ocdbt
 
-Parameters = dict[str, NDArray[Any]]
 ARRAY, SCALAR = 1, 3  # flax.serialization's numbers for an array and for one NumPy number
 FILE = "checkpoint"
 UNPACKED = "params", "ema_params"
@@ -123,17 +123,14 @@ def _adam(opt_state: Any) -> Any:
 
 
 def _read(file: Path) -> dict[str, Any]:
+    what = not_the_file(file)
     try:
-        what = not_the_file(file)
         tree = msgpack.unpackb(file.read_bytes(), ext_hook=_array, strict_map_key=False)
     except OSError as error:
         raise OfficialError(f"cannot read {file}: {error.strerror}") from error
     except Exception as error:  # msgpack and NumPy raise many kinds
-        raise OfficialError(
-            f"{file} is {what}"
-            if what
-            else f"{file} is no whole msgpack file: was it downloaded to its end?"
-        ) from error
+        what = what or "no whole msgpack file: was it downloaded to its end?"
+        raise OfficialError(f"{file} is {what}") from error
     if not isinstance(tree, dict):
         raise OfficialError(f"{file} is no checkpoint: it holds a {type(tree).__name__}")
     return tree

@@ -19,18 +19,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from impls.common import parameters
 from impls.common.config import Config, Network
 from impls.common.errors import UserError
+from impls.common.parameters import Parameters
 from impls.common.positions import position_embedding
 from impls.common.types import CanonicalState
 from impls.files import torch_files
 from impls.files.downloads import not_the_file
 
-Tensors = dict[str, NDArray[Any]]
 WRAPPERS = "module.", "_orig_mod.", "model.", "net."
 RENAMED = (("r_embedder.", "h_embedder."),)
 FIXED = "pos_embed"
@@ -103,8 +102,8 @@ def _is_count(value: Any) -> bool:
 
 def _canonical(
     file: Path, network: Network, state: Mapping[str, Any], rename: Sequence[tuple[str, str]]
-) -> Tensors:
-    named: Tensors = {}
+) -> Parameters:
+    named: Parameters = {}
     rules = (*rename, *(RENAMED if "r" not in network.times else ()))
     for name, tensor in _unwrapped(state).items():
         if not isinstance(tensor, np.ndarray):
@@ -138,7 +137,7 @@ def _renamed(name: str, rules: Sequence[tuple[str, str]]) -> str:
     return name
 
 
-def _drop_positions(network: Network, named: Tensors) -> None:
+def _drop_positions(network: Network, named: Parameters) -> None:
     """Drop the position embedding that is stored though it is fixed, if it is the fixed one."""
     if FIXED not in named:
         return
