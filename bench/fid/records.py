@@ -46,17 +46,13 @@ def score_records(
             "expected": expected.value if expected else None,
             **provenance(subjects[name].device_name()),
         }
-        record = Record(
-            what="fid/fid",
-            value=fid.value,
-            interval=(fid.low, fid.high),
-            settings=settings,
-            detail=f"{verdict(found, expected)}; expected by {expected.source.title}"
-            if expected
-            else "",
+        said = expected and f"{verdict(found, expected)}; expected by {expected.source.title}"
+        bounds, detail = (fid.low, fid.high), said or ""
+        score = Record(
+            what="fid/fid", value=fid.value, interval=bounds, settings=settings, detail=detail,
             **common,
-        )
-        records.append(record)
+        )  # fmt: skip
+        records.append(score)
         if found.inception_score:
             mean, deviation = found.inception_score
             settings = {**settings, "split_deviation": deviation}

@@ -1,5 +1,6 @@
 """fid-check: the same from both frameworks and NumPy, from files too; wrong ones are named."""
 
+import io
 from types import ModuleType
 
 import numpy as np
@@ -176,42 +177,32 @@ def test_samples_do_not_depend_on_how_many_are_made_at_once(tmp_path):
 
 
 HTML = b"<!DOCTYPE html><html><body>Sign in</body></html>"
-
-
-def _other_dimension(file):
-    with file.open("wb") as opened:
-        np.savez(opened, mu=np.zeros(7), sigma=np.eye(7))
+OTHER = io.BytesIO()
+np.savez(OTHER, mu=np.zeros(7), sigma=np.eye(7))
 
 
 @pytest.mark.parametrize(
-    ("option", "write", "says"),
+    ("option", "content", "says"),
     [
         ("inception", None, "there is no Inception file"),
-        ("stats", _other_dimension, "expected (128,)"),
+        ("stats", OTHER.getvalue(), "expected (128,)"),
         ("vae", HTML, "is no folder"),
         ("checkpoint", HTML, "web page"),
         ("checkpoint", None, "there is no official checkpoint"),
     ],
 )
-def test_a_wrong_file_is_said_in_one_sentence(
-    option, write, says, config, tmp_path,
-    capsys,
-):  # fmt: skip
-    if isinstance(write, bytes):
-        (tmp_path / "wrong").write_bytes(write)
-    elif write:
-        write(tmp_path / "wrong")
-    said = refused(capsys, "fid-check", *files(config, **{option: tmp_path / "wrong"}))
-    assert says in said
+def test_a_wrong_file_is_said_in_one_sentence(option, content, says, config, tmp_path, capsys):
+    if content is not None:
+        (tmp_path / "wrong").write_bytes(content)
+    assert says in refused(capsys, "fid-check", *files(config, **{option: tmp_path / "wrong"}))
 
 
 def test_options_that_lack_each_other_are_said(config, capsys):
     no_vae = [option for option in files(config) if not option.startswith("--vae")]
-    for given, says in (
-        ([*files(config), "--num-samples=10"], "--num-samples is 10, expected a whole number, 100"),
-        (no_vae, "4 channels, which are no picture: give --vae"),
-    ):
-        assert says in refused(capsys, "fid-check", *given)
+    said = refused(capsys, "fid-check", *no_vae)
+    assert "4 channels, which are no picture: give --vae" in said
+    said = refused(capsys, "fid-check", *files(config), "--num-samples=10")
+    assert "--num-samples is 10, expected a whole number, 100" in said
 
 
 # What is expected
