@@ -123,11 +123,10 @@ def _build(data: object, name: str, overrides: Mapping[str, Any]) -> Config:
     for key, value in dropped.items():
         if value not in (official[key], OFFICIAL_ONLY[key]):
             place = "the overrides" if key in overrides else name
-            notice = (
+            said = (
                 f"{key} in {place} is {_show(value)}, which has no effect: the key is accepted so"
-                " that files of the official code load"
             )
-            warnings.warn(Notice(notice), stacklevel=3)
+            warnings.warn(Notice(f"{said} that files of the official code load"), stacklevel=3)
     return config
 
 
@@ -155,8 +154,7 @@ def _sections(data: object, name: str) -> dict[str, Any]:
     found = {str(key): value for key, value in data.items()}
     merged: dict[str, Any] = {}
     if "base" in found:
-        base = found.pop("base")
-        if base not in preset_names():
+        if (base := found.pop("base")) not in preset_names():
             near = did_you_mean(str(base), preset_names())
             raise ConfigError(f"base in {name} is {_show(base)}, expected {_PRESETS}{near}")
         merged = _sections(_read_yaml(PRESETS / f"{base}.yml"), f"preset {base}")

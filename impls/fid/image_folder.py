@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from impls.common.errors import DataError
 from impls.data.folder import ENDINGS, list_images, read_image
 from impls.fid.extraction import Extractor, extractor
-from impls.fid.moments import Moments, merge, moments
+from impls.fid.moments import NOTHING, Moments, merge, moments
 from impls.fid.statistics import Statistics, StatisticsError, save_statistics
 from impls.files.inception import InceptionWeights, check_mode
 from impls.files.reading import readable
@@ -122,7 +122,7 @@ def _collect(
 def _read(file: Path, plan: dict[str, Any]) -> Moments:
     """What a process has saved; of no images where it has not begun."""
     if not file.exists():
-        return Moments(0, np.zeros(0), np.zeros((0, 0)))
+        return NOTHING
     with (
         readable(file, "remove it"),
         file.open("rb") as opened,
