@@ -89,7 +89,7 @@ def write_samples(samples: Samples, folder: Path, *, single: bool) -> list[Path]
     with writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
         written = [folder / "samples.npz"]
-        np.savez_compressed(written[0], images=samples.images, labels=samples.labels)
+        np.savez_compressed(written[0], **samples._asdict())
         if pictures:
             written.append(folder / "grid.png")
             Image.fromarray(picture_grid(samples.images[:GRID], scale=4)).save(written[1])
@@ -115,8 +115,7 @@ def scores(samples: Samples) -> dict[str, tuple[Score, Score]]:
 
 def check_scored(config: Config) -> None:
     """Raise UserError for a data set that there is no score for."""
-    if config.dataset.name != "digits":
-        name = config.dataset.name
+    if (name := config.dataset.name) != "digits":
         raise UserError(
             f"this scores digits, and the data set is {name}: meanflow fid-check scores images"
         )
