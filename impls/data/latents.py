@@ -98,8 +98,7 @@ class LatentFiles(Latents):
             if image is None or image.shape != images.shape[1:]:
                 raise DataError(f"{path} holds other arrays than {self._names[0]}: {WRONG}")
             images[row], labels[row] = image, latent.label
-            if latent.label >= self._num_classes:
-                check_labels(labels[row : row + 1], self._num_classes, path)
+            check_labels(labels[row : row + 1], self._num_classes, path)
         return Batch(images, labels)
 
 
