@@ -4,18 +4,17 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from impls.common.config import Config
 from impls.common.config_files import load_config, preset_names
 from impls.fid.generation import Pipeline, Source, in_dtype, inputs
+from impls.fid.moments import Array
 from impls.fid.scores import FrechetScore, InceptionScore
 from impls.files.pictures import to_uint8
 from results.published import Published, published
 from results.verdict import IMAGES_PER_EPOCH, SAME_EPOCHS, fid_verdict, rounding
 from verify.compare import row_error
 
-Array = NDArray[Any]
 COMPARED = 4  # samples that go through the stages side by side
 STAGES = ("samples", "images", "features")
 

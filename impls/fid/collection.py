@@ -12,20 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from impls.common.config_files import config_hash
 from impls.common.errors import UserError
 from impls.fid.generation import Pipeline, Source, num_calls
-from impls.fid.moments import MomentGroups, Moments
+from impls.fid.moments import Array, MomentGroups, Moments
 from impls.fid.scores import InceptionScore, add_sums, inception_score, score_sums
 from impls.files.autoencoder import fingerprint
 from impls.files.pictures import picture_grid
 from impls.files.resumable import changed, digest_tensors, split, work_through
 from impls.files.writing import writable, write_whole
 
-Array = NDArray[Any]
 SHOWN = 16  # samples in the picture
 CHUNK = 1024  # features that are read at once
 

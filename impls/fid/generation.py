@@ -7,18 +7,15 @@ Samples of a network of pixels are pictures already, and need no autoencoder.
 
 from typing import Any, NamedTuple
 
-from numpy.typing import NDArray
-
 from impls.common.config import Config
 from impls.common.draws import sampling_labels, sampling_noise
 from impls.common.dtypes import as_dtype
 from impls.common.errors import UserError
 from impls.common.timesteps import sampling_times
+from impls.fid.moments import Array
 from impls.files.autoencoder import SCALE, Autoencoder
 from impls.files.inception import InceptionWeights
 from impls.files.pictures import to_uint8
-
-Array = NDArray[Any]
 
 
 class Source(NamedTuple):
