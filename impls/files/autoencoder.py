@@ -12,7 +12,6 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from impls.common.errors import UserError
@@ -199,7 +198,7 @@ def _read_tensors(path: Path) -> dict[str, NDArray[Any]]:
     _bytes(path, 256)
     try:
         return load_file(path)
-    except (SafetensorError, OSError, LookupError, TypeError, ValueError) as error:
+    except Exception as error:  # safetensors has a kind of its own
         raise AutoencoderError(
             f"{path} cannot be read ({str(error)[:120]}), it may have been cut short:"
             f" {_remedy(WEIGHTS)}"
