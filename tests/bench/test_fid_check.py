@@ -97,7 +97,7 @@ def test_a_bug_shows_in_its_stage_alone(stage):
     subjects = {"right": module, "wrong": altered(module, **bugs)}
     found = against_reference(subjects, reference, source, lambda distance: 8 * distance)
     for name, agreements in found.items():
-        failed = {f.stage for f in agreements if f.tolerance is None or not f.error <= f.tolerance}
+        failed = {agreement.stage for agreement in agreements if not agreement.passes}
         assert failed == ({stage} if name == "wrong" else set())
 
 
