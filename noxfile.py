@@ -181,11 +181,9 @@ def official(session: nox.Session) -> None:
 
     Without this session the test suite runs them on a stand-in of the same interface.
     """
-    if len(session.posargs) != 2 or session.posargs[0] != "--official":
+    checkout = Path(session.posargs[-1] if session.posargs[:1] == ["--official"] else "")
+    if len(session.posargs) != 2 or not checkout.is_dir():
         session.error("give a checkout of the authors' code: nox -s official -- --official PATH")
-    checkout = Path(session.posargs[1])
-    if not checkout.is_dir():
-        session.error(f"there is no folder {checkout}: give a checkout of the authors' code")
     install(session, "jax", "torch", "fid", "vae", "dev")
     where = {"MEANFLOW_OFFICIAL": str(checkout.resolve())}
     session.run("pytest", "tests/test_readme_commands.py", "-k", "CHECKOUT", env=where)

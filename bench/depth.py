@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -22,17 +22,11 @@ ROWS, SEED = 8, 0
 QUANTITIES = ("u", "du/dt", "gradient")
 
 
-class Precision(NamedTuple):
-    """Of what goes in, and of the products inside."""
-
-    inputs: Any
-    products: str  # training.precision
-
-
-PRECISIONS = {
-    "float64": Precision(np.float64, "float32"),  # which never lowers what goes in
-    "float32": Precision(np.float32, "float32"),
-    "bfloat16": Precision(np.float32, "bfloat16"),
+# dtype of what goes in, and training.precision of the products inside
+PRECISIONS: dict[str, tuple[Any, str]] = {
+    "float64": (np.float64, "float32"),  # which never lowers what goes in
+    "float32": (np.float32, "float32"),
+    "bfloat16": (np.float32, "bfloat16"),
 }
 
 
@@ -44,10 +38,10 @@ def depth(run: Run) -> Measured:
     """
     found = Measured("depth", run)
     for blocks in DEPTHS:
-        for name, precision in PRECISIONS.items():
+        for name, (dtype, products) in PRECISIONS.items():
             run.report(f"{blocks} blocks in {name}")
-            case = _case(blocks, precision.products)
-            for quantity, error in errors(run.subject, case, precision.inputs):
+            case = _case(blocks, products)
+            for quantity, error in errors(run.subject, case, dtype):
                 settings: Settings = {"depth": blocks, "precision": name, "quantity": quantity}
                 of = f"{quantity}, {name}, {blocks} blocks"
                 found.add(of, case.config, settings, relative_error=error)

@@ -33,28 +33,18 @@ def _jvp_overhead(found: Measured, console: Console) -> None:
             pair = f"{form} / {FLOW_MATCHING}"
             over = _estimate(found.value("step_time_ratio", pair))
             flops_ratio = _number(found.value("step_flops_ratio", pair))
-        table.add_row(
-            form,
-            _number(found.value("step_seconds", form)),
-            over,
-            _number(found.value("step_flops", form), 1e-9, 1),
-            flops_ratio,
-            *(_number(found.value("step_bytes_accessed", form), 1e-9, 1) for _ in moved),
-            _number(found.value("peak_bytes", form), 1e-6, 0),
-            _number(found.value("compile_seconds", form), 1, 0) + " s",
-        )
+        seconds = _number(found.value("step_seconds", form))
+        flops = _number(found.value("step_flops", form), 1e-9, 1)
+        gigabytes = (_number(found.value("step_bytes_accessed", form), 1e-9, 1) for _ in moved)
+        table.add_row(form, seconds, over, flops, flops_ratio, *gigabytes, *_memory(found, form))
     console.print(table)
     table = _table("sparse / the same otherwise", "time", "FLOPs", "peak memory")
     for quantity in found.quantities:
         ours, _, theirs = quantity.of.partition(" / ")
         if quantity.what == "step_time_ratio" and theirs != FLOW_MATCHING:
-            memory = [_plain(found.value("peak_bytes", form)) for form in (ours, theirs)]
-            table.add_row(
-                quantity.of,
-                _estimate(quantity.value),
-                _number(found.value("step_flops_ratio", quantity.of)),
-                f"{memory[0] / memory[1]:.2f}",
-            )
+            peak, other = (_plain(found.value("peak_bytes", form)) for form in (ours, theirs))
+            flops = _number(found.value("step_flops_ratio", quantity.of))
+            table.add_row(quantity.of, _estimate(quantity.value), flops, f"{peak / other:.2f}")
     console.print(table)
     console.print(
         f"The paper: {PAPER} times {FLOW_MATCHING}, unguided, DiT_B_4 on a TPU v4-8 (App. B.4)."
@@ -69,8 +59,7 @@ def _throughput(found: Measured, console: Console) -> None:
             _estimate(found.value("images_per_second", of), 1),
             _number(found.value("flops_per_second", of), 1e-9, 0),
             _number(found.value("utilization_ratio", of), 100, 0) + " %",
-            _number(found.value("peak_bytes", of), 1e-6, 0),
-            _number(found.value("compile_seconds", of), 1, 0) + " s",
+            *_memory(found, of),
         )
     console.print(table)
 
@@ -78,11 +67,8 @@ def _throughput(found: Measured, console: Console) -> None:
 def _sampling(found: Measured, console: Console) -> None:
     table = _table("samples in", "seconds a batch", "samples/s")
     for of in found.times:
-        table.add_row(
-            of,
-            _number(found.value("sampling_seconds", of)),
-            _estimate(found.value("samples_per_second", of), 1),
-        )
+        seconds = _number(found.value("sampling_seconds", of))
+        table.add_row(of, seconds, _estimate(found.value("samples_per_second", of), 1))
     console.print(table)
 
 
@@ -120,6 +106,12 @@ def _table(first: str, *others: str) -> Table:
     for name in others:
         table.add_column(name, justify="right")
     return table
+
+
+def _memory(found: Measured, of: str) -> tuple[str, str]:
+    """Peak in MB, and seconds of compilation."""
+    seconds = _number(found.value("compile_seconds", of), 1, 0)
+    return _number(found.value("peak_bytes", of), 1e-6, 0), f"{seconds} s"
 
 
 def _plain(value: Value) -> float:

@@ -24,9 +24,8 @@ class Step:
         self.config = config
         self._state = subject.init_state(config, subject.init_params(config, seed=0))
         self._inputs = subject.put(make_batch(config)), subject.put(training_draws(config, 0, 0))
-        cost: Cost
-        self._step, cost = subject.compile_with_cost(config, self._state, *self._inputs)
-        self.cost = cost
+        self.cost: Cost
+        self._step, self.cost = subject.compile_with_cost(config, self._state, *self._inputs)
 
     def __call__(self) -> None:
         """One step, until the device is done."""

@@ -6,12 +6,7 @@ from meanflow_repro.options import Override, app, assignment
 
 
 @app.command(name="config")
-def config(
-    source: Positional[str] = "digits",
-    /,
-    *,
-    override: Override = (),
-) -> int:
+def config(source: Positional[str] = "digits", /, *, override: Override = ()) -> int:
     """Print a configuration, complete, with the size of its network.
 
     Args:

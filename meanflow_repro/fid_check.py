@@ -59,7 +59,7 @@ def fid_check(
     options.check_counts(num_steps=num_steps, batch_size=batch_size)
     options.check_writable(None, record)
 
-    from bench.fid.command import Files, check_files, check_standins
+    from bench.fid.command import Options, check_files, check_standins
     from impls.frameworks import implementation
 
     subjects: dict[str, Any] = {name: implementation(name) for name in dict.fromkeys(framework)}
@@ -67,10 +67,9 @@ def fid_check(
         subject.select_device(device)
     if checkpoint is None or inception is None or stats is None:
         return 0 if check_standins(subjects, record) else 1
-    files = Files(checkpoint, vae, inception, stats)
     overrides = dict(map(options.assignment, override))
-    agrees = check_files(
-        subjects, files, config, overrides, weights, mode, num_samples, num_steps, seed,
-        batch_size, output_dir, record,
+    scored = Options(
+        checkpoint, vae, inception, stats, config, overrides, weights, mode, num_samples,
+        num_steps, seed, batch_size, output_dir, record,
     )  # fmt: skip
-    return 0 if agrees else 1
+    return 0 if check_files(subjects, scored) else 1

@@ -22,8 +22,7 @@ NumSteps = Annotated[
     int | None, arg(help="network calls for each; as configured (one) by default.")
 ]
 Weights = Annotated[
-    str,
-    arg(help="ema, params (no average), or the decay of one of the averages that were kept."),
+    str, arg(help="ema, params (no average), or the decay of one of the averages that were kept.")
 ]
 Maker = Annotated[
     Framework | None, arg(help="makes the samples; that of the checkpoint by default.")

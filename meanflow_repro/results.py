@@ -1,25 +1,26 @@
 """`meanflow results`: records shown, held against each other, and added by hand."""
 
 from pathlib import Path
+from typing import Annotated
 
 import tyro
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from impls.common.errors import UserError
 from meanflow_repro.options import app
 
+Records = Annotated[Path | None, arg(help="folder of the records; results/records by default.")]
 results = tyro.extras.SubcommandApp()
 app.command(results, name="results", help="Show and compare records, or add somebody's result.")
 
 
 @results.command(name="show")
-def show(*, what: str = "*", subject: str = "*", records: Path | None = None) -> int:
+def show(*, what: str = "*", subject: str = "*", records: Records = None) -> int:
     """Print the newest record of each number.
 
     Args:
         what: a part of the quantity, such as fid or bench/step_time; shell patterns allowed.
         subject: a part of the subject, such as torch or external.
-        records: folder of the records; results/records by default.
     """
     from results.compare import matching, newest
     from results.reading import read
@@ -38,7 +39,7 @@ def diff(
     *,
     what: str = "*",
     subject: str = "*",
-    records: Path | None = None,
+    records: Records = None,
 ) -> int:
     """Print what moved beyond its interval between two commits or two machines.
 
@@ -47,7 +48,6 @@ def diff(
         new: another.
         what: a part of the quantities to compare; shell patterns allowed.
         subject: a part of the subjects.
-        records: folder of the records; results/records by default.
     """
     from results.compare import difference, matching
     from results.reading import read
@@ -59,14 +59,11 @@ def diff(
 
 
 @results.command(name="check")
-def check(*, records: Path | None = None) -> int:
+def check(*, records: Records = None) -> int:
     """Hold the newest ratios of the bench against those before, of the same machine and threads.
 
     Exit status 1 when one got worse beyond the intervals of each of the last, and a timed one by
     more than two runs of the same code differ.
-
-    Args:
-        records: folder of the records; results/records by default.
     """
     from results.compare import regressions
     from results.reading import read
@@ -78,12 +75,11 @@ def check(*, records: Path | None = None) -> int:
 
 
 @results.command(name="add")
-def add(file: Positional[Path], /, *, records: Path | None = None) -> int:
+def add(file: Positional[Path], /, *, records: Records = None) -> int:
     """Check somebody's FID and append it to the records; `meanflow tables` then shows it.
 
     Args:
         file: YAML or JSON, as `meanflow results template` prints it.
-        records: folder of the records; results/records by default.
     """
     from results.external import add as added
 

@@ -75,9 +75,8 @@ def verify(
     demanded = {found.name for found in select(require)} if require else set()
     if list:
         for chosen in checks:
-            slow = " (--full)" if chosen.full else ""
-            said = f"{chosen.family}: {chosen.name}{slow}\n    {chosen.sentence}"
-            console.print(said, markup=False)
+            name = f"{chosen.family}: {chosen.name}{' (--full)' if chosen.full else ''}"
+            console.print(f"{name}\n    {chosen.sentence}", markup=False)
         return 0
     if live and "official" not in {chosen.family for chosen in checks}:
         raise UserError("--official brings cases for the family official, which --check leaves out")

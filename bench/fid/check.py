@@ -1,25 +1,20 @@
 """FID of a checkpoint by each framework, stage by stage the same, beside what is published."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from impls.common.config import Config
 from impls.common.config_files import load_config, preset_names
-from impls.fid.collection import make_features, summaries
 from impls.fid.generation import Pipeline, Source, in_dtype, inputs
-from impls.fid.scores import FrechetScore, InceptionScore, frechet_score
-from impls.fid.statistics import Statistics
+from impls.fid.moments import Array
+from impls.fid.scores import FrechetScore, InceptionScore
 from impls.files.pictures import to_uint8
 from results.published import Published, published
 from results.verdict import IMAGES_PER_EPOCH, SAME_EPOCHS, fid_verdict, rounding
 from verify.compare import row_error
 
-Array = NDArray[Any]
 COMPARED = 4  # samples that go through the stages side by side
 STAGES = ("samples", "images", "features")
 
@@ -42,36 +37,6 @@ class Agreement(NamedTuple):
     def passes(self) -> bool:
         """Whether an error is within its tolerance; a NaN is not."""
         return self.tolerance is not None and self.error <= self.tolerance
-
-
-def score(
-    subjects: Mapping[str, Any],
-    source: Source,
-    statistics: Statistics,
-    num_samples: int,
-    batch_size: int,
-    folder: Path,
-    report: Callable[[str, int], None],
-) -> dict[str, Scored]:
-    """The scores of each framework's samples, made of the same noise and labels.
-
-    Args:
-        subjects: framework -> implementation.
-        folder: where the features go; what is there is not made again.
-        report: is told of a framework and how many samples more are done.
-
-    Raises:
-        UserError: see `make_features`, and when the statistics have other features.
-    """
-    weight, found = source.inception.tensors["output.weight"], {}
-    for name, subject in subjects.items():
-        features = make_features(
-            Pipeline(subject, source), folder / name, num_samples, batch_size,
-            partial(report, name),
-        )  # fmt: skip
-        groups, inception = summaries(features, weight)
-        found[name] = Scored(frechet_score(groups, statistics), inception)
-    return found
 
 
 def between(one: Any, other: Any, source: Source) -> tuple[list[Agreement], float]:
@@ -98,14 +63,11 @@ def against_reference(
     truth = _stages(Pipeline(reference, in_dtype(source, np.float64)))(None)
     rounded = _stages(Pipeline(reference, in_dtype(source, np.float32)))(truth)
     allowed = {stage: allow(row_error(rounded[stage], truth[stage])) for stage in STAGES}
-    found = {}
-    for name, subject in subjects.items():
-        made = _stages(Pipeline(subject, source))(truth)
-        found[name] = [
-            Agreement(stage, row_error(made[stage], truth[stage]), allowed[stage])
-            for stage in STAGES
-        ]
-    return found
+    made = {name: _stages(Pipeline(subject, source))(truth) for name, subject in subjects.items()}
+    return {
+        name: [Agreement(s, row_error(outputs[s], truth[s]), allowed[s]) for s in STAGES]
+        for name, outputs in made.items()
+    }
 
 
 def _stages(pipeline: Pipeline) -> Callable[[Mapping[str, Array] | None], dict[str, Array]]:
@@ -145,8 +107,8 @@ def verdict(found: Scored, expected: Published | None) -> str:
     """What can be said of a FID."""
     if expected is None:
         return ""
-    bounds = found.fid.low, found.fid.high
-    return fid_verdict(bounds, expected.value, found.fid.num_samples, rounding(expected))
+    _, low, high, *_, num_samples = found.fid
+    return fid_verdict((low, high), expected.value, num_samples, rounding(expected))
 
 
 def trained_as(config: Config, step: int, *, official: bool) -> dict[str, int | str]:

@@ -1,8 +1,8 @@
 """`meanflow fid-check`: the scores of files, or of the stand-ins, and what is said of them."""
 
-import hashlib
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,6 @@ from bench.fid.check import (
     against_reference,
     between,
     expected_fid,
-    score,
     trained_as,
     verdict,
 )
@@ -26,7 +25,9 @@ from bench.records import keep
 from impls.common.config import Config
 from impls.common.config_files import load_config
 from impls.common.errors import UserError
-from impls.fid.generation import Source, check_source, num_calls
+from impls.fid.collection import make_features, summaries
+from impls.fid.generation import Pipeline, Source, check_source, num_calls
+from impls.fid.scores import frechet_score
 from impls.fid.statistics import Statistics, load_statistics
 from impls.files import checkpoints
 from impls.files.autoencoder import read_autoencoder
@@ -39,13 +40,23 @@ from results.schema import Settings
 from verify.tolerances import rounding_tolerance
 
 
-class Files(NamedTuple):
-    """What a user has on disk."""
+class Options(NamedTuple):
+    """What a user has on disk, and how it is scored."""
 
     checkpoint: Path
     vae: Path | None
     inception: Path
     statistics: Path
+    config: str  # of an official checkpoint: a preset or a file
+    overrides: dict[str, Any]  # of that configuration
+    weights: str  # ema, params, or the decay of an average that was kept
+    mode: str  # of resizing, one of impls.files.inception.MODES
+    num_samples: int
+    num_steps: int | None  # network calls; as configured when None
+    seed: int  # of noise and labels
+    batch_size: int
+    output_dir: Path  # for features and pictures; what is there is not made again
+    record: Path | None  # folder to append records to
 
 
 class Weights(NamedTuple):
@@ -58,21 +69,11 @@ class Weights(NamedTuple):
     name: str  # which parameters these are
 
 
-def check_files(
-    subjects: Mapping[str, Any],
-    files: Files,
-    config: str,
-    overrides: dict[str, Any],
-    weights: str,
-    mode: str,
-    num_samples: int,
-    num_steps: int | None,
-    seed: int,
-    batch_size: int,
-    output_dir: Path,
-    record: Path | None,
-) -> bool:
+def check_files(subjects: Mapping[str, Any], given: Options) -> bool:
     """Score a checkpoint in every framework, print it beside what is published, and record it.
+
+    Args:
+        subjects: framework -> implementation.
 
     Returns:
         False when a FID differs from the expected one, or the frameworks' from each other by more
@@ -81,34 +82,35 @@ def check_files(
     Raises:
         UserError: for a file that is missing, damaged, or does not fit the others.
     """
-    console = Console(highlight=False)
-    network = _weights(files.checkpoint, config, overrides, weights)
-    inception = read_inception(files.inception)
-    statistics = load_statistics(files.statistics, inception.num_features)
-    sha256 = _sha256(files.statistics)
-    vae = read_autoencoder(files.vae) if files.vae else None
-    source = Source(network.config, network.params, vae, inception, mode, num_steps, seed)
+    console, mode = Console(highlight=False), given.mode
+    network = _weights(given)
+    inception = read_inception(given.inception)
+    statistics = load_statistics(given.statistics, inception.num_features)
+    vae = read_autoencoder(given.vae) if given.vae else None
+    how = inception, mode, given.num_steps, given.seed
+    source = Source(network.config, network.params, vae, *how)
     check_source(source)
-    printing.print_head(source, num_samples, network.step, network.name, console)
+    printing.print_head(source, given.num_samples, network.step, network.name, console)
     if statistics.mode not in (None, mode):
         raise UserError(
-            f"{files.statistics} was made with mode {statistics.mode} and the samples with {mode}:"
+            f"{given.statistics} was made with mode {statistics.mode} and the samples with {mode}:"
             " FID of the two means nothing"
         )
     _print_between(subjects, source, console)
-    scores = _scored(subjects, source, statistics, num_samples, batch_size, output_dir, console)
+    sizes = given.num_samples, given.batch_size
+    scores = _scored(subjects, source, statistics, *sizes, given.output_dir, console)
     known = (network.config, network.step)
     # As every published FID of theirs: one call, their resizing, the averaged parameters.
-    comparable = num_calls(source) == 1 and mode == LEGACY and weights == "ema"
+    comparable = num_calls(source) == 1 and mode == LEGACY and given.weights == "ema"
     expected = expected_fid(*known, official=network.official) if comparable else None
     printing.print_scores(scores, expected, console)
     printing.print_published(console)
-    console.print(f"features and pictures: {output_dir}", soft_wrap=True)
-    if record:
+    console.print(f"features and pictures: {given.output_dir}", soft_wrap=True)
+    if given.record:
         trained = trained_as(*known, official=network.official)
         about: Settings = {"training_step": network.step, "weights": network.name, **trained}
-        made = score_records(scores, expected, source, sha256, about, subjects)
-        keep(made, "fid", record, console)
+        made = score_records(scores, expected, source, given.statistics, about, subjects)
+        keep(made, "fid", given.record, console)
     values = [found.fid.value for found in scores.values()]
     apart = max(values) - min(values)
     agree = apart <= one_seed() * max(values)
@@ -141,8 +143,8 @@ def check_standins(subjects: Mapping[str, Any], record: Path | None) -> bool:
     errors = {name: abs(found.fid.value / fid - 1) for name, found in scores.items()}
     printing.print_standins(scores, errors, fid, allowed, console)
     if record:
-        sha256 = _sha256(standins.STATISTICS)
-        made = score_records(scores, None, source, sha256, {"of": "stand-ins"}, subjects)
+        about: Settings = {"of": "stand-ins"}
+        made = score_records(scores, None, source, standins.STATISTICS, about, subjects)
         keep(made, "fid", record, console)
     agreed = all(error <= allowed for error in errors.values())
     return agreed and all(found.passes for row in agreements.values() for found in row)
@@ -153,26 +155,27 @@ def _allow(distance: float) -> float:
     return rounding_tolerance(np.float32, distance)
 
 
-def _weights(path: Path, source: str, overrides: dict[str, Any], which: str) -> Weights:
+def _weights(given: Options) -> Weights:
     """A checkpoint of ours, or of the authors' code."""
+    path, which = given.checkpoint, given.weights
     try:
         found = checkpoints.find(path)
     except CheckpointError:
         if (path / "about.json").exists() or (path / "checkpoints").exists():
             raise
         find_official(path)  # says what a checkpoint is, when there is none
-        config = load_config(source, overrides)
+        config = load_config(given.config, given.overrides)
         state = load_official(path, config)
         if which not in ("ema", "params"):
             raise UserError(f"--weights is {which}, expected ema or params") from None
-        params = state.ema_params if which == "ema" else state.params
-        return Weights(config, params, state.step, official=True, name=_name(config, which))
-    params, name = chosen_weights(found, which), _name(found.config, which)
-    return Weights(found.config, params, found.step, official=False, name=name)
-
-
-def _name(config: Config, which: str) -> str:
-    return f"EMA {config.training.ema_val:g}" if which == "ema" else which
+        params, step, official = state.ema_params, state.step, True
+        if which == "params":
+            params = state.params
+    else:
+        config, params = found.config, chosen_weights(found, which)
+        step, official = found.step, False
+    name = f"EMA {config.training.ema_val:g}" if which == "ema" else which
+    return Weights(config, params, step, official, name)
 
 
 def _print_between(subjects: Mapping[str, Any], source: Source, console: Console) -> None:
@@ -191,18 +194,16 @@ def _scored(
     folder: Path,
     console: Console,
 ) -> dict[str, Scored]:
-    """The scores, with a progress bar for each framework while they are made."""
+    """The scores of each framework's samples, made of the same noise and labels."""
     columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
+    weight, found = source.inception.tensors["output.weight"], {}
     with Progress(*columns, console=console) as progress:
-        tasks = {
+        bars = {
             name: progress.add_task(printing.NAMES[name], total=num_samples) for name in subjects
         }
-
-        def report(name: str, count: int) -> None:
-            progress.advance(tasks[name], count)
-
-        return score(subjects, source, statistics, num_samples, batch_size, folder, report)
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+        for name, subject in subjects.items():
+            pipeline, advance = Pipeline(subject, source), partial(progress.advance, bars[name])
+            made = make_features(pipeline, folder / name, num_samples, batch_size, advance)
+            groups, inception = summaries(made, weight)
+            found[name] = Scored(frechet_score(groups, statistics), inception)
+    return found

@@ -35,9 +35,7 @@ def print_scores(
     scores: Mapping[str, Scored], expected: Published | None, console: Console
 ) -> None:
     """FID of each framework beside what is expected, with the verdict and its rule."""
-    table = _table("FID", "expected")
-    for title in ("measured (95 %)", "verdict"):
-        table.add_column(title, justify="right")
+    table = _table("FID", "expected", "measured (95 %)", "verdict")
     value = f"{expected.value:g}" if expected else "none known"
     for name, found in scores.items():
         table.add_row(f" {NAMES[name]}", value, interval(found), verdict(found, expected))
@@ -81,11 +79,9 @@ def print_published(console: Console) -> None:
     table = _table("official README", *(f"{epochs} epochs" for epochs in (80, 240)))
     for preset in dict.fromkeys(row.preset for row in rows):
         method = load_config(str(preset)).method
-        guidance = (
-            "no guidance"
-            if method.guidance_eq == "none"
-            else f"omega {method.omega:g}, kappa {method.kappa:g}"
-        )
+        guidance = f"omega {method.omega:g}, kappa {method.kappa:g}"
+        if method.guidance_eq == "none":
+            guidance = "no guidance"
         values = (f"{row.value:.2f}" for row in rows if row.preset == preset)
         table.add_row(f" {preset} ({guidance})", *values)
     console.print(table)

@@ -1,6 +1,8 @@
 """Records of fid-check: the scores, with the protocol by which they were made."""
 
+import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from bench.fid.check import Scored, verdict
@@ -18,27 +20,23 @@ def score_records(
     scores: Mapping[str, Scored],
     expected: Published | None,
     source: Source,
-    reference_sha256: str,
+    statistics: Path,
     about: Settings,
     subjects: Mapping[str, Any],
 ) -> list[Record]:
     """A record of each score, with its whole protocol.
 
     Args:
-        reference_sha256: of the file of statistics that the samples are held against.
+        statistics: the file that the samples are held against.
         about: further settings, such as the step and the decay of the average.
         subjects: framework -> implementation.
     """
     records = []
+    sha256 = hashlib.sha256(statistics.read_bytes()).hexdigest()
     for name, found in scores.items():
         fid = found.fid
-        settings = {
-            **plan(source, fid.num_samples),
-            **about,
-            "reference_sha256": reference_sha256,
-            "standard_error": fid.standard_error,
-            "bias": fid.bias,
-        }
+        settings = {**plan(source, fid.num_samples), **about, "reference_sha256": sha256}
+        settings |= {"standard_error": fid.standard_error, "bias": fid.bias}
         common: dict[str, Any] = {
             "subject": f"impls.meanflow_{name}",
             "unit": "1",
@@ -48,15 +46,13 @@ def score_records(
             "expected": expected.value if expected else None,
             **provenance(subjects[name].device_name()),
         }
-        said = (
-            f"{verdict(found, expected)}; expected by {expected.source.title}" if expected else ""
-        )
-        score: dict[str, Any] = {
-            "value": fid.value,
-            "interval": (fid.low, fid.high),
-            "detail": said,
-        }
-        records.append(Record(what="fid/fid", settings=settings, **score, **common))
+        said = expected and f"{verdict(found, expected)}; expected by {expected.source.title}"
+        bounds, detail = (fid.low, fid.high), said or ""
+        score = Record(
+            what="fid/fid", value=fid.value, interval=bounds, settings=settings, detail=detail,
+            **common,
+        )  # fmt: skip
+        records.append(score)
         if found.inception_score:
             mean, deviation = found.inception_score
             settings = {**settings, "split_deviation": deviation}

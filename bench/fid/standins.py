@@ -15,7 +15,7 @@ import numpy as np
 import reference
 from impls.common.config_files import from_sizes
 from impls.fid.generation import Pipeline, Source, in_dtype
-from impls.fid.moments import MomentGroups, merge
+from impls.fid.moments import merge, moments
 from impls.fid.statistics import Statistics, load_statistics, save_statistics
 from impls.files.autoencoder import read_autoencoder
 from impls.files.inception import LEGACY, read_inception
@@ -60,10 +60,8 @@ def expected() -> dict[str, float]:
 def _by_numpy(seed: int, dtype: Any) -> Statistics:
     """Statistics of the reference's samples, computed in a dtype."""
     pipeline = Pipeline(reference, in_dtype(source(seed), dtype))
-    groups = MomentGroups()
-    for rows in split(range(NUM_SAMPLES), BATCH_SIZE):
-        groups.add(pipeline.run(rows)[0])
-    whole = functools.reduce(merge, groups.groups())
+    parts = (moments(pipeline.run(rows)[0]) for rows in split(range(NUM_SAMPLES), BATCH_SIZE))
+    whole = functools.reduce(merge, parts)
     about = whole.num_samples, pipeline.source.mode, pipeline.source.inception.sha256
     return Statistics(whole.mean, whole.covariance, *about)
 

@@ -26,7 +26,8 @@ def score_records(
     settings: Settings,
 ) -> list[Record]:
     """A record of each score and of its value for real digits, and of the seconds of training."""
-    settings = {**_run(checkpoint), **settings}
+    trained: Settings = {"training_step": checkpoint.step}
+    settings = _run(checkpoint.config) | trained | settings
     about = _about(checkpoint.config, framework)
     records = [
         Record(
@@ -42,8 +43,8 @@ def score_records(
     ]
     seconds = _training_seconds(checkpoint)
     if seconds is not None:
-        of_training: dict[str, Any] = {"what": "train/seconds", "value": seconds, "unit": "seconds"}
-        records.append(Record(**about, **of_training, settings=settings))
+        taken: dict[str, Any] = {"what": "train/seconds", "value": seconds, "unit": "seconds"}
+        records.append(Record(**about, **taken, settings=settings))
     return records
 
 
@@ -54,7 +55,7 @@ def curve_records(checkpoint: Checkpoint, framework: str) -> list[Record]:
         At most POINTS records for each of CURVES; none for a run that was not logged unbroken.
     """
     lines = _scalars(checkpoint)
-    about, run = _about(checkpoint.config, framework), _run(checkpoint)
+    about, run = _about(checkpoint.config, framework), _run(checkpoint.config)
     parts = np.array_split(np.arange(len(lines)), min(POINTS, max(len(lines), 1)))
     return [
         Record(
@@ -76,7 +77,7 @@ def failed_record(config: Config, framework: str, reason: str) -> Record:
         what="evaluate/digits_Frechet_distance",
         value=None,
         unit="1",
-        settings={**_preset(config), "training_seed": config.training.seed, "num_steps": 1},
+        settings=_run(config) | {"num_steps": 1},
         detail=reason,
         **_about(config, framework),
     )
@@ -92,14 +93,8 @@ def preset_of(config: Config) -> str | None:
     return None
 
 
-def _preset(config: Config) -> Settings:
-    return {"preset": preset_of(config) or NO_PRESET}
-
-
-def _run(checkpoint: Checkpoint) -> Settings:
-    config = checkpoint.config
-    seed, step = config.training.seed, checkpoint.step
-    return {**_preset(config), "training_seed": seed, "training_step": step}
+def _run(config: Config) -> Settings:
+    return {"preset": preset_of(config) or NO_PRESET, "training_seed": config.training.seed}
 
 
 def _about(config: Config, framework: str) -> dict[str, Any]:
@@ -125,9 +120,6 @@ def _scalars(checkpoint: Checkpoint) -> list[dict[str, float]]:
 def _training_seconds(checkpoint: Checkpoint) -> float | None:
     """Time in the training loop, compilation included."""
     lines = _scalars(checkpoint)
-    steps = [0, *(line["step"] for line in lines)]
-    spent = [
-        (b - a) / line["steps_per_second"]
-        for (a, b), line in zip(pairwise(steps), lines, strict=True)
-    ]
+    steps = pairwise([0, *(line["step"] for line in lines)])
+    spent = [(b - a) / line["steps_per_second"] for (a, b), line in zip(steps, lines, strict=True)]
     return float(sum(spent)) if lines else None

@@ -5,6 +5,7 @@ Names and defaults are the official code's, so its YAML files load unchanged: se
 dropped. `Config` is hashable, so it can be a static argument of a jitted function.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePath
@@ -47,6 +48,12 @@ class MismatchError(ValueError):
     """Raised inside a model for what a single field cannot know: (dotted key, got, expected)."""
 
 
+def fall_from_1_to_0(times: Sequence[float]) -> bool:
+    """Whether these are times of a sampler: 1 = s_0 > … > s_N = 0."""
+    falling = all(s > s_next for s, s_next in pairwise(times))
+    return len(times) > 1 and times[0] == 1 and times[-1] == 0 and falling
+
+
 def _read_number(value: object) -> object:
     """Read `1e-4`, which YAML 1.1 takes for text, and refuse `true`, which Python takes for 1."""
     if isinstance(value, bool):
@@ -84,8 +91,7 @@ Decays = Annotated[tuple[BelowOne, ...], "a list of numbers from 0 up to but not
 Integer = Annotated[int, BeforeValidator(_read_number)]
 Count = Annotated[Integer, Field(ge=1, lt=2**31), "a whole number, 1 or more (below 2^31)"]
 OptionalCount = Annotated[Count | None, "null or a whole number, 1 or more (below 2^31)"]
-Workers = Annotated[Integer, Field(ge=0, lt=2**31), "a whole number, 0 or more (below 2^31)"]
-Steps = Annotated[Integer, Field(ge=0, lt=2**31), "a whole number, 0 or more (below 2^31)"]
+Whole = Annotated[Integer, Field(ge=0, lt=2**31), "a whole number, 0 or more (below 2^31)"]
 Seed = Annotated[Integer, Field(ge=0, lt=2**32), "a whole number, 0 or more (below 2^32)"]
 Flag = Annotated[bool, "true or false"]
 Text = Annotated[
@@ -125,7 +131,7 @@ class DatasetConfig(Section):
 
     name: Text = "imgnet_latent"  # which data set
     root: Text = "DATA_ROOT"  # folder of the prepared data; the default is a placeholder
-    num_workers: Workers = 4  # loading processes; 0 loads in the main process
+    num_workers: Whole = 4  # loading processes; 0 loads in the main process
     prefetch_factor: Count = 2  # batches each worker prepares ahead
     image_size: Count = 32  # pixels (or latents) along each side
     image_channels: Count = 4  # 4 for latents: their mean and std on disk count once
@@ -155,7 +161,7 @@ class TrainingConfig(Section):
     num_steps: OptionalCount = None  # steps to train; null: num_epochs passes
     keep_checkpoints: Count = 3  # newest checkpoints that are kept
     schedule: Literal["constant", "cosine"] = "constant"  # of the learning rate, after warm-up
-    warmup_steps: Steps = 0  # steps in which the learning rate rises linearly to its value
+    warmup_steps: Whole = 0  # steps in which the learning rate rises linearly to its value
     cycle_steps: OptionalCount = None  # first cosine cycle; null: one cycle, to num_steps
     cycle_growth: Count = 1  # each cycle is this many times as long as the one before it
     min_learning_rate: NonNegative = 0.0  # end of each cosine cycle
@@ -262,8 +268,7 @@ class SamplingConfig(Section):
         times = self.sampling_timesteps
         if times is None:
             return self
-        falling = all(s > s_next for s, s_next in pairwise(times))
-        if len(times) != self.num_steps + 1 or times[0] != 1 or times[-1] != 0 or not falling:
+        if len(times) != self.num_steps + 1 or not fall_from_1_to_0(times):
             expected = f"{self.num_steps + 1} (num_steps + 1) numbers that fall from 1 to 0"
             raise MismatchError("sampling.sampling_timesteps", list(times), expected)
         return self

@@ -40,9 +40,8 @@ def num_threads() -> dict[str, int | str]:
     """Processors that this process may use, and what the environment says of threads."""
     usable = getattr(os, "sched_getaffinity", lambda _pid: range(os.cpu_count() or 1))(0)
     named = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "XLA_FLAGS")
-    return {"num_usable_cpus": len(usable)} | {
-        name: value for name in named if (value := os.environ.get(name))
-    }
+    told = {name: value for name in named if (value := os.environ.get(name))}
+    return {"num_usable_cpus": len(usable), **told}
 
 
 def machine_id() -> str:

@@ -41,32 +41,25 @@ def tensors(network: Network) -> tuple[Tensor, ...]:
     hidden = int(width * network.mlp_ratio)
     pixels = patch * patch * network.in_channels
     patch_kernel = (patch, patch, network.in_channels, width)
-    rows = [
-        Tensor("x_embedder/kernel", patch_kernel, "xavier", "net/x_embedder/proj/kernel",
-               "x_embedder.proj.weight"),
-        Tensor("x_embedder/bias", (width,), "zeros", "net/x_embedder/proj/bias",
-               "x_embedder.proj.bias"),
-    ]  # fmt: skip
+    rows = _layer("x_embedder", patch_kernel, "xavier", "x_embedder.proj", "net/x_embedder/proj")
     for time in time_embedders(network):
         rows += _linear(f"{time}/fc1", TIME_FEATURES, width, "normal", f"{time}.mlp.0")
         rows += _linear(f"{time}/fc2", width, width, "normal", f"{time}.mlp.2")
-    rows += [
+    rows.append(
         Tensor("y_embedder/embedding", (network.num_classes + 1, width), "normal",
                "net/y_embedder/embedding_table/_flax_embedding/embedding",
-               "y_embedder.embedding_table.weight"),
-    ]  # fmt: skip
+               "y_embedder.embedding_table.weight")
+    )  # fmt: skip
     for i in range(network.depth):
         block = f"blocks.{i}"
-        rows += _linear(
-            f"blocks_{i}/adaLN", width, 6 * width, "zeros", f"{block}.adaLN_modulation.1"
-        )
+        modulation = f"{block}.adaLN_modulation.1"
+        rows += _linear(f"blocks_{i}/adaLN", width, 6 * width, "zeros", modulation)
         rows += _linear(f"blocks_{i}/attn/qkv", width, 3 * width, "xavier", f"{block}.attn.qkv")
         rows += _linear(f"blocks_{i}/attn/proj", width, width, "xavier", f"{block}.attn.proj")
         rows += _linear(f"blocks_{i}/mlp/fc1", width, hidden, "xavier", f"{block}.mlp.fc1")
         rows += _linear(f"blocks_{i}/mlp/fc2", hidden, width, "xavier", f"{block}.mlp.fc2")
-    rows += _linear(
-        "final_layer/adaLN", width, 2 * width, "zeros", "final_layer.adaLN_modulation.1"
-    )
+    modulation = "final_layer.adaLN_modulation.1"
+    rows += _linear("final_layer/adaLN", width, 2 * width, "zeros", modulation)
     rows += _linear("final_layer/linear", width, pixels, "zeros", "final_layer.linear")
     return tuple(rows)
 
@@ -81,11 +74,15 @@ def _linear(name: str, fan_in: int, fan_out: int, law: Law, torch_name: str) -> 
     parts = torch_name.split(".")
     layers = [f"layers_{part}" if part.isdigit() else part for part in parts]
     official = "/".join(["net", *layers, "_flax_linear"])
+    return _layer(name, (fan_in, fan_out), law, torch_name, official)
+
+
+def _layer(
+    name: str, shape: tuple[int, ...], law: Law, torch_name: str, official: str
+) -> list[Tensor]:
     return [
-        Tensor(
-            f"{name}/kernel", (fan_in, fan_out), law, f"{official}/kernel", f"{torch_name}.weight"
-        ),
-        Tensor(f"{name}/bias", (fan_out,), "zeros", f"{official}/bias", f"{torch_name}.bias"),
+        Tensor(f"{name}/kernel", shape, law, f"{official}/kernel", f"{torch_name}.weight"),
+        Tensor(f"{name}/bias", shape[-1:], "zeros", f"{official}/bias", f"{torch_name}.bias"),
     ]
 
 

@@ -5,10 +5,9 @@ needs values (labels out of range) is checked where NumPy arrays enter: `check_l
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
-from impls.common.config import Config
+from impls.common.config import Config, fall_from_1_to_0
 from impls.common.draws import image_shape
 from impls.common.types import Batch, Draws
 
@@ -17,13 +16,9 @@ def check_step(config: Config, batch: Batch, draws: Draws) -> None:
     """Raise ValueError unless batch and draws have the shapes that one step needs."""
     image = image_shape(config.network)
     rows = len(batch.images) if len(batch.images.shape) else 0
-    _check("images", batch.images, (rows, *image), "float")
-    _check("labels", batch.labels, (rows,), "int")
-    _check("t_raw", draws.t_raw, (rows,), "float")
-    _check("r_raw", draws.r_raw, (rows,), "float")
-    _check("noise", draws.noise, (rows, *image), "float")
-    _check("drop_uniform", draws.drop_uniform, (rows,), "float")
-    _check("equal_uniform", draws.equal_uniform, (rows,), "float")
+    for name, array in (batch._asdict() | draws._asdict()).items():
+        shape = (rows, *image) if name in ("images", "noise") else (rows,)
+        _check(name, array, shape, "int" if name == "labels" else "float")
 
 
 def check_sampling(config: Config, noise: Any, labels: Any, times: Sequence[float]) -> None:
@@ -31,8 +26,7 @@ def check_sampling(config: Config, noise: Any, labels: Any, times: Sequence[floa
     rows = len(noise) if len(noise.shape) else 0
     _check("noise", noise, (rows, *image_shape(config.network)), "float")
     _check("labels", labels, (rows,), "int")
-    falling = all(s > s_next for s, s_next in pairwise(times))
-    if len(times) < 2 or times[0] != 1 or times[-1] != 0 or not falling:
+    if not fall_from_1_to_0(times):
         listed = [float(s) for s in times]
         raise ValueError(f"times are {listed}, expected numbers that fall from 1 to 0")
 

@@ -5,6 +5,8 @@ They are tuples, so both frameworks treat them as trees of arrays.
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 Array = Any  # a NumPy, JAX or torch array
 
 
@@ -66,6 +68,12 @@ class CanonicalState(NamedTuple):
     num_updates: int  # of the optimizer, the exponent in its bias corrections
     first_moment: dict[str, Array]
     second_moment: dict[str, Array]
+
+    @classmethod
+    def without_moments(cls, step: int, params: Any, ema_params: Any) -> "CanonicalState":
+        """Of parameters and one average alone, float32: the optimizer starts anew."""
+        zeros = {name: np.zeros_like(array, np.float32) for name, array in params.items()}
+        return cls(step, params, ema_params, (), 0, zeros, zeros)
 
 
 # What a run looks at for numbers that are not finite, in the order of computation; `watched` adds

@@ -3,6 +3,7 @@
 import io
 import tarfile
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -92,15 +93,14 @@ class _Array:
 
 def _contents(root: Path) -> Iterator[tuple[str, bytes]]:
     """Path and content of each of the five training files, wherever they are."""
-    for folder in FOLDERS:
-        for suffix in ("", ".bin"):
-            if (root / folder / f"{BATCHES[0]}{suffix}").is_file():
-                for name in BATCHES:
-                    path = root / folder / f"{name}{suffix}"
-                    with readable(path, DOWNLOAD):
-                        content = path.read_bytes()
-                    yield str(path), content
-                return
+    for folder, ending in product(FOLDERS, ("", ".bin")):
+        paths = [root / folder / f"{name}{ending}" for name in BATCHES]
+        if paths[0].is_file():
+            for path in paths:
+                with readable(path, DOWNLOAD):
+                    content = path.read_bytes()
+                yield str(path), content
+            return
     for path in (root, *(root / name for name in ARCHIVES)):
         if path.is_file():
             with readable(path, DOWNLOAD):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from impls.common.config import DatasetConfig
 from impls.data import Example
 from impls.data.folder import LAYOUT, ImageFolder, class_names, image_files
-from impls.data.prepare import SHARD_SIZE, PrepareError, begin, write_shards
+from impls.data.prepare import SHARD_SIZE, PrepareError, write_shards
 from impls.files.autoencoder import Autoencoder, fingerprint, read_autoencoder
 from impls.files.reading import training_folder
 from impls.files.resumable import digest, split
@@ -82,9 +82,8 @@ def encode_folder(
     about |= {"vae": fingerprint(autoencoder), "framework": framework, "image_size": image_size}
     # Before anything is written, so that a package that is not installed leaves nothing behind.
     encode = _encoder(framework, autoencoder, layout, batch_size)
-    begin(output, about, layout, numbers)
     is_whole = write_shards(
-        "encoding", output, layout, numbers, batch_size, examples.__getitem__, encode
+        "encoding", output, about, layout, numbers, batch_size, examples.__getitem__, encode
     )
     num_images = sum(layout.counts[number] for number in numbers)
     return Encoded(layout, num_images, len(numbers), is_whole)

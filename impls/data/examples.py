@@ -72,36 +72,42 @@ class Examples(ABC):
         return images[0], int(labels[0])
 
 
-class Arrays(Examples):
-    """Examples in memory."""
+class Images(Examples):
+    """Images with labels, mirrored at random where that is wanted."""
 
-    def __init__(self, images: NDArray[Any], labels: NDArray[np.int32], *, flip: bool) -> None:
-        """Keep the arrays, not copies of them.
-
-        Args:
-            images: [n, height, width, channel], uint8 levels or float32 as the network reads them.
-            labels: [n].
-            flip: whether rows may be mirrored.
-        """
-        self._images, self._labels, self._flip = images, labels, flip
-        self.shape = images.shape[1:]
+    def __init__(self, shape: tuple[int, ...], labels: NDArray[np.int32], *, flip: bool) -> None:
+        """Of images of this shape and their labels [n]; flip: whether rows may be mirrored."""
+        self.shape, self._labels, self._flip = shape, labels, flip
 
     def __len__(self) -> int:
         return len(self._labels)
 
+    @abstractmethod
+    def pixels(self, indices: Indices) -> NDArray[Any]:
+        """Copies [n, height, width, channel]: uint8 levels, or float32 as the network has them."""
+
     def batch(self, indices: Indices, rows: Rows | None) -> Batch:
         """Copies of the rows; uint8 levels become -1 .. 1 here, so that memory holds bytes."""
-        images = self._images[indices]
+        images = self.pixels(indices)
         if images.dtype == np.uint8:
             images = LEVELS[images]
         if rows is not None and self._flip:
-            mirror(images, rows.mirrored())
+            mirrored = rows.mirrored()
+            images[mirrored] = images[mirrored, :, ::-1]
         return Batch(images, self._labels[indices])
 
 
-def mirror(images: NDArray[Any], mirrored: NDArray[np.bool_]) -> None:
-    """Mirror the chosen ones of images [n, height, width, channel] along their width, in place."""
-    images[mirrored] = images[mirrored, :, ::-1]
+class Arrays(Images):
+    """Images in memory."""
+
+    def __init__(self, images: NDArray[Any], labels: NDArray[np.int32], *, flip: bool) -> None:
+        """Keep the arrays, not copies of them: images as `pixels` gives them, labels [n]."""
+        super().__init__(images.shape[1:], labels, flip=flip)
+        self._images = images
+
+    def pixels(self, indices: Indices) -> NDArray[Any]:
+        """From memory."""
+        return self._images[indices]
 
 
 def check_labels(labels: NDArray[Any], num_classes: int, where: object) -> None:

@@ -1,7 +1,5 @@
 """A folder of images, one folder for each class, cropped as ADM crops ImageNet."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 
@@ -11,8 +9,7 @@ from PIL import Image
 
 from impls.common.config import DatasetConfig
 from impls.common.errors import DataError
-from impls.common.types import Batch
-from impls.data.examples import LEVELS, Examples, Indices, Rows, mirror
+from impls.data.examples import Images, Indices
 from impls.files.reading import readable, root_folder, training_folder
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
@@ -20,7 +17,7 @@ LAYOUT = "the folder of images, with a folder for each class in it or in its fol
 MODES = {1: "L", 3: "RGB"}  # Pillow's name of grey and colour, by image_channels
 
 
-def image_folder(config: DatasetConfig) -> ImageFolder:
+def image_folder(config: DatasetConfig) -> "ImageFolder":
     """Images below ROOT/train/CLASS, or ROOT/CLASS; mirrored at random as officially.
 
     Labels number the names of the class folders in order. Within a class the order is that of
@@ -84,25 +81,19 @@ def list_images(folder: Path) -> list[str]:
     return found
 
 
-class ImageFolder(Examples):
-    """Images on disk, decoded and cropped when they are asked for."""
+class ImageFolder(Images):
+    """Images on disk, decoded and cropped when they are asked for, then mirrored: as officially."""
 
     def __init__(self, paths: list[str], labels: NDArray[np.int32], config: DatasetConfig) -> None:
         """Of paths [n] and labels [n]."""
-        self._paths, self._labels, self._flip = paths, labels, config.flip
-        self.shape = (config.image_size, config.image_size, config.image_channels)
+        size = config.image_size
+        super().__init__((size, size, config.image_channels), labels, flip=config.flip)
+        self._paths = paths
 
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def batch(self, indices: Indices, rows: Rows | None) -> Batch:
-        """Decoded and cropped, then mirrored: the official order."""
+    def pixels(self, indices: Indices) -> NDArray[np.uint8]:
+        """From disk."""
         size, _, channels = self.shape
-        pixels = [read_image(self._paths[index], size, channels) for index in indices]
-        images = LEVELS[np.stack(pixels)]
-        if rows is not None and self._flip:
-            mirror(images, rows.mirrored())
-        return Batch(images, self._labels[indices])
+        return np.stack([read_image(self._paths[index], size, channels) for index in indices])
 
 
 def read_image(path: str, size: int, channels: int) -> NDArray[np.uint8]:

@@ -4,8 +4,6 @@ An example holds the mean and standard deviation of what the VAE encodes an imag
 is shown, the latent is drawn anew.
 """
 
-from __future__ import annotations
-
 import os
 from abc import abstractmethod
 from pathlib import Path
@@ -34,7 +32,7 @@ class Latent(NamedTuple):
     label: int
 
 
-def latents(config: DatasetConfig) -> Latents:
+def latents(config: DatasetConfig) -> "Latents":
     """The latents at ROOT/train or ROOT: packed shards where there is an index.json, or .pt files.
 
     Rows are mirrored only where mirrored images were encoded too: mirroring a latent is not
@@ -68,9 +66,8 @@ class Latents(Examples):
     def batch(self, indices: Indices, rows: Rows | None) -> Batch:
         """The latents (mean + std e) 0.18215, with e standard normal."""
         still = np.zeros(len(indices), bool)
-        images, labels = self.moments(
-            indices, rows.mirrored() if rows and self._can_flip else still
-        )
+        mirrored = rows.mirrored() if rows and self._can_flip else still
+        images, labels = self.moments(indices, mirrored)
         mean, std = np.split(images, 2, axis=-1)
         noise = rows.noise(self.shape) if rows else np.float32(0)
         return Batch((mean + std * noise) * SCALE, labels)
@@ -101,8 +98,7 @@ class LatentFiles(Latents):
             if image is None or image.shape != images.shape[1:]:
                 raise DataError(f"{path} holds other arrays than {self._names[0]}: {WRONG}")
             images[row], labels[row] = image, latent.label
-            if latent.label >= self._num_classes:
-                check_labels(labels[row : row + 1], self._num_classes, path)
+            check_labels(labels[row : row + 1], self._num_classes, path)
         return Batch(images, labels)
 
 
@@ -111,9 +107,8 @@ class PackedLatents(Latents):
 
     def __init__(self, folder: Path, config: DatasetConfig) -> None:
         """Of the shards in a folder."""
-        packed = shards.open_shards(folder)
+        self._packed = packed = shards.open_shards(folder)
         check_labels(packed.labels, config.num_classes, folder)
-        self._packed = packed
         self._ends = np.cumsum([len(images) for images in packed.images])
         super().__init__(packed.shape, can_flip=config.flip and bool(packed.flipped))
 

@@ -1,6 +1,7 @@
 """MNIST from its idx files (LeCun, Cortes and Burges): 60,000 handwritten digits, 28 x 28 grey."""
 
 import gzip
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,8 @@ def read_idx(path: Path, num_axes: int) -> NDArray[np.uint8]:
 
 
 def _find(root: Path, name: str) -> Path:
-    for folder in FOLDERS:
-        for spelling in (name, name.replace("-idx", ".idx")):
-            for path in (root / folder / spelling, root / folder / f"{spelling}.gz"):
-                if path.is_file():
-                    return path
+    spellings = (name, name.replace("-idx", ".idx"))
+    for folder, spelling, ending in product(FOLDERS, spellings, ("", ".gz")):
+        if (path := root / folder / f"{spelling}{ending}").is_file():
+            return path
     raise DataError(f"there is no {name} in {root}, plain or as .gz: set dataset.root to {NEEDED}")

@@ -45,7 +45,8 @@ def pack(folder: Path, output: Path, shard_size: int = SHARD_SIZE, *, half: bool
     """
     if shard_size < 1:
         raise PrepareError(f"the shard size is {shard_size}, expected a whole number, 1 or more")
-    files = [training_folder(folder) / name for name in latent_names(training_folder(folder))]
+    folder = training_folder(folder)
+    files = [folder / name for name in latent_names(folder)]
     first = read_latent(files[0])
     layout = Layout(
         shape=first.image.shape,
@@ -53,9 +54,6 @@ def pack(folder: Path, output: Path, shard_size: int = SHARD_SIZE, *, half: bool
         flip=first.flipped is not None,
         counts=tuple(map(len, split(range(len(files)), shard_size))),
     )
-
-    def read(index: int) -> Latent:
-        return _like(first, files[index])
 
     def stack(latents: list[Latent]) -> Stored:
         images, flipped, labels = zip(*latents, strict=True)
@@ -66,53 +64,17 @@ def pack(folder: Path, output: Path, shard_size: int = SHARD_SIZE, *, half: bool
         )
 
     numbers = range(len(layout.counts))
-    begin(output, {"names": digest(file.name for file in files)}, layout, numbers)
-    write_shards("packing", output, layout, numbers, CHUNK, read, stack)
+    about = {"names": digest(file.name for file in files)}
+    write_shards(
+        "packing", output, about, layout, numbers, CHUNK, lambda i: _like(first, files[i]), stack
+    )
     return layout
-
-
-def begin(output: Path, about: dict[str, Any], layout: Layout, numbers: Sequence[int]) -> None:
-    """Note what is being written to a folder, or make sure that it is what was begun there before.
-
-    Several processes may begin at once, each with the numbers of its own shards: what an earlier
-    one left half-written of these is removed.
-
-    Args:
-        about: what the shards are made from.
-
-    Raises:
-        PrepareError: when another preparation was begun there, or the folder cannot be written.
-    """
-    about = about | layout._asdict()
-    plan = json.dumps(about).encode()
-    path = output / shards.PLAN
-    with writable(output, PrepareError):
-        output.mkdir(parents=True, exist_ok=True)
-        if not path.exists() and not any(output.glob("[!.]*.npy")):
-            write_new(path, plan)
-        begun = path.read_bytes() if path.exists() else b""
-        if begun != plan:
-            raise PrepareError(
-                f"{output} holds a packing of other files, or with other options"
-                f"{_other(begun, about)}: give another folder, or remove this one"
-            )
-        for abandoned in output.glob(f"{PARTIAL}*.npy"):
-            if int(abandoned.stem.rpartition("-")[2]) in numbers:
-                abandoned.unlink(missing_ok=True)
-
-
-def _other(begun: bytes, about: dict[str, Any]) -> str:
-    """In brackets what a plan has otherwise, where that can be read."""
-    try:
-        names = changed(json.loads(begun), about)
-    except (ValueError, AttributeError):
-        return ""
-    return f" (another {', '.join(names)})" if names else ""
 
 
 def write_shards(
     doing: str,
     output: Path,
+    about: dict[str, Any],
     layout: Layout,
     numbers: Sequence[int],
     batch_size: int,
@@ -121,16 +83,28 @@ def write_shards(
 ) -> bool:
     """Write those of some shards that are not there yet, and the index once every shard is.
 
+    Several processes may write to a folder at once, each the shards of its own numbers: what an
+    earlier one left half-written of these is removed.
+
     Args:
         doing: a word for the progress bar.
+        about: what the shards are made from.
         read, make: see `impls.files.resumable.work_through`.
 
     Returns:
         Whether every shard is there.
+
+    Raises:
+        PrepareError: when another preparation was begun there, or the folder cannot be written.
     """
     every = split(range(sum(layout.counts)), layout.counts[0])
-    missing = [every[number] for number in numbers if not is_written(output, number)]
     total = sum(layout.counts[number] for number in numbers)
+    with writable(output, PrepareError):
+        _begin(output, about | layout._asdict())
+        for abandoned in output.glob(f"{PARTIAL}*.npy"):
+            if int(abandoned.stem.rpartition("-")[2]) in numbers:
+                abandoned.unlink(missing_ok=True)
+    missing = [every[number] for number in numbers if not is_written(output, number)]
 
     def save(shard: range, made: list[Stored]) -> None:
         with writable(output, PrepareError):
@@ -145,18 +119,39 @@ def write_shards(
     return is_whole
 
 
+def _begin(output: Path, about: dict[str, Any]) -> None:
+    """Note what is being written to a folder, or make sure that it is what was begun there."""
+    path, plan = output / shards.PLAN, json.dumps(about).encode()
+    output.mkdir(parents=True, exist_ok=True)
+    if not path.exists() and not any(output.glob("[!.]*.npy")):
+        write_new(path, plan)
+    begun = path.read_bytes() if path.exists() else b""
+    if begun != plan:
+        raise PrepareError(
+            f"{output} holds a packing of other files, or with other options{_other(begun, about)}:"
+            " give another folder, or remove this one"
+        )
+
+
+def _other(begun: bytes, about: dict[str, Any]) -> str:
+    """In brackets what a plan has otherwise, where that can be read."""
+    try:
+        names = changed(json.loads(begun), about)
+    except (ValueError, AttributeError):
+        return ""
+    return f" (another {', '.join(names)})" if names else ""
+
+
 def _like(first: Latent, file: Path) -> Latent:
     """What a file holds, which must be like the first one."""
     latent = read_latent(file)
     for name, array, model in zip(("image", "image_flip"), latent[:2], first[:2], strict=True):
-        got, expected = (None if a is None else (a.dtype.name, a.shape) for a in (array, model))
+        got, expected = (
+            "missing" if held is None else f"{held.dtype} {held.shape}" for held in (array, model)
+        )
         if got != expected:
             raise PrepareError(
-                f"'{name}' in {file} is {_show(got)}, expected {_show(expected)} as in the first"
-                " file: pack latents of one kind at a time"
+                f"'{name}' in {file} is {got}, expected {expected} as in the first file: pack"
+                " latents of one kind at a time"
             )
     return latent
-
-
-def _show(kind: tuple[str, tuple[int, ...]] | None) -> str:
-    return "missing" if kind is None else f"{kind[0]} {kind[1]}"

@@ -12,20 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from impls.common.config_files import config_hash
 from impls.common.errors import UserError
 from impls.fid.generation import Pipeline, Source, num_calls
-from impls.fid.moments import MomentGroups, Moments
+from impls.fid.moments import Array, MomentGroups, Moments
 from impls.fid.scores import InceptionScore, add_sums, inception_score, score_sums
 from impls.files.autoencoder import fingerprint
 from impls.files.pictures import picture_grid
 from impls.files.resumable import changed, digest_tensors, split, work_through
 from impls.files.writing import writable, write_whole
 
-Array = NDArray[Any]
 SHOWN = 16  # samples in the picture
 CHUNK = 1024  # features that are read at once
 
@@ -67,20 +65,24 @@ def make_features(
     with writable(file.parent):
         done, features = _opened(file, about, pipeline.source.inception.num_features)
 
-        def make(rows: list[int]) -> tuple[Array, Array]:
-            return pipeline.run(range(rows[0], rows[-1] + 1))
-
         def save(rows: range, made: list[tuple[Array, Array]]) -> None:
             [(features[rows.start : rows.stop], images)] = made
             if rows.start == 0:
                 grid = picture_grid(images[:SHOWN])
                 Image.fromarray(grid).save(file.with_suffix(".png"))
             features.flush()
-            _note(file, about, rows.stop)
+            notes = json.dumps({**about, "done": rows.stop}, indent=1) + "\n"
+            write_whole(file.with_suffix(".json"), notes.encode())
 
         advance(done)
-        parts = split(range(done, num_samples), batch_size)
-        work_through(parts, batch_size, int, make, save, advance)  # a number is all of an item
+        work_through(
+            split(range(done, num_samples), batch_size),
+            batch_size,
+            int,  # a number is all of an item
+            lambda rows: pipeline.run(range(rows[0], rows[-1] + 1)),
+            save,
+            advance,
+        )
     return np.asarray(features)
 
 
@@ -121,8 +123,3 @@ def _opened(file: Path, about: dict[str, Any], num_features: int) -> tuple[int, 
             " differs): give another --output-dir, or remove this one"
         )
     return done, opened
-
-
-def _note(file: Path, about: dict[str, Any], done: int) -> None:
-    content = json.dumps({**about, "done": done}, indent=1) + "\n"
-    write_whole(file.with_suffix(".json"), content.encode())

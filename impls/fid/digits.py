@@ -10,15 +10,13 @@ import functools
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from impls.common import draws
 from impls.common.draws import Stream
 from impls.data import digits_split
 from impls.fid.distance import frechet_distance
-from impls.fid.moments import moments
+from impls.fid.moments import Array, moments
 
-Array = NDArray[Any]
 HIDDEN = 64
 RESAMPLES = 200
 

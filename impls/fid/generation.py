@@ -7,18 +7,15 @@ Samples of a network of pixels are pictures already, and need no autoencoder.
 
 from typing import Any, NamedTuple
 
-from numpy.typing import NDArray
-
 from impls.common.config import Config
 from impls.common.draws import sampling_labels, sampling_noise
 from impls.common.dtypes import as_dtype
 from impls.common.errors import UserError
 from impls.common.timesteps import sampling_times
+from impls.fid.moments import Array
 from impls.files.autoencoder import SCALE, Autoencoder
 from impls.files.inception import InceptionWeights
 from impls.files.pictures import to_uint8
-
-Array = NDArray[Any]
 
 
 class Source(NamedTuple):
@@ -35,19 +32,17 @@ class Source(NamedTuple):
 
 def check_source(source: Source) -> None:
     """Raise UserError for an autoencoder that is missing, or does not fit the network."""
-    channels = source.config.network.in_channels
-    if source.autoencoder is None and channels != 3:
+    channels, vae = source.config.network.in_channels, source.autoencoder
+    if vae is None and channels != 3:
         raise UserError(
             f"the network makes {channels} channels, which are no picture: give --vae, the folder"
             " of the autoencoder"
         )
-    if source.autoencoder is not None:
-        expected = source.autoencoder.config.latent_channels
-        if channels != expected:
-            raise UserError(
-                f"the network makes {channels} channels and the autoencoder takes {expected}: it is"
-                " another one, or none is needed"
-            )
+    if vae is not None and channels != vae.config.latent_channels:
+        raise UserError(
+            f"the network makes {channels} channels and the autoencoder takes"
+            f" {vae.config.latent_channels}: it is another one, or none is needed"
+        )
 
 
 class Pipeline:

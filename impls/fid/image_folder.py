@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from impls.common.errors import DataError
 from impls.data.folder import ENDINGS, list_images, read_image
 from impls.fid.extraction import Extractor, extractor
-from impls.fid.moments import Moments, merge, moments
+from impls.fid.moments import NOTHING, Moments, merge, moments
 from impls.fid.statistics import Statistics, StatisticsError, save_statistics
 from impls.files.inception import InceptionWeights, check_mode
 from impls.files.reading import readable
@@ -100,12 +100,6 @@ def _collect(
 ) -> None:
     """Go through the images that are left, saving what was found block by block."""
 
-    def read(index: int) -> NDArray[np.uint8]:
-        return read_image(paths[index], image_size, 3)
-
-    def make(images: list[NDArray[np.uint8]]) -> NDArray[Any]:
-        return features(np.stack(images))
-
     def save(_: range, made: list[NDArray[Any]]) -> None:
         nonlocal found
         found = merge(found, moments(np.concatenate(made)))
@@ -115,13 +109,20 @@ def _collect(
 
     blocks = split(range(found.num_samples, len(paths)), BLOCK)
     with progress_bar("features", len(paths), found.num_samples) as advance:
-        work_through(blocks, batch_size, read, make, save, advance)
+        work_through(
+            blocks,
+            batch_size,
+            lambda index: read_image(paths[index], image_size, 3),
+            lambda images: features(np.stack(images)),
+            save,
+            advance,
+        )
 
 
 def _read(file: Path, plan: dict[str, Any]) -> Moments:
     """What a process has saved; of no images where it has not begun."""
     if not file.exists():
-        return Moments(0, np.zeros(0), np.zeros((0, 0)))
+        return NOTHING
     with (
         readable(file, "remove it"),
         file.open("rb") as opened,

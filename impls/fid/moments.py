@@ -35,6 +35,9 @@ class Moments(NamedTuple):
         return np.asarray(self.scatter / (self.num_samples - 1))
 
 
+NOTHING = Moments(0, np.zeros(0), np.zeros((0, 0)))
+
+
 def moments(features: Array) -> Moments:
     """Of features [n, dimension]."""
     wide = np.asarray(features, np.float64)
@@ -98,7 +101,7 @@ class MomentGroups:
         """
         if num_groups < 2:
             raise ValueError(f"num_groups is {num_groups}, expected 2 or more")
-        self._groups: list[Moments | None] = [None] * num_groups
+        self._groups = [NOTHING] * num_groups
         self._waiting: list[Array] = []
         self._next = first  # index of the first sample that waits
 
@@ -108,22 +111,20 @@ class MomentGroups:
         if sum(map(len, self._waiting)) >= ROWS * len(self._groups):
             self._deal()
 
-    def add_groups(self, groups: Iterable[Moments | None]) -> None:
+    def add_groups(self, groups: Iterable[Moments]) -> None:
         """Add the groups that another process found, one to one."""
         for number, other in enumerate(groups):
-            mine = self._groups[number]
-            self._groups[number] = merge(mine, other) if mine and other else mine or other
+            self._groups[number] = merge(self._groups[number], other)
 
     def groups(self) -> tuple[Moments, ...]:
         """The groups so far, but those without samples."""
         self._deal()
-        return tuple(group for group in self._groups if group)
+        return tuple(group for group in self._groups if group.num_samples)
 
     def _deal(self) -> None:
         """Give those that wait to their groups."""
         if self._waiting:
             rows = np.concatenate(self._waiting)
             group = group_numbers(self._next, len(rows), len(self._groups))
-            parts = (rows[group == number] for number in range(len(self._groups)))
-            self.add_groups(moments(part) if len(part) else None for part in parts)
+            self.add_groups(moments(rows[group == number]) for number in range(len(self._groups)))
             self._waiting, self._next = [], self._next + len(rows)

@@ -2,18 +2,16 @@
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import entr, log_softmax, stdtrit
 
 from impls.common.errors import UserError
 from impls.fid.distance import frechet_distance
-from impls.fid.moments import Moments, merge, without
+from impls.fid.moments import Array, Moments, merge, without
 from impls.fid.statistics import Statistics
 
-Array = NDArray[Any]
 NUM_SPLITS = 10  # of the Inception score, everywhere it is published
 
 

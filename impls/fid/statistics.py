@@ -71,22 +71,15 @@ def load_statistics(path: Path, num_features: int | None = None) -> Statistics:
         path.open("rb") as file,  # NumPy would leave a damaged one open
         np.load(file, allow_pickle=False) as held,
     ):
-        arrays = {name: held[name] for name in _wanted(held.files)}
-    pair = next((pair for pair in NAMES if set(pair) <= arrays.keys()), None)
-    if pair is None:
-        raise StatisticsError(
-            f"{path} holds neither ref_mu and ref_sigma nor mu and sigma: {REMEDY}"
-        )
-    mean, covariance = (arrays[name] for name in pair)
+        pair = next((pair for pair in NAMES if set(pair) <= set(held.files)), None)
+        if pair is None:
+            raise StatisticsError(
+                f"{path} holds neither ref_mu and ref_sigma nor mu and sigma: {REMEDY}"
+            )
+        mean, covariance = (held[name] for name in pair)  # alone: large samples may lie there too
+        about = {name: held[name].item() for name in Statistics._fields[2:] if name in held.files}
     _check(path, mean, covariance, num_features)
-    about = {name: arrays[name].item() for name in Statistics._fields[2:] if name in arrays}
     return Statistics(mean.astype(np.float64), covariance.astype(np.float64), **about)
-
-
-def _wanted(files: list[str]) -> list[str]:
-    """One pair is enough, and samples may lie in the file too, which are large."""
-    pair = next((pair for pair in NAMES if set(pair) <= set(files)), ())
-    return [name for name in (*pair, *Statistics._fields[2:]) if name in files]
 
 
 def _check(path: Path, mean: Array, covariance: Array, num_features: int | None) -> None:

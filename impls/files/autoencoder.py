@@ -12,7 +12,6 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from impls.common.errors import UserError
@@ -82,7 +81,7 @@ def tensor_shapes(config: AutoencoderConfig) -> Shapes:
         if i < len(channels) - 1:
             shapes |= _conv(f"encoder.down_blocks.{i}.downsamplers.0.conv", width, width)
     shapes |= _middle("encoder.mid_block", width)
-    shapes |= _norm("encoder.conv_norm_out", width)
+    shapes |= _layer("encoder.conv_norm_out", width)
     shapes |= _conv("encoder.conv_out", width, 2 * latent)
     shapes |= _conv("quant_conv", 2 * latent, 2 * latent, 1)
     shapes |= _conv("post_quant_conv", latent, latent, 1)
@@ -93,7 +92,7 @@ def tensor_shapes(config: AutoencoderConfig) -> Shapes:
         width = narrower
         if i < len(channels) - 1:
             shapes |= _conv(f"decoder.up_blocks.{i}.upsamplers.0.conv", width, width)
-    shapes |= _norm("decoder.conv_norm_out", width)
+    shapes |= _layer("decoder.conv_norm_out", width)
     return shapes | _conv("decoder.conv_out", width, config.out_channels)
 
 
@@ -199,7 +198,7 @@ def _read_tensors(path: Path) -> dict[str, NDArray[Any]]:
     _bytes(path, 256)
     try:
         return load_file(path)
-    except (SafetensorError, OSError, LookupError, TypeError, ValueError) as error:
+    except Exception as error:  # safetensors has a kind of its own
         raise AutoencoderError(
             f"{path} cannot be read ({str(error)[:120]}), it may have been cut short:"
             f" {_remedy(WEIGHTS)}"
@@ -260,12 +259,13 @@ def _remedy(*files: str) -> str:
     return f"get {' and '.join(files)} from {SOURCE}"
 
 
+def _layer(name: str, *shape: int) -> Shapes:
+    """Weight of this shape, and a bias of its first length."""
+    return {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+
+
 def _conv(name: str, width: int, wider: int, side: int = 3) -> Shapes:
-    return {f"{name}.weight": (wider, width, side, side), f"{name}.bias": (wider,)}
-
-
-def _norm(name: str, width: int) -> Shapes:
-    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
+    return _layer(name, wider, width, side, side)
 
 
 def _resnets(block: str, width: int, wider: int, count: int) -> Shapes:
@@ -273,9 +273,9 @@ def _resnets(block: str, width: int, wider: int, count: int) -> Shapes:
     shapes: Shapes = {}
     for i in range(count):
         name, given = f"{block}.resnets.{i}", width if i == 0 else wider
-        shapes |= _norm(f"{name}.norm1", given)
+        shapes |= _layer(f"{name}.norm1", given)
         shapes |= _conv(f"{name}.conv1", given, wider)
-        shapes |= _norm(f"{name}.norm2", wider)
+        shapes |= _layer(f"{name}.norm2", wider)
         shapes |= _conv(f"{name}.conv2", wider, wider)
         if given != wider:
             shapes |= _conv(f"{name}.conv_shortcut", given, wider, 1)
@@ -285,10 +285,7 @@ def _resnets(block: str, width: int, wider: int, count: int) -> Shapes:
 def _middle(block: str, width: int) -> Shapes:
     """A residual block, attention over all positions, a residual block."""
     attention = f"{block}.attentions.0"
-    shapes = _resnets(block, width, width, 2) | _norm(f"{attention}.group_norm", width)
+    shapes = _resnets(block, width, width, 2) | _layer(f"{attention}.group_norm", width)
     for part in OLD_NAMES.values():
-        shapes |= {
-            f"{attention}.{part}.weight": (width, width),
-            f"{attention}.{part}.bias": (width,),
-        }
+        shapes |= _layer(f"{attention}.{part}", width, width)
     return shapes

@@ -68,11 +68,10 @@ def write(
         _flush(partial)
         _discard(final)
         partial.rename(final)
-    except CheckpointError:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
     except Exception as error:  # Orbax, TensorStore and torch raise many kinds
         shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, CheckpointError):
+            raise
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:200]
         raise CheckpointError(f"cannot write the checkpoint {final}: {reason}") from error
     for stale in _steps(folder)[: -config.training.keep_checkpoints]:

@@ -171,20 +171,19 @@ def _check(path: Path, tensors: dict[str, Array]) -> None:
             )
         if not tensors[ours].ndim:
             _expect(path, ours, (), ("channels", "…"))
-    widths: dict[str, int] = {}
     layers, joined = topology()
+    widths: dict[str, int] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for layer in layers:
         name = f"layers.{layer.name}"
         width = widths[layer.name] = tensors[f"{name}.weight"].shape[0]
         inputs = sum(widths[read] for read in layer.reads) or 3  # the image has three
-        _expect(
-            path, f"{name}.weight", tensors[f"{name}.weight"].shape, (width, inputs, *layer.kernel)
-        )
-        for part in PARTS[1:]:
-            _expect(path, f"{name}.{part}", tensors[f"{name}.{part}"].shape, (width,))
-    features = sum(widths[read] for read in joined)
+        shapes[f"{name}.weight"] = width, inputs, *layer.kernel
+        shapes |= {f"{name}.{part}": (width,) for part in PARTS[1:]}
     classes = tensors["output.bias"].shape[0]
-    _expect(path, "output.weight", tensors["output.weight"].shape, (classes, features))
+    shapes["output.weight"] = classes, sum(widths[read] for read in joined)
+    for name, shape in shapes.items():
+        _expect(path, name, tensors[name].shape, shape)
     for name in tensor_names():
         if not np.isfinite(tensors[name]).all():
             raise InceptionError(

@@ -10,7 +10,7 @@ import io
 import pickle
 import zipfile
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -37,6 +37,7 @@ STORAGES = {
 }
 
 Harmless = Mapping[tuple[str, str], Any]  # (module, name) -> what stands for it
+Content = Callable[[str, str, int], bytes]  # kind, key, size of a storage -> its numbers
 
 
 class _Storage(NamedTuple):
@@ -84,6 +85,10 @@ class ScriptModule:
 class _Unpickler(DataUnpickler):
     """Reads a pickle of tensors, asking for each storage where it is named."""
 
+    def __init__(self, file: io.BytesIO, harmless: Harmless, content: Content) -> None:
+        super().__init__(file, {**NAMED, **harmless})
+        self._content = content
+
     def find_class(self, module: str, name: str) -> Any:
         """Classes that a TorchScript file defines become `ScriptModule`."""
         if f"{module}.".startswith("__torch__."):
@@ -94,78 +99,54 @@ class _Unpickler(DataUnpickler):
         tag, kind, key, _, size, *view = pid
         if tag != "storage" or kind not in STORAGES.values() or any(view):
             raise pickle.UnpicklingError("it refers to something that is no storage")
-        return _Storage(kind, self.content(kind, key, size))
-
-    def content(self, kind: str, key: str, size: int) -> bytes:
-        """The numbers of a storage."""
-        raise NotImplementedError
+        return _Storage(kind, self._content(kind, key, size))
 
 
-class _ArchiveUnpickler(_Unpickler):
-    """Reads data.pkl, fetching storages from the archive that it lies in."""
+def _load_archive(archive: zipfile.ZipFile, harmless: Harmless) -> Any:
+    """data.pkl, with storages from the archive that it lies in."""
+    names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+    if len(names) != 1:
+        raise ValueError("a zip file, but without data.pkl")
+    folder = names[0].removesuffix("data.pkl")
 
-    def __init__(self, archive: zipfile.ZipFile, harmless: Harmless) -> None:
-        names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-        if len(names) != 1:
-            raise ValueError("a zip file, but without data.pkl")
-        self._archive, self._folder = archive, names[0].removesuffix("data.pkl")
-        if f"{self._folder}byteorder" in archive.namelist() and self.member("byteorder") == b"big":
-            raise ValueError("its numbers are big-endian")
-        super().__init__(io.BytesIO(self.member("data.pkl")), {**NAMED, **harmless})
-
-    def member(self, name: str) -> bytes:
+    def member(name: str) -> bytes:
         """Content of a file in the archive, held against its checksum; torch.save never packs."""
-        info = self._archive.getinfo(self._folder + name)
+        info = archive.getinfo(folder + name)
         if info.compress_type != zipfile.ZIP_STORED:
             raise ValueError(f"{name} is compressed")
-        return self._archive.read(info)
+        return archive.read(info)
 
-    def content(self, kind: str, key: str, size: int) -> bytes:  # noqa: ARG002
-        return self.member(f"data/{key}")
-
-
-class _OldUnpickler(_Unpickler):
-    """Reads the pickle of a file from before PyTorch 1.6."""
-
-    def __init__(
-        self, file: io.BytesIO, harmless: Harmless, storages: dict[str, bytes] | None = None
-    ) -> None:
-        """Without storages it finds out what they are, and tensors hold zeros."""
-        super().__init__(file, {**NAMED, **harmless})
-        self.kinds: dict[str, str] = {}
-        self._storages, self._most = storages, len(file.getbuffer())
-
-    def content(self, kind: str, key: str, size: int) -> bytes:
-        self.kinds[key] = kind
-        if self._storages is not None:
-            return self._storages[key]
-        if not 0 <= size * _itemsize(kind) <= self._most:
-            raise ValueError("it is shorter than the tensors in it")
-        return bytes(size * _itemsize(kind))
+    if f"{folder}byteorder" in archive.namelist() and member("byteorder") == b"big":
+        raise ValueError("its numbers are big-endian")
+    file = io.BytesIO(member("data.pkl"))
+    return _Unpickler(file, harmless, lambda _kind, key, _size: member(f"data/{key}")).load()
 
 
 def _load_old(content: bytes, harmless: Harmless) -> Any:
     """Number, version, machine, value, names of storages: five pickles, then the storages.
 
-    What a storage holds comes after the value that is made of it, which is therefore read twice.
+    What a storage holds comes after the value that is made of it, which is therefore read twice:
+    the first time tensors hold zeros.
     """
     file = io.BytesIO(content[len(OLD_MAGIC) :])
     version, machine = (DataUnpickler(file, {}).load() for _ in range(2))
     if version != OLD_VERSION or not machine["little_endian"]:
         raise ValueError("its format is of another version, or of a big-endian machine")
     start = file.tell()
-    first = _OldUnpickler(file, harmless)
-    first.load()
+    itemsizes: dict[str, int] = {}
+
+    def zeros(kind: str, key: str, size: int) -> bytes:
+        itemsizes[key] = 2 if kind == BFLOAT16 else np.dtype(kind).itemsize
+        if not 0 <= size * itemsizes[key] <= len(content):
+            raise ValueError("it is shorter than the tensors in it")
+        return bytes(size * itemsizes[key])
+
+    _Unpickler(file, harmless, zeros).load()
     storages = {}
     for key in DataUnpickler(file, {}).load():
-        size = int.from_bytes(file.read(8), "little") * _itemsize(first.kinds[key])
-        storages[key] = file.read(size)
+        storages[key] = file.read(int.from_bytes(file.read(8), "little") * itemsizes[key])
     file.seek(start)
-    return _OldUnpickler(file, harmless, storages).load()
-
-
-def _itemsize(kind: str) -> int:
-    return 2 if kind == BFLOAT16 else np.dtype(kind).itemsize
+    return _Unpickler(file, harmless, lambda _kind, key, _size: storages[key]).load()
 
 
 def load(
@@ -192,4 +173,4 @@ def load(
         if not content.startswith(b"PK"):
             raise ValueError("not the zip format that torch.save writes, nor that of old releases")
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return _ArchiveUnpickler(archive, harmless).load()
+            return _load_archive(archive, harmless)

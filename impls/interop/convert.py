@@ -2,24 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from impls.common import parameters
 from impls.common.config import Config
 from impls.common.config_files import effective_yaml
 from impls.common.errors import UserError
+from impls.common.parameters import Parameters
 from impls.common.types import CanonicalState
 from impls.files import checkpoints
 from impls.files.checkpoints import Checkpoint, CheckpointError
 from impls.frameworks import implementation
 from impls.interop.official_checkpoint import load_official
 from impls.interop.torch_weights import load_torch
-
-Parameters = dict[str, NDArray[Any]]
 
 
 def canonical_state(checkpoint: Checkpoint, config: Config | None = None) -> CanonicalState:
@@ -122,12 +118,12 @@ def chosen_weights(checkpoint: Checkpoint, which: str) -> Parameters:
         UserError: for an average that was not kept.
     """
     state, training = canonical_state(checkpoint), checkpoint.config.training
-    decays = training.ema_val, *training.ema_more
-    averages = dict(zip(decays, (state.ema_params, *state.ema_more), strict=True))
     if which == "params":
         return state.params
     if which == "ema":
         return state.ema_params
+    decays = training.ema_val, *training.ema_more
+    averages = dict(zip(decays, (state.ema_params, *state.ema_more), strict=True))
     try:
         return averages[float(which)]
     except (ValueError, KeyError) as error:
@@ -140,14 +136,14 @@ def write_safetensors(checkpoint: Checkpoint, which: str, file: Path) -> None:
 
     The configuration and the step are in the file's metadata.
     """
-    network = checkpoint.config.network
-    tensors = parameters.to_torch(network, chosen_weights(checkpoint, which))
+    weights = chosen_weights(checkpoint, which)
+    tensors = parameters.to_torch(checkpoint.config.network, weights)
     about = {"step": str(checkpoint.step), "weights": which}
     about["config"] = effective_yaml(checkpoint.config)
     partial = file.with_name(f".partial-{file.name}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: np.ascontiguousarray(x) for name, x in tensors.items()}, partial, about)
+        save_file(tensors, partial, about)
         partial.rename(file)
     except Exception as error:  # safetensors has a kind of its own
         partial.unlink(missing_ok=True)

@@ -18,18 +18,14 @@ from numpy.typing import NDArray
 from impls.common import parameters
 from impls.common.config import SIZES, Config
 from impls.common.errors import UserError
+from impls.common.parameters import Parameters
 from impls.common.types import CanonicalState
 from impls.files.downloads import not_the_file
 from impls.interop.ocdbt import MANIFEST, read_ocdbt
 
-Parameters = dict[str, NDArray[Any]]
 ARRAY, SCALAR = 1, 3  # flax.serialization's numbers for an array and for one NumPy number
 FILE = "checkpoint"
 UNPACKED = "params", "ema_params"
-
-
-class OfficialError(UserError):
-    """An official checkpoint that cannot be used; the message is one sentence for the user."""
 
 
 def find_official(path: Path) -> Path:
@@ -38,7 +34,7 @@ def find_official(path: Path) -> Path:
     The path is that, or its folder, or a parent of such folders, or one above; the last step wins.
 
     Raises:
-        OfficialError: when there is none.
+        UserError: when there is none.
     """
     if path.is_file():
         return path
@@ -47,7 +43,7 @@ def find_official(path: Path) -> Path:
         found += [file.parent for file in path.glob(f"{above}{MANIFEST}")]
         if found:
             return max(found, key=_step_of)
-    raise OfficialError(
+    raise UserError(
         f"there is no official checkpoint at {path}: give the folder checkpoint_<step>, or its"
         " parent; github.com/Gsunshine/meanflow links the published one"
     )
@@ -61,8 +57,8 @@ def load_official(path: Path, config: Config) -> CanonicalState:
         config: of the network that it should hold.
 
     Raises:
-        OfficialError: for a file that is none, or a network of another size, naming the tensor.
-        UserError: for a folder in OCDBT format where Orbax is not installed or fails.
+        UserError: for a file that is none, or a network of another size, naming the tensor; for a
+            folder in OCDBT format where Orbax is not installed or fails.
     """
     found = find_official(path)
     tree = _read(found) if found.is_file() else read_ocdbt(found)
@@ -70,14 +66,13 @@ def load_official(path: Path, config: Config) -> CanonicalState:
         tree = {"params": tree}
     given = [tree[key] for key in UNPACKED if key in tree]
     if not given:
-        raise OfficialError(f"{found} has no params: it is no checkpoint of their train.py")
+        raise UserError(f"{found} has no params: it is no checkpoint of their train.py")
     params, ema_params = (_canonical(found, config, tree.get(key, given[0])) for key in UNPACKED)
     if "opt_state" not in tree:
-        zeros = parameters.zeros(config.network)
-        return CanonicalState(0, params, ema_params, (), 0, zeros, zeros)
+        return CanonicalState.without_moments(0, params, ema_params)
     adam = _adam(tree["opt_state"])
     if adam is None:
-        raise OfficialError(f"{found} has no moments of Adam in its opt_state")
+        raise UserError(f"{found} has no moments of Adam in its opt_state")
     first, second = (_canonical(found, config, adam[key]) for key in ("mu", "nu"))
     counts = int(tree.get("step", 0)), int(adam["count"])
     return CanonicalState(counts[0], params, ema_params, (), counts[1], first, second)
@@ -102,7 +97,7 @@ def _canonical(file: Path, config: Config, tree: Any) -> Parameters:
     except ValueError as error:
         size = likely_size(official)
         hint = f"; it looks like model.cls {size}" if size else ""
-        raise OfficialError(f"{file}: {error}{hint}") from error
+        raise UserError(f"{file}: {error}{hint}") from error
     return {name: np.array(array) for name, array in params.items()}
 
 
@@ -123,19 +118,16 @@ def _adam(opt_state: Any) -> Any:
 
 
 def _read(file: Path) -> dict[str, Any]:
+    what = not_the_file(file)
     try:
-        what = not_the_file(file)
         tree = msgpack.unpackb(file.read_bytes(), ext_hook=_array, strict_map_key=False)
     except OSError as error:
-        raise OfficialError(f"cannot read {file}: {error.strerror}") from error
+        raise UserError(f"cannot read {file}: {error.strerror}") from error
     except Exception as error:  # msgpack and NumPy raise many kinds
-        raise OfficialError(
-            f"{file} is {what}"
-            if what
-            else f"{file} is no whole msgpack file: was it downloaded to its end?"
-        ) from error
+        what = what or "no whole msgpack file: was it downloaded to its end?"
+        raise UserError(f"{file} is {what}") from error
     if not isinstance(tree, dict):
-        raise OfficialError(f"{file} is no checkpoint: it holds a {type(tree).__name__}")
+        raise UserError(f"{file} is no checkpoint: it holds a {type(tree).__name__}")
     return tree
 
 

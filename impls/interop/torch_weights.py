@@ -19,18 +19,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from impls.common import parameters
 from impls.common.config import Config, Network
 from impls.common.errors import UserError
+from impls.common.parameters import Parameters
 from impls.common.positions import position_embedding
 from impls.common.types import CanonicalState
 from impls.files import torch_files
 from impls.files.downloads import not_the_file
 
-Tensors = dict[str, NDArray[Any]]
 WRAPPERS = "module.", "_orig_mod.", "model.", "net."
 RENAMED = (("r_embedder.", "h_embedder."),)
 FIXED = "pos_embed"
@@ -46,10 +45,6 @@ HARMLESS = {
 }
 
 
-class TorchWeightsError(UserError):
-    """A file of weights that cannot be used; the message is one sentence for the user."""
-
-
 def load_torch(
     file: Path, config: Config, rename: Sequence[tuple[str, str]] = ()
 ) -> CanonicalState:
@@ -62,7 +57,7 @@ def load_torch(
         rename: pairs of old and new beginnings of names.
 
     Raises:
-        TorchWeightsError: for a file that is none, or a network of another size, naming the tensor.
+        UserError: for a file that is none, or a network of another size, naming the tensor.
     """
     content = _read(file)
     average = _first(content, AVERAGES)
@@ -71,24 +66,23 @@ def load_torch(
         _canonical(file, config.network, state, rename) for state in (params, average or params)
     )
     step = next((int(content[name]) for name in STEPS if _is_count(content.get(name))), 0)
-    zeros = parameters.zeros(config.network)
-    return CanonicalState(step, ours, theirs, (), 0, zeros, zeros)
+    return CanonicalState.without_moments(step, ours, theirs)
 
 
 def _read(file: Path) -> dict[str, Any]:
     what = not_the_file(file)
     if what:
-        raise TorchWeightsError(f"{file} is {what}")
+        raise UserError(f"{file} is {what}")
     if file.suffix == ".safetensors":
         try:
             return dict(load_file(file))
         except Exception as error:  # safetensors has a kind of its own
-            raise TorchWeightsError(
+            raise UserError(
                 f"{file} is no whole safetensors file ({error}): was it downloaded to its end?"
             ) from error
     content = torch_files.load(file, HARMLESS)
     if not isinstance(content, dict):
-        raise TorchWeightsError(f"{file} holds a {type(content).__name__}, expected a state dict")
+        raise UserError(f"{file} holds a {type(content).__name__}, expected a state dict")
     return content
 
 
@@ -103,12 +97,12 @@ def _is_count(value: Any) -> bool:
 
 def _canonical(
     file: Path, network: Network, state: Mapping[str, Any], rename: Sequence[tuple[str, str]]
-) -> Tensors:
-    named: Tensors = {}
+) -> Parameters:
+    named: Parameters = {}
     rules = (*rename, *(RENAMED if "r" not in network.times else ()))
     for name, tensor in _unwrapped(state).items():
         if not isinstance(tensor, np.ndarray):
-            raise TorchWeightsError(
+            raise UserError(
                 f"{name} in {file} is a {type(tensor).__name__}, expected a tensor: is it the state"
                 f" dict, alone or as {', '.join((*PARAMS, *AVERAGES))}?"
             )
@@ -117,7 +111,7 @@ def _canonical(
         _drop_positions(network, named)
         return parameters.from_torch(network, named)
     except ValueError as error:
-        raise TorchWeightsError(f"{file}: {error}") from error
+        raise UserError(f"{file}: {error}") from error
 
 
 def _unwrapped(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,7 +132,7 @@ def _renamed(name: str, rules: Sequence[tuple[str, str]]) -> str:
     return name
 
 
-def _drop_positions(network: Network, named: Tensors) -> None:
+def _drop_positions(network: Network, named: Parameters) -> None:
     """Drop the position embedding that is stored though it is fixed, if it is the fixed one."""
     if FIXED not in named:
         return

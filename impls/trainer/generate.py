@@ -1,7 +1,6 @@
 """Samples and scores of a checkpoint, in either framework."""
 
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from impls.common.config import Config
 from impls.common.draws import sampling_labels, sampling_noise
 from impls.common.errors import UserError
 from impls.common.timesteps import sampling_times
+from impls.common.types import Batch
 from impls.data import digits_split
 from impls.fid.digits import Score, conditional_accuracy, digits_frechet
 from impls.files.checkpoints import Checkpoint
@@ -24,13 +24,6 @@ BATCH = 256  # samples made at once
 GRID = 100  # samples shown in the picture
 
 
-class Samples(NamedTuple):
-    """Generated images with the labels they were asked for."""
-
-    images: NDArray[np.float32]  # [n, height, width, channel]
-    labels: NDArray[np.int32]  # [n]
-
-
 def generate(
     checkpoint: Checkpoint,
     num_samples: int,
@@ -39,8 +32,8 @@ def generate(
     labels: str | int,
     framework: str | None = None,
     which: str = "ema",
-) -> Samples:
-    """Samples of a checkpoint, made by either framework.
+) -> Batch:
+    """Samples of a checkpoint, made by either framework, with the labels they were asked for.
 
     Sample i depends on (seed, i) alone, not on how many are made.
 
@@ -59,7 +52,7 @@ def generate(
         noise = sampling_noise(config, seed, rows)
         inputs = module.put((noise, chosen[rows.start : rows.stop]))
         images.append(module.get(module.sample(config, params, *inputs, times)))
-    return Samples(np.concatenate(images), chosen)
+    return Batch(np.concatenate(images), chosen)
 
 
 def _labels(config: Config, count: int, seed: int, labels: str | int) -> NDArray[np.int32]:
@@ -75,7 +68,7 @@ def _labels(config: Config, count: int, seed: int, labels: str | int) -> NDArray
     return np.full(count, int(labels), np.int32)
 
 
-def write_samples(samples: Samples, folder: Path, *, single: bool) -> list[Path]:
+def write_samples(samples: Batch, folder: Path, *, single: bool) -> list[Path]:
     """Write samples.npz and grid.png, and with `single` one PNG each; returns what was written.
 
     Images that are no pictures, such as latents, are written to samples.npz alone.
@@ -89,7 +82,7 @@ def write_samples(samples: Samples, folder: Path, *, single: bool) -> list[Path]
     with writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
         written = [folder / "samples.npz"]
-        np.savez_compressed(written[0], images=samples.images, labels=samples.labels)
+        np.savez_compressed(written[0], **samples._asdict())
         if pictures:
             written.append(folder / "grid.png")
             Image.fromarray(picture_grid(samples.images[:GRID], scale=4)).save(written[1])
@@ -100,7 +93,7 @@ def write_samples(samples: Samples, folder: Path, *, single: bool) -> list[Path]
     return written
 
 
-def scores(samples: Samples) -> dict[str, tuple[Score, Score]]:
+def scores(samples: Batch) -> dict[str, tuple[Score, Score]]:
     """Score name -> (that of samples of digits, that of real ones), see `impls.fid.digits`.
 
     Real digits are those held out for the accuracy, and those trained on for the distance, which is
@@ -115,8 +108,7 @@ def scores(samples: Samples) -> dict[str, tuple[Score, Score]]:
 
 def check_scored(config: Config) -> None:
     """Raise UserError for a data set that there is no score for."""
-    if config.dataset.name != "digits":
-        name = config.dataset.name
+    if (name := config.dataset.name) != "digits":
         raise UserError(
             f"this scores digits, and the data set is {name}: meanflow fid-check scores images"
         )

@@ -93,9 +93,7 @@ def train(implementation: Any, framework: str, config: Config, workdir: Path) ->
         if saved is None or saved.step != step:  # else it is whole: writing it anew could lose it
             save()
         log.close(step)
-    saved = checkpoints.newest(workdir)
-    assert saved is not None
-    return Ending(saved, step >= num_steps)
+    return Ending(checkpoints.find(workdir), step >= num_steps)
 
 
 def num_training_steps(config: Config, num_examples: int) -> int:
@@ -138,15 +136,16 @@ def _begin(implementation: Any, framework: str, config: Config, workdir: Path) -
 def identity(config: Config) -> dict[str, Any]:
     """What must not change on resume, by dotted key: all but how long, how often and where."""
     plain: dict[str, Any] = config.model_dump(exclude={"sampling", "fid", "load_from", "eval_only"})
-    kept = {f"{group}.{key}": value for group, keys in plain.items() for key, value in keys.items()}
-    free = ["num_steps", "num_epochs", "keep_checkpoints", "sample_on_training", "compile"]
+    free = {"num_steps", "num_epochs", "keep_checkpoints", "sample_on_training", "compile"}
     if config.training.schedule == "cosine" and config.training.cycle_steps is None:
         free.remove("num_steps")  # the cycle's length
-    for key in free:
-        del kept[f"training.{key}"]
-    for key in ("root", "num_workers", "prefetch_factor"):
-        del kept[f"dataset.{key}"]
-    return {key: value for key, value in kept.items() if "_per_" not in key}
+    free |= {"root", "num_workers", "prefetch_factor"}
+    return {
+        f"{section}.{key}": value
+        for section, keys in plain.items()
+        for key, value in keys.items()
+        if key not in free and "_per_" not in key
+    }
 
 
 class _Meter:
@@ -174,17 +173,14 @@ class _Meter:
         self._pending = None
         if not metrics.finite.all():
             name = self._watched[int(np.argmin(metrics.finite))]
-            advice = (
-                "look at the data"
-                if name in Batch._fields
-                else "try a lower training.learning_rate, or training.max_grad_norm"
-            )
+            advice = "try a lower training.learning_rate, or training.max_grad_norm"
+            if name in Batch._fields:
+                advice = "look at the data"
             raise NotFiniteError(
                 f"{name} is not finite at step {step}: the checkpoints before it are kept; {advice}"
             )
-        report = metrics._asdict()
-        del report["finite"]
-        self._reports.append({name: float(value) for name, value in report.items()})
+        report = metrics._asdict().items()
+        self._reports.append({name: float(value) for name, value in report if name != "finite"})
 
     def means(self) -> dict[str, float]:
         """Mean of each quantity over the steps since the last call."""

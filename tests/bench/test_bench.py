@@ -4,7 +4,6 @@ import itertools
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -16,9 +15,6 @@ from meanflow_repro import main
 from results.reading import read
 
 SMALL = ["--config=digits", "--model.cls=DiT", "--model.depth=1", "--training.batch-size=4"]
-
-
-Clock = Callable[..., Callable[[], None]]
 
 
 @pytest.fixture
@@ -40,10 +36,8 @@ def call(monkeypatch):
     return taking
 
 
-def test_calls_are_timed_in_turns_and_each_goes_first(
-    call,
-):
-    log: list[float] = []
+def test_calls_are_timed_in_turns_and_each_goes_first(call):
+    log = []
     calls = {"short": call(1.0, log=log), "long": call(3.0, log=log)}
     times = interleave(calls, num_rounds=4)
     assert log[2:] == [1, 3, 3, 1] * 2
@@ -51,9 +45,7 @@ def test_calls_are_timed_in_turns_and_each_goes_first(
     assert times["long"].data == [3] * 4
 
 
-def test_a_ratio_is_taken_within_rounds_and_has_an_interval(
-    call,
-):
+def test_a_ratio_is_taken_within_rounds_and_has_an_interval(call):
     """On a machine whose speed changes from round to round; the first is not counted."""
     times = interleave({"short": call(9, 1, 2, 4), "long": call(9, 2, 6, 16)}, num_rounds=3)
     found = ratio(times["long"], times["short"])

@@ -4,11 +4,11 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from golden_folders import FOLDERS, copy_of, rewrite
+from without_packages import ROOT
 
 from impls.common.config_files import load_config
 from meanflow_repro import main
@@ -17,7 +17,6 @@ from results.schema import Record
 from verify.checks import all_checks
 from verify.registry import FAMILIES
 
-ROOT = Path(__file__).parents[2]
 QUICK = ("--check", "target_matches", "--check", "jvp_returns_the_mean_velocity")
 OUTCOME = {"check", "family", "subject", "dtype", "status", "error", "tolerance", "detail"}
 

@@ -12,16 +12,26 @@ from without_packages import JAX, MISSING, TORCH, meanflow
 from verify.fixtures.standin_vae import STANDIN
 
 
+@pytest.fixture
+def verify(tmp_path):
+    """`meanflow verify` where some packages are missing: how it ended, and the outcomes."""
+
+    def run(missing, *arguments):
+        path = tmp_path / "outcomes.json"
+        done = meanflow(missing, "verify", *arguments, "--json", str(path))
+        return done, json.loads(path.read_text())["outcomes"]
+
+    return run
+
+
 @pytest.mark.parametrize(("absent", "present"), [("torch", "jax"), ("jax", "torch")])
-def test_the_one_that_is_installed_is_checked(absent, present, tmp_path):
+def test_the_one_that_is_installed_is_checked(absent, present, verify):
     pytest.importorskip(present)
-    path = tmp_path / "outcomes.json"
-    done = meanflow(MISSING[absent], "verify", "--check", "parameters_round*", "--json", str(path))
+    done, outcomes = verify(MISSING[absent], "--check", "parameters_round*")
     assert (done.returncode, done.stderr) == (0, "")
     said = f"impls.meanflow_{absent} needs the package {absent}, which is not installed"
     assert f"not checked: {said}" in done.stdout
     assert f"pass  impls.meanflow_{present}: 1 checks, 2 of 2 pass" in done.stdout
-    outcomes = json.loads(path.read_text())["outcomes"]
     of = {(outcome["subject"], outcome["status"]) for outcome in outcomes}
     assert of == {(f"impls.meanflow_{present}", "pass")}
 
@@ -48,15 +58,12 @@ def test_naming_one_that_is_missing_and_having_neither_are_refused(missing, subj
 DIFFUSERS = "the package diffusers is not installed, which the autoencoder in PyTorch needs: pip"
 
 
-def test_the_autoencoder_in_pytorch_is_not_checked_without_diffusers(tmp_path):
+def test_the_autoencoder_in_pytorch_is_not_checked_without_diffusers(verify):
     pytest.importorskip("torch")
-    path = tmp_path / "outcomes.json"
-    command = ("verify", "impls.meanflow_torch", "--check", "autoencoder", "--json", str(path))
-    done = meanflow(("diffusers",), *command)
+    done, outcomes = verify(("diffusers",), "impls.meanflow_torch", "--check", "autoencoder")
     assert (done.returncode, done.stderr) == (2, "")
     said = " ".join(done.stdout.split())
     assert f"nothing of impls.meanflow_torch was judged: {DIFFUSERS}" in said
-    outcomes = json.loads(path.read_text())["outcomes"]
     assert [outcome["status"] for outcome in outcomes] == ["n/a"] * 4
     assert all(outcome["detail"].startswith(DIFFUSERS) for outcome in outcomes)
 
@@ -93,13 +100,11 @@ def test_what_needs_no_framework_works_with_neither(arguments):
 
 
 @pytest.mark.parametrize("absent", ["cleanfid", "torchvision"])
-def test_without_clean_fid_the_features_of_torch_are_not_applicable(absent, tmp_path):
+def test_without_clean_fid_the_features_of_torch_are_not_applicable(absent, verify):
     pytest.importorskip("torch")
-    path = tmp_path / "outcomes.json"
     checks = ("--check", "inception", "--check", "one_step_matches")
-    done = meanflow((absent,), "verify", "impls.meanflow_torch", *checks, "--json", str(path))
+    done, outcomes = verify((absent,), "impls.meanflow_torch", *checks)
     assert (done.returncode, done.stderr) == (0, "")
-    outcomes = json.loads(path.read_text())["outcomes"]
     features = [o for o in outcomes if "inception" in o["check"]]
     assert {o["status"] for o in features} == {"n/a"}
     assert all(f"the package {absent} is not installed" in o["detail"] for o in features)
