@@ -60,9 +60,7 @@ def hostile(folder):
     }  # fmt: skip
 
 
-def test_all_that_was_deleted_comes_back_byte_for_byte_in_another_environment(
-    tmp_path,
-):
+def test_all_that_was_deleted_comes_back_byte_for_byte_in_another_environment(tmp_path):
     root, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
     elsewhere.mkdir()
     ignored = shutil.ignore_patterns("__pycache__", "tables", "figures", "index.html")

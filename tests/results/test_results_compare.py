@@ -145,10 +145,7 @@ RATIOS = [
 
 
 @pytest.mark.parametrize(("before", "after", "worse"), RATIOS)
-def test_a_ratio_got_worse_beyond_both_intervals_or_not(
-    before, after, worse, tmp_path,
-    capsys,
-):  # fmt: skip
+def test_a_ratio_got_worse_beyond_both_intervals_or_not(before, after, worse, tmp_path, capsys):
     records = [record(**before), later(**after)]
     pairs, found = regressions(records)
     assert len(pairs) == (worse is not None)

@@ -117,10 +117,7 @@ def test_changes_are_of_the_configuration(folder, tmp_path, capsys):
         ({"protocol": {"labels": "random"}}, "protocol.uint8 is missing in {}"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_one_sentence(
-    changes, says, folder, tmp_path,
-    capsys,
-):  # fmt: skip
+def test_what_is_wrong_is_one_sentence(changes, says, folder, tmp_path, capsys):
     given = told(tmp_path, **changes)
     said = refused(capsys, "results", "add", given, "--records", folder)
     assert says.format(given) in said

@@ -122,13 +122,7 @@ def few(file):
     return tuple(make_case(name, {**sizes, "depth": 1}, *rest) for name, sizes, *rest in few)
 
 
-def first_failure(
-    subject,
-    file,
-    chosen,
-    left_out=LEFT_OUT,
-    only=None,
-):
+def first_failure(subject, file, chosen, left_out=LEFT_OUT, only=None):
     """The name of the first check that fails, of all or of `only` one, or None."""
     likely, wide, narrow = FILES[file]
     members = {

@@ -208,8 +208,7 @@ TRAIN = "init_state train_step load_params export_params"
 def official_training_losses_match(probe: Probe, training: GoldenTraining) -> float:
     """train_<k>_steps: the loss of every official training step."""
     pairs = zip(
-        *(_reference_training(training, d)["steps"] for d in (np.float32, np.float64)),
-        strict=True,
+        *(_reference_training(training, d)["steps"] for d in (np.float32, np.float64)), strict=True
     )
     distance = max(_loss_distance(training.config.method, *pair) for pair in pairs)
     error = row_error(probe.trained(training, _train)["losses"], training.losses)
