@@ -13,7 +13,6 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,11 +66,11 @@ SESSIONS = {
 
 # How a command is run here that does not run as it stands; or the test that runs it in small, or
 # why none does.
-TABLE: dict[str, Runs | str] = {
+TABLE = {
     "pip install nox": INSTALLS,
     "pip install -c constraints.txt -e .[jax,torch]": INSTALLS,
     **{f"nox -s {name}": reason for reason, names in SESSIONS.items() for name in names},
-    "nox -s tables": "test_the_committed_tables_follow_from_the_committed_records",
+    "nox -s tables": "test_the_committed_tables_and_figures_follow_from_the_committed_records",
     "nox -s golden": MENTION,
     "nox -s official -- --official CHECKOUT": "runs this file, on a checkout of theirs",
     "nox -s fid-check": "test_stand_ins_score_the_same_in_both_frameworks_as_in_numpy",
@@ -218,9 +217,6 @@ def write_stand_ins(folder):
         image = Image.fromarray(levels.astype(np.uint8))
         image.save(folder / "imagenet" / "train" / "ant" / f"{number}.png")
     told(folder)
-
-
-Runner = Callable[[str], None]
 
 
 @pytest.fixture(scope="module")
