@@ -8,10 +8,8 @@ import contextlib
 import importlib
 import io
 import json
-import os
 import re
 import shlex
-import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +20,8 @@ import yaml
 from checkouts import CHECKOUT, STANDIN
 from PIL import Image
 from results_records import told
-from test_readme import ROOT, commands
+from subprocesses import ROOT, run_python
+from test_readme import commands
 
 from bench.fid import standins
 from impls.common import draws, parameters
@@ -163,10 +162,8 @@ class Session:
         if program == "meanflow":
             assert main(words) == 0
         else:
-            script, *options = words
-            command = [sys.executable, str(ROOT / script), *options]
-            own = os.environ | {"JAX_ENABLE_X64": "0"}  # as in a shell, not as in these tests
-            done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)
+            script, *options = words  # in float32, as in a shell and not as in these tests
+            done = run_python(ROOT / script, *options, JAX_ENABLE_X64="0")
             assert done.returncode == 0, done.stderr
 
 
