@@ -57,9 +57,7 @@ class External(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     who: str = _asked(
-        "a name without spaces, of who measured it",
-        "someone/meanflow-port",
-        pattern=r"^[\w.@/-]+$",
+        "a name without spaces, of who measured it", "someone/meanflow-port", pattern=r"^[\w.@/-]+$"
     )
     url: str = _asked(
         "an address where it can be read: a log, a README, a paper",

@@ -9,11 +9,10 @@ import subprocess
 import sys
 import tomllib
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
+from subprocesses import ROOT, run_python
 
-ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
 ROOMS = ("impls", "reference", "verify", "bench", "results", "meanflow_repro")
 JAX = ("jax", "jaxlib", "flax", "optax", "orbax", "chex")
@@ -172,8 +171,8 @@ def loaded_after(*folders):
         if path not in NOT_IMPORTED and not path.endswith("__main__.py")
     ]
     lines = [*(f"import {name}" for name in names), "import sys", "print(*sys.modules)"]
-    command = [sys.executable, "-c", "\n".join(lines)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    done = run_python("-c", "\n".join(lines), cwd=ROOT)
+    assert done.returncode == 0, done.stderr
     return {name.split(".")[0] for name in done.stdout.split()}
 
 

@@ -1,17 +1,14 @@
 """What the README says can be typed, opened and found, can be."""
 
-import os
 import re
 import shlex
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from subprocesses import ROOT, run_python
 
 from impls.common.config_files import preset_names
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FENCES = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 PROSE = re.sub(r"^```.*?^```", "", README, flags=re.MULTILINE | re.DOTALL)
@@ -91,13 +88,7 @@ def test_the_python_of_the_readme_runs(tmp_path):
         pytest.importorskip(framework)
         script = text.replace("meanflow_jax", f"meanflow_{framework}")
         (tmp_path / "readme.py").write_text(f"{script}\nassert images.shape == (4, 8, 8, 1)\n")
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", str(tmp_path / "readme.py")],
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = run_python("-W", "ignore", tmp_path / "readme.py")
         assert done.returncode == 0, done.stderr
 
 
@@ -122,6 +113,5 @@ def test_no_outcome_is_typed_into_prose():
     "typed", ["in 214 seconds", "1.37 of it", "in a minute", "ten times", "to 3e-07", "99 % of it"]
 )
 def test_an_outcome_in_prose_is_found(typed):
-    assert (
-        len(outcomes(README.replace("\n## Training\n", f"\n## Training\n\nIt is {typed}.\n"))) == 1
-    )
+    text = README.replace("\n## Training\n", f"\n## Training\n\nIt is {typed}.\n")
+    assert len(outcomes(text)) == 1

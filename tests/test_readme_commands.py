@@ -8,12 +8,9 @@ import contextlib
 import importlib
 import io
 import json
-import os
 import re
 import shlex
-import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +20,8 @@ import yaml
 from checkouts import CHECKOUT, STANDIN
 from PIL import Image
 from results_records import told
-from test_readme import ROOT, commands
+from subprocesses import ROOT, run_python
+from test_readme import commands
 
 from bench.fid import standins
 from impls.common import draws, parameters
@@ -67,11 +65,11 @@ SESSIONS = {
 
 # How a command is run here that does not run as it stands; or the test that runs it in small, or
 # why none does.
-TABLE: dict[str, Runs | str] = {
+TABLE = {
     "pip install nox": INSTALLS,
     "pip install -c constraints.txt -e .[jax,torch]": INSTALLS,
     **{f"nox -s {name}": reason for reason, names in SESSIONS.items() for name in names},
-    "nox -s tables": "test_the_committed_tables_follow_from_the_committed_records",
+    "nox -s tables": "test_the_committed_tables_and_figures_follow_from_the_committed_records",
     "nox -s golden": MENTION,
     "nox -s official -- --official CHECKOUT": "runs this file, on a checkout of theirs",
     "nox -s fid-check": "test_stand_ins_score_the_same_in_both_frameworks_as_in_numpy",
@@ -164,10 +162,8 @@ class Session:
         if program == "meanflow":
             assert main(words) == 0
         else:
-            script, *options = words
-            command = [sys.executable, str(ROOT / script), *options]
-            own = os.environ | {"JAX_ENABLE_X64": "0"}  # as in a shell, not as in these tests
-            done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)
+            script, *options = words  # in float32, as in a shell and not as in these tests
+            done = run_python(ROOT / script, *options, JAX_ENABLE_X64="0")
             assert done.returncode == 0, done.stderr
 
 
@@ -218,9 +214,6 @@ def write_stand_ins(folder):
         image = Image.fromarray(levels.astype(np.uint8))
         image.save(folder / "imagenet" / "train" / "ant" / f"{number}.png")
     told(folder)
-
-
-Runner = Callable[[str], None]
 
 
 @pytest.fixture(scope="module")

@@ -45,10 +45,7 @@ IMPORT = f"convert --from-official {standins.CHECKPOINT}"
         ),
     ],
 )
-def test_what_a_user_gets_wrong_is_one_sentence(
-    command, says, capsys,
-    tmp_path, monkeypatch,
-):  # fmt: skip
+def test_what_a_user_gets_wrong_is_one_sentence(command, says, capsys, tmp_path, monkeypatch):
     pytest.importorskip("jax")
     pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)

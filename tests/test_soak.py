@@ -1,6 +1,5 @@
 """The suite repeats one in twenty, the soak all; the soak records what ran, and nothing else."""
 
-from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +8,6 @@ import soak
 from results_records import in_markdown, record
 
 from results.reading import read
-from results.schema import Record
 from results.tabulate import soak as table
 
 ExitCode = pytest.ExitCode
@@ -82,8 +80,6 @@ PLAIN = [report("d", "setup", "passed"), report("d", "call", "passed")]
 FAILED = [report("b", "setup", "passed"), report("b", "call", "failed", 2)]
 BROKEN = [report("e", "setup", "failed")]
 TOO_LATE = [report("c", "setup", "skipped")]
-
-Run = Callable[..., tuple[int, list[Record]]]
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import json
 import re
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,12 @@ _UNREADABLE = (
 )  # fmt: skip
 BUNDLED = Path(__file__).parent.parent / "reference" / "golden"
 
-INPUTS = ("x", "y", "draw_t_raw", "draw_r_raw", "draw_e", "draw_drop_uniform")
+DRAWS = ("draw_t_raw", "draw_r_raw", "draw_e", "draw_drop_uniform")
+INPUTS = ("x", "y", *DRAWS)
 IMAGES = ("jvp_z", "jvp_tangent", "jvp_u", "jvp_du_dt")
 RESULTS = (*IMAGES, "jvp_t", "jvp_r", "loss", "v_loss", "grad_names", "grad_norms")
+# Array -> its kinds of dtype, in letters of NumPy and in a word; every other array is floating.
+KINDS = {"grad_names": ("U", "text"), "y": ("iu", "integers")}
 
 
 class GoldenError(UserError):
@@ -91,6 +94,45 @@ def stored(folder: Path | None = None) -> Problems:
     return Problems(load_golden(chosen), load_trainings(chosen))
 
 
+@dataclass(frozen=True)
+class _File:
+    """Arrays of an .npz file, or those of them whose names begin with a prefix, without it."""
+
+    path: Path
+    arrays: dict[str, Array]
+    prefix: str = ""
+
+    def within(self, prefix: str) -> "_File":
+        """The arrays whose names begin with another prefix."""
+        found = {k.removeprefix(prefix): v for k, v in self.arrays.items() if k.startswith(prefix)}
+        return _File(self.path, found, prefix)
+
+    def require(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Refuse a file in which one of these arrays is missing or has another shape."""
+        for name, shape in shapes.items():
+            found = self.array(name).shape
+            if found != shape:
+                raise self.wrong(name, f"has shape {found}, expected {shape}")
+
+    def array(self, name: str) -> Array:
+        """An array that has to be there."""
+        if name not in self.arrays:
+            raise GoldenError(f"{self.path} lacks the array {self.prefix}{name}")
+        return self.arrays[name]
+
+    def wrong(self, name: str, why: str) -> GoldenError:
+        """The error that says what is wrong with an array."""
+        return GoldenError(f"{self.path}: {self.prefix}{name} {why}")
+
+    def parameters(self, config: Config) -> dict[str, Array]:
+        """The arrays, which are parameters by official name, by canonical name."""
+        try:
+            return parameters.from_official(config.network, self.arrays)
+        except ValueError as error:
+            message = str(error).replace("parameter ", f"parameter {self.prefix}", 1)
+            raise GoldenError(f"{self.path}: {message}") from error
+
+
 def load_golden(folder: Path) -> tuple[GoldenCase, ...]:
     """Every case of a golden folder, each array checked for presence, shape and finite numbers.
 
@@ -99,36 +141,24 @@ def load_golden(folder: Path) -> tuple[GoldenCase, ...]:
     """
     if not folder.is_dir():
         raise GoldenError(f"there is no golden folder {folder}")
-    listed = _read_json(folder / "cases.json")
-    if not isinstance(listed, dict) or not listed:
-        raise GoldenError(f"{folder / 'cases.json'} is not a mapping of cases")
-    params = _read_npz(folder / "params.npz")
-    return tuple(_load_case(folder, name, sizes, params) for name, sizes in listed.items())
-
-
-def _load_case(folder: Path, name: str, sizes: Any, official: dict[str, Array]) -> GoldenCase:
     listing = folder / "cases.json"
-    if not isinstance(sizes, dict) or not all(
-        isinstance(sizes.get(key), dict) for key in ("model", "method")
-    ):
-        raise GoldenError(f"{listing}: the case {name} lacks its model or its method")
-    config = _config(listing, name, sizes)
-    params = _canonical(folder / "params.npz", "", config, official)
-    path = folder / f"case_{name}.npz"
-    arrays = _read_npz(path)
-    _check_step(path, "", config, arrays)
-    _check_results(path, config, arrays, official)
-    return GoldenCase(
-        name=name,
-        config=config,
-        params=params,
-        batch=_batch(arrays),
-        draws=_draws(arrays),
-        arrays=arrays,
-        official_names={
-            tensor.official: tensor.name for tensor in parameters.tensors(config.network)
-        },
+    listed = _read_json(listing)
+    if not isinstance(listed, dict) or not listed:
+        raise GoldenError(f"{listing} is not a mapping of cases")
+    params = _read_npz(folder / "params.npz")
+    return tuple(
+        _load_case(_config(listing, f"the case {name}", sizes), name, params)
+        for name, sizes in listed.items()
     )
+
+
+def _load_case(config: Config, name: str, official: _File) -> GoldenCase:
+    params = official.parameters(config)
+    file = _read_npz(official.path.with_name(f"case_{name}.npz"))
+    inputs = _step_of(file, config, "x")
+    _check_results(file, config, official.arrays)
+    names = {tensor.official: tensor.name for tensor in parameters.tensors(config.network)}
+    return GoldenCase(name, config, params, *inputs, file.arrays, names)
 
 
 def load_trainings(folder: Path) -> tuple[GoldenTraining, ...]:
@@ -141,148 +171,75 @@ def load_trainings(folder: Path) -> tuple[GoldenTraining, ...]:
 
 
 def _load_training(path: Path) -> GoldenTraining:
-    settings = _read_json(path.with_suffix(".json"))
-    if not isinstance(settings, dict) or not {"model", "method", "training"} <= set(settings):
-        raise GoldenError(f"{path.with_suffix('.json')} lacks its model, method or training")
-    config = _config(path.with_suffix(".json"), "settings", settings)
-    arrays = _read_npz(path)
-    steps: list[tuple[Batch, Draws]] = []
-    losses: list[Array] = []
-    known = {"latents", "y", "loss", *(n for n in INPUTS if n != "x")}
-    for key in arrays:
-        group, _, rest = key.partition("/")
-        step = re.fullmatch(r"step[0-9]+", group)
-        if group not in ("params", "ema") and not (step and rest in known):
-            raise GoldenError(f"{path}: {key} is unknown in a file of training steps")
-    num_steps = len({key.partition("/")[0] for key in arrays if key.startswith("step")})
-    for i in range(num_steps):
-        prefix = f"step{i}/"
-        own = _within(arrays, prefix)
-        _require(path, ["latents"], own, prefix)
-        latents = own["x"] = own["latents"]
-        _expect(
-            path, f"{prefix}latents", latents, (*latents.shape[:1], *image_shape(config.network))
-        )
-        _check_step(path, prefix, config, own)
-        _require(path, ["loss"], own, prefix)
-        _expect(path, f"{prefix}loss", own["loss"], ())
-        steps.append((_batch(own), _draws(own)))
-        losses.append(own["loss"])
-    if not steps:
-        raise GoldenError(f"{path} lacks the array step0/latents")
-    final = {
-        kind: _canonical(path, f"{kind}/", config, _within(arrays, f"{kind}/"))
-        for kind in ("params", "ema")
-    }
-    start = path.parent / "params.npz"
-    params = _canonical(start, "", config, _read_npz(start))
-    return GoldenTraining(path.stem, config, params, tuple(steps), np.array(losses), final)
+    listing = path.with_suffix(".json")
+    config = _config(listing, "the run", _read_json(listing), "training")
+    file, start = _read_npz(path), _read_npz(path.with_name("params.npz"))
+    of_a_step = re.compile(rf"step\d+/({'|'.join(('latents', 'y', 'loss', *DRAWS))})")
+    for name in file.arrays:
+        if not name.startswith(("params/", "ema/")) and not of_a_step.fullmatch(name):
+            raise file.wrong(name, "is unknown in a file of training steps")
+    num_steps = len({name.partition("/")[0] for name in file.arrays if name.startswith("step")})
+    steps = [file.within(f"step{i}/") for i in range(max(num_steps, 1))]
+    inputs = tuple(_step_of(step, config, "latents") for step in steps)
+    for step in steps:
+        step.require({"loss": ()})
+    losses = np.array([step.arrays["loss"] for step in steps])
+    final = {kind: file.within(f"{kind}/").parameters(config) for kind in ("params", "ema")}
+    return GoldenTraining(path.stem, config, start.parameters(config), inputs, losses, final)
 
 
-def _require(
-    path: Path, names: Iterable[str], arrays: Mapping[str, Array], prefix: str = ""
-) -> None:
-    """Refuse a file that lacks one of these arrays."""
-    for name in names:
-        if name not in arrays:
-            raise GoldenError(f"{path} lacks the array {prefix}{name}")
-
-
-def _expect(path: Path, name: str, array: Array, shape: tuple[Any, ...]) -> None:
-    """Refuse an array of another shape."""
-    if array.shape != shape:
-        raise GoldenError(f"{path}: {name} has shape {array.shape}, expected {shape}")
-
-
-def _within(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
-    """The arrays whose name begins with a prefix, without it."""
-    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-
-
-def _config(path: Path, name: str, sizes: dict[str, Any]) -> Config:
+def _config(path: Path, name: str, sizes: Any, *more: str) -> Config:
+    """The configuration of a mapping with the sections model and method, and perhaps more."""
+    for section in ("model", "method", *more):
+        if not isinstance(sizes, dict) or not isinstance(sizes.get(section), dict):
+            raise GoldenError(f"{path}: {name} lacks its {section}")
     try:
         return from_sizes(sizes["model"], sizes["method"], sizes.get("training"))
     except (ConfigError, TypeError, AttributeError) as error:
-        raise GoldenError(f"{path}: the case {name}: {error}") from error
+        raise GoldenError(f"{path}: {name}: {error}") from error
 
 
-def _canonical(
-    path: Path, prefix: str, config: Config, official: Mapping[str, Array]
-) -> dict[str, Array]:
+def _step_of(file: _File, config: Config, images: str) -> tuple[Batch, Draws]:
+    """What goes into one step, checked: images (the array of this name), labels and draws."""
+    rows = max((1, *file.array(images).shape[:1]))
+    image, times = (rows, *image_shape(config.network)), (rows, 1, 1, 1)
+    file.require({
+        images: image, "y": (rows,), "draw_t_raw": times, "draw_r_raw": times, "draw_e": image,
+        "draw_drop_uniform": (rows,),
+    })  # fmt: skip
+    labels, (t, r, noise, drop) = file.arrays["y"], (file.arrays[name] for name in DRAWS)
     try:
-        return parameters.from_official(config.network, official)
-    except ValueError as error:
-        message = str(error).replace("parameter ", f"parameter {prefix}", 1)
-        raise GoldenError(f"{path}: {message}") from error
-
-
-def _batch(arrays: Mapping[str, Array]) -> Batch:
-    return Batch(arrays["x"], arrays["y"].astype(np.int32))
-
-
-def _draws(arrays: Mapping[str, Array]) -> Draws:
-    return Draws(
-        arrays["draw_t_raw"].reshape(-1),
-        arrays["draw_r_raw"].reshape(-1),
-        arrays["draw_e"],
-        arrays["draw_drop_uniform"],
-        np.zeros_like(arrays["draw_drop_uniform"]),  # officially r = t in the first rows
-    )
-
-
-def _check_step(path: Path, prefix: str, config: Config, arrays: Mapping[str, Array]) -> None:
-    """Check what goes into one step: images, labels and draws."""
-    _require(path, INPUTS, arrays, prefix)
-    for name in INPUTS:
-        if name != "y" and arrays[name].dtype.kind != "f":
-            raise GoldenError(f"{path}: {prefix}{name} has dtype {arrays[name].dtype}, not float")
-    if arrays["x"].ndim != 4 or not len(arrays["x"]):
-        raise GoldenError(f"{path}: {prefix}x has shape {arrays['x'].shape}, expected images")
-    rows = len(arrays["x"])
-    images, times = (rows, *image_shape(config.network)), (rows, 1, 1, 1)
-    shapes = {"x": images, "y": (rows,), "draw_e": images, "draw_drop_uniform": (rows,)}
-    shapes |= {"draw_t_raw": times, "draw_r_raw": times}
-    for name, expected in shapes.items():
-        _expect(path, f"{prefix}{name}", arrays[name], expected)
-    if arrays["y"].dtype.kind not in "iu":
-        raise GoldenError(f"{path}: {prefix}y has dtype {arrays['y'].dtype}, expected integers")
-    try:
-        check_labels(config, arrays["y"], f"{path}: {prefix}y")
+        check_labels(config, labels, f"{file.path}: {file.prefix}y")
     except ValueError as error:
         raise GoldenError(str(error)) from error
+    equal = np.zeros_like(drop)  # officially r = t in the first rows
+    batch = Batch(file.arrays[images], labels.astype(np.int32))
+    return batch, Draws(t.reshape(-1), r.reshape(-1), noise, drop, equal)
 
 
-def _check_results(
-    path: Path, config: Config, arrays: Mapping[str, Array], official: Mapping[str, Array]
-) -> None:
+def _check_results(file: _File, config: Config, official: Mapping[str, Array]) -> None:
     """Check what came out of the official code: presence, shape, samples with their times."""
-    _require(path, RESULTS, arrays)
-    rows, image = len(arrays["x"]), image_shape(config.network)
+    rows, image = len(file.arrays["x"]), image_shape(config.network)
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(IMAGES, (rows, *image))
     shapes |= {"jvp_t": (rows, 1, 1, 1), "jvp_r": (rows, 1, 1, 1), "v_loss": (rows,), "loss": ()}
     shapes |= {"grad_norms": (len(official),), "grad_names": (len(official),)}
-    shapes |= {f"grad/{name}": array.shape for name, array in official.items()}
-    samples = [n for n in arrays if n.startswith("sample_") and not n.endswith("_times")]
-    if samples:
-        _require(path, ["sample_noise"], arrays)
-        noise = arrays["sample_noise"]
-        _expect(path, "sample_noise", noise, (*noise.shape[:1], *image))
-        shapes |= dict.fromkeys(samples, noise.shape)
-        if not 0 < len(noise) <= rows:
-            raise GoldenError(f"{path}: sample_noise has {len(noise)} rows, expected 1 to {rows}")
-    for name in shapes.keys() & arrays.keys():
-        _expect(path, name, arrays[name], shapes[name])
-    for name in samples:
-        if name == "sample_noise":
-            continue
-        _require(path, [f"{name}_times"], arrays)
-        times = arrays[f"{name}_times"]
+    gradients = {f"grad/{name}": array.shape for name, array in official.items()}
+    file.require(shapes | {k: shape for k, shape in gradients.items() if k in file.arrays})
+    if set(file.arrays["grad_names"].tolist()) != set(official):
+        raise file.wrong("grad_names", "differ from the names in params.npz")
+    samples = {n for n in file.arrays if n.startswith("sample_") and not n.endswith("_times")}
+    if not samples:
+        return
+    noise = file.array("sample_noise")
+    file.require(dict.fromkeys(sorted(samples), (*noise.shape[:1], *image)))  # the noise first
+    if not 0 < len(noise) <= rows:
+        raise file.wrong("sample_noise", f"has {len(noise)} rows, expected 1 to {rows}")
+    for name in samples - {"sample_noise"}:
+        times = file.array(f"{name}_times")
         falls = times.ndim == 1 and len(times) > 1 and bool((np.diff(times) < 0).all())
         if not falls or (times[0], times[-1]) != (1, 0):
-            where = f"{path}: {name}_times"
-            raise GoldenError(f"{where} is {times.tolist()}, expected to fall from 1 to 0")
-    if set(arrays["grad_names"].tolist()) != set(official):
-        raise GoldenError(f"{path}: grad_names differ from the names in params.npz")
+            said = f"is {times.tolist()}, expected to fall from 1 to 0"
+            raise file.wrong(f"{name}_times", said)
 
 
 def unread(case: GoldenCase) -> list[str]:
@@ -302,29 +259,25 @@ def _read_json(path: Path) -> Any:
         raise GoldenError(f"{path} is not readable JSON: {error}") from error
 
 
-def _read_npz(path: Path) -> dict[str, Array]:
-    """Arrays of an .npz by name; floating ones finite."""
-    arrays: dict[str, Array] = {}
-    name = ""
+def _read_npz(path: Path) -> _File:
+    """Arrays of an .npz file, each of its kind, floating ones finite."""
+    file, name = _File(path, {}), ""
     try:
         # Opened here: np.load would leave its file open when the archive is broken.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
             for name in archive.files:
-                arrays[name] = archive[name]
+                file.arrays[name] = archive[name]
     except FileNotFoundError as error:
         raise GoldenError(f"the golden folder lacks {path}") from error
     except _UNREADABLE as error:
         inside = f" at the array {name}" if name else ""
         raise GoldenError(f"{path} is not a readable .npz file{inside}: {error}") from error
-    for name, array in arrays.items():
+    for name, array in file.arrays.items():
         if not isinstance(array, np.ndarray):
-            raise GoldenError(f"{path}: {name} is not an array")
-        text = name == "grad_names"
-        if array.dtype.kind not in ("U" if text else "fiu"):
-            expected = "text" if text else "numbers"
-            raise GoldenError(f"{path}: {name} has dtype {array.dtype}, expected {expected}")
-        if not text and name.rpartition("/")[2] != "y" and array.dtype.kind != "f":
-            raise GoldenError(f"{path}: {name} has dtype {array.dtype}, expected float")
+            raise file.wrong(name, "is not an array")
+        kinds, expected = KINDS.get(name.rpartition("/")[2], ("f", "float"))
+        if array.dtype.kind not in kinds:
+            raise file.wrong(name, f"has dtype {array.dtype}, expected {expected}")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise GoldenError(f"{path}: {name} holds a NaN or an infinity")
-    return arrays
+            raise file.wrong(name, "holds a NaN or an infinity")
+    return file

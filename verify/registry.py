@@ -18,25 +18,10 @@ import numpy as np
 
 DTYPES = (np.float64, np.float32)
 FAMILIES = (
-    "draws",
-    "data",
-    "weights",
-    "network",
-    "jvp",
-    "objective",
-    "gradient",
-    "sampling",
-    "autoencoder",
-    "inception",
-    "training",
-    "precision",
-    "checkpoint",
-    "official",
-    "published",
+    "draws", "data", "weights", "network", "jvp", "objective", "gradient", "sampling",
+    "autoencoder", "inception", "training", "precision", "checkpoint", "official", "published",
     "cross",
-)
-
-
+)  # fmt: skip
 PROBLEMS = ("case", "golden", "training")  # parameters of a check that is called for each
 
 

@@ -1,7 +1,7 @@
 """Training runs with every setting at once, which several checks look at: step by step, cached."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,6 +91,18 @@ def follow(probe: Probe, case: Case, num_steps: int) -> Trajectory:
 def answer(case: Case, num_steps: int) -> Trajectory:
     """The same run of the reference in float64."""
     return follow(arbiter(), case, num_steps)
+
+
+def trained(
+    probe: Probe, config: Config, params: dict[str, Array], steps: Iterable[tuple[Batch, Draws]]
+) -> Iterator[tuple[Any, Any]]:
+    """The subject's state and Loss after each train step; first the state before, and None."""
+    subject = probe.subject
+    state = subject.init_state(config, probe.load(config, params).value)
+    yield state, None
+    for step in steps:
+        state, loss = subject.train_step(config, state, *subject.put(as_dtype(step, probe.dtype)))
+        yield state, subject.get(loss)
 
 
 def moved_errors(

@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
 
 from results.draw import style
-from results.draw.samples import SAMPLES, pictures
+from results.draw.samples import SAMPLES, pictures, pixels
 from results.published import Published, published
 from results.schema import Record
 from results.tabulate.ablations import DEFAULT, GROUPS, Runs, mean, measured, setting_of
@@ -29,7 +28,6 @@ def draw(records: list[Record], folder: Path = SAMPLES) -> Figure:
     height, top = 0.25, 0.62
     figure = style.canvas(top + height * len(rows) + 0.5)
     axes = style.panel(figure, 2.0, STRIP + 0.2, len(rows), top, height)
-    axes.set_xscale("log")
     shown: dict[str, Path] = {}
     for run, paths in pictures(folder).items():  # of several seeds, the first
         if "jax" in paths:
@@ -48,7 +46,7 @@ def draw(records: list[Record], folder: Path = SAMPLES) -> Figure:
     for inches, text in ((1.92, "FID, paper"), (style.WIDTH - 0.1, "one step")):
         style.label(axes, inches, -0.9, text, ha="right", style="italic", size=style.SMALL)
     style.share_limits([axes], [TICKS[0], TICKS[-1]])
-    style.ticks(axes, TICKS)
+    style.ticks(axes.xaxis, TICKS)
     for subject, mark in zip(NAMES, style.FRAMEWORKS.values(), strict=True):
         default = found.get((subject, DEFAULT), {})
         if default and math.isfinite(mean(default)):
@@ -79,9 +77,8 @@ def _draw_row(axes: Axes, row: int, measured: list[Runs]) -> None:
 
 def _draw_strip(figure: Figure, path: Path, top: float, height: float) -> None:
     """The first row of a picture of samples."""
-    with Image.open(path) as image:
-        pixels = np.asarray(image.convert("RGB"))
-    side = pixels.shape[1] // COLUMNS + 1
+    picture = pixels(path)
+    side = picture.shape[1] // COLUMNS + 1
     axes = style.plane(figure, style.WIDTH - STRIP - 0.1, 0.1, top + 0.03, height - 0.06)
     axes.set_axis_off()
-    axes.imshow(pixels[:side], interpolation="none", aspect="auto")
+    axes.imshow(picture[:side], interpolation="none", aspect="auto")

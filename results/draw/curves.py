@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import LogLocator
 
 from results.draw import style
 from results.schema import Record
@@ -78,8 +78,6 @@ def _draw_panel(axes: Axes, found: list[Curve]) -> None:
                 size=style.SMALL, ha="right", transform=axes.transAxes,
             )  # fmt: skip
     axes.set_xlim(left=0)
+    style.ticks(axes.yaxis, LogLocator(subs=DIGITS) if found else ())
     if not found:
-        axes.xaxis.set_major_locator(NullLocator())
-    axes.yaxis.set_major_locator(LogLocator(subs=DIGITS) if found else NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda at, _: f"{at:g}"))
-    axes.yaxis.set_minor_locator(NullLocator())
+        style.ticks(axes.xaxis, ())

@@ -2,7 +2,6 @@
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from results.draw import style
 from results.schema import Record
@@ -39,18 +38,18 @@ def draw(records: list[Record]) -> Figure:
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         axes.set_ylim(DECADES[0], DECADES[-1])
-        axes.yaxis.set_major_locator(FixedLocator(DECADES) if found else NullLocator())
-        axes.yaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_locator(FixedLocator(depths) if found else LogLocator(base=2))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: f"{at:.0f}"))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda at, _: f"{at:.0e}" if at < 1 else "1"))
-        axes.tick_params(labelleft=place == 0, labelbottom=bool(found))
+        style.ticks(axes.xaxis, depths, "{:.0f}".format)
+        style.ticks(axes.yaxis, DECADES if found else (), _power)
+        axes.tick_params(labelleft=place == 0)
         _draw_panel(axes, quantity, found)
         if place == 1:
             axes.set_xlabel("blocks")
     style.legend(figure, style.FRAMEWORKS, 2)
     return figure
+
+
+def _power(at: float) -> str:
+    return f"{at:.0e}" if at < 1 else "1"
 
 
 def _draw_panel(axes: Axes, quantity: str, found: Errors) -> None:

@@ -23,7 +23,7 @@ def draw(records: list[Record]) -> Figure:
     figure = style.canvas(top + height * count + 0.6)
     for place, (what, title) in enumerate(SCORES.items()):
         left, right = (0.75, 3.2) if place == 0 else (3.05, 0.2)
-        axes = style.panel(figure, left, right, count, top, height)
+        axes = style.panel(figure, left, right, count, top, height, "linear")
         axes.set_xlabel(title)
         _draw_score(axes, runs, what, seeds)
         for row, seed in enumerate(seeds if place == 0 else ()):

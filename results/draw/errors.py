@@ -41,13 +41,12 @@ def draw(records: list[Record]) -> Figure:
     height, top = 0.44, 0.62
     figure = style.canvas(top + height * len(families) + 0.8)
     axes = style.panel(figure, 1.25, 0.2, len(families), top, height)
-    axes.set_xscale("log")
     axes.set_xlim(ZERO / 6, LARGEST)
     for row, family in enumerate(families):
         of_a_law = any(OF_A_LAW in r.what for key, r in errors.items() if key[0] == family)
         style.label(axes, 0.04, row, family + (" *" if of_a_law else ""))
         _draw_family(axes, row, family, errors)
-    style.ticks(axes, TICKS, _power)
+    style.ticks(axes.xaxis, TICKS, _power)
     axes.set_xlabel(
         "the error nearest to its tolerance\n* distance from a law, not a relative error"
     )

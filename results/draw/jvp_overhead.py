@@ -41,7 +41,6 @@ def draw(records: list[Record]) -> Figure:
         axes = style.panel(figure, 1.62, 0.15, len(ratios), top + head, height)
         top += head + height * len(ratios)
         style.label(axes, 0.04, -0.75, words, weight="bold")
-        axes.set_xscale("log")
         axes.axvline(1, color=style.INK, linewidth=1.5)
         for row, of in enumerate(ratios):
             style.label(axes, 0.14, row, WORDS.get(of, of))
@@ -50,7 +49,7 @@ def draw(records: list[Record]) -> Figure:
     panels[0].axvline(paper.value, color=PAPER.color, linewidth=2, linestyle="--", zorder=1)
     style.share_limits(panels, [0.5, 2.0, paper.value])
     for axes in panels:
-        style.ticks(axes, TICKS)
+        style.ticks(axes.xaxis, TICKS)
     panels[0].tick_params(axis="x", length=0, labelbottom=False)
     panels[0].spines["bottom"].set_visible(False)
     panels[-1].set_xlabel("ratio of seconds per step")

@@ -66,7 +66,6 @@ def draw(records: list[Record]) -> Figure:
     height, top = 0.4, 0.42 + 0.2 * math.ceil(len(entries) / COLUMNS)
     figure = style.canvas(top + height * sum(heights.values()) + 0.62)
     axes = style.panel(figure, 2.38, 0.72, sum(heights.values()), top, height)
-    axes.set_xscale("log")
     style.band(axes, 1 - one_seed(), 1 + one_seed())
     edge = -0.5
     for row, numbers in table.items():
@@ -78,7 +77,7 @@ def draw(records: list[Record]) -> Figure:
     ):  # fmt: skip
         style.label(axes, inches, -0.85, text, ha=side, style="italic", size=style.SMALL)
     style.share_limits([axes], [1 - one_seed(), 1 + one_seed()])
-    style.ticks(axes, TICKS)
+    style.ticks(axes.xaxis, TICKS)
     axes.set_xlabel("FID / expected FID")
     style.legend(figure, entries, COLUMNS)
     return figure

@@ -5,10 +5,11 @@ These pictures are outcomes of runs, as records are: `nox -s train-digits` puts 
 
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image
 
 from results.draw import style
@@ -40,6 +41,12 @@ def pictures(folder: Path) -> dict[Run, dict[str, Path]]:
     return dict(sorted(found.items()))
 
 
+def pixels(path: Path) -> NDArray[Any]:
+    """[height, width, 3] uint8 of a picture."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
 def draw(_records: list[Record], folder: Path = SAMPLES) -> Figure:
     """A row for each run, a column for each framework; pixels are not smoothed.
 
@@ -56,8 +63,7 @@ def draw(_records: list[Record], folder: Path = SAMPLES) -> Figure:
             axes.set_axis_off()
             axes.set_title(f"{run.name}, seed {run.seed}: {name}", loc="left", size=10)
             if framework in found:
-                with Image.open(found[framework]) as image:
-                    axes.imshow(np.asarray(image.convert("RGB")), interpolation="none")
+                axes.imshow(pixels(found[framework]), interpolation="none")
             else:
                 axes.text(0, 0.9, "not measured", size=style.SMALL, transform=axes.transAxes)
     return figure

@@ -11,10 +11,11 @@ from typing import Any, Literal, NamedTuple
 
 from matplotlib import style
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, Locator, NullLocator
 
 from results.schema import Record
 from results.tabulate.cells import NAMES
@@ -74,7 +75,13 @@ def canvas(height: float) -> Figure:
 
 
 def panel(
-    figure: Figure, left: float, right: float, rows: float, top: float, row_height: float
+    figure: Figure,
+    left: float,
+    right: float,
+    rows: float,
+    top: float,
+    row_height: float,
+    scale: str = "log",
 ) -> Axes:
     """Axes whose row k has its middle at y = k, the first one on top.
 
@@ -82,8 +89,10 @@ def panel(
         left, right, top: distances from the edges of the canvas, in inches.
         rows: number of rows.
         row_height: in inches.
+        scale: of the lower axis.
     """
     axes = plane(figure, left, right, top, rows * row_height)
+    axes.set_xscale(scale)
     axes.set_ylim(rows - 0.5, -0.5)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
@@ -139,9 +148,7 @@ def line(axes: Axes, x: Sequence[float], y: Sequence[float], mark: Mark, **chang
 
 def tick(axes: Axes, at: float, row: float, size: float, zorder: float = 1) -> None:
     """A number to compare with: a line across its row, `size` points high, behind the marks."""
-    line = _symbol(TICK._replace(size=size), at, row)
-    line.set_zorder(zorder)
-    axes.add_line(line)
+    axes.add_line(_symbol(TICK._replace(size=size), at, row)).set_zorder(zorder)
     axes.update_datalim([(at, row)])
 
 
@@ -156,12 +163,12 @@ def band_of_legend() -> Patch:
 
 
 def ticks(
-    axes: Axes, places: Sequence[float], words: Callable[[float], str] = "{:g}".format
+    axis: Axis, places: Sequence[float] | Locator, words: Callable[[float], str] = "{:g}".format
 ) -> None:
-    """Ticks of the lower axis at these places and no others."""
-    axes.xaxis.set_major_locator(FixedLocator(places))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: words(at)))
-    axes.xaxis.set_minor_locator(FixedLocator([]))
+    """Ticks of an axis at these places and no others."""
+    axis.set_major_locator(places if isinstance(places, Locator) else FixedLocator(places))
+    axis.set_major_formatter(FuncFormatter(lambda at, _: words(at)))
+    axis.set_minor_locator(NullLocator())
 
 
 def at_end(axes: Axes, row: float, text: str, color: str = INK, va: str = MIDDLE) -> None:
@@ -176,18 +183,15 @@ def not_measured(axes: Axes, row: float, mark: Mark | None = None, what: str = "
     if mark:
         wide = axes.get_position().width * WIDTH
         inches = 1.5 if what else 0.96
-        line = _symbol(mark._replace(size=7.5, hollow=True), 1 - inches / wide, row)
-        line.set_transform(axes.get_yaxis_transform())
-        axes.add_line(line)
+        symbol = _symbol(mark._replace(size=7.5, hollow=True), 1 - inches / wide, row)
+        symbol.set_transform(axes.get_yaxis_transform())
+        axes.add_line(symbol)
 
 
-def share_limits(panels: Sequence[Axes], values: Sequence[float] = ()) -> None:
+def share_limits(panels: Sequence[Axes], values: Sequence[float]) -> None:
     """One range for all panels, which holds every mark and these values."""
-    low, high = [*values], [*values]
-    for axes in panels:
-        if axes.dataLim.width >= 0:  # it has marks
-            low.append(axes.dataLim.x0)
-            high.append(axes.dataLim.x1)
+    marked = [axes.dataLim for axes in panels if axes.dataLim.width >= 0]
+    low, high = [*values, *(box.x0 for box in marked)], [*values, *(box.x1 for box in marked)]
     for axes in panels:
         scale = axes.xaxis.get_transform()
         start, end = scale.transform([min(low), max(high)])

@@ -12,11 +12,7 @@ RATIOS = {
     "guided sparse / guided autodiff": "… / the same by `torch.func.jvp`",
     "guided sparse / guided official": "… / the authors' step, same rounds",
 }
-COLUMNS = {
-    "JAX": (JAX, "auto"),
-    "PyTorch": (TORCH, "auto"),
-    "PyTorch compiled": (TORCH, "always"),
-}
+COLUMNS = {"JAX": (JAX, "auto"), "PyTorch": (TORCH, "auto"), "PyTorch compiled": (TORCH, "always")}
 BENCHED = {"model": "DiT_S_4", "batch_size": 32}
 XLA = "FLOPs (XLA)"
 # A form of the step -> where there is no such thing.

@@ -129,17 +129,19 @@ def test_a_link_says_of_what_a_number_is_and_leads_there(link):
 # In a browser
 
 
-def dom(folder, script, query="", width=1200):
-    """The report after a script ran in it, and what it said on the console."""
-    file = folder / "index.html"
-    text = page(RECORDS)
-    file.write_text(text.replace("</body>", f"<script>{script}</script></body>"), encoding="utf-8")
-    command = [
-        str(CHROMIUM), *QUIET, f"--user-data-dir={folder / 'profile'}",
-        f"--window-size={width},900", "--dump-dom", f"{file.as_uri()}{query}",
-    ]  # fmt: skip
+def browse(folder, address, *options):
+    """A page after its scripts ran, and what they said on the console."""
+    profile = f"--user-data-dir={folder / 'profile'}"
+    command = [CHROMIUM, *QUIET, profile, *options, "--dump-dom", address]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+def dom(folder, script, query=""):
+    """The report after a script ran in it, and what it said on the console."""
+    file, text = folder / "index.html", page(RECORDS)
+    file.write_text(text.replace("</body>", f"<script>{script}</script></body>"), encoding="utf-8")
+    return browse(folder, f"{file.as_uri()}{query}", "--window-size=1200,900")
 
 
 def said(text, name):
@@ -195,11 +197,7 @@ def test_the_page_is_never_wider_than_the_screen(width, tmp_path):
     </script><iframe src="index.html" width="{width}" height="800" frameborder="0"></iframe>"""
     file = tmp_path / "frame.html"
     file.write_text(frame, encoding="utf-8")
-    command = [str(CHROMIUM), *QUIET, f"--user-data-dir={tmp_path / 'other'}", "--dump-dom"]
-    done = subprocess.run(
-        [*command, file.as_uri()], capture_output=True, text=True, check=True, timeout=120
-    )
-    found = re.search(r'data-found="(\d+),(-?\d+)"', done.stdout)
+    found = re.search(r'data-found="(\d+),(-?\d+)"', browse(tmp_path, file.as_uri())[0])
     assert found
     assert int(found[2]) == 0
     assert width - 20 <= int(found[1]) <= width  # a scrollbar stands beside it

@@ -1,14 +1,11 @@
 """Everything that is made from records is the same bytes again, wherever it is made."""
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 from importlib import metadata
-from pathlib import Path
 
 import pytest
+from subprocesses import ROOT, run_python
 
 pytest.importorskip("matplotlib")
 
@@ -21,7 +18,6 @@ from results.report.page import page
 from results.tabulate.write import ALL as TABLES
 from verify.checks import sentences
 
-ROOT = Path(__file__).parents[2]
 SOURCES = ("impls", "reference", "results", "verify", "bench", "meanflow_repro")
 MADE = {
     *(f"results/tables/{name}.md" for name in TABLES),
@@ -60,9 +56,7 @@ def hostile(folder):
     }  # fmt: skip
 
 
-def test_all_that_was_deleted_comes_back_byte_for_byte_in_another_environment(
-    tmp_path,
-):
+def test_all_that_was_deleted_comes_back_byte_for_byte_in_another_environment(tmp_path):
     root, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
     elsewhere.mkdir()
     ignored = shutil.ignore_patterns("__pycache__", "tables", "figures", "index.html")
@@ -73,14 +67,8 @@ def test_all_that_was_deleted_comes_back_byte_for_byte_in_another_environment(
     assert "| jvp |" not in emptied
     (root / "README.md").write_text(emptied, encoding="utf-8")
     assert not [name for name in (*MADE, INDEX) if (root / name).exists()]
-    done = subprocess.run(
-        [sys.executable, "-m", "meanflow_repro", "tables"],
-        cwd=elsewhere,
-        env=os.environ | hostile(elsewhere) | {"PYTHONPATH": str(root)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    environment = hostile(elsewhere) | {"PYTHONPATH": str(root)}
+    done = run_python("-m", "meanflow_repro", "tables", cwd=elsewhere, **environment)
     assert done.returncode == 0, done.stderr
     wanted = {name: (ROOT / name).read_bytes() for name in (*MADE, "README.md")}
     wanted[INDEX] = page(read(), sentences()).encode()

@@ -88,7 +88,7 @@ def test_changes_are_of_the_configuration(folder, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"protocol": TOLD["protocol"] | {"resizing": "x"}},  # type: ignore[operator]
+        ({"protocol": TOLD["protocol"] | {"resizing": "x"}},
          "protocol.resizing in {} is no key of a result; did you mean resize?"),
         ({"colour": "red"}, "colour in {} is no key of a result, expected one of who, url,"),
         ({"preset": "mf_b3"}, "preset in {} is mf_b3, expected one of"),
@@ -112,15 +112,12 @@ def test_changes_are_of_the_configuration(folder, tmp_path, capsys):
         ({"ema": True}, "ema in {} is True, expected the decay"),
         ({"protocol": ...}, "protocol is missing in {}: add it"),
         ({"protocol": "clean"}, "protocol in {} is 'clean', expected how it was measured"),
-        ({"protocol": TOLD["protocol"] | {"resize": "cleen"}},  # type: ignore[operator]
+        ({"protocol": TOLD["protocol"] | {"resize": "cleen"}},
          "is 'cleen', expected legacy_tensorflow, clean or unknown; did you mean clean?"),
         ({"protocol": {"labels": "random"}}, "protocol.uint8 is missing in {}"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_one_sentence(
-    changes, says, folder, tmp_path,
-    capsys,
-):  # fmt: skip
+def test_what_is_wrong_is_one_sentence(changes, says, folder, tmp_path, capsys):
     given = told(tmp_path, **changes)
     said = refused(capsys, "results", "add", given, "--records", folder)
     assert says.format(given) in said

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 from results_records import record, refused
+from subprocesses import ROOT, run_python
 
 from impls.common.environment import machine_id
 from impls.common.errors import Notice, UserError
 from meanflow_repro import main
 from results.reading import RecordError, read
 from results.schema import FORMAT, RECORDS, append, digest, line, record_file
-
-ROOT = Path(__file__).parents[2]
 
 
 def file(folder, *records):
@@ -123,11 +122,7 @@ def test_a_write_that_the_system_cuts_short_is_taken_back(tmp_path):
     pytest.importorskip("resource")
     path = file(tmp_path, record())
     before = path.read_bytes()
-    done = subprocess.run(
-        [sys.executable, "-c", LIMITED, path],
-        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = run_python("-c", LIMITED, path, PYTHONPATH=f"{ROOT}{os.pathsep}{ROOT / 'tests'}")
     assert f"cannot write to {path}: File too large; nothing was recorded" in done.stderr
     assert path.read_bytes() == before
 

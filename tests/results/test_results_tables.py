@@ -58,9 +58,7 @@ def test_a_changed_number_is_found(tmp_path):
     assert "0.999" in readme.read_text()
 
 
-def test_the_committed_tables_and_figures_follow_from_the_committed_records(
-    capsys,
-):
+def test_the_committed_tables_and_figures_follow_from_the_committed_records(capsys):
     assert main(["tables", "--check"]) == 0, capsys.readouterr().out
 
 

@@ -1,8 +1,6 @@
 """In a golden folder each array is present, finite and of its shape and kind, or it is refused."""
 
 import re
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +28,7 @@ def poisoned(array, value):
 
 
 # What happens to an array, and what is said beside its name.
-DAMAGE: dict[str, tuple[Callable[[Any], Any], str]] = {
+DAMAGE = {
     "missing": (lambda array: None, ""),
     "one more axis": (lambda array: array[None], ""),
     "column": (lambda array: array[:, None], ""),

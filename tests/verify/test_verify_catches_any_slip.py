@@ -18,7 +18,6 @@ import importlib
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +33,7 @@ from verify.runner import outcome_of
 
 ROOT = Path(__file__).parents[2]
 # Between them these have every branch of the objective and both networks, of a single block.
-FEW: dict[str, tuple[dict[str, Any], int, dict[str, Any]]] = {
+FEW = {
     "few_guided": (DIGITS, 8, {}),
     "few_latent": (LATENT, 5, {"omega": 0.2, "kappa": 0.7, "t_start": 0.35, "t_end": 0.6}),
     "few_omega": (DIGITS, 7, {"omega": 3.0, "kappa": 0.0, "t_start": 0.35, "t_end": 0.6}),
@@ -122,13 +121,7 @@ def few(file):
     return tuple(make_case(name, {**sizes, "depth": 1}, *rest) for name, sizes, *rest in few)
 
 
-def first_failure(
-    subject,
-    file,
-    chosen,
-    left_out=LEFT_OUT,
-    only=None,
-):
+def first_failure(subject, file, chosen, left_out=LEFT_OUT, only=None):
     """The name of the first check that fails, of all or of `only` one, or None."""
     likely, wide, narrow = FILES[file]
     members = {

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from checkouts import CHECKOUT, STANDIN
+from results_records import refused
 from without_packages import JAX, meanflow
 
 import reference
@@ -123,17 +124,10 @@ def stand_in(folder, **sources):
     return folder
 
 
-def refusal(capsys, *arguments):
-    assert main(["verify", *arguments]) == 2
-    said = capsys.readouterr().err
-    assert len(said.splitlines()) == 1
-    return said
-
-
 @pytest.mark.parametrize("name", NEEDED)
 def test_a_folder_that_is_no_checkout_is_refused_with_the_missing_file(name, tmp_path, capsys):
     (stand_in(tmp_path) / name).unlink()
-    said = refusal(capsys, "--official", str(tmp_path))
+    said = refused(capsys, "verify", "--official", str(tmp_path))
     assert f"has no {name}: give a checkout of github.com/Gsunshine/meanflow" in said
 
 
@@ -150,7 +144,7 @@ def test_a_folder_that_is_no_checkout_is_refused_with_the_missing_file(name, tmp
     ],
 )
 def test_options_that_do_not_go_together_are_said_in_one_sentence(options, says, capsys):
-    assert says in refusal(capsys, *options)
+    assert says in refused(capsys, "verify", *options)
 
 
 def test_without_jax_it_says_which_extra_is_needed(tmp_path):

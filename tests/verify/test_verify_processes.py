@@ -54,9 +54,7 @@ def test_few_checks_start_no_process():
     assert num_processes(select(())) >= 1
 
 
-def test_checks_of_the_full_run_are_left_out_unless_asked_for(
-    monkeypatch,
-):
+def test_checks_of_the_full_run_are_left_out_unless_asked_for(monkeypatch):
     checks = registry.all_checks()
     slow = replace(checks["target_matches"], full=True)
     monkeypatch.setattr(runner, "all_checks", lambda: checks | {slow.name: slow})

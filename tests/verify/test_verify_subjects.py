@@ -89,9 +89,7 @@ def test_what_is_said_of_a_subject(text, checks, status, says, verify):
     assert ("nothing of" in told.text) == (status == 2 or "SystemExit" in text)
 
 
-def test_the_last_lines_name_what_was_judged_and_what_was_not(
-    verify,
-):
+def test_the_last_lines_name_what_was_judged_and_what_was_not(verify):
     text = "globals().update(own('target', 'loss', 'load_params'))"
     told = verify(text, "objective jvp sampling")
     assert f"judged of {told.name}: load_params, target, loss; not: " in told.text
@@ -114,9 +112,7 @@ def test_a_required_check_need_not_judge_every_precision():
     assert main([*options, "--dtype=float32"]) == 1
 
 
-def test_a_required_check_that_does_not_exist_is_refused(
-    capsys,
-):
+def test_a_required_check_that_does_not_exist_is_refused(capsys):
     assert main(["verify", "reference", "--check", "jvp", "--require", "jvpp"]) == 2
     assert "did you mean jvp?" in capsys.readouterr().err
 
@@ -197,10 +193,7 @@ def test_one_precision_can_be_asked_for(verify):
 
 
 @pytest.mark.parametrize("package", [True, False])
-def test_a_subject_can_be_named_by_its_file(
-    package, tmp_path, monkeypatch,
-    capsys,
-):  # fmt: skip
+def test_a_subject_can_be_named_by_its_file(package, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.chdir(tmp_path)
     file = Path(f"port_{tmp_path.name}/inner_{tmp_path.name}.py")
@@ -228,9 +221,8 @@ def test_a_subject_can_be_named_by_its_file(
     ],
 )
 def test_a_module_of_its_own_with_the_name_of_one_of_ours_is_refused(
-    files, imported, tmp_path, monkeypatch,
-    capsys,
-):  # fmt: skip
+    files, imported, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.chdir(tmp_path)
     for name, content in files.items():

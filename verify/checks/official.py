@@ -20,6 +20,7 @@ from verify.golden import GoldenCase, GoldenTraining
 from verify.probe import Host, Probe, both
 from verify.registry import Errors, NotApplicable, check, checks
 from verify.tolerances import rounding_tolerance
+from verify.trajectory import NEEDS, trained
 
 STEP = "loss_and_gradient load_params export_params"
 
@@ -185,31 +186,19 @@ def _reference_training(training: GoldenTraining, dtype: type) -> dict[str, Any]
 
 def _train(probe: Probe, training: GoldenTraining) -> dict[str, Any]:
     """Losses, parameters and moving average after the stored steps, by the subject."""
-    config, subject = training.config, probe.subject
-    state = subject.init_state(config, probe.load(config, training.params).value)
-    losses = []
-    for step in training.steps:
-        inputs = subject.put(as_dtype(step, probe.dtype))
-        state, loss = subject.train_step(config, state, *inputs)
-        losses.append(loss)
-    exported = (subject.export_params(config, tree) for tree in (state.params, state.ema_params))
-    totals = np.array([subject.get(loss.total) for loss in losses])
-    return {
-        "losses": totals,
-        "steps": losses,
-        **dict(zip(("params", "ema"), exported, strict=True)),
-    }
+    config = training.config
+    pairs = list(trained(probe, config, training.params, training.steps))
+    state, losses = pairs[-1][0], [loss for _, loss in pairs[1:]]
+    trees = {"params": state.params, "ema": state.ema_params}
+    exported = {kind: probe.subject.export_params(config, tree) for kind, tree in trees.items()}
+    return {"losses": np.array([loss.total for loss in losses]), "steps": losses, **exported}
 
 
-TRAIN = "init_state train_step load_params export_params"
-
-
-@check(TRAIN)
+@check(NEEDS)
 def official_training_losses_match(probe: Probe, training: GoldenTraining) -> float:
     """train_<k>_steps: the loss of every official training step."""
     pairs = zip(
-        *(_reference_training(training, d)["steps"] for d in (np.float32, np.float64)),
-        strict=True,
+        *(_reference_training(training, d)["steps"] for d in (np.float32, np.float64)), strict=True
     )
     distance = max(_loss_distance(training.config.method, *pair) for pair in pairs)
     error = row_error(probe.trained(training, _train)["losses"], training.losses)
@@ -224,7 +213,7 @@ TRAINED = {
 }  # fmt: skip
 
 
-@checks(TRAIN, TRAINED)
+@checks(NEEDS, TRAINED)
 def trained_tensors_match(probe: Probe, training: GoldenTraining, kind: str) -> Errors:
     """Error of each tensor after the stored training steps.
 

@@ -57,7 +57,6 @@ class Shim:
     """A name that today's JAX lacks, put in place while theirs are imported and run."""
 
     name: str
-    reason: str
     needed: Callable[[Any], bool]  # of the module jax
     place: Callable[[Any], contextlib.AbstractContextManager[Any]]
 
@@ -76,32 +75,20 @@ def _place_clip(jax: Any) -> contextlib.AbstractContextManager[Any]:
     return mock.patch.object(importlib.import_module("meanflow"), "jnp", names)
 
 
-def _place_tree(name: str) -> Callable[[Any], contextlib.AbstractContextManager[Any]]:
+def _tree(name: str) -> Shim:
+    """jax.tree_NAME, which is jax.tree.NAME now."""
+
     def place(jax: Any) -> contextlib.AbstractContextManager[Any]:
         return mock.patch.object(jax, f"tree_{name}", getattr(jax.tree, name), create=True)
 
-    return place
+    return Shim(f"jax.tree_{name}", lambda jax: not hasattr(jax, f"tree_{name}"), place)
 
 
 SHIMS = (
-    Shim(
-        "jax.tree_map",
-        "jax.tree.map: the old name is gone; utils/ema_util.py and train.py call it",
-        lambda jax: not hasattr(jax, "tree_map"),
-        _place_tree("map"),
-    ),
-    Shim(
-        "jax.tree_leaves",
-        "jax.tree.leaves: the old name is gone; train.py counts parameters with it",
-        lambda jax: not hasattr(jax, "tree_leaves"),
-        _place_tree("leaves"),
-    ),
-    Shim(
-        "jnp.clip(a_min=, a_max=)",
-        "jnp.clip(min, max): the arguments have other names now; meanflow.py calls it",
-        _clip_lacks_its_names,
-        _place_clip,
-    ),
+    _tree("map"),  # utils/ema_util.py and train.py call it
+    _tree("leaves"),  # train.py counts parameters with it
+    # Their meanflow.py calls it; the arguments are called min and max now.
+    Shim("jnp.clip(a_min=, a_max=)", _clip_lacks_its_names, _place_clip),
 )
 
 

@@ -26,16 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from checkout import METHOD_FIELDS, CheckoutError, commit_of, official_code, widened
-from run import (
-    DRAW_NAMES,
-    Arrays,
-    as_named,
-    as_tree,
-    draws_of,
-    evaluate,
-    official_model,
-    train,
-)
+from run import DRAW_NAMES, Arrays, as_named, as_tree, draws_of, evaluate, official_model, train
 
 JAX_VERSION = "0.4.27"
 TOLERANCE = 1e-5  # on max|a - b| / max|b|; recomputing the seven cases made 1.1e-6 at most

@@ -28,10 +28,7 @@ WIDE = "float64"  # folder, beside the files in float32, of the same in float64
 
 
 def run_official(
-    checkout: Path,
-    num_settings: int,
-    seed: int,
-    progress: Callable[[str], None] = lambda _: None,
+    checkout: Path, num_settings: int, seed: int, progress: Callable[[str], None] = lambda _: None
 ) -> Problems:
     """Run the authors' forward, train step and sampler on random settings.
 

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 
 from impls.common import draws
-from verify.cases import Case, as_dtype
+from verify.cases import Case
 from verify.probe import Probe, arbiter
 from verify.registry import Errors, check, checks
-from verify.trajectory import NEEDS, moved_errors, with_training
+from verify.trajectory import NEEDS, moved_errors, trained, with_training
 
 NUM_STEPS = 3
 # A large adam_eps keeps gradients that are rounding alone from being blown up to a full step.
@@ -20,18 +20,14 @@ SETTINGS = {
 
 def _trained(probe: Probe, case: Case) -> dict[str, Any]:
     """Steps counted before and after, parameters and average after NUM_STEPS steps."""
-    config, subject = with_training(case, **SETTINGS), probe.subject
-    state = subject.init_state(config, probe.load(config, case.params).value)
-    steps = [int(state.step)]
-    for step in range(NUM_STEPS):
-        step_draws = draws.training_draws(config, 0, step, len(case.batch.labels))
-        inputs = subject.put(as_dtype((case.batch, step_draws), probe.dtype))
-        state, _ = subject.train_step(config, state, *inputs)
-        steps.append(int(state.step))
-    params, average = (
-        subject.export_params(config, tree) for tree in (state.params, state.ema_params)
-    )
-    return {"steps": steps, "params": params, "average": average}
+    config, counted = with_training(case, **SETTINGS), []
+    rows = len(case.batch.labels)
+    inputs = ((case.batch, draws.training_draws(config, 0, i, rows)) for i in range(NUM_STEPS))
+    for state, _ in trained(probe, config, case.params, inputs):
+        counted.append(int(state.step))
+    trees = {"params": state.params, "average": state.ema_params}
+    exported = {kind: probe.subject.export_params(config, tree) for kind, tree in trees.items()}
+    return {"steps": counted, **exported}
 
 
 MOVED = {
