@@ -13,6 +13,7 @@ from verify.cases import cases
 from verify.checks import all_checks
 from verify.golden import BUNDLED, load_golden, load_trainings
 from verify.mutants import MUTANTS, Mutant, planted
+from verify.mutants.plant import SHARED
 from verify.registry import Check, NotApplicable
 from verify.runner import run
 
@@ -98,7 +99,7 @@ def test_mutants_have_names_of_their_own():
 
 def test_original_is_intact_after_a_mutant_of_shared_code():
     pytest.importorskip("torch")
-    mutant = next(m for m in MUTANTS if m.file == "draws.py")
+    mutant = next(m for m in MUTANTS if m.package == SHARED)
     with planted(mutant) as subject:
         assert failed(outcomes(subject, mutant.caught_by, "float64"))
     assert not failed(outcomes(subject, mutant.caught_by, "float64"))
