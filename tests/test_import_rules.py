@@ -4,6 +4,7 @@ Names that are imported by a function, what a process has loaded, who names an i
 may make random numbers; and that the contracts and the list of banned names find what they ban.
 """
 
+import json
 import re
 import subprocess
 import sys
@@ -196,3 +197,13 @@ def test_an_implementation_loads_its_own_framework_alone(framework, others):
 )
 def test_what_is_shared_and_what_judges_load_no_framework(folders):
     assert not loaded_after(*folders) & {*JAX, *TORCH}
+
+
+def test_what_the_notebook_imports_is_there():
+    pytest.importorskip("jax")
+    pytest.importorskip("torch")
+    cells = json.loads((ROOT / "examples" / "digits.ipynb").read_text())["cells"]
+    code = "".join(line for cell in cells for line in [*cell["source"], "\n"])
+    ours = re.findall(r"^from (?:impls|results|verify|bench)\b.*$", code, re.MULTILINE)
+    done = run_python("-c", "\n".join(ours), cwd=ROOT)
+    assert (bool(ours), done.returncode) == (True, 0), done.stderr
