@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_runs import arrays, assert_same_bits
+from small_runs import assert_same_state, state_of
 
 from impls.files import checkpoints
 from impls.frameworks import implementation
@@ -59,4 +59,4 @@ def test_a_run_goes_on_from_an_old_checkpoint(framework, tmp_path):
         )
         ending = train(implementation(framework), framework, config, tmp_path / folder)
         assert ending.checkpoint.step == 6
-    assert_same_bits(arrays(framework, tmp_path / "one"), arrays(framework, tmp_path / "other"))
+    assert_same_state(state_of(tmp_path / "one"), state_of(tmp_path / "other"))
