@@ -5,6 +5,7 @@ import numpy as np
 from impls.common.config_files import load_config
 from impls.files import checkpoints
 from impls.frameworks import implementation
+from impls.interop.convert import canonical_state
 from impls.trainer.train import train
 from verify.checks.checkpoint import state_mismatches
 
@@ -31,23 +32,9 @@ def trained(framework, workdir, **changes):
     return train(implementation(framework), framework, small(**changes), workdir)
 
 
-def arrays(framework, workdir):
-    """Parameters and average of the newest checkpoint of a run."""
-    found = checkpoints.find(workdir)
-    module = implementation(framework)
-    state = module.restore_checkpoint(found.state, found.config)
-    out = {}
-    for kind in ("params", "ema_params"):
-        exported = module.export_params(found.config, getattr(state, kind))
-        out |= {f"{kind}/{name}": array for name, array in exported.items()}
-    return out
-
-
-def assert_same_bits(one, other):
-    """Every array has the same name and the same bytes in both."""
-    assert one.keys() == other.keys()
-    for name, array in one.items():
-        assert array.tobytes() == other[name].tobytes(), name
+def state_of(workdir):
+    """The canonical state of the newest checkpoint of a run."""
+    return canonical_state(checkpoints.find(workdir))
 
 
 def assert_same_state(one, other):
@@ -57,7 +44,8 @@ def assert_same_state(one, other):
 
 def assert_near(one, other, limit):
     """No entry differs by more than the limit times the largest one of its array, or 0.01."""
-    assert one.keys() == other.keys()
-    for name, array in one.items():
-        scale = max(np.abs(other[name]).max(), 1e-2)
-        assert np.abs(array - other[name]).max() / scale < limit, name
+    for ours, theirs in ((one.params, other.params), (one.ema_params, other.ema_params)):
+        assert ours.keys() == theirs.keys()
+        for name, array in ours.items():
+            scale = max(np.abs(theirs[name]).max(), 1e-2)
+            assert np.abs(array - theirs[name]).max() / scale < limit, name

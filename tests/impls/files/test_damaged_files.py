@@ -10,7 +10,7 @@ from golden_folders import FOLDERS, copy_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from results_records import record
-from small_runs import arrays, trained
+from small_runs import state_of, trained
 
 from impls.common.errors import UserError
 from results.reading import parse
@@ -19,7 +19,6 @@ from verify.golden import load_golden, load_trainings
 
 # What is done to a file: bytes cut out at a place between its ends, and others put there.
 DAMAGE = st.tuples(st.floats(0, 1), st.integers(0, 40), st.binary(max_size=40))
-Damage = tuple[float, int, bytes]
 
 
 def damaged(content, damage):
@@ -99,7 +98,7 @@ def test_a_damaged_checkpoint_is_read_or_refused(tmp_path_factory, framework, wh
     files = sorted(path for path in copy.rglob("*") if path.is_file())
     file = files[int(which * len(files))]
     file.write_bytes(damaged(file.read_bytes(), damage))
-    refused_or_read(lambda: arrays(framework, copy), str(copy))
+    refused_or_read(lambda: state_of(copy), str(copy))
     shutil.rmtree(copy)
     if framework == "jax":
         gc.collect()  # so that what was abandoned is said here, and in no other test

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_runs import SMALL, arrays, assert_same_bits, small, trained
+from small_runs import SMALL, assert_same_state, small, state_of, trained
 
 from impls import data
 from impls.common.errors import UserError
@@ -45,7 +45,7 @@ def whole(tmp_path_factory):
     def run(framework):
         folder = tmp_path_factory.mktemp("whole")
         subprocess.run(command(framework, folder, NUM_STEPS), cwd=ROOT, check=True)
-        return arrays(framework, folder)
+        return state_of(folder)
 
     return run
 
@@ -78,7 +78,7 @@ def test_kills_at_random_moments_change_no_bit(
         assert newest(tmp_path / "checkpoints") >= wanted
         record_property("repetitions", 1)
     subprocess.run(asked, cwd=ROOT, check=True)
-    assert_same_bits(arrays(framework, tmp_path), whole(framework))
+    assert_same_state(state_of(tmp_path), whole(framework))
 
 
 def newest(folder):
@@ -97,7 +97,9 @@ def test_an_interrupt_saves_and_ends_cleanly(framework, number, tmp_path, monkey
 
     monkeypatch.setattr("impls.trainer.train._draws", draws)
     assert main(command(framework, tmp_path, 6)[3:]) == 0
-    assert "stopped at step 3" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "stopped at step 3" in said
+    assert "conditional accuracy" not in said  # which is said of finished runs
     assert checkpoints.find(tmp_path).step == 3
 
 
@@ -118,9 +120,8 @@ sys.exit(main(sys.argv[1:]))
 def test_a_full_disk_is_one_sentence_and_costs_nothing(framework, tmp_path):
     """No file may grow beyond 20 kB: the state does not fit, the log does."""
     trained(framework, tmp_path, training__num_steps=2)
-    before = arrays(framework, tmp_path)
-    options = [f"--{key}={value}" for key, value in SMALL.items()]
-    asked = ["train", "--framework", framework, "--workdir", str(tmp_path), *options]
+    before = state_of(tmp_path)
+    asked = [*command(framework, tmp_path, 6)[3:], "--training.batch-size=32"]
     done = run_python(LIMITED, asked)
     assert done.returncode == 2, done.stderr
     (said,) = [line for line in done.stderr.splitlines() if line.startswith("meanflow: ")]
@@ -128,7 +129,7 @@ def test_a_full_disk_is_one_sentence_and_costs_nothing(framework, tmp_path):
     if framework == "torch":  # Orbax's threads may add their own words
         assert done.stderr.count("\n") == 1
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["2"]
-    assert_same_bits(arrays(framework, tmp_path), before)
+    assert_same_state(state_of(tmp_path), before)
 
 
 def test_a_disk_with_too_little_space_is_not_written_to(framework, tmp_path, monkeypatch):
@@ -163,20 +164,17 @@ def test_the_first_array_that_is_not_finite_is_named(framework, tmp_path, monkey
 def test_a_broken_run_keeps_the_checkpoint_before(framework, tmp_path):
     module = implementation(framework)
     trained(framework, tmp_path, training__num_steps=2)
-    before = arrays(framework, tmp_path)
-    found = checkpoints.find(tmp_path)
-    state = module.restore_checkpoint(found.state, found.config)
-    canonical = module.export_state(found.config, state)
-    bias = canonical.params["final_layer/linear/bias"]
-    canonical.params["final_layer/linear/bias"] = np.full_like(bias, math.inf)
+    before, broken, config = state_of(tmp_path), state_of(tmp_path), small()
+    bias = "final_layer/linear/bias"
+    broken.params[bias] = np.full_like(before.params[bias], math.inf)
     checkpoints.write(
-        tmp_path, framework, 3, found.config,
-        lambda path: module.save_checkpoint(path, module.load_state(found.config, canonical)),
+        tmp_path, framework, 3, config,
+        lambda path: module.save_checkpoint(path, module.load_state(config, broken)),
     )  # fmt: skip
     with pytest.raises(TrainingError, match=r"^v_g is not finite at step 4: .*learning_rate"):
         trained(framework, tmp_path)
     assert checkpoints.find(tmp_path).step == 3
-    assert_same_bits(before, arrays(framework, tmp_path / "checkpoints" / "2"))
+    assert_same_state(before, state_of(tmp_path / "checkpoints" / "2"))
 
 
 PEAKS = """

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import yaml  # type: ignore[import-untyped, unused-ignore]
 from refusals import refusal
-from small_runs import arrays, assert_near, assert_same_bits, small, trained
+from small_runs import assert_near, assert_same_state, small, state_of, trained
 
 from impls.common.config import OFFICIAL_ONLY
 from impls.common.config_files import load_config
@@ -42,7 +42,7 @@ def test_a_resumed_run_ends_with_the_same_bits(framework, repetition, moments, t
     stop = moments.randrange(1, small().training.num_steps)
     trained(framework, tmp_path / "halves", **seed, training__num_steps=stop)
     trained(framework, tmp_path / "halves", **seed)
-    assert_same_bits(arrays(framework, tmp_path / "whole"), arrays(framework, tmp_path / "halves"))
+    assert_same_state(state_of(tmp_path / "whole"), state_of(tmp_path / "halves"))
 
 
 def test_a_run_whose_configuration_has_keys_that_were_dropped_since_resumes(framework, tmp_path):
@@ -58,7 +58,7 @@ def test_a_run_whose_configuration_has_keys_that_were_dropped_since_resumes(fram
         stored["sampling"]["num_classes"] = 10
         file.write_text(yaml.safe_dump(stored))
     trained(framework, tmp_path / "halves", **draws)
-    assert_same_bits(arrays(framework, tmp_path / "whole"), arrays(framework, tmp_path / "halves"))
+    assert_same_state(state_of(tmp_path / "whole"), state_of(tmp_path / "halves"))
 
 
 def test_a_finished_run_started_again_leaves_its_checkpoint_alone(framework, tmp_path, monkeypatch):
@@ -78,7 +78,7 @@ def test_both_frameworks_train_alike(equal_rows, tmp_path):
     for framework in ("jax", "torch"):
         pytest.importorskip(framework)
         trained(framework, tmp_path / framework, method__equal_rows=equal_rows)
-        ends.append(arrays(framework, tmp_path / framework))
+        ends.append(state_of(tmp_path / framework))
     assert_near(*ends, limit=1e-2)
 
 

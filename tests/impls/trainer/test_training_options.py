@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from results_records import refused
-from small_runs import arrays, small, trained
+from small_runs import small, state_of, trained
 
 from impls.files import checkpoints
 from impls.trainer.train import _samples, num_training_steps
@@ -15,7 +15,9 @@ from results.schema import Record
 
 def test_bfloat16_products_leave_float32_parameters(framework, tmp_path):
     trained(framework, tmp_path, training__precision="bfloat16")
-    assert {array.dtype for array in arrays(framework, tmp_path).values()} == {np.dtype("float32")}
+    saved = state_of(tmp_path)
+    arrays = [*saved.params.values(), *saved.ema_params.values()]
+    assert {array.dtype for array in arrays} == {np.dtype("float32")}
 
 
 def test_no_picture_is_drawn_where_none_is_asked_for(framework, tmp_path, monkeypatch):
