@@ -10,7 +10,8 @@ import pytest
 
 from impls.common.errors import UserError
 from meanflow_repro import main
-from verify import compilation, registry, runner
+from verify import compilation, runner
+from verify.checks import all_checks
 from verify.golden import stored
 from verify.processes import num_processes, run_spread
 from verify.runner import select
@@ -55,7 +56,7 @@ def test_few_checks_start_no_process():
 
 
 def test_checks_of_the_full_run_are_left_out_unless_asked_for(monkeypatch):
-    checks = registry.all_checks()
+    checks = all_checks()
     slow = replace(checks["target_matches"], full=True)
     monkeypatch.setattr(runner, "all_checks", lambda: checks | {slow.name: slow})
     for patterns in ((), ("objective",)):
@@ -77,12 +78,9 @@ def home(tmp_path, monkeypatch):
 def compiled(home, *options):
     """What a run of one check left in the cache."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "XLA_"))}
-    subprocess.run(
-        [sys.executable, "-m", "meanflow_repro", "verify", "impls.meanflow_jax",
-         "--check", "target_matches",
-         *options],
-        env=environment, check=True, capture_output=True,
-    )  # fmt: skip
+    command = ["meanflow_repro", "verify", "impls.meanflow_jax", "--check", "target_matches"]
+    called = [sys.executable, "-m", *command, *options]
+    subprocess.run(called, env=environment, check=True, capture_output=True)
     return [file for file in home.glob("xla-*/*") if file.is_file()]
 
 
