@@ -83,13 +83,9 @@ def _print_failures(report: Report, console: Console, verbose: bool, tracebacks:
 
 def partly_judged(report: Report) -> list[str]:
     """A line for each check that passed but judged only some of its cases."""
-    return list(
-        dict.fromkeys(
-            f"{outcome.check} ({outcome.subject}): {outcome.detail.split('; ')[-1]}"
-            for outcome in report.outcomes
-            if outcome.status == PASS and outcome.detail.split("; ")[-1].startswith("judged ")
-        )
-    )
+    passed = (outcome for outcome in report.outcomes if outcome.status == PASS)
+    said = ((f"{o.check} ({o.subject})", o.detail.split("; ")[-1]) for o in passed)
+    return [*dict.fromkeys(f"{who}: {how}" for who, how in said if how.startswith("judged "))]
 
 
 def table(outcomes: list[Outcome], subjects: list[str], report: Report) -> Table:
@@ -117,9 +113,8 @@ def _cells(rows: list[Outcome], subjects: list[str], dtypes: list[str]) -> list[
     found = {(outcome.dtype, outcome.subject): outcome for outcome in rows}
     for dtype in dtypes:
         here = [found[dtype, subject] for subject in subjects]
-        cells += [_cell(outcome) for outcome in here]
         allowed = [outcome.tolerance for outcome in here if outcome.tolerance is not None]
-        cells.append(Text(_number(max(allowed)) if allowed else ""))
+        cells += [*map(_cell, here), Text(_number(max(allowed)) if allowed else "")]
     return cells
 
 
@@ -254,22 +249,15 @@ def write_records(report: Report, folder: Path) -> Path:
     where = {
         "settings": report.settings, "date": now.isoformat(timespec="seconds"), **environment(),
     }  # fmt: skip
+    applicable = [outcome for outcome in report.outcomes if outcome.status != NOT_APPLICABLE]
     records = [
         Record(
-            subject=outcome.subject,
-            what=f"verify/{outcome.family}/{outcome.check}",
-            value=outcome.error,
-            unit="1",
-            tolerance=outcome.tolerance,
-            detail=outcome.detail,
-            dtype=outcome.dtype,
-            **where,
+            subject=outcome.subject, what=f"verify/{outcome.family}/{outcome.check}",
+            value=outcome.error, unit="1", tolerance=outcome.tolerance, detail=outcome.detail,
+            dtype=outcome.dtype, **where,
         )
-        for outcome in sorted(
-            report.outcomes, key=attrgetter("subject", "family", "check", "dtype")
-        )
-        if outcome.status != NOT_APPLICABLE
-    ]
+        for outcome in sorted(applicable, key=attrgetter("subject", "family", "check", "dtype"))
+    ]  # fmt: skip
     records += [
         Record(subject="verify", what=f"seconds/{family}", value=spent, unit="seconds", **where)
         for family, spent in report.seconds.items()

@@ -1,5 +1,6 @@
 """Records come back as they were written, or it is said which line does not."""
 
+import functools
 import json
 import os
 import subprocess
@@ -172,22 +173,17 @@ def test_a_command_says_of_a_torn_line_what_to_do_and_goes_on(tmp_path, capsys):
 # What is refused
 
 
-def edited(**changes):
-    return lambda text: json.dumps(json.loads(text) | changes)
-
-
-def signed(**changes):
-    """An edit with the digest that goes with it: what another program could have written."""
+def edited(is_signed=False, **changes):
+    """An edit of fields, which `...` takes out; signed, as another program could write it."""
 
     def change(text):
         content = {k: v for k, v in (json.loads(text) | changes).items() if v is not ...}
-        return json.dumps(content | {"digest": digest(content)})
+        return json.dumps(content | ({"digest": digest(content)} if is_signed else {}))
 
     return change
 
 
-def without(name):
-    return lambda text: json.dumps({k: v for k, v in json.loads(text).items() if k != name})
+signed = functools.partial(edited, True)
 
 
 @pytest.mark.parametrize(
@@ -203,9 +199,9 @@ def without(name):
         (lambda text: text.replace("1.2", "NaN"), "NaN is no number of JSON"),
         (lambda text: text.replace('"unit"', '"value": 1.0, "unit"'), "value is given twice"),
         (lambda text: text.replace("plain", "pl\udc80in"), "is not JSON"),
-        (without("value"), "the field value is missing"),
-        (without("format"), "has no field format, expected 2"),
-        (without("digest"), "has no digest"),
+        (edited(value=...), "the field value is missing"),
+        (edited(format=...), "has no field format, expected 2"),
+        (edited(digest=...), "has no digest"),
         (edited(format=FORMAT + 1), "update the project (git pull)"),
         (edited(format="2"), "has format '2', expected 2"),
         (edited(format=1), "has format 1, expected 2: take the line back"),

@@ -78,12 +78,9 @@ def home(tmp_path, monkeypatch):
 def compiled(home, *options):
     """What a run of one check left in the cache."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "XLA_"))}
-    subprocess.run(
-        [sys.executable, "-m", "meanflow_repro", "verify", "impls.meanflow_jax",
-         "--check", "target_matches",
-         *options],
-        env=environment, check=True, capture_output=True,
-    )  # fmt: skip
+    command = ["meanflow_repro", "verify", "impls.meanflow_jax", "--check", "target_matches"]
+    called = [sys.executable, "-m", *command, *options]
+    subprocess.run(called, env=environment, check=True, capture_output=True)
     return [file for file in home.glob("xla-*/*") if file.is_file()]
 
 

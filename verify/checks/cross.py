@@ -6,13 +6,11 @@ import numpy as np
 
 from verify.cases import Array, Case
 from verify.checks.checkpoint import state_mismatches
-from verify.checks.objective.loss import LOSS, field_error
+from verify.checks.objective.loss import LOSS, STEP, field_error
 from verify.compare import relative_error, row_error, tensor_errors
 from verify.probe import Host, Probe, both
 from verify.registry import Errors, NotApplicable, check, checks
 from verify.trajectory import NEEDS, advance, everything, follow, moved_errors, start
-
-STEP = "loss_and_gradient load_params export_params"
 
 
 @check("mean_velocity load_params")

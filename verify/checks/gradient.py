@@ -3,12 +3,11 @@
 import numpy as np
 
 from verify.cases import Case, as_dtype
+from verify.checks.objective.loss import STEP
 from verify.compare import tensor_errors
 from verify.probe import Probe
 from verify.registry import Errors, check
 from verify.variations import ablations, with_random_rows
-
-STEP = "loss_and_gradient load_params export_params"
 
 
 @check(STEP, exact=True)

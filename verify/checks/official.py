@@ -14,15 +14,13 @@ from impls.common import parameters
 from impls.common.config import MethodConfig
 from impls.common.types import Loss
 from verify.cases import Array, as_dtype
-from verify.checks.objective.loss import LOSS, field_error
+from verify.checks.objective.loss import LOSS, STEP, field_error
 from verify.compare import at, mismatches, relative_error, row_error
 from verify.golden import GoldenCase, GoldenTraining
 from verify.probe import Host, Probe, both
 from verify.registry import Errors, NotApplicable, check, checks
 from verify.tolerances import rounding_tolerance
 from verify.trajectory import NEEDS, trained
-
-STEP = "loss_and_gradient load_params export_params"
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from verify.registry import Errors, NotApplicable, check, checks
 
 NEAR_THE_WINDOW = (0.1, 0.349, 0.351, 0.599, 0.601, 0.9)  # the window is 0.35 .. 0.6
 LOSS = "loss|loss_and_gradient load_params"
+STEP = "loss_and_gradient load_params export_params"
 
 
 def _has(**settings: Any) -> Callable[[Case], bool]:
