@@ -26,6 +26,7 @@ from impls.files.inception import (
 )
 from impls.files.inception_layers import tensor_names
 from verify.checks.inception import STANDIN
+from verify.compare import relative_error
 
 torch = pytest.importorskip("torch")
 from impls.meanflow_torch.vision.torchvision_operators import import_torchvision  # noqa: E402
@@ -64,11 +65,6 @@ def channels_first(images):
     return torch.from_numpy(images).permute(0, 3, 1, 2)
 
 
-def error(found, expected):
-    assert found.shape == expected.shape
-    return float(np.abs(found - expected).max() / np.abs(expected).max())
-
-
 @pytest.fixture(scope="module")
 def original():
     """The real architecture at its real size, with random weights."""
@@ -104,7 +100,7 @@ def test_full_size_features_of_both_texts_are_those_of_the_original(
     for mode in MODES:
         found = features(subject, full_size, images, mode)
         assert found.dtype == np.float32
-        assert error(found, expected[mode]) < ROUNDING, mode
+        assert relative_error(found, expected[mode]) < ROUNDING, mode
 
 
 @pytest.mark.filterwarnings(PILLOW, "ignore:.torch.jit.load. is deprecated")
@@ -158,22 +154,14 @@ def test_inception_score_is_that_of_the_probabilities_of_the_original(standin):
 def pytorch_fid(original, tmp_path_factory):
     """clean-fid's copy of pytorch-fid's network with random weights, and its file."""
     blocks = cleanfid("inception_pytorch")
-    state = {}
-
-    def random_state(*_, **__):
-        for ours, tensor in original.state_dict().items():
-            state[tensor_names()[ours]] = tensor.clone()
-        for name in [name for name in state if name.endswith(".bn.bias")]:
-            normal = draws.normal(tuple(state[name].shape), 2, Stream.CHECK, draws.name_index(name))
-            state[name.replace("bias", "weight")] = torch.from_numpy(1 + 0.1 * normal)
-        return state
-
-    before, blocks.load_state_dict_from_url = blocks.load_state_dict_from_url, random_state
-    try:
-        with warnings.catch_warnings(action="ignore"):  # clean-fid calls torchvision as of old
-            network = blocks.InceptionV3([3], resize_input=False, normalize_input=False).eval()
-    finally:
-        blocks.load_state_dict_from_url = before
+    state = {tensor_names()[name]: tensor for name, tensor in original.state_dict().items()}
+    for name in [name for name in state if name.endswith(".bn.bias")]:
+        normal = draws.normal(tuple(state[name].shape), 2, Stream.CHECK, draws.name_index(name))
+        state[name.replace("bias", "weight")] = torch.from_numpy(1 + 0.1 * normal)
+    # clean-fid calls torchvision as of old, which warns.
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(action="ignore"):
+        patch.setattr(blocks, "load_state_dict_from_url", lambda *_, **__: state)
+        network = blocks.InceptionV3([3], resize_input=False, normalize_input=False).eval()
     path = tmp_path_factory.mktemp("inception") / "x.pth"
     torch.save(state, path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -190,7 +178,7 @@ def test_features_of_the_file_of_pytorch_fid_are_those_of_its_network(subject, p
     for mode, x in ((CLEAN, channels_first(clean_resize(images))), (LEGACY, small)):
         with torch.no_grad():
             expected = network((x - 128) / 128)[0].flatten(1).numpy()
-        assert error(features(subject, weights, images, mode), expected) < ROUNDING
+        assert relative_error(features(subject, weights, images, mode), expected) < ROUNDING
 
 
 def pytorch_fid_state(tensors):
