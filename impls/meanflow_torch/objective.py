@@ -200,7 +200,7 @@ def loss_and_gradient(config: Config, params: Any, batch: Batch, draws: Draws) -
     params = {name: array.requires_grad_() for name, array in _stop(params).items()}
     out = loss(config, params, batch, draws)
     gradient = torch.autograd.grad(out.total, list(params.values()))
-    return Loss(*map(_stop, out)), dict(zip(params, gradient, strict=True))
+    return Loss(*(array.detach() for array in out)), dict(zip(params, gradient, strict=True))
 
 
 def _image_axes(x: Array) -> Array:

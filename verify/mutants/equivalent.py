@@ -150,6 +150,7 @@ sparse_velocities: torch.zeros_like -> torch.ones_like (3)
 
 # the numbers are the same; only what they remember of the graph differs
 loss_and_gradient: _stop(params) -> params
+loss_and_gradient: array.detach() -> array
 
 @ vision/autoencoder.py jax
 # the last axis of two is axis 1
