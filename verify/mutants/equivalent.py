@@ -123,6 +123,10 @@ sparse_velocities: _stop(u[:num_equal]) -> u[:num_equal]
 loss: squared_error(u, u_target) -> squared_error(u_target, u)
 loss: squared_error(u, v) -> squared_error(v, u)
 
+# names in any order
+jvp_forms: ('sparse', 'dense', 'autodiff') -> ('dense', 'sparse', 'autodiff')
+jvp_forms: ('sparse', 'dense', 'autodiff') -> ('sparse', 'autodiff', 'dense')
+
 # the later of two times is the later one in either order
 times: (t, r) -> (r, t)
 times: (t, r) -> (r, t) (2)
