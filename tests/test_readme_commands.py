@@ -59,7 +59,7 @@ LONG = "trains or measures for most of an hour, by commands that tests run in sm
 MENTION = "names a command, whose options stand in a block"
 SESSIONS = {
     INSTALLS: ("verify", "verify -- --check jvp", "verify-jax", "verify-torch", "tests",
-               "tests -- --slow", "lint", "lint types"),
+               "tests -- --slow", "lint types"),
     LONG: ("notebook", "soak", "slips", "bench", "ablations", "train-digits", "tolerances"),
 }  # fmt: skip
 
