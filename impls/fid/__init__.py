@@ -1,1 +1,1 @@
-"""FID and the Inception score: Inception's file, moments of features, scores with intervals."""
+"""From noise to FID and the Inception score: features, their moments, distance, intervals."""
