@@ -4,5 +4,3 @@ A subject raises `NotApplicable` for a configuration that it does not implement.
 """
 
 from verify.registry import NotApplicable
-
-__all__ = ["NotApplicable"]

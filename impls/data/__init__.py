@@ -13,17 +13,3 @@ from impls.common.errors import DataError
 from impls.data.bundled import HELD_OUT, digits, digits_split
 from impls.data.examples import Arrays, Example, Examples, Rows
 from impls.data.loader import batches, source, steps_per_epoch
-
-__all__ = [
-    "HELD_OUT",
-    "Arrays",
-    "DataError",
-    "Example",
-    "Examples",
-    "Rows",
-    "batches",
-    "digits",
-    "digits_split",
-    "source",
-    "steps_per_epoch",
-]

@@ -13,5 +13,3 @@ from .training import TRAINING
 from .vision import VISION
 
 MUTANTS = (*METHOD, *PARTS, *VISION, *TRAINING, *RUNS)
-
-__all__ = ["MUTANTS", "Mutant", "Slip", "altered", "mutants", "planted", "slips"]
