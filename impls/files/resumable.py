@@ -48,7 +48,7 @@ def work_through(
         read: an item by its number, in a thread, while the batches before it are worked on.
         make: something of the items of a batch.
         save: a part, from what was made of its batches.
-        advance: is told of items as they are done.
+        advance: called with the number of items that were just done.
     """
     batches = [split(part, batch_size) for part in parts]
     with closing(_read_ahead([rows for part in batches for rows in part], read)) as items:
