@@ -10,10 +10,11 @@ import reference
 from bench.measurement import Measured, Run
 from impls.common.config_files import from_sizes
 from impls.common.draws import training_draws
+from impls.common.dtypes import as_dtype
 from impls.common.types import Batch
 from impls.data import digits
 from results.schema import Settings
-from verify.cases import DIGITS, Case, as_dtype, perturbed_parameters
+from verify.cases import DIGITS, Case, perturbed_parameters
 from verify.compare import relative_error, row_error
 from verify.probe import Probe
 

@@ -16,7 +16,7 @@ from impls.common import draws, parameters
 from impls.common.config import Config
 from impls.common.config_files import from_sizes
 from impls.common.draws import Stream
-from impls.common.dtypes import as_dtype as as_dtype  # noqa: PLC0414  taken from here
+from impls.common.dtypes import as_dtype
 from impls.common.types import Batch, Draws
 from impls.data import digits
 from reference.derivative import complex_step_directional

@@ -11,8 +11,9 @@ import numpy as np
 
 import reference
 from impls.common.config import Config
+from impls.common.dtypes import as_dtype
 from impls.common.errors import NotInstalledError
-from verify.cases import Array, Case, as_dtype
+from verify.cases import Array, Case
 from verify.golden import GoldenCase, GoldenTraining
 from verify.registry import NotApplicable
 from verify.subjects import BORDER, PROTOCOL, offers

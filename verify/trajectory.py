@@ -9,9 +9,10 @@ import numpy as np
 
 from impls.common import draws
 from impls.common.config import Config
+from impls.common.dtypes import as_dtype
 from impls.common.types import Batch, Draws
 from impls.data import digits
-from verify.cases import Array, Case, as_dtype
+from verify.cases import Array, Case
 from verify.compare import relative_error
 from verify.probe import Probe, arbiter
 

@@ -16,9 +16,10 @@ import reference
 from impls.common import draws
 from impls.common.config_files import from_sizes
 from impls.common.draws import Stream
+from impls.common.dtypes import as_dtype
 from reference import derivative, layers
 from reference.network import mean_velocity_pullback
-from verify.cases import as_dtype, perturbed_parameters
+from verify.cases import perturbed_parameters
 from verify.compare import relative_error
 
 EXACT = 1e-11  # rounding of float64, amplified by a few layers

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from verify.cases import Case, as_dtype
+from impls.common.dtypes import as_dtype
+from verify.cases import Case
 from verify.checks.objective.loss import STEP
 from verify.compare import tensor_errors
 from verify.probe import Probe

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 import reference
+from impls.common.dtypes import as_dtype
 from reference.derivative import central_difference, complex_step_jvp
-from verify.cases import Array, Case, as_dtype, with_method
+from verify.cases import Array, Case, with_method
 from verify.compare import row_error
 from verify.probe import Probe
 from verify.registry import Errors, NotApplicable, check

@@ -12,8 +12,9 @@ import numpy as np
 import reference
 from impls.common import parameters
 from impls.common.config import MethodConfig
+from impls.common.dtypes import as_dtype
 from impls.common.types import Loss
-from verify.cases import Array, as_dtype
+from verify.cases import Array
 from verify.checks.objective.loss import LOSS, STEP, field_error
 from verify.compare import at, mismatches, relative_error, row_error
 from verify.golden import GoldenCase, GoldenTraining

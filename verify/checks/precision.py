@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from verify.cases import Array, Case, as_dtype
+from impls.common.dtypes import as_dtype
+from verify.cases import Array, Case
 from verify.compare import row_error, tensor_errors
 from verify.probe import Probe
 from verify.registry import Errors, check

@@ -10,7 +10,7 @@ import pytest
 
 from impls.common import draws
 from impls.common.config import Config
-from verify.cases import as_dtype
+from impls.common.dtypes import as_dtype
 from verify.checks import all_checks
 from verify.outcome import PASS
 from verify.probe import Probe
@@ -30,7 +30,8 @@ import sys
 import numpy as np
 import jax
 from impls import meanflow_jax
-from verify.cases import as_dtype, cases
+from impls.common.dtypes import as_dtype
+from verify.cases import cases
 from verify.compare import loss_errors, tensor_errors
 
 case = cases()[0]

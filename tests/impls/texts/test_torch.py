@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from impls.common import parameters
-from verify.cases import as_dtype
+from impls.common.dtypes import as_dtype
 
 torch = pytest.importorskip("torch")
 

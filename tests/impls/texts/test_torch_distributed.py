@@ -21,8 +21,9 @@ from bench.steps import make_batch
 from impls import meanflow_torch as mf
 from impls.common.config_files import load_config
 from impls.common.draws import training_draws
+from impls.common.dtypes import as_dtype
 from impls.common.types import Batch, Draws
-from verify.cases import as_dtype, perturbed_parameters
+from verify.cases import perturbed_parameters
 from verify.compare import tensor_errors
 
 form, folder = sys.argv[1:]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 import reference
-from verify.cases import as_dtype
+from impls.common.dtypes import as_dtype
 from verify.compare import mismatches, relative_error
 from verify.probe import Probe
 from verify.registry import Errors, check

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from impls.common import parameters
+from impls.common.dtypes import as_dtype
 from impls.common.types import Batch, Draws
-from verify.cases import Array, Case, as_dtype
+from verify.cases import Array, Case
 from verify.probe import Probe
 from verify.registry import Errors, check
 from verify.trajectory import NEEDS, everything, inputs

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 import reference
-from verify.cases import as_dtype, with_method
+from impls.common.dtypes import as_dtype
+from verify.cases import with_method
 from verify.compare import loss_errors, relative_error, tensor_errors
 from verify.probe import Host, Probe
 from verify.registry import Errors, check
