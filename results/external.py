@@ -1,117 +1,30 @@
 """An FID that somebody else measured: a file written by hand, checked, and made a record.
 
-`meanflow results template` prints such a file to fill in; it follows from the fields below.
+`meanflow results template` prints such a file to fill in; it follows from the fields of told.py.
 """
 
 import datetime as dt
+import math
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ValidationError
 
+from impls.common.config import Config
 from impls.common.config_files import config_hash, load_config, preset_names, read_yaml
 from impls.common.errors import UserError, did_you_mean
 from results.reading import nearest, read
 from results.schema import Record, append, record_file
+from results.told import UNKNOWN, External, Protocol
+from results.verdict import IMAGES_PER_EPOCH, SAME_EPOCHS
 
-SCORED = ("imgnet_latent", "cifar10")  # data sets that FIDs are published of
-UNKNOWN = "unknown"
+# Data sets that FIDs are published of, and the images of their training sets.
+SCORED = {"imgnet_latent": IMAGES_PER_EPOCH, "cifar10": 50_000}
 WEIGHTS = {"none": "params", UNKNOWN: UNKNOWN}  # ema -> which parameters were scored
 
 
 class ExternalError(UserError):
     """An external result that cannot be taken; the message is one sentence on one line."""
-
-
-def _asked(says: str, example: Any, default: Any = ..., **limits: Any) -> Any:
-    """A field with what it says and an example, for the template and for errors."""
-    return Field(default, description=says, examples=[example], **limits)
-
-
-Text = Annotated[str, Field(min_length=1)]
-Count = Annotated[int, Field(gt=0)]
-
-
-class Protocol(BaseModel):
-    """How the FID was measured; `unknown` where nobody wrote it down."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    labels: Literal["random", "balanced", "unknown"] = _asked(
-        "of the samples: random, balanced or unknown", "random"
-    )
-    uint8: Text = _asked("how numbers became pixels", "clip(127.5 x + 128, 0, 255), truncated")
-    inception: Text = _asked("the Inception file", "inception-2015-12-05.pt")
-    resize: Literal["legacy_tensorflow", "clean", "unknown"] = _asked(
-        "to Inception's size: legacy_tensorflow, clean or unknown", "legacy_tensorflow"
-    )
-    reference: Text = _asked(
-        "the statistics it is measured from", "imagenet_256_fid_stats.npz of the official code"
-    )
-    vae: Text = _asked("what decodes latents; none of pixels", "stabilityai/sd-vae-ft-mse")
-
-
-class External(BaseModel):
-    """One FID of somebody else."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    who: str = _asked(
-        "a name without spaces, of who measured it", "someone/meanflow-port", pattern=r"^[\w.@/-]+$"
-    )
-    url: str = _asked(
-        "an address where it can be read: a log, a README, a paper",
-        "https://example.org/runs/mf_b4",
-        pattern=r"^https?://\S+$",
-    )
-    date: str = _asked("the day of the measurement; that of adding, if untold", "2026-01-31", "")
-    preset: Text = _asked("a configuration, which meanflow config NAME shows, or unknown", "mf_b4")
-    changes: dict[str, int | float | str | bool] = _asked(
-        "keys in which the run differs from the preset", "{training.batch_size: 1024}", {}
-    )
-    epochs: Count | Literal["unknown"] = _asked("how many epochs it was trained, or unknown", 240)
-    framework: Text = _asked("what trained it: jax, torch, …", "torch")
-    hardware: Text = _asked("what it was trained on", "8 x H100")
-    commit: Text = _asked("the commit of the code that trained it, in quotes", '"0123abc"', UNKNOWN)
-    value: float = _asked("the FID", 11.42, gt=0, allow_inf_nan=False)
-    interval: tuple[float, float] | None = _asked(
-        "its 95 % interval, without which nothing is said to agree", "[11.31, 11.53]", None
-    )
-    num_samples: Count = _asked("how many samples; published FIDs are of 50000", 50000)
-    num_steps: Count = _asked("network calls for each sample", 1)
-    ema: float | Literal["none", "unknown"] = _asked(
-        "the decay of the averaged parameters, or none, or unknown", 0.9999
-    )
-    protocol: Protocol = Field(description="how it was measured; unknown is an answer too")
-    notes: str = _asked("whatever else a reader should know", "one training seed", "")
-
-    @field_validator("date", mode="before")
-    @classmethod
-    def _day(cls, date: Any) -> Any:
-        """YAML reads a bare date as one."""
-        text = date.isoformat() if isinstance(date, dt.date) else date
-        try:
-            dt.datetime.fromisoformat(text)
-        except (TypeError, ValueError):
-            raise ValueError("a date such as 2026-01-31") from None
-        return text
-
-    @field_validator("interval", mode="before")
-    @classmethod
-    def _bounds(cls, bounds: Any) -> Any:
-        if isinstance(bounds, list) and len(bounds) == 2:
-            return tuple(bounds)
-        if bounds is None:
-            return bounds
-        raise ValueError("two numbers, as in [11.31, 11.53]")
-
-    @field_validator("interval")
-    @classmethod
-    def _around(cls, bounds: tuple[float, float] | None, info: Any) -> tuple[float, float] | None:
-        value = info.data.get("value")
-        if bounds and value is not None and not bounds[0] <= value <= bounds[1]:
-            raise ValueError(f"two numbers with the value {value} between them")
-        return bounds
 
 
 def load(path: Path) -> External:
@@ -134,20 +47,53 @@ def load(path: Path) -> External:
         found = External.model_validate(given, strict=True)
     except ValidationError as error:
         raise ExternalError(_explain(path, error.errors()[0])) from None
+    _check_run(path, found)
+    return found
+
+
+def _check_run(path: Path, found: External) -> None:
+    """Refuse a preset that has no FID, and a run that its own changes contradict."""
     if found.preset == UNKNOWN:
-        return found
+        if found.changes:
+            raise ExternalError(
+                f"changes in {path} are of no preset, which is unknown: name it, or tell them as"
+                " notes"
+            )
+        return
     names = preset_names()
     if found.preset not in names:
         raise ExternalError(
             f"preset in {path} is {found.preset}, expected one of"
             f" {', '.join(names)}{did_you_mean(found.preset, names)}"
         )
-    data_set = load_config(found.preset, found.changes).dataset.name
+    config = load_config(found.preset, found.changes)
+    data_set = config.dataset.name
     if data_set not in SCORED:
         raise ExternalError(
             f"preset in {path} is {found.preset}, of {data_set}: there is no FID of that"
         )
-    return found
+    for key, (name, known) in _told_twice(config).items():
+        got, room = getattr(found, name), SAME_EPOCHS if name == "epochs" else 0.0
+        is_known = isinstance(got, str) or any(math.isclose(got, n, rel_tol=room) for n in known)
+        if key in found.changes and not is_known:
+            made = " or ".join(f"{number:g}" for number in known)
+            raise ExternalError(
+                f"{name} in {path} is {got}, but {key} in its changes makes that {made}: mend one"
+                " of them, or leave the key out"
+            )
+
+
+def _told_twice(config: Config) -> dict[str, tuple[str, tuple[float, ...]]]:
+    """Key of the changes -> the key of a result that says the same, and what it can then be."""
+    run, images = config.training, SCORED[config.dataset.name]
+    by_steps = "training.num_steps", (run.num_steps or 0) * run.batch_size / images
+    key, epochs = by_steps if run.num_steps else ("training.num_epochs", run.num_epochs)
+    return {
+        key: ("epochs", (epochs,)),
+        "training.ema_val": ("ema", (run.ema_val, *run.ema_more)),
+        "sampling.num_steps": ("num_steps", (config.sampling.num_steps,)),
+        "fid.num_samples": ("num_samples", (config.fid.num_samples,)),
+    }
 
 
 def as_record(found: External) -> Record:
@@ -242,5 +188,7 @@ def _explain(path: Path, error: Any) -> str:
         expected = error["msg"].removeprefix("Input should be ").replace("'", "")
         if isinstance(got, str):
             expected += did_you_mean(got, get_args(field.annotation))
+    elif error["type"].startswith(("greater", "less", "string_too", "finite")):
+        expected += f" ({error['msg'].partition(' should ')[2]})"
     shown = "empty" if got is None else repr(got)[:60]
     return f"{key} in {path} is {shown}, expected {expected}"

@@ -14,6 +14,9 @@ from results.external import External, Protocol, template
 from results.reading import parse, read
 from results.schema import RECORDS
 
+NAN, INF = float("nan"), float("inf")
+TOMORROW = (dt.datetime.now(dt.UTC) + dt.timedelta(days=2)).date().isoformat()
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -98,15 +101,35 @@ def test_changes_are_of_the_configuration(folder, tmp_path, capsys):
         ({"value": None}, "value in {} is empty, expected the FID"),
         ({"value": "11.4"}, "value in {} is '11.4', expected the FID, such as 11.42"),
         ({"value": -1.0, "interval": ...}, "value in {} is -1.0"),
-        ({"value": float("nan"), "interval": ...}, "value in {} is nan"),
+        ({"value": NAN, "interval": ...}, "value in {} is nan"),
         ({"interval": [11.5, 11.6]}, "expected two numbers with the value 11.42 between them"),
         ({"interval": 11}, "interval in {} is 11, expected two numbers"),
+        *(({"interval": bounds}, "two numbers with the value 11.42 between them, none below 0")
+          for bounds in ([-1.0, 12.0], [11.5, 11.3], [10.0, 11.0])),
+        *(({"interval": bounds}, "interval in {}")
+          for bounds in ([-INF, INF], [NAN, 12.0], [11.0, NAN], [11.0, INF], [-INF, 12.0])),
+        *(({"value": value}, "value in {} is") for value in (INF, -INF, 0.0, 1e300, 10**400)),
         ({"interval": ["a", "b"]}, "interval in {} is 'a', expected its 95 % interval"),
         ({"epochs": 0}, "epochs in {} is 0, expected how many epochs it was trained, or unknown"),
         ({"epochs": 80.5}, "epochs in {} is 80.5"),
         ({"num_samples": "50k"}, "num_samples in {} is '50k', expected"),
+        ({"epochs": 10**30}, "how many epochs it was trained, or unknown, such as 240 (be less"),
+        *(({"num_samples": count}, "published FIDs are of 50000") for count in (1, -5, 10**30)),
+        *(({"ema": decay}, f"ema in {{}} is {decay}") for decay in (7.5, -1, 1.0, 0, NAN)),
         ({"who": "two words"}, "who in {} is 'two words', expected"),
         ({"url": "example.org"}, "url in {} is 'example.org', expected"),
+        *(({"url": url}, "expected an address such as https://example.org/runs/mf_b4")
+          for url in ("https://?", "http://", "https:///runs", "https://-", "https://example",
+                      "https://example.org:port/", "https://[::1", "https://a.org/<script>",
+                      'https://a.org/">', "https://a.org/`x`", "https://a.org/a|b")),
+        ({"url": "https://example.org/" + "x" * 500}, "(have at most 500 characters)"),
+        *(({"date": date}, "expected a day from 2015-01-01 to 2")
+          for date in ("0001-01-01", "2014-12-31", "2099-01-01", "9999-12-31", TOMORROW)),
+        *(({name: "x" * 201}, f"{name} in {{}} is 'xxx") for name in ("hardware", "commit")),
+        ({"notes": "x" * 2001}, "notes in {} is 'xxx"),
+        *(({"framework": text}, "expected text that can be printed")
+          for text in (" ", "\x1b[2J", "a\x00", "\u202etorch")),
+        ({"preset": "unknown", "changes": {"training.batch_size": 1}}, "changes in {} are of no"),
         ({"date": "January"}, "date in {} is 'January', expected a date such as 2026-01-31"),
         ({"date": 3}, "date in {} is 3, expected a date"),
         ({"ema": True}, "ema in {} is True, expected the decay"),
@@ -122,6 +145,35 @@ def test_what_is_wrong_is_one_sentence(changes, says, folder, tmp_path, capsys):
     said = refused(capsys, "results", "add", given, "--records", folder)
     assert says.format(given) in said
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes", "told_otherwise", "says"),
+    [
+        ("mf_b4", {"training.num_epochs": 80}, {}, "epochs in {} is 240, but training.num_epochs"),
+        ("mf_b4", {"training.num_epochs": 240}, {"epochs": 80}, "makes that 240: mend one of"),
+        ("mf_b4", {"training.num_steps": 400_000}, {}, "its changes makes that 79.9"),
+        ("mf_b4", {"training.ema_val": 0.999}, {}, "ema in {} is 0.9999, but training.ema_val"),
+        ("mf_b4", {"sampling.num_steps": 2}, {}, "num_steps in {} is 1, but sampling.num_steps"),
+        ("mf_b4", {"fid.num_samples": 10_000}, {}, "num_samples in {} is 50000, but"),
+        ("cifar10", {"training.num_steps": 400_000}, {}, "makes that 8192"),
+    ],
+)  # fmt: skip
+def test_a_run_that_its_changes_contradict_is_said(
+    preset, changes, told_otherwise, says, folder, tmp_path, capsys
+):
+    given = told(tmp_path, preset=preset, changes=changes, **told_otherwise)
+    said = refused(capsys, "results", "add", given, "--records", folder)
+    assert says.format(given) in said
+    assert list(folder.iterdir()) == []
+
+
+def test_a_run_that_its_changes_confirm_is_taken(folder, tmp_path):
+    changes = {"training.num_steps": 1_201_000, "training.ema_val": 0.999, "sampling.num_steps": 2}
+    found = added(told(tmp_path, changes=changes, ema=0.999, num_steps=2), folder)
+    assert found.settings["epochs"] == 240
+    given = told(tmp_path, changes={"training.ema_val": 0.999}, ema="none", notes="two\nlines")
+    assert added(given, folder).settings["weights"] == "params"
 
 
 @pytest.mark.parametrize(
