@@ -1,6 +1,12 @@
-"""Records read back: every line is what was once written, or it is said which one is not."""
+"""Records read back: every line is what was once written, or it is said which one is not.
+
+A line that was edited, repeated or torn is found. One that is gone as a whole, or that stands at
+another place of its file, is not: each vouches for itself alone, so that the lines of two people
+can be merged. `git log -p` shows both, and order counts only among records of the same date.
+"""
 
 import json
+import math
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -114,8 +120,12 @@ def _json_object(text: bytes, place: str) -> dict[str, Any]:
         )
     try:
         content = json.loads(
-            text.decode(), object_pairs_hook=_without_repetition, parse_constant=_no_number
+            text.decode(),
+            object_pairs_hook=_without_repetition,
+            parse_constant=_no_number,
+            parse_float=_finite,
         )
+        json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair cannot be printed
     except RecursionError:
         raise RecordError(f"{place} is not JSON (nested too deep): {TAKE_BACK}") from None
     except ValueError as error:
@@ -136,6 +146,13 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_number(name: str) -> float:
     raise ValueError(f"{name} is no number of JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits} is beyond float64")
+    return number
 
 
 def _explain(error: ErrorDetails, content: dict[str, Any]) -> str:

@@ -1,8 +1,9 @@
 """The record: one outcome with everything needed to judge it, one JSON line each.
 
 A line is written once and never changed. It ends with a digest of the rest, by which an edit by
-hand is found: a slip, or a number made nicer, not the work of somebody who means to deceive. Files
-are one for each kind, day and machine, so two people who add records touch different files.
+hand is found: a slip, or a number made nicer, not the work of somebody who means to deceive. A line
+that is deleted as a whole leaves nothing to be found by here: git shows it. Files are one for each
+kind, day and machine, so two people who add records touch different files.
 """
 
 import contextlib
@@ -35,7 +36,7 @@ Settings = dict[str, int | float | str]
 class Record(BaseModel):
     """One number, or one that could not be had. Frozen, and no key beyond these."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     format: int = FORMAT
     subject: str = Field(min_length=1)  # what was measured: a module, a pair of them, external:NAME

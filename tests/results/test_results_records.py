@@ -66,6 +66,8 @@ def test_what_is_no_number_is_said_in_words(value, tmp_path):
     "changes",
     [
         {"interval": (1.3, 1.1)}, {"interval": (float("nan"), 1.0)}, {"date": "yesterday"},
+        {"interval": (1.0, float("inf"))}, {"tolerance": float("inf")},
+        {"settings": {"of": float("nan")}},
         {"what": "fid"}, {"subject": ""}, {"commit": ""}, {"valeu": 1.0},
     ],
 )  # fmt: skip
@@ -197,6 +199,9 @@ signed = functools.partial(edited, True)
         (lambda text: "[" * 100_000, "nested too deep"),
         (lambda text: "<<<<<<< HEAD", "is left from a merge with conflicts"),
         (lambda text: text.replace("1.2", "NaN"), "NaN is no number of JSON"),
+        (lambda text: text.replace("1.2", "1e999"), "1e999 is beyond float64"),
+        (lambda text: text.replace("1.2", "9" * 5000), "is not JSON"),
+        (lambda text: text.replace("plain", "\\ud800"), "is not JSON"),
         (lambda text: text.replace('"unit"', '"value": 1.0, "unit"'), "value is given twice"),
         (lambda text: text.replace("plain", "pl\udc80in"), "is not JSON"),
         (edited(value=...), "the field value is missing"),
@@ -209,6 +214,7 @@ signed = functools.partial(edited, True)
         (edited(digest="0" * 16), "its digest is 0000000000000000, that of what it says"),
         (signed(valeu=1), "valeu is no field of a record; did you mean value?"),
         (signed(value="1.2"), "value is '1.2', expected a valid number"),
+        (signed(value=10**400), "value is 1000"),
         (signed(interval=[1]), "interval is [1], expected two"),
         (signed(interval=[2, 1]), "interval is [2, 1], expected two numbers, the lower one first"),
         (signed(date="soon"), "date is 'soon', expected a date such as"),
@@ -233,6 +239,14 @@ def test_the_same_record_twice_is_refused_with_both_places(second, tmp_path):
     match = rf"{second}, line [23] is the same record as {path}, line 1"
     with pytest.raises(RecordError, match=match):
         read(tmp_path)
+
+
+def test_lines_in_another_order_say_the_same(tmp_path):
+    """But among records of one date, of which the last counts as the newest."""
+    days = [record(value=1.2 + day / 100, date=f"2026-01-0{day}") for day in range(1, 6)]
+    path = file(tmp_path, *days)
+    path.write_text("\n".join(reversed(path.read_text().splitlines())))
+    assert [one.value for one in read(tmp_path)] == [one.value for one in days]
 
 
 def test_a_line_written_otherwise_says_the_same(tmp_path):
