@@ -16,18 +16,18 @@ app.command(results, name="results", help="Show and compare records, or add some
 
 @results.command(name="show")
 def show(*, what: str = "*", subject: str = "*", records: Records = None) -> int:
-    """Print the newest record of each number.
+    """Print the newest record of each number by each protocol.
 
     Args:
         what: a part of the quantity, such as fid or bench/step_time; shell patterns allowed.
         subject: a part of the subject, such as torch or external.
     """
-    from results.compare import matching, newest
+    from results.compare import matching, measurement, newest
     from results.reading import read
     from results.show import print_records
 
     found = matching(read(_folder(records)), what, subject)
-    print_records(newest(found).values())
+    print_records(newest(found, measurement).values())
     return 0
 
 

@@ -28,7 +28,7 @@ def print_difference(found: Difference, old: str, new: str) -> None:
     """What moved, then what could not be compared and why, then how many were."""
     if found.moved:
         _print_pairs(found.moved, old, new)
-    console = Console(highlight=False)
+    console = _console()
     console.print(
         f"{len(found.compared)} compared, {len(found.moved)} moved beyond the intervals of both"
     )
@@ -41,7 +41,7 @@ def print_difference(found: Difference, old: str, new: str) -> None:
 
 def print_regressions(pairs: list[Pair], worse: list[Pair]) -> None:
     """The ratios that got worse, with their machine, and how many were looked at."""
-    console = Console(highlight=False)
+    console = _console()
     if worse:
         _print_pairs(worse, "before", "newest")
         for name in sorted({machine_class(pair.new) for pair in worse}):
@@ -52,6 +52,11 @@ def print_regressions(pairs: list[Pair], worse: list[Pair]) -> None:
     )
 
 
+def _console() -> Console:
+    """Prints what records say as it stands: brackets and colons in it are no markup."""
+    return Console(highlight=False, markup=False, emoji=False)
+
+
 def _print_pairs(pairs: list[Pair], old: str, new: str) -> None:
     rows = [(pair.new, (estimate(pair.old), estimate(pair.new))) for pair in pairs]
     _print_groups(rows, {old[:20]: 24, new[:20] + " " * (old == new): 24})
@@ -59,7 +64,7 @@ def _print_pairs(pairs: list[Pair], old: str, new: str) -> None:
 
 def _print_groups(rows: Sequence[tuple[Record, tuple[str, ...]]], columns: dict[str, int]) -> None:
     """A table for each subject and quantity: of what each record is, and the cells beside it."""
-    console = Console(highlight=False)
+    console = _console()
     ordered = sorted(rows, key=lambda row: _title(row[0]))
     for title, members in groupby(ordered, key=lambda row: _title(row[0])):
         group = list(members)
@@ -95,8 +100,20 @@ def _title(record: Record) -> tuple[str, str]:
 
 
 def _labels(group: list[Record]) -> list[str]:
-    """What each record of a group is of: the settings in which they differ, in few words."""
+    """What each record of a group is of: the settings in which they differ, in few words.
+
+    Where two have the same, how they were measured too.
+    """
     said = [_settings(record) for record in group]
+    labels = _differences(said)
+    if len(set(labels)) == len(labels):
+        return labels
+    protocols = ({name: str(value) for name, value in r.protocol.items()} for r in group)
+    return _differences([one | how for one, how in zip(said, protocols, strict=True)])
+
+
+def _differences(said: list[dict[str, str]]) -> list[str]:
+    """Each one's values, but for those that all of them share."""
     names = [name for name in said[0] if all(name in one for one in said)]
     shared = [name for name in names if len({one[name] for one in said}) == 1]
     dull = [name for name in shared if name not in KEPT]

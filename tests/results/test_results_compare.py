@@ -5,7 +5,7 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
-from results_records import MACHINE, fid, record, refused
+from results_records import MACHINE, PROTOCOL, fid, record, refused
 
 from meanflow_repro import main
 from results.compare import difference, machine_class, moved, newest, regressions
@@ -230,6 +230,31 @@ def test_show_prints_the_newest_of_each_in_80_columns(tmp_path, capsys, monkeypa
     lines = printed(capsys, monkeypatch, "show", "--what", "fid", "--records", tmp_path)
     assert len(lines) == 3
     assert "†" not in "".join(lines)
+
+
+def test_show_prints_both_of_two_fids_that_differ_in_their_protocol_alone(
+    tmp_path, capsys, monkeypatch
+):
+    balanced = {"protocol": PROTOCOL | {"labels": "balanced"}}
+    append([fid(value=9.9, interval=None, **balanced), fid(value=9.8, interval=None, **balanced),
+            fid()], tmp_path / "a.jsonl")  # fmt: skip
+    text = "\n".join(printed(capsys, monkeypatch, "show", "--records", tmp_path))
+    assert "labels=balanced" in text
+    assert "labels=uniformly random" in " ".join(text.split())
+    assert "legacy_tensorflow" not in text  # which both have
+    assert "11.4 (11.36 to 11.44)" in text
+    assert "9.8" in text
+    assert "9.9" not in text  # the older one
+
+
+@pytest.mark.parametrize(
+    "said", ["[/b]", "[red]x[/red]", ":smile:", "[link=https://a.org]x[/link]"]
+)
+def test_show_prints_markup_as_it_stands(said, tmp_path, capsys, monkeypatch):
+    append([record(settings={"of": said})], tmp_path / "a.jsonl")
+    monkeypatch.setenv("COLUMNS", "120")
+    assert main(["results", "show", "--records", str(tmp_path)]) == 0
+    assert said in capsys.readouterr().out
 
 
 def test_show_says_what_there_is_when_nothing_matches(tmp_path, capsys):
