@@ -9,7 +9,10 @@ from results.published import Published
 from results.schema import Record
 from results.tabulate.cells import Cell, Piece, Table, pieces
 
-LINK = re.compile(r"\[([^\]]+)\]\((https?://[^)]+)\)")
+# An escaped character, code, a link, a line break.
+TOKEN = re.compile(
+    r"\\([!-/:-@[-`{-~])|`([^`]+)`|\[((?:\\.|[^\]\\])+)\]\((https?://[^)\s]+)\)|<br>"
+)
 
 
 def html(table: Table) -> str:
@@ -70,10 +73,21 @@ def about(record: Record) -> str:
 
 
 def inline(markdown: str) -> str:
-    """Code, links and line breaks of Markdown."""
-    text = escape(markdown, quote=False).replace("&lt;br&gt;", "<br>")
-    text = LINK.sub(r'<a href="\2">\1</a>', text)
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
+    """HTML of Markdown: escaped characters, code, links and line breaks; all else is text."""
+    said, end = [], 0
+    for token in TOKEN.finditer(markdown):
+        said += [escape(markdown[end : token.start()], quote=False), _token(token)]
+        end = token.end()
+    return "".join([*said, escape(markdown[end:], quote=False)])
+
+
+def _token(token: re.Match[str]) -> str:
+    character, code, words, address = token.groups()
+    if character:
+        return escape(character, quote=False)
+    if code:
+        return f"<code>{escape(code, quote=False)}</code>"
+    return f'<a href="{escape(address)}">{inline(words)}</a>' if address else "<br>"
 
 
 def _piece(part: Piece) -> str:

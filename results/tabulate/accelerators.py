@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from results.published import Published, published
 from results.schema import Record
-from results.tabulate.cells import NAMES, Cell, Said, Table, estimate, printed
+from results.tabulate.cells import NAMES, Cell, Said, Table, estimate, plain, printed
 
 OVERHEAD = "unguided sparse / flow matching"
 # Quantity -> how a reader would say it, places after the point, and what it is multiplied by.
@@ -70,7 +70,7 @@ def _cells(row: Row, found: dict[str, Record]) -> list[Cell]:
     name, places, scale = QUANTITIES[row.what]
     label = ", ".join(filter(None, (name, row.network, row.dtype)))
     sources = tuple(found.values())
-    labels = [Said(text, sources) if sources else text for text in (row.device, label)]
+    labels = [Said(plain(text), sources) if sources else text for text in (row.device, label)]
     return [*labels, *(estimate(found.get(subject), places, scale) for subject in NAMES)]
 
 

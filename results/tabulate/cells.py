@@ -1,11 +1,14 @@
 """Tables, whose cells know the records and published numbers behind them.
 
-Markdown prints the text alone; the report (results/report/markup.py) makes a link of it.
+Markdown prints the text alone; the report (results/report/markup.py) makes a link of it. What a
+record says enters a cell through `plain`, so that it cannot be taken for Markdown or HTML.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
+from urllib.parse import quote
 
 from results.published import Published
 from results.schema import Record
@@ -14,6 +17,9 @@ JAX, TORCH = "impls.meanflow_jax", "impls.meanflow_torch"
 NAMES = {JAX: "JAX", TORCH: "PyTorch"}
 DIRTY = "†"
 FOOTNOTE = f"{DIRTY} measured in a tree with changes that no commit holds"
+MARKUP = re.compile(r"[\\`*\[\]<>|&~$]|_(?![^\W_])|(?<![^\W_])_")  # within a word, _ is none
+PIPE = re.compile(r"(?<!\\)\|")  # a table of GitHub asks for one backslash, whatever is before it
+IN_ADDRESS = "/:?#@!$&'*+,;=%~"  # stands as it is in the address of a link
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,23 @@ class Table(NamedTuple):
     num_labels: int = 1  # first columns, which say what a row is of: its settings, no outcome
 
 
+def plain(words: str) -> str:
+    """A text in Markdown that shows it as it stands, on one line."""
+    return MARKUP.sub(lambda found: f"\\{found[0]}", " ".join(words.split()))
+
+
+def code(words: str) -> str:
+    """A text in Markdown as code, on one line."""
+    return f"`{' '.join(words.replace('`', ' ').split())}`"
+
+
+def linked(words: str, address: str) -> str:
+    """A text as a link in Markdown; without one where the address is none of the web."""
+    if not address.startswith(("https://", "http://")):
+        return plain(words)
+    return f"[{plain(words)}]({quote(address, IN_ADDRESS)})"
+
+
 def pieces(cell: Cell) -> tuple[Piece, ...]:
     """The parts of a cell."""
     return cell if isinstance(cell, tuple) else (cell,)
@@ -59,10 +82,15 @@ def joined(between: str, cells: Iterable[Cell]) -> Cell:
 def markdown(table: Table) -> str:
     """A table, and the paragraphs below it."""
     width = len(table.heads)
-    lines = [f"| {' | '.join(table.heads)} |", "|" + "-|" * width]
-    for row in table.rows:
-        lines.append(f"| {' | '.join(map(text, row))} |" + " |" * (width - len(row)))
+    lines = [_line(table.heads), "|" + "-|" * width]
+    lines += [_line(map(text, row)) + " |" * (width - len(row)) for row in table.rows]
     return "\n".join(lines) + "\n" + "".join(f"\n{text(note)}\n" for note in table.notes)
+
+
+def _line(cells: Iterable[str]) -> str:
+    """A row on one line, in which nothing ends a cell before its end."""
+    whole = (PIPE.sub(r"\\|", " ".join(cell.splitlines())) for cell in cells)
+    return f"| {' | '.join(whole)} |"
 
 
 def estimate(record: Record | None, places: int, scale: float = 1) -> Piece:

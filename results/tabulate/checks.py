@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from results.compare import origin, passes
 from results.schema import Record
-from results.tabulate.cells import NAMES, Cell, Piece, Said, Table, marked
+from results.tabulate.cells import NAMES, Cell, Piece, Said, Table, code, marked, plain
 
 DTYPES = ("float64", "float32")
 PAIR = " ~ "  # between the names of two subjects
@@ -24,9 +24,9 @@ def verify(records: list[Record]) -> Table:
             for dtype, subject in columns
         ]
         nearest = max(rows, key=share)
-        name = f"`{nearest.what.rpartition('/')[2]}`"
+        name = code(nearest.what.rpartition("/")[2])
         near = Said(name, (nearest,)) if nearest.value else ""
-        lines.append([family, _num_checks(rows), *cells, near])
+        lines.append([plain(family), _num_checks(rows), *cells, near])
     lines.append(["all", _num_checks(found)])
     return Table(["family", "checks", *titles, "nearest to its tolerance"], lines, [_about(found)])
 
@@ -83,5 +83,5 @@ def _about(found: list[Record]) -> Cell:
     if not found:
         return "No run is recorded."
     passed = sum(passes(record) for record in found)
-    origins = dict.fromkeys(map(origin, found))
+    origins = dict.fromkeys(plain(origin(record)) for record in found)
     return Said(f"{passed} of {len(found)} pass", tuple(found)), f" ({'; '.join(origins)})."

@@ -3,7 +3,7 @@
 from impls.common.config_files import load_config
 from results.schema import Record
 from results.tabulate.ablations import DISTANCE, is_scored
-from results.tabulate.cells import NAMES, Cell, Piece, Table, estimate, marked
+from results.tabulate.cells import NAMES, Cell, Piece, Table, estimate, marked, plain
 
 ACCURACY, SECONDS = "evaluate/conditional_accuracy", "train/seconds"
 
@@ -33,7 +33,9 @@ def digits(records: list[Record]) -> Table:
     rows: list[list[Cell]] = []
     for (subject, seed), run in sorted(newest_digits(records).items()):
         scores = estimate(run.get(ACCURACY), 3), estimate(run.get(DISTANCE), 2)
-        rows.append([NAMES.get(subject, subject), seed, *scores, _minutes(run.get(SECONDS))])
+        rows.append(
+            [NAMES.get(subject) or plain(subject), plain(seed), *scores, _minutes(run.get(SECONDS))]
+        )
     return Table(heads, rows, num_labels=2)
 
 

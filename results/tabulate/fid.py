@@ -3,7 +3,7 @@
 from results.compare import newest
 from results.published import Published, all_published, published
 from results.schema import Record
-from results.tabulate.cells import NAMES, Cell, Said, Table, estimate, printed
+from results.tabulate.cells import NAMES, Cell, Said, Table, estimate, plain, printed
 from results.tabulate.reproduction import verdict_on
 from results.verdict import PUBLISHED_SAMPLES
 
@@ -35,14 +35,14 @@ def _row(record: Record) -> list[Cell]:
         share = 100 * (record.value / record.expected - 1)
         difference = Said(f"{share:+.1f} %", (record,))
     return [
-        Said(_checkpoint(record), (record,)),
+        Said(plain(_checkpoint(record)), (record,)),
         NAMES[record.subject],
         Said(f"{settings['num_samples']:,}", (record,)),
         estimate(record, 2),
         printed(expected),
         difference,
         verdict_on(record, expected),
-        Said(_protocol(record), (record,)),
+        Said(plain(_protocol(record)), (record,)),
     ]
 
 

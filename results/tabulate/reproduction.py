@@ -7,7 +7,18 @@ from impls.common.config_files import load_config
 from results.compare import measurement, newest
 from results.published import Published, Source, all_published, published
 from results.schema import Record
-from results.tabulate.cells import NAMES, Cell, Said, Table, estimate, joined, pieces, printed
+from results.tabulate.cells import (
+    NAMES,
+    Cell,
+    Said,
+    Table,
+    estimate,
+    joined,
+    linked,
+    pieces,
+    plain,
+    printed,
+)
 from results.verdict import IMAGES_PER_EPOCH, RULE, SAME_EPOCHS, Verdict, fid_verdict, rounding
 
 # How every published FID was made, as far as it changes the score.
@@ -158,15 +169,14 @@ def _other_weights(record: Record) -> list[str]:
     """The weights that were scored, where they are told and are not the preset's average."""
     own = f"EMA {load_config(str(record.settings['preset'])).training.ema_val:g}"
     weights = str(record.settings.get("weights", own))
-    return [] if weights in (own, "unknown") else [weights]
+    return [] if weights in (own, "unknown") else [plain(weights)]
 
 
 def who(record: Record) -> str:
     """The framework, or the name of another group with its address."""
     if record.subject in NAMES:
         return NAMES[record.subject]
-    name, url = record.subject.removeprefix("external:"), record.settings.get("url")
-    return f"[{name}]({url})" if url else name
+    return linked(record.subject.removeprefix("external:"), str(record.settings.get("url", "")))
 
 
 def _how_to() -> Cell:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from results.compare import origin
 from results.schema import Record
-from results.tabulate.cells import Cell, Said, Table, marked
+from results.tabulate.cells import Cell, Said, Table, marked, plain
 
 
 class Act(NamedTuple):
@@ -36,7 +36,7 @@ def soak(records: list[Record]) -> Table:
         record = newest.get(f"soak/{name}")
         cells = _cells(record, act.counted) if record else ["not run"]
         rows.append([f"`{name}`", act.sentence, *cells])
-    origins = dict.fromkeys(map(origin, newest.values()))
+    origins = dict.fromkeys(plain(origin(record)) for record in newest.values())
     note = f"{NOTE} ({'; '.join(origins)})." if origins else f"{NOTE}."
     return Table(heads, rows, [note], num_labels=2)
 
@@ -45,9 +45,9 @@ def _cells(record: Record, count: str) -> list[Cell]:
     said = record.settings
     failed = "none" if record.value == 0 else f"{record.value:.0f}"
     return [
-        marked(str(said[count]), record),
-        Said(f"{said['num_run']} of {said['num_tests']}", (record,)),
+        marked(plain(str(said[count])), record),
+        Said(plain(f"{said['num_run']} of {said['num_tests']}"), (record,)),
         Said(failed, (record,)),
-        Said(str(said["seed"]), (record,)),
+        Said(plain(str(said["seed"])), (record,)),
         Said(f"{float(said['seconds']) / 60:.1f}", (record,)),
     ]
