@@ -13,10 +13,15 @@ from numpy.typing import NDArray
 
 from impls.common.errors import UserError
 from impls.files.downloads import not_the_file
+from impls.files.inception import MODES
 from impls.files.reading import readable
 from impls.files.writing import write_arrays
 
 Array = NDArray[Any]
+# Of the largest eigenvalue or entry. Covariances that were added up in float64 are off by 1e-15 of
+# it, in float32 by 1e-8 (products of centred features) or 5e-7 (products less those of the means).
+ROUNDING = 1e-5
+LARGEST = 1e30  # whose square, and the sum of many, is still a number; features are below 100
 NAMES = (("ref_mu", "ref_sigma"), ("mu", "sigma"))
 REMEDY = (
     "get it anew (github.com/Gsunshine/meanflow links that of ImageNet 256), or make one with"
@@ -59,8 +64,8 @@ def load_statistics(path: Path, num_features: int | None = None) -> Statistics:
         num_features: that they must be of, where this is known.
 
     Raises:
-        StatisticsError: when the file is missing, damaged, holds no such arrays, or they are of
-            another shape or not finite.
+        StatisticsError: when the file is missing, damaged, holds no such arrays, or such as no
+            features have: of another shape, not finite, asymmetric, indefinite, contradictory.
     """
     if not path.is_file():
         raise StatisticsError(f"there is no file of statistics {path}: {REMEDY}")
@@ -71,27 +76,88 @@ def load_statistics(path: Path, num_features: int | None = None) -> Statistics:
         path.open("rb") as file,  # NumPy would leave a damaged one open
         np.load(file, allow_pickle=False) as held,
     ):
-        pair = next((pair for pair in NAMES if set(pair) <= set(held.files)), None)
-        if pair is None:
-            raise StatisticsError(
-                f"{path} holds neither ref_mu and ref_sigma nor mu and sigma: {REMEDY}"
-            )
-        mean, covariance = (held[name] for name in pair)  # alone: large samples may lie there too
-        about = {name: held[name].item() for name in Statistics._fields[2:] if name in held.files}
+        named = [pair for pair in NAMES if set(pair) <= set(held.files)]
+        pairs = [[held[name] for name in pair] for pair in named]
+        about = {name: held[name] for name in Statistics._fields[2:] if name in held.files}
+    if not pairs:
+        raise StatisticsError(
+            f"{path} holds neither ref_mu and ref_sigma nor mu and sigma: {REMEDY}"
+        )
+    mean, covariance = pairs[0]
     _check(path, mean, covariance, num_features)
-    return Statistics(mean.astype(np.float64), covariance.astype(np.float64), **about)
+    for kind, array, *others in zip(("mean", "covariance"), *pairs, strict=True):
+        if not all(np.array_equal(array, other) for other in others):
+            raise StatisticsError(f"{path} holds two {kind}s that differ: {REMEDY}")
+    told = {name: _told(path, name, array) for name, array in about.items()}
+    return Statistics(mean.astype(np.float64), covariance.astype(np.float64), **told)
+
+
+def _told(path: Path, name: str, array: Array) -> Any:
+    """What a file says of its making, as one number or text."""
+    value = array.item() if array.size == 1 else array.tolist()
+    is_right, expected = {
+        "num_images": (type(value) is int and value > 1, "a whole number, 2 or more"),
+        "mode": (value in MODES, f"one of {', '.join(MODES)}"),
+        "inception": (isinstance(value, str), "text"),
+    }[name]
+    if not is_right:
+        raise StatisticsError(
+            f"{name} in {path} is {str(value)[:60]}, expected {expected}: {REMEDY}"
+        )
+    return value
 
 
 def _check(path: Path, mean: Array, covariance: Array, num_features: int | None) -> None:
+    """Refuse arrays that no set of features has: shapes, numbers, symmetry, definiteness."""
     count = num_features or (mean.size if mean.ndim == 1 else 0)
-    if mean.shape != (count,) or covariance.shape != (count, count):
+    if not count or mean.shape != (count,) or covariance.shape != (count, count):
         size = count or "features"
         raise StatisticsError(
             f"{path} holds a mean of shape {mean.shape} and a covariance of {covariance.shape},"
             f" expected ({size},) and ({size}, {size}): {REMEDY}"
         )
     for name, array in (("mean", mean), ("covariance", covariance)):
-        if array.dtype.kind != "f" or not np.isfinite(array).all():
-            raise StatisticsError(f"the {name} in {path} holds what is no finite number: {REMEDY}")
-    if not np.allclose(covariance, covariance.T, rtol=1e-4, atol=1e-6 * np.abs(covariance).max()):
-        raise StatisticsError(f"the covariance in {path} is not symmetric: {REMEDY}")
+        is_number = array.dtype.kind == "f"
+        wrong = ~(np.abs(array) < LARGEST) if is_number else np.ones(array.shape, bool)  # NaN too
+        if wrong.any():
+            place, value = _first(wrong, array)
+            raise StatisticsError(
+                f"the {name} in {path} holds {value} at {place}, which is no finite number that"
+                f" features have: {REMEDY}"
+            )
+    _check_covariance(path, covariance.astype(np.float64))
+
+
+def _check_covariance(path: Path, covariance: Array) -> None:
+    """Refuse one that is not symmetric, or has a negative eigenvalue, beyond ROUNDING."""
+    size = np.abs(covariance).max()
+    skew = np.abs(covariance - covariance.T) > ROUNDING * size
+    if skew.any():
+        (row, column), value = _first(skew, covariance)
+        raise StatisticsError(
+            f"the covariance in {path} is not symmetric: it holds {value:g} at {[row, column]} and"
+            f" {covariance[column, row]:g} at {[column, row]}: {REMEDY}"
+        )
+    variances = np.diag(covariance)
+    if variances.min() < -ROUNDING * size:
+        entry = int(variances.argmin())
+        raise StatisticsError(
+            f"the covariance in {path} holds the variance {variances.min():g} at {[entry, entry]},"
+            f" which no feature has: {REMEDY}"
+        )
+    try:  # far faster than eigenvalues, and stricter: no variance is above the largest of these
+        np.linalg.cholesky(covariance + ROUNDING * variances.max() * np.eye(len(covariance)))
+    except np.linalg.LinAlgError:
+        eigenvalues = np.linalg.eigvalsh(covariance)
+        least, largest = eigenvalues[0], eigenvalues[-1]
+        if not least >= -ROUNDING * largest:
+            raise StatisticsError(
+                f"the covariance in {path} has the eigenvalue {least:g}, the largest being"
+                f" {largest:g}: features have none below 0 but by rounding: {REMEDY}"
+            ) from None
+
+
+def _first(wrong: Array, array: Array) -> tuple[list[int], Any]:
+    """Where the first wrong entry is, and the entry."""
+    place = np.argwhere(wrong)[0]
+    return place.tolist(), array[tuple(place)]

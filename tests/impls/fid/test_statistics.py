@@ -104,7 +104,22 @@ def npz(**arrays):
 
 
 MEAN, COVARIANCE = some()[:2]
-SKEWED = COVARIANCE + np.triu(np.ones((5, 5)), 1)
+BOTH = {"mu": MEAN, "sigma": COVARIANCE}
+EMPTY = {"mu": MEAN[:0], "sigma": COVARIANCE[:0, :0]}
+LARGE = np.linalg.eigvalsh(COVARIANCE)[-1]
+
+
+def with_entry(array, place, value):
+    changed = array.copy()
+    changed[place] = value
+    return changed
+
+
+def indefinite(share):
+    """The covariance with its least eigenvalue at minus a share of the largest."""
+    values, vectors = np.linalg.eigh(COVARIANCE)
+    values[0] = -share * values[-1]
+    return (vectors * values) @ vectors.T
 
 
 @pytest.mark.parametrize(
@@ -119,9 +134,30 @@ SKEWED = COVARIANCE + np.triu(np.ones((5, 5)), 1)
         (npz(mu=MEAN, sigma=COVARIANCE[:4]), "a covariance of (4, 5), expected (5,) and (5, 5)"),
         (npz(mu=MEAN[None], sigma=COVARIANCE), "a mean of shape (1, 5)"),
         (npz(mu=MEAN[:4], sigma=COVARIANCE[:4, :4]), "expected (5,) and (5, 5)"),
-        (npz(mu=MEAN * np.nan, sigma=COVARIANCE), "the mean in"),
-        (npz(mu=MEAN, sigma=COVARIANCE * np.inf), "the covariance in"),
-        (npz(mu=MEAN, sigma=SKEWED), "is not symmetric"),
+        (npz(mu=with_entry(MEAN, 3, np.nan), sigma=COVARIANCE), "holds nan at [3], which is no"),
+        (npz(mu=MEAN, sigma=with_entry(COVARIANCE, (1, 2), np.inf)), "holds inf at [1, 2], which"),
+        (npz(mu=MEAN, sigma=COVARIANCE * 1e300), "at [0, 0], which is no finite number"),
+        (npz(mu=MEAN, sigma=with_entry(COVARIANCE, (1, 2), 9)), "symmetric: it holds 9 at [1, 2]"),
+        (npz(mu=MEAN, sigma=with_entry(COVARIANCE, (1, 2), COVARIANCE[1, 2] + 1e-3)), "symmetric"),
+        (npz(mu=MEAN, sigma=with_entry(COVARIANCE, (4, 4), -0.5)), "variance -0.5 at [4, 4]"),
+        (npz(mu=MEAN, sigma=-COVARIANCE), "holds the variance -"),
+        (
+            npz(mu=MEAN, sigma=indefinite(1e-3)),
+            f"has the eigenvalue {-1e-3 * LARGE:g}, the largest being {LARGE:g}: features have",
+        ),
+        (npz(mu=MEAN, sigma=indefinite(2e-5)), "has the eigenvalue -"),
+        (npz(**EMPTY), "a mean of shape (0,) and a covariance of (0, 0), expected"),
+        (npz(mu=np.array([{}] * 5), sigma=COVARIANCE), "Object arrays cannot be loaded"),
+        (npz(mu=MEAN + 0j, sigma=COVARIANCE), "no finite number"),
+        (npz(**BOTH, ref_mu=MEAN + 1, ref_sigma=COVARIANCE), "holds two means that differ"),
+        (npz(**BOTH, ref_mu=MEAN, ref_sigma=2 * COVARIANCE), "holds two covariances that differ"),
+        *(
+            (npz(**BOTH, num_images=count), "num_images in")
+            for count in (-5, 0, 1, 2.5, "many", np.nan, [20, 30], [])
+        ),
+        (npz(**BOTH, num_images=[20, 30]), "is [20, 30], expected a whole number, 2 or more"),
+        (npz(**BOTH, mode="cleen"), "is cleen, expected one of legacy_tensorflow, clean"),
+        (npz(**BOTH, inception=3), "inception in"),
         (npz(mu=np.array(["a"] * 5), sigma=COVARIANCE), "no finite number"),
     ],
 )
@@ -131,6 +167,37 @@ def test_files_that_are_no_statistics_are_one_sentence(tmp_path, content, said):
     assert said in message
     assert str(tmp_path / "x.npz") in message
     assert "meanflow statistics" in message
+
+
+def test_empty_statistics_are_refused_of_whichever_number_of_features(tmp_path):
+    (tmp_path / "x.npz").write_bytes(npz(**EMPTY))
+    said = refusal(StatisticsError, load_statistics, tmp_path / "x.npz")
+    assert "expected (features,) and (features, features)" in said
+
+
+def float32_sums(rows):
+    """The covariance by sums of products in float32, less the products of the means."""
+    mean = rows.mean(0, dtype=np.float32)
+    return rows.T @ rows / np.float32(len(rows)) - np.outer(mean, mean)
+
+
+COVARIANCES = {
+    "float64": lambda rows: np.cov(rows, rowvar=False, dtype=np.float64),
+    "stored as float32": lambda rows: np.cov(rows, rowvar=False).astype(np.float32),
+    "centred, in float32": lambda rows: np.cov(rows, rowvar=False, dtype=np.float32),
+    "summed in float32": float32_sums,
+}
+
+
+@pytest.mark.parametrize("kind", COVARIANCES)
+@pytest.mark.parametrize("num_rows", [2, 30, 200])
+def test_covariances_of_fewer_images_than_features_are_read(tmp_path, num_rows, kind):
+    """They have eigenvalues of 0, and rounding makes some of them negative."""
+    rows = np.maximum(normal(num_rows, 256) @ normal(256, 256) / 16, 0).astype(np.float32)
+    covariance = COVARIANCES[kind](rows)
+    assert np.linalg.eigvalsh(covariance.astype(np.float64))[0] < 0
+    np.savez(tmp_path / "x.npz", mu=rows.mean(0), sigma=covariance)
+    np.testing.assert_array_equal(load_statistics(tmp_path / "x.npz").covariance, covariance)
 
 
 def test_statistics_that_are_missing_or_cannot_be_written_are_said(tmp_path):
