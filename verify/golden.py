@@ -6,8 +6,6 @@ official name) and one case_<name>.npz for each case.
 
 import json
 import re
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,13 +20,9 @@ from impls.common.draws import image_shape
 from impls.common.errors import UserError
 from impls.common.shapes import check_labels
 from impls.common.types import Batch, Draws
+from impls.files.reading import DAMAGE
 from verify.cases import Array, Case
 
-# What NumPy and zipfile raise on files that are broken, or of another kind.
-_UNREADABLE = (
-    ValueError, TypeError, OSError, EOFError, AttributeError, NotImplementedError, RuntimeError,
-    zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
 BUNDLED = Path(__file__).parent.parent / "reference" / "golden"
 
 DRAWS = ("draw_t_raw", "draw_r_raw", "draw_e", "draw_drop_uniform")
@@ -269,7 +263,7 @@ def _read_npz(path: Path) -> _File:
                 file.arrays[name] = archive[name]
     except FileNotFoundError as error:
         raise GoldenError(f"the golden folder lacks {path}") from error
-    except _UNREADABLE as error:
+    except DAMAGE as error:
         inside = f" at the array {name}" if name else ""
         raise GoldenError(f"{path} is not a readable .npz file{inside}: {error}") from error
     for name, array in file.arrays.items():

@@ -8,6 +8,7 @@ is left to the file, so a narrow network of the same topology can stand in for i
 """
 
 import hashlib
+import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,6 +33,9 @@ NVIDIA_NAME = "inception-2015-12-05.pt"
 # Its SHA-256 as k-diffusion's evaluation and others pin it, and its size in bytes.
 NVIDIA_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
 NVIDIA_SIZE = 95_607_719
+# Of the narrow network with random weights that `meanflow verify` loads in the place of either.
+STANDIN_SHA256 = "437a21eb44160c270c40108bc4ae6b6334fc42c5ecd897217cfd4541856741ab"
+TRUSTED = "MEANFLOW_TRUSTED_TORCHSCRIPT"  # SHA-256 of further files whose code may run
 SOURCES = (
     f"{NVIDIA_NAME} from https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/"
     f" ({NVIDIA_SIZE} bytes, SHA-256 {NVIDIA_SHA256[:8]}…) or pt_inception-2015-12-05-6726825d.pth"
@@ -82,6 +86,32 @@ def read_inception(path: Path | str) -> InceptionWeights:
     _check(path, tensors)
     chosen = {name: np.array(tensors[name], np.float32) for name in tensor_names()}
     return InceptionWeights(path, sha256, layout, chosen)
+
+
+def trusted_content(weights: InceptionWeights) -> bytes:
+    """The bytes of a TorchScript file, to be loaded by PyTorch, which runs the code in it.
+
+    Raises:
+        InceptionError: when it is neither NVIDIA's file nor one that the user has named by its
+            SHA-256 in the variable TRUSTED, or has changed since its numbers were read.
+    """
+    path, sha256 = weights.path, weights.sha256
+    trusted = (
+        NVIDIA_SHA256,
+        STANDIN_SHA256,
+        *re.split(r"[,\s]+", os.environ.get(TRUSTED, "").lower()),
+    )
+    if sha256 not in trusted:
+        raise InceptionError(
+            f"{path} is TorchScript, whose code PyTorch would run, and not NVIDIA's file: if you"
+            f" know where it comes from, set {TRUSTED}={sha256}, else use --framework jax, which"
+            f" reads its numbers alone, or get {SOURCES}"
+        )
+    with readable(path, f"get {SOURCES}", InceptionError):
+        content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise InceptionError(f"{path} has changed since it was read: begin again")
+    return content
 
 
 def check_mode(mode: str) -> None:

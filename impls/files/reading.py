@@ -1,18 +1,33 @@
 """Reading the files of others: where they lie, what is damaged, pickles without danger."""
 
+import lzma
 import pickle
+import struct
+import tarfile
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from PIL import Image
+
 from impls.common.config import DatasetConfig
 from impls.common.errors import DataError, UserError
+
+# What the standard library, NumPy and Pillow raise on files that are broken, or of another kind.
+# Not among them: failed assertions, unknown names, missing packages, which are no file's fault.
+DAMAGE = (
+    ArithmeticError, AttributeError, BufferError, EOFError, LookupError, MemoryError, OSError,
+    RuntimeError, SyntaxError, TypeError, ValueError, Image.DecompressionBombError, lzma.LZMAError,
+    pickle.PickleError, struct.error, tarfile.TarError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 @contextmanager
 def readable(path: object, remedy: str, kind: type[UserError] = DataError) -> Iterator[None]:
-    """Turn whatever reading a file raises into one sentence that names it and says what to do.
+    """Turn what reading a damaged file raises into a sentence that names it and says what to do.
 
     Raises:
         UserError: of the kind, `PATH cannot be read (REASON): REMEDY`, or what says more already.
@@ -26,7 +41,7 @@ def readable(path: object, remedy: str, kind: type[UserError] = DataError) -> It
     except OSError as error:
         reason = error.strerror or str(error)
         raise kind(f"{path} cannot be read ({reason[:120]}): {remedy}") from error
-    except Exception as error:  # the standard library, NumPy and Pillow raise many kinds
+    except DAMAGE as error:
         reason = f"{type(error).__name__}: {error}"[:120]
         raise kind(f"{path} cannot be read ({reason}): {remedy}") from error
 

@@ -1,6 +1,5 @@
 """The features of the Inception network that FID and the Inception score are made of."""
 
-import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from impls.files.inception import (
     InceptionWeights,
     check_images,
     clean_resize,
+    trusted_content,
 )
 
 from ..device import Array, exact_products, get, put
@@ -99,15 +99,16 @@ def _from_torchscript(weights: InceptionWeights) -> Any:
     """The file's own network, as clean-fid loads it: its `base`, and the `layers` of that.
 
     Its forward is not called, which is these and a view as 2048 features: a stand-in has fewer.
+
+    Raises:
+        UserError: when the file is none whose code is known or trusted.
     """
     from cleanfid.inception_torchscript import InceptionV3W
 
+    content = trusted_content(weights)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         file = Path(folder) / NVIDIA_NAME  # the name that clean-fid wants
-        try:
-            file.symlink_to(weights.path.resolve())
-        except OSError:  # no links on this file system
-            shutil.copyfile(weights.path, file)
+        file.write_bytes(content)
         warnings.filterwarnings("ignore", ".*torch.jit", DeprecationWarning)
         return InceptionV3W(folder, download=False)
 

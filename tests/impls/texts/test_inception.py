@@ -6,6 +6,7 @@ import importlib.util
 import io
 import sys
 import warnings
+import zipfile
 
 import numpy as np
 import pytest
@@ -21,6 +22,8 @@ from impls.files.inception import (
     LEGACY,
     MODES,
     SIDE,
+    TRUSTED,
+    InceptionError,
     clean_resize,
     read_inception,
 )
@@ -75,7 +78,10 @@ def original():
 def full_size(original, tmp_path_factory):
     """From a TorchScript file of the real layout."""
     path = tmp_path_factory.mktemp("inception") / "full.pt"
-    return read_inception(write_inception(original, path))
+    weights = read_inception(write_inception(original, path))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(TRUSTED, weights.sha256)
+        yield weights
 
 
 @pytest.fixture(scope="module")
@@ -247,6 +253,58 @@ def test_file_that_is_none_is_said(tmp_path, name, content, says):
     message = refusal(UserError, read_inception, tmp_path / name)
     assert says in message
     assert str(tmp_path / name) in message
+
+
+@pytest.fixture
+def unknown(tmp_path):
+    """The stand-in as another file, as anybody could write one with other code in it."""
+    path = tmp_path / "anything.pt"
+    with zipfile.ZipFile(io.BytesIO(WHOLE)) as given, zipfile.ZipFile(path, "w") as made:
+        for info in given.infolist():
+            made.writestr(info, given.read(info))
+        made.comment = b"other"
+    return path
+
+
+def test_no_code_of_an_unknown_torchscript_file_runs_unless_its_hash_is_named(unknown, monkeypatch):
+    from impls import meanflow_torch
+
+    cleanfid("features")
+    weights = read_inception(unknown)
+    monkeypatch.setattr(torch.jit, "load", lambda *_: pytest.fail("its code could run"))
+    for named in (None, "", SHA256, weights.sha256[:-1]):
+        if named is not None:
+            monkeypatch.setenv(TRUSTED, named)
+        said = refusal(InceptionError, meanflow_torch.load_inception, weights)
+        assert f"set {TRUSTED}={weights.sha256}, else use --framework jax" in said
+        assert str(unknown) in said
+    monkeypatch.undo()
+    monkeypatch.setenv(TRUSTED, f"{SHA256}, {weights.sha256.upper()}")
+    found = features(meanflow_torch, weights, picture(1, 9, 9), LEGACY)
+    expected = features(meanflow_torch, read_inception(STANDIN), picture(1, 9, 9), LEGACY)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_torchscript_file_that_changes_after_it_was_read_is_not_run(unknown, monkeypatch):
+    from impls import meanflow_torch
+
+    cleanfid("features")
+    weights = read_inception(unknown)
+    monkeypatch.setenv(TRUSTED, weights.sha256)
+    monkeypatch.setattr(torch.jit, "load", lambda *_: pytest.fail("its code could run"))
+    unknown.write_bytes(scripted())
+    said = refusal(InceptionError, meanflow_torch.load_inception, weights)
+    assert "has changed since it was read" in said
+
+
+def test_numbers_of_an_unknown_torchscript_file_are_read_without_its_code(unknown):
+    pytest.importorskip("jax")
+    jax_text = importlib.import_module("impls.meanflow_jax")
+    images = picture(1, 9, 9)
+    found = features(jax_text, read_inception(unknown), images, LEGACY)
+    np.testing.assert_array_equal(
+        found, features(jax_text, read_inception(STANDIN), images, LEGACY)
+    )
 
 
 @pytest.mark.parametrize(
