@@ -120,9 +120,12 @@ class _File:
 
     def parameters(self, config: Config) -> dict[str, Array]:
         """The arrays, which are parameters by official name, by canonical name."""
+        count, depth = len(self.arrays), config.network.depth
+        if depth > count:  # which would take long to be named one by one
+            raise GoldenError(f"{self.path}: {count} parameters are too few for {depth} blocks")
         try:
             return parameters.from_official(config.network, self.arrays)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:  # sizes beyond any array
             message = str(error).replace("parameter ", f"parameter {self.prefix}", 1)
             raise GoldenError(f"{self.path}: {message}") from error
 
@@ -246,10 +249,10 @@ def unread(case: GoldenCase) -> list[str]:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise GoldenError(f"the golden folder lacks {path}") from error
-    except (ValueError, OSError) as error:
+    except DAMAGE as error:
         raise GoldenError(f"{path} is not readable JSON: {error}") from error
 
 

@@ -64,11 +64,17 @@ def test_a_case_with_wrong_settings_is_refused(key, value, words, tmp_path):
         assert word in message
 
 
-@pytest.mark.parametrize("key", ["depth", "hidden_size", "num_classes", "in_channels"])
-def test_sizes_that_do_not_fit_the_parameters_are_refused(key, tmp_path):
+@pytest.mark.parametrize(
+    ("key", "times"),
+    [
+        *((key, 2) for key in ("depth", "hidden_size", "num_classes", "in_channels")),
+        ("depth", 2**31 - 1), ("mlp_ratio", 5e307), ("num_classes", 2**29),
+    ],
+)  # fmt: skip
+def test_sizes_that_do_not_fit_the_parameters_are_refused(key, times, tmp_path):
     folder = copy_of("patch_4", tmp_path, CASE)
     cases = json.loads((folder / "cases.json").read_text())
-    cases[CASE]["model"][key] *= 2
+    cases[CASE]["model"][key] *= times
     (folder / "cases.json").write_text(json.dumps(cases))
     assert "params.npz" in refusal(folder)
 

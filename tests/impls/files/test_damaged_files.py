@@ -6,38 +6,15 @@ import json
 import shutil
 
 import pytest
-from golden_folders import FOLDERS, copy_of
+from damage import DAMAGE, JSON, damaged, refused_or_read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from results_records import record
 from small_runs import state_of, trained
 
-from impls.common.errors import UserError
+from impls.files.reading import readable
 from results.reading import parse
 from results.schema import line
-from verify.golden import load_golden, load_trainings
-
-# What is done to a file: bytes cut out at a place between its ends, and others put there.
-DAMAGE = st.tuples(st.floats(0, 1), st.integers(0, 40), st.binary(max_size=40))
-
-
-def damaged(content, damage):
-    place, length, other = damage
-    start = int(place * len(content))
-    return content[:start] + other + content[start + length :]
-
-
-def refused_or_read(read, name):
-    """Whether it is read; what refuses it says the name, in one line."""
-    try:
-        read()
-    except UserError as error:
-        said = str(error)
-    else:
-        return True
-    assert "\n" not in said
-    assert name in said
-    return False
 
 
 def assert_refused_or_the_same(content):
@@ -51,30 +28,9 @@ def test_a_damaged_record_is_refused_or_says_what_it_said(damage):
     assert_refused_or_the_same(damaged(line(record()).encode(), damage))
 
 
-# Of any JSON object, not only of what was once a record.
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
-    lambda some: st.lists(some, max_size=3) | st.dictionaries(st.text(max_size=9), some),
-    max_leaves=6,
-)
-
-
 @given(st.sampled_from(sorted(json.loads(line(record())))), JSON)
 def test_a_record_with_any_field_changed_is_refused_or_says_what_it_said(field, value):
     assert_refused_or_the_same(json.dumps(json.loads(line(record())) | {field: value}).encode())
-
-
-GOLDEN = sorted(path.name for path in (FOLDERS / "patch_4").iterdir())
-
-
-@settings(max_examples=20)
-@given(st.sampled_from(GOLDEN), DAMAGE)
-def test_a_damaged_golden_folder_is_read_or_refused(tmp_path_factory, name, damage):
-    folder = copy_of("patch_4", tmp_path_factory.mktemp("golden"))
-    file = folder / name
-    file.write_bytes(damaged(file.read_bytes(), damage))
-    refused_or_read(lambda: (load_golden(folder), load_trainings(folder)), str(folder))
-    shutil.rmtree(folder)
 
 
 @functools.cache
@@ -83,6 +39,12 @@ def checkpoint(framework, folder):
     return trained(
         framework, folder / f"damaged-{framework}", training__num_steps=1
     ).checkpoint.path
+
+
+def test_an_error_that_is_the_fault_of_no_file_is_not_taken_for_damage():
+    for kind in (AssertionError, NameError, ImportError):
+        with pytest.raises(kind, match="ours"), readable("x", "get it anew"):
+            raise kind("ours")
 
 
 # Orbax abandons the arrays that it has not read when one before them is damaged.
