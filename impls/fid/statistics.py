@@ -117,8 +117,9 @@ def _check(path: Path, mean: Array, covariance: Array, num_features: int | None)
             f" expected ({size},) and ({size}, {size}): {REMEDY}"
         )
     for name, array in (("mean", mean), ("covariance", covariance)):
-        is_number = array.dtype.kind == "f"
-        wrong = ~(np.abs(array) < LARGEST) if is_number else np.ones(array.shape, bool)  # NaN too
+        wrong = np.ones(array.shape, bool)
+        if array.dtype.kind == "f":  # of whichever length
+            wrong = ~(np.abs(array, dtype=np.longdouble) < LARGEST)  # NaN too
         if wrong.any():
             place, value = _first(wrong, array)
             raise StatisticsError(
