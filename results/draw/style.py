@@ -47,6 +47,7 @@ NO_METADATA: dict[str, Any] = {"Date": None, "Creator": None, "Format": None, "T
 
 
 Side = Literal["left", "right"]
+Dash = Literal["-", "--", ":"]
 
 
 class Mark(NamedTuple):
@@ -56,7 +57,7 @@ class Mark(NamedTuple):
     color: str
     size: float = 7.5
     hollow: bool = False
-    dash: str = "-"
+    dash: Dash = "-"
 
     def as_line(self) -> "Mark":
         """What stands for the same subject as a curve."""

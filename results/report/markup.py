@@ -22,12 +22,9 @@ def html(table: Table) -> str:
 
 def grid(heads: Iterable[str], rows: Iterable[Iterable[str]], num_labels: int = 0) -> str:
     """A table that sorts, of cells that are HTML; its first columns head their rows."""
-    head = "".join(f'<th><button type="button">{cell}</button></th>' for cell in heads)
+    head = "".join(f'<th scope="col"><button type="button">{cell}</button></th>' for cell in heads)
     body = "\n".join(f"<tr>{_cells(row, num_labels)}</tr>" for row in rows)
-    return (
-        f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n'
-        "</table></div>"
-    )
+    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n"
 
 
 def _cells(row: Iterable[str], num_labels: int) -> str:
