@@ -66,11 +66,16 @@ def about(record: Record) -> str:
     return f"{value}{unit}, {record.date[:10]}, {machine_name(record)}"
 
 
+def breakable(name: str) -> str:
+    """HTML of a long name, which a short line breaks behind underscores and slashes."""
+    return re.sub(r"([_/])", r"\1<wbr>", name)
+
+
 def inline(markdown: str) -> str:
     """Code, links and line breaks of Markdown."""
     text = escape(markdown, quote=False).replace("&lt;br&gt;", "<br>")
     text = LINK.sub(r'<a href="\2">\1</a>', text)
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
+    return re.sub(r"`([^`]+)`", lambda found: f"<code>{breakable(found[1])}</code>", text)
 
 
 def _piece(part: Piece) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from results.compare import origin, passes
 from results.draw.palette import themed
 from results.reading import read
-from results.report.markup import grid, html, link
+from results.report.markup import breakable, grid, html, link
 from results.report.sections import CAPTIONS, NOT_MEASURED, SECTIONS, rank
 from results.schema import RECORDS, Record
 from results.tabulate.ablations import CURVES
@@ -111,7 +111,7 @@ def _checks(records: list[Record], checks: Sentences) -> str:
     heads = ["family", "check", "says", *(f"{dtype}, {NAMES[name]}" for dtype, name in columns)]
     rows = []
     for family, name, sentence in checks:
-        cells = [escape(family), f"<code>{escape(name)}</code>", escape(sentence)]
+        cells = [escape(family), f"<code>{breakable(escape(name))}</code>", escape(sentence)]
         for dtype, subject in columns:
             both = (found.get((name, dtype, judged)) for judged in (subject, *pairs))
             cells.append(_number(next(filter(None, both), None)))
@@ -131,7 +131,7 @@ def _row(record: Record) -> list[str]:
     settings = {"dtype": record.dtype, **record.settings, **record.protocol}
     return [
         f'<code id="{record.digest}">{record.digest[:8]}</code>',
-        escape(record.what),
+        breakable(escape(record.what)),
         escape(NAMES.get(record.subject, record.subject)),
         "" if record.value is None else f'<span class="number">{record.value:.6g}</span>',
         " to ".join(f"{bound:.4g}" for bound in record.interval or ()),

@@ -423,6 +423,7 @@ def test_any_picture_of_a_run_is_taken_in_order_and_a_missing_one_is_said(tmp_pa
     said = words(samples.draw([], tmp_path))
     assert "no-cfg, seed 7: PyTorch" in said
     assert said.count("not measured") == 2
+    assert [said.count(str(label)) for label in range(10)] == [4] * 10  # above each picture
     assert words(samples.draw([], tmp_path / "absent")) == ["not measured"]
 
 
@@ -441,6 +442,13 @@ def test_another_picture_makes_another_figure_and_one_packed_otherwise_the_same(
     monkeypatch.setattr(Image.Image, "save", lambda *a, **k: save(*a, **k, compress_level=1))
     assert svg() != first
     assert same_figure(first, svg())
+
+
+def test_the_first_strip_of_the_ablations_says_its_labels():
+    said = words(figure_of("ablations", "everything"))
+    assert "JAX, one step, by label" in said
+    start = said.index("9") - 9
+    assert said[start : start + 10] == [str(label) for label in range(10)]
 
 
 # Errors and ablations

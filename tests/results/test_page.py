@@ -12,8 +12,10 @@ from results_records import fid
 from results.published import all_published
 from results.reading import read
 from results.report import page as report
+from results.report.markup import html
 from results.report.page import write_page
 from results.report.sections import CAPTIONS, SECTIONS
+from results.tabulate.write import ALL
 from verify.checks import sentences
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -164,6 +166,13 @@ def test_every_figure_is_shown_with_a_caption_and_an_alternative_text(text):
     assert sorted(shown) == sorted(map(escape, CAPTIONS.values()))
 
 
+def test_a_long_name_breaks_between_its_words_and_is_still_found_by_a_filter(text):
+    name = "jvp_matches_complex_step"
+    assert f"<code>{name.replace('_', '_<wbr>')}</code>" in text
+    assert "<code>decoder_<wbr>matches</code></a>" in html(ALL["verify"](RECORDS))
+    assert "verify/<wbr>jvp/<wbr>jvp_<wbr>matches" in text
+
+
 def test_heads_can_be_reached_and_pressed_by_keyboard(text):
     heads = re.findall(r'<th scope="col">(.*?)</th>', text)
     assert len(heads) > 50
@@ -259,7 +268,9 @@ MEASURE = """
 
 
 @in_a_browser
-@pytest.mark.parametrize(("width", "rows_are_lists"), [(390, True), (768, False), (1280, False)])
+@pytest.mark.parametrize(
+    ("width", "rows_are_lists"), [(390, True), (700, True), (768, False), (1280, False)]
+)
 def test_no_table_is_wider_than_the_screen_and_no_cell_is_cut_off(width, rows_are_lists, tmp_path):
     """In a frame, as a window of Chromium is never as narrow as a phone."""
     dom(tmp_path, MEASURE)
