@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from results.draw import style
-from results.draw.samples import SAMPLES, pictures, pixels
+from results.draw.samples import NUM_LABELS, SAMPLES, label_columns, pictures, pixels
 from results.published import Published, published
 from results.schema import Record
 from results.tabulate.ablations import DEFAULT, GROUPS, Runs, mean, measured, setting_of
@@ -16,7 +16,6 @@ from results.tabulate.cells import NAMES
 
 TICKS = (2, 3, 5, 10, 20, 50, 100)
 STRIP = 1.85  # width of a row of samples, in inches
-COLUMNS = 10  # samples in a row of a picture
 
 
 def draw(records: list[Record], folder: Path = SAMPLES) -> Figure:
@@ -32,6 +31,7 @@ def draw(records: list[Record], folder: Path = SAMPLES) -> Figure:
     for run, paths in pictures(folder).items():  # of several seeds, the first
         if "jax" in paths:
             shown.setdefault(run.name, paths["jax"])
+    strips: list[Axes] = []
     for row, (title, number) in enumerate(rows):
         if number is None:
             style.label(axes, 0.04, row, title, weight="bold", size=style.SMALL)
@@ -42,17 +42,20 @@ def draw(records: list[Record], folder: Path = SAMPLES) -> Figure:
         _draw_row(axes, row, runs)
         path = shown.get(str(number.small).replace("/", "_"))
         if path:
-            _draw_strip(figure, path, top + height * row, height)
-    for inches, text in ((1.92, "FID, paper"), (style.WIDTH - 0.1, "one step")):
+            strips.append(_draw_strip(figure, path, top + height * row, height))
+    for axes_of_first in strips[:1]:
+        label_columns(axes_of_first, 1.15)
+    for inches, text in ((1.92, "FID, paper"), (style.WIDTH - 0.1, "JAX, one step, by label")):
         style.label(axes, inches, -0.9, text, ha="right", style="italic", size=style.SMALL)
     style.share_limits([axes], [TICKS[0], TICKS[-1]])
     style.ticks(axes.xaxis, TICKS)
     for subject, mark in zip(NAMES, style.FRAMEWORKS.values(), strict=True):
         default = found.get((subject, DEFAULT), {})
         if default and math.isfinite(mean(default)):
-            axes.axvline(mean(default), color=mark.color, linewidth=0.8, alpha=0.6)
+            axes.axvline(mean(default), color=mark.color, linestyle=mark.dash, linewidth=0.8)
     axes.set_xlabel("digits Frechet distance")
-    style.legend(figure, style.FRAMEWORKS, 2)
+    default_line = style.Mark("", style.INK)
+    style.legend(figure, {**style.FRAMEWORKS, "mean of the default preset": default_line}, 3)
     return figure
 
 
@@ -70,15 +73,17 @@ def _draw_row(axes: Axes, row: int, measured: list[Runs]) -> None:
             absent[name] = "not finite" if runs else "not measured"
     reasons = set(absent.values())
     if len(absent) == len(measured) and len(reasons) == 1:
-        style.at_end(axes, row, reasons.pop())
+        style.at_end(axes, row, reasons.pop(), style="italic")
     elif absent:
-        style.at_end(axes, row, ", ".join(f"{name} {reason}" for name, reason in absent.items()))
+        said = ", ".join(f"{name} {reason}" for name, reason in absent.items())
+        style.at_end(axes, row, said, style="italic")
 
 
-def _draw_strip(figure: Figure, path: Path, top: float, height: float) -> None:
+def _draw_strip(figure: Figure, path: Path, top: float, height: float) -> Axes:
     """The first row of a picture of samples."""
     picture = pixels(path)
-    side = picture.shape[1] // COLUMNS + 1
+    side = picture.shape[1] // NUM_LABELS + 1
     axes = style.plane(figure, style.WIDTH - STRIP - 0.1, 0.1, top + 0.03, height - 0.06)
     axes.set_axis_off()
     axes.imshow(picture[:side], interpolation="none", aspect="auto")
+    return axes

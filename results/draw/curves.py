@@ -12,10 +12,10 @@ from results.tabulate.ablations import CURVES, DEFAULT
 from results.tabulate.cells import NAMES
 
 PRESET = DEFAULT
-TITLES = ("loss, with adaptive weights", "v_loss, squared distance of u from v")
+TITLES = ("Loss, with adaptive weights", "Squared distance of u from v")
 PANELS = dict(zip(CURVES, TITLES, strict=True))  # quantity -> what heads its panel
 HEIGHT, HEAD = 1.55, 0.36  # of a panel and of its title, in inches
-DIGITS = (1, 1.5, 2, 3, 5, 7)  # first digits of the ticks
+DIGITS = (1, 1.5, 2, 2.5, 3, 4, 5, 7)  # first digits of the ticks
 
 
 class Curve(NamedTuple):
@@ -55,26 +55,27 @@ def draw(records: list[Record]) -> Figure:
     figure = style.canvas(top + (HEAD + HEIGHT) * len(PANELS) + 0.55)
     panels = []
     for what, title in PANELS.items():
-        axes = style.plane(figure, 0.78, 0.2, top + HEAD, HEIGHT, title)
+        axes = style.plane(figure, 0.95, 0.2, top + HEAD, HEIGHT, title)
+        axes.set_ylabel(what.rpartition("/")[2])
         _draw_panel(axes, curves(records, what))
         panels.append(axes)
         top += HEAD + HEIGHT
     for axes in panels[:-1]:
         axes.tick_params(axis="x", labelbottom=False)
     panels[-1].set_xlabel("training step")
-    style.legend(figure, style.CURVES, len(NAMES))
+    lines = {name: mark.as_line() for name, mark in style.FRAMEWORKS.items()}
+    style.legend(figure, lines, len(lines))
     return figure
 
 
 def _draw_panel(axes: Axes, found: list[Curve]) -> None:
     axes.set_yscale("log")
     for curve in found:
-        mark = style.CURVES[NAMES[curve.subject]]
-        style.line(axes, curve.steps, curve.values, mark, linestyle=mark.marker)
+        style.line(axes, curve.steps, curve.values, style.FRAMEWORKS[NAMES[curve.subject]])
     for place, (subject, name) in enumerate(NAMES.items()):
         if not any(curve.subject == subject for curve in found):
             axes.text(
-                0.98, 0.82 - 0.2 * place, f"{name} not measured", color=style.CURVES[name].color,
+                0.98, 0.82 - 0.2 * place, f"{name} not measured", style="italic",
                 size=style.SMALL, ha="right", transform=axes.transAxes,
             )  # fmt: skip
     axes.set_xlim(left=0)

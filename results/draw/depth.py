@@ -10,7 +10,7 @@ from results.tabulate.cells import NAMES
 WHAT = "bench/relative_error"
 PANELS = ("u", "du/dt", "gradient")
 PRECISIONS = ("float64", "float32", "bfloat16")
-HEIGHT, WIDTH, GAP = 2.3, 1.55, 0.2  # of a panel and between two, in inches
+HEIGHT, WIDTH, GAP = 2.3, 1.48, 0.2  # of a panel and between two, in inches
 DECADES = (1e-16, 1e-12, 1e-8, 1e-4, 1.0)
 
 Errors = dict[tuple[str, str, str], dict[int, float]]  # (subject, quantity, precision) -> by depth
@@ -29,7 +29,7 @@ def newest_errors(records: list[Record]) -> Errors:
 
 def draw(records: list[Record]) -> Figure:
     """A panel for each quantity; the precisions lie far apart."""
-    found, top, left = newest_errors(records), 0.78, 0.62
+    found, top, left = newest_errors(records), 0.78, 0.85
     depths = sorted({depth for errors in found.values() for depth in errors})
     figure = style.canvas(top + HEIGHT + 0.55)
     for place, quantity in enumerate(PANELS):
@@ -39,17 +39,14 @@ def draw(records: list[Record]) -> Figure:
         axes.set_yscale("log")
         axes.set_ylim(DECADES[0], DECADES[-1])
         style.ticks(axes.xaxis, depths, "{:.0f}".format)
-        style.ticks(axes.yaxis, DECADES if found else (), _power)
+        style.ticks(axes.yaxis, DECADES if found else (), style.power)
         axes.tick_params(labelleft=place == 0)
         _draw_panel(axes, quantity, found)
-        if place == 1:
-            axes.set_xlabel("blocks")
+        axes.set_xlabel("number of blocks")
+        if place == 0:
+            axes.set_ylabel("relative error")
     style.legend(figure, style.FRAMEWORKS, 2)
     return figure
-
-
-def _power(at: float) -> str:
-    return f"{at:.0e}" if at < 1 else "1"
 
 
 def _draw_panel(axes: Axes, quantity: str, found: Errors) -> None:
@@ -66,4 +63,4 @@ def _draw_panel(axes: Axes, quantity: str, found: Errors) -> None:
         if highest:
             style.at_end(axes, 6 * highest, precision, va="baseline")
     if not found:
-        style.at_end(axes, 1e-8, "not measured")
+        style.not_measured(axes, 1e-8)

@@ -9,7 +9,7 @@ from results.tabulate.ablations import DISTANCE
 from results.tabulate.cells import NAMES
 from results.tabulate.digits import ACCURACY, newest_digits
 
-SCORES = {ACCURACY: "conditional accuracy", DISTANCE: "digits Frechet distance"}
+SCORES = {ACCURACY: "conditional accuracy (share)", DISTANCE: "digits Frechet distance"}
 REAL = "real digits"
 
 Runs = dict[tuple[str, str], dict[str, Record]]
@@ -40,7 +40,7 @@ def _draw_score(axes: Axes, runs: Runs, what: str, seeds: list[str]) -> None:
     for row, seed in enumerate(seeds):
         for (subject, name), shift in zip(NAMES.items(), (-0.18, 0.18), strict=True):
             record = runs.get((subject, seed), {}).get(what)
-            style.estimate(axes, record, row + shift, style.FRAMEWORKS[name])
+            style.estimate(axes, record, row + shift, name)
     if not seeds:
         style.not_measured(axes, 0)
     style.share_limits([axes], real.interval if real and real.interval else (0.0, 1.0))

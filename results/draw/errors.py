@@ -16,7 +16,6 @@ RADIUS = 1.9  # of a mark, as a factor on this axis
 PRECISIONS = {"float64": 5.5, "float32": 10.0}  # sizes: a dot fits into a ring
 BOTH = PAIR.join(NAMES)
 SUBJECTS = {**NAMES, BOTH: "JAX to PyTorch"}
-MARKS = {**style.FRAMEWORKS, SUBJECTS[BOTH]: Mark("D", style.GREEN, 6.5)}
 OF_A_LAW = "follow_their_laws"  # ends the names of checks whose error is a statistic of a law
 
 Errors = dict[tuple[str, str, str], Record]
@@ -48,10 +47,11 @@ def draw(records: list[Record]) -> Figure:
         _draw_family(axes, row, family, errors)
     style.ticks(axes.xaxis, TICKS, _power)
     axes.set_xlabel(
-        "the error nearest to its tolerance\n* distance from a law, not a relative error"
+        "relative error, of the check nearest to its tolerance"
+        "\n* distance from a law, not a relative error"
     )
     entries = {
-        **MARKS,
+        **{name: style.SUBJECTS[name] for name in SUBJECTS.values()},
         "float64": Mark("o", style.INK, PRECISIONS["float64"]),
         "float32": Mark("o", style.INK, PRECISIONS["float32"], hollow=True),
         "tolerance": style.TICK,
@@ -64,17 +64,18 @@ def _draw_family(axes: Axes, row: int, family: str, errors: Errors) -> None:
     pairs = any(key[:2] == (family, BOTH) for key in errors)
     subjects = [BOTH] if pairs else list(NAMES)
     for place, subject in enumerate(subjects):
-        at, mark = row + 0.38 * (place - (len(subjects) - 1) / 2), MARKS[SUBJECTS[subject]]
-        found = {name: errors.get((family, subject, name)) for name in PRECISIONS}
+        at = row + 0.38 * (place - (len(subjects) - 1) / 2)
+        name, mark = SUBJECTS[subject], style.SUBJECTS[SUBJECTS[subject]]
+        found = {dtype: errors.get((family, subject, dtype)) for dtype in PRECISIONS}
         # A precision in which no subject has an error is one that the family's checks leave out.
         left_out = {n for n in found if not any((family, s, n) in errors for s in SUBJECTS)}
         left_out = left_out if len(left_out) == 1 else set()
         missing = [n for n, record in found.items() if record is None and n not in left_out]
         if missing:
-            style.not_measured(axes, at, mark, missing[0] if len(missing) == 1 else "")
-        for name, record in found.items():
+            style.not_measured(axes, at, " ".join((name, *(missing if len(missing) == 1 else ()))))
+        for dtype, record in found.items():
             if record is not None:
-                sized = mark._replace(size=PRECISIONS[name], hollow=name == "float32")
+                sized = mark._replace(size=PRECISIONS[dtype], hollow=dtype == "float32")
                 _draw_error(axes, at, sized, record)
 
 
@@ -82,7 +83,7 @@ def _draw_error(axes: Axes, row: float, mark: Mark, record: Record) -> None:
     """An error, its tolerance and a line between them; where there is no error it failed."""
     allowed = record.tolerance or 0.0
     if not passes(record):
-        style.at_end(axes, row, "fails", mark.color)
+        style.at_end(axes, row, "fails", color=mark.color, weight="bold")
     if record.value is not None:
         error, end = (min(max(value, ZERO), LARGEST) for value in (record.value, allowed))
         if end > RADIUS * error:
@@ -92,4 +93,4 @@ def _draw_error(axes: Axes, row: float, mark: Mark, record: Record) -> None:
 
 
 def _power(at: float) -> str:
-    return "0" if at == ZERO else "1" if at == 1 else f"{at:.0e}".replace("e-0", "e-")
+    return "0" if at == ZERO else style.power(at)

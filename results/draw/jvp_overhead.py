@@ -4,7 +4,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from results.draw import style
-from results.draw.style import Mark
 from results.published import published
 from results.schema import Record
 from results.tabulate.jvp_overhead import ABSENT, COLUMNS, RATIOS, XLA, newest_overheads
@@ -22,8 +21,7 @@ HEADS = {  # first word of a ratio -> what heads its rows
     "unguided": "Step without guidance / flow matching",
     "guided": "Guided step as trained / another form",
 }
-MARKS = {**style.FRAMEWORKS, "PyTorch compiled": Mark("^", style.GREEN)}
-PAPER = Mark("--", style.PURPLE)
+PAPER = style.SUBJECTS["paper"].as_line()
 TICKS = (0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.6, 2.0, 2.5, 3.0)
 
 Newest = dict[tuple[str, ...], Record]
@@ -46,14 +44,15 @@ def draw(records: list[Record]) -> Figure:
             style.label(axes, 0.14, row, WORDS.get(of, of))
             _draw_row(axes, row, of, newest)
         panels.append(axes)
-    panels[0].axvline(paper.value, color=PAPER.color, linewidth=2, linestyle="--", zorder=1)
+    panels[0].axvline(paper.value, color=PAPER.color, linewidth=2, linestyle=PAPER.dash, zorder=1)
     style.share_limits(panels, [0.5, 2.0, paper.value])
     for axes in panels:
         style.ticks(axes.xaxis, TICKS)
     panels[0].tick_params(axis="x", length=0, labelbottom=False)
     panels[0].spines["bottom"].set_visible(False)
-    panels[-1].set_xlabel("ratio of seconds per step")
-    marks = {**MARKS, "FLOPs (XLA)": style.TICK, f"paper, {paper.value:.2f}": PAPER}
+    panels[-1].set_xlabel("ratio of seconds per step, or of FLOPs")
+    marks = {title: style.SUBJECTS[title] for title in COLUMNS}
+    marks |= {"FLOPs (XLA)": style.TICK, f"paper, {paper.value:.2f}": PAPER}
     style.legend(figure, marks, 3)
     return figure
 
@@ -65,7 +64,9 @@ def _draw_row(axes: Axes, row: int, of: str, newest: Newest) -> None:
     for place, title in enumerate(shown):
         at = row + 0.27 * (place - (len(shown) - 1) / 2)
         record = newest.get((*COLUMNS[title], "bench/step_time_ratio", of))
-        style.estimate(axes, record, at, MARKS[title])
+        # What is added makes a step longer than flow matching, what is left out shorter.
+        empty: style.Side = "left" if of.startswith("unguided") else "right"
+        style.estimate(axes, record, at, title, empty)
     flops = newest.get((*COLUMNS["JAX"], "bench/step_flops_ratio", of))
     if XLA not in absent and flops and flops.value:
         style.tick(axes, flops.value, row, 31)

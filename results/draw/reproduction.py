@@ -11,6 +11,7 @@ from results.draw import style
 from results.draw.style import Mark
 from results.published import one_seed
 from results.schema import Record
+from results.tabulate.cells import NAMES
 from results.tabulate.reproduction import (
     ROWS,
     Row,
@@ -22,15 +23,13 @@ from results.tabulate.reproduction import (
 from results.verdict import PUBLISHED_SAMPLES
 
 MARKS = {
-    "paper": Mark("o", style.BLUE),
-    "official README": Mark("s", style.VERMILION, 7),
-    "official checkpoint": Mark("*", style.VERMILION, 11),
-    "others": Mark("^", style.GREEN),
-    "here": Mark("D", style.PURPLE, 6.5),
+    name: style.SUBJECTS[name]
+    for name in ("paper", "official README", "official checkpoint", "others", *NAMES.values())
 }
 GROUPS = {"official_readme": "official README", "published_checkpoint": "official checkpoint"}
 COLUMNS = 3  # of the legend
 SPACING = 0.3  # of numbers within a row, as a share of the height of one with up to three
+NONE_HERE = "none of these was measured here"
 TICKS = (0.75, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1)
 
 
@@ -64,7 +63,7 @@ def draw(records: list[Record]) -> Figure:
     entries = _entries(table)
     heights = {row: max(1.0, 0.1 + SPACING * len(numbers)) for row, numbers in table.items()}
     height, top = 0.4, 0.42 + 0.2 * math.ceil(len(entries) / COLUMNS)
-    figure = style.canvas(top + height * sum(heights.values()) + 0.62)
+    figure = style.canvas(top + height * sum(heights.values()) + 0.75)
     axes = style.panel(figure, 2.38, 0.72, sum(heights.values()), top, height)
     style.band(axes, 1 - one_seed(), 1 + one_seed())
     edge = -0.5
@@ -78,7 +77,8 @@ def draw(records: list[Record]) -> Figure:
         style.label(axes, inches, -0.85, text, ha=side, style="italic", size=style.SMALL)
     style.share_limits([axes], [1 - one_seed(), 1 + one_seed()])
     style.ticks(axes.xaxis, TICKS)
-    axes.set_xlabel("FID / expected FID")
+    measured_here = {*NAMES.values()} & {n.source for numbers in table.values() for n in numbers}
+    axes.set_xlabel("FID / expected FID" + ("" if measured_here else f"\n{NONE_HERE}"))
     style.legend(figure, entries, COLUMNS)
     return figure
 
@@ -100,26 +100,25 @@ def _draw_row(axes: Axes, middle: float, row: Row, numbers: list[Number]) -> Non
 def _entries(table: dict[Row, list[Number]]) -> dict[str, Mark | Patch]:
     """What the legend explains: only what is shown."""
     shown = {number.source for numbers in table.values() for number in numbers}
-    return {
-        **{name: mark for name, mark in MARKS.items() if name in shown},
-        "setting differs": MARKS["others"]._replace(hollow=True),
-        f"± {100 * one_seed():.1f} %, one seed": style.band_of_legend(),
-    }
+    entries: dict[str, Mark | Patch] = {n: mark for n, mark in MARKS.items() if n in shown}
+    if not all(number.same for numbers in table.values() for number in numbers):
+        entries["setting differs"] = Mark("o", style.INK, hollow=True)
+    return {**entries, f"± {100 * one_seed():.1f} %, one seed": style.band_of_legend()}
 
 
 def with_records(table: dict[Row, list[Number]], records: list[Record]) -> dict[Row, list[Number]]:
     """Every row with the newest FIDs of such runs: others', and those measured here."""
     found = dict(table)
     for row, (here, others) in scores(records).items():
-        found[row] = [*table[row], *_numbers("others", others, row), *_numbers("here", here, row)]
+        found[row] = [*table[row], *_numbers(others, row), *_numbers(here, row)]
     return found
 
 
-def _numbers(source: str, records: list[Record], row: Row) -> list[Number]:
-    """FIDs of a row; what is not told counts as the row's."""
+def _numbers(records: list[Record], row: Row) -> list[Number]:
+    """FIDs of a row by framework, or of others; what is not told counts as the row's."""
     return [
         Number(
-            source,
+            NAMES.get(record.subject, "others"),
             record.value,
             record.settings["num_samples"] == PUBLISHED_SAMPLES
             and is_comparable(record, untold=True)

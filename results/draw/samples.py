@@ -1,6 +1,7 @@
 """What the trained runs make: the pictures of results/samples, both frameworks side by side.
 
-These pictures are outcomes of runs, as records are: `nox -s train-digits` puts them there.
+These pictures are outcomes of runs, as records are: `nox -s train-digits` puts them there. A
+picture has one column for each label.
 """
 
 import re
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
@@ -20,8 +22,9 @@ SAMPLES = Path(__file__).parent.parent / "samples"
 FRAMEWORKS = dict(zip(("jax", "torch"), NAMES.values(), strict=True))
 NAMED = re.compile(rf"(?P<name>.+)-(?P<framework>{'|'.join(FRAMEWORKS)})-(?P<seed>\d+)\.png")
 ABLATIONS = "ablation_"  # how the names of their runs begin
-SIDE, HEAD = 2.55, 0.36  # of a picture and of its title, in inches
-LEFTS = (0.3, 3.15)  # where the columns begin
+NUM_LABELS = 10  # columns of a picture: labels in turn
+SIDE, HEAD = 2.55, 0.62  # of a picture and of its title, in inches
+LEFTS = (0.45, 3.4)  # where the columns begin
 
 
 class Run(NamedTuple):
@@ -55,15 +58,33 @@ def draw(_records: list[Record], folder: Path = SAMPLES) -> Figure:
     runs = [item for item in pictures(folder).items() if not item[0].name.startswith(ABLATIONS)]
     figure = style.canvas((HEAD + SIDE) * len(runs) + 0.1 if runs else 0.5)
     if not runs:
-        figure.text(0.01, 0.5, "not measured", size=style.SMALL)
+        figure.text(0.01, 0.5, "not measured", size=style.SMALL, style="italic")
     for row, (run, found) in enumerate(runs):
         top = HEAD + (HEAD + SIDE) * row
         for left, (framework, name) in zip(LEFTS, FRAMEWORKS.items(), strict=True):
             axes = style.plane(figure, left, style.WIDTH - left - SIDE, top, SIDE)
             axes.set_axis_off()
-            axes.set_title(f"{run.name}, seed {run.seed}: {name}", loc="left", size=10)
+            axes.set_title(f"{run.name}, seed {run.seed}: {name}", loc="left", size=10, pad=18)
             if framework in found:
                 axes.imshow(pixels(found[framework]), interpolation="none")
+                label_columns(axes, 1.015)
+                axes.text(
+                    -0.02, 1.015, "label", size=style.SMALL, ha="right", transform=axes.transAxes
+                )
             else:
-                axes.text(0, 0.9, "not measured", size=style.SMALL, transform=axes.transAxes)
+                axes.text(
+                    0, 0.9, "not measured", size=style.SMALL, style="italic",
+                    transform=axes.transAxes,
+                )  # fmt: skip
     return figure
+
+
+def label_columns(axes: Axes, height: float) -> None:
+    """The label of each column, above a picture that fills its axes.
+
+    Args:
+        height: of the text, as a share of the axes.
+    """
+    for number in range(NUM_LABELS):
+        at = (number + 0.5) / NUM_LABELS
+        axes.text(at, height, str(number), size=style.SMALL, ha="center", transform=axes.transAxes)

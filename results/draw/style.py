@@ -1,8 +1,8 @@
 """How every figure looks, and how it becomes the same bytes again.
 
-The background is transparent and every colour lies between white and black, so that a figure can
-be read on a light and on a dark page; what a colour says, a shape says too. Sizes are in inches of
-a canvas WIDTH wide: on a page of 800 pixels text is 18 of them high, on a phone 8.
+The background is transparent, the colours are those of the palette, and what a colour says, a shape
+or a dash says too. What was not measured has no mark: words in italics say so. Sizes are in inches
+of a canvas WIDTH wide: on a page of 800 pixels text is 18 of them high, on a phone 8.
 """
 
 import io
@@ -17,11 +17,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, Locator, NullLocator
 
+from results.draw.palette import PALETTE
 from results.schema import Record
 from results.tabulate.cells import NAMES
 
 WIDTH = 6.0
-INK = "#797979"  # 4.35 : 1 on white and on #0d1117, the most that both can have
+INK = PALETTE["ink"].both
 SMALL = 9.0
 BAND = 0.3  # opacity of a range
 MIDDLE = "center_baseline"  # how text stands in its row
@@ -45,20 +46,37 @@ STYLE = {
 NO_METADATA: dict[str, Any] = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
+Side = Literal["left", "right"]
+Dash = Literal["-", "--", ":"]
+
+
 class Mark(NamedTuple):
-    """What stands for a source or a framework; the markers - and -- are lines."""
+    """What stands for a subject: a shape, or without one a line of its dash."""
 
     marker: str
     color: str
     size: float = 7.5
     hollow: bool = False
+    dash: Dash = "-"
+
+    def as_line(self) -> "Mark":
+        """What stands for the same subject as a curve."""
+        return self._replace(marker="")
 
 
-# Blue, vermilion, green, purple: told apart by the colour-blind, 3 : 1 or more on both pages.
-BLUE, VERMILION, GREEN, PURPLE = "#0b84c6", "#d55e00", "#009e73", "#b0619a"
 JAX, TORCH = NAMES.values()
-FRAMEWORKS = {JAX: Mark("o", BLUE), TORCH: Mark("s", VERMILION, 7)}
-CURVES = {JAX: Mark("-", BLUE), TORCH: Mark("--", VERMILION)}
+PUBLISHED, OTHERS = PALETTE["published"].both, PALETTE["others"].both
+SUBJECTS = {
+    JAX: Mark("o", PALETTE[JAX].both),
+    TORCH: Mark("s", PALETTE[TORCH].both, 7, dash="--"),
+    "PyTorch compiled": Mark("X", PALETTE[TORCH].both),
+    "JAX to PyTorch": Mark("D", INK, 6.5),
+    "paper": Mark("^", PUBLISHED, dash=":"),
+    "official README": Mark("v", PUBLISHED),
+    "official checkpoint": Mark("*", PUBLISHED, 11),
+    "others": Mark("P", OTHERS),
+}
+FRAMEWORKS = {name: SUBJECTS[name] for name in (JAX, TORCH)}
 
 
 def render(draw: Callable[[list[Record]], Figure], records: list[Record]) -> bytes:
@@ -133,17 +151,23 @@ def point(
     axes.update_datalim([(at, row)])
 
 
-def estimate(axes: Axes, record: Record | None, row: float, mark: Mark) -> None:
-    """The value of a record with its interval, or that there is none."""
+def estimate(
+    axes: Axes, record: Record | None, row: float, subject: str, empty: Side = "right"
+) -> None:
+    """The value of a record with its interval, or that the subject has none.
+
+    Args:
+        empty: the end of the row that no mark comes near.
+    """
     if record is None or record.value is None:
-        not_measured(axes, row, mark)
+        not_measured(axes, row, subject, empty)
     else:
-        point(axes, record.value, row, mark, record.interval)
+        point(axes, record.value, row, SUBJECTS[subject], record.interval)
 
 
 def line(axes: Axes, x: Sequence[float], y: Sequence[float], mark: Mark, **changes: Any) -> None:
     """A thin curve."""
-    axes.plot(x, y, color=mark.color, linewidth=1, alpha=0.85, **changes)
+    axes.plot(x, y, color=mark.color, linestyle=mark.dash, linewidth=1, alpha=0.85, **changes)
 
 
 def tick(axes: Axes, at: float, row: float, size: float, zorder: float = 1) -> None:
@@ -171,21 +195,22 @@ def ticks(
     axis.set_minor_locator(NullLocator())
 
 
-def at_end(axes: Axes, row: float, text: str, color: str = INK, va: str = MIDDLE) -> None:
-    """Text of a row at the right end of its axes."""
-    place = axes.get_yaxis_transform()
-    axes.text(1, row, text, color=color, size=SMALL, ha="right", va=va, transform=place)
+def power(at: float) -> str:
+    """A power of ten in few letters."""
+    return "1" if at == 1 else f"{at:.0e}".replace("e-0", "e-")
 
 
-def not_measured(axes: Axes, row: float, mark: Mark | None = None, what: str = "") -> None:
-    """What a row says without a record, beside the mark that is missing."""
-    at_end(axes, row, f"{what} not measured".strip(), mark.color if mark else INK)
-    if mark:
-        wide = axes.get_position().width * WIDTH
-        inches = 1.5 if what else 0.96
-        symbol = _symbol(mark._replace(size=7.5, hollow=True), 1 - inches / wide, row)
-        symbol.set_transform(axes.get_yaxis_transform())
-        axes.add_line(symbol)
+def at_end(
+    axes: Axes, row: float, text: str, side: Side = "right", va: str = MIDDLE, **changes: Any
+) -> None:
+    """Text of a row at an end of its axes."""
+    place, at = axes.get_yaxis_transform(), 1 if side == "right" else 0.01
+    axes.text(at, row, text, size=SMALL, ha=side, va=va, transform=place, **changes)
+
+
+def not_measured(axes: Axes, row: float, what: str = "", side: Side = "right") -> None:
+    """What a row says without a record: words alone, since a mark is a measurement."""
+    at_end(axes, row, f"{what} not measured".strip(), side, style="italic")
 
 
 def share_limits(panels: Sequence[Axes], values: Sequence[float]) -> None:
@@ -215,9 +240,8 @@ TICK = Mark("|", INK, 13)
 
 
 def _symbol(mark: Mark, at: float, row: float) -> Line2D:
-    if mark.marker in ("-", "--"):
-        dashes: Literal["-", "--"] = "--" if mark.marker == "--" else "-"
-        return Line2D([at], [row], linestyle=dashes, linewidth=2, color=mark.color)
+    if not mark.marker:
+        return Line2D([at], [row], linestyle=mark.dash, linewidth=2, color=mark.color)
     return Line2D(
         [at], [row], linestyle="", marker=mark.marker, markersize=mark.size, color=mark.color,
         markerfacecolor="none" if mark.hollow else mark.color,

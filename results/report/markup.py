@@ -25,12 +25,9 @@ def html(table: Table) -> str:
 
 def grid(heads: Iterable[str], rows: Iterable[Iterable[str]], num_labels: int = 0) -> str:
     """A table that sorts, of cells that are HTML; its first columns head their rows."""
-    head = "".join(f'<th><button type="button">{cell}</button></th>' for cell in heads)
+    head = "".join(f'<th scope="col"><button type="button">{cell}</button></th>' for cell in heads)
     body = "\n".join(f"<tr>{_cells(row, num_labels)}</tr>" for row in rows)
-    return (
-        f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n'
-        "</table></div>"
-    )
+    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n"
 
 
 def _cells(row: Iterable[str], num_labels: int) -> str:
@@ -72,6 +69,11 @@ def about(record: Record) -> str:
     return f"{value}{unit}, {record.date[:10]}, {machine_name(record)}"
 
 
+def breakable(name: str) -> str:
+    """HTML of a long name, which a short line breaks behind underscores and slashes."""
+    return re.sub(r"([_/])", r"\1<wbr>", name)
+
+
 def inline(markdown: str) -> str:
     """HTML of Markdown: escaped characters, code, links and line breaks; all else is text."""
     said, end = [], 0
@@ -86,7 +88,7 @@ def _token(token: re.Match[str]) -> str:
     if character:
         return escape(character, quote=False)
     if code:
-        return f"<code>{escape(code, quote=False)}</code>"
+        return f"<code>{breakable(escape(code, quote=False))}</code>"
     return f'<a href="{escape(address)}">{inline(words)}</a>' if address else "<br>"
 
 

@@ -44,7 +44,12 @@ for (const section of document.querySelectorAll("section[data-filtered]")) {
   filterBy(table, filter.value);
 }
 for (const table of document.querySelectorAll("table")) {
-  for (const head of table.tHead.rows[0].cells) {
+  const heads = [...table.tHead.rows[0].cells];
+  for (const head of heads) {
     head.querySelector("button").addEventListener("click", () => sortBy(table, head));
+  }
+  // On a narrow screen each cell shows the head of its column.
+  for (const row of table.tBodies[0].rows) {
+    for (const cell of row.cells) cell.dataset.head = heads[cell.cellIndex].textContent;
   }
 }

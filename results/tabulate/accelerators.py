@@ -10,8 +10,8 @@ OVERHEAD = "unguided sparse / flow matching"
 # Quantity -> how a reader would say it, places after the point, and what it is multiplied by.
 QUANTITIES = {
     "bench/images_per_second": ("training, images a second", 0, 1),
-    "bench/utilization_ratio": ("… % of the FLOPs a second of a matrix product", 0, 100),
-    "bench/peak_bytes": ("… peak memory, GB", 1, 1e-9),
+    "bench/utilization_ratio": ("training, % of the FLOPs a second of a matrix product", 0, 100),
+    "bench/peak_bytes": ("training, peak memory in GB", 1, 1e-9),
     "bench/step_time_ratio": ("MeanFlow, no guidance / flow matching", 2, 1),
 }
 EXAMPLE = "DiT_B_4 batch 256"  # which the paper's own numbers are of

@@ -70,7 +70,7 @@ def _worst(rows: list[Record]) -> Piece:
         return marked("fails", *rows)
     if not worst.value:
         return marked("exact", *rows)
-    return marked(f"{worst.value:.0e}, {100 * share(worst):.0f} %", *rows)
+    return marked(f"{worst.value:.1g}, {100 * share(worst):.0f} %", *rows)
 
 
 def _num_checks(rows: list[Record]) -> Piece:

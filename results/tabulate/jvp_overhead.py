@@ -6,11 +6,11 @@ from results.tabulate.cells import JAX, TORCH, Cell, Table, estimate
 # What the bench holds against what, and how a reader would say it.
 RATIOS = {
     "unguided sparse / flow matching": "MeanFlow, no guidance / flow matching",
-    "unguided dense / flow matching": "… with the JVP in every row",
-    "unguided autodiff / flow matching": "… by `torch.func.jvp`",
+    "unguided dense / flow matching": "the same with the JVP in every row / flow matching",
+    "unguided autodiff / flow matching": "the same by `torch.func.jvp` / flow matching",
     "guided sparse / guided dense": "guided step / with the JVP in every row",
-    "guided sparse / guided autodiff": "… / the same by `torch.func.jvp`",
-    "guided sparse / guided official": "… / the authors' step, same rounds",
+    "guided sparse / guided autodiff": "guided step / the same by `torch.func.jvp`",
+    "guided sparse / guided official": "guided step / the authors' step, same rounds",
 }
 COLUMNS = {"JAX": (JAX, "auto"), "PyTorch": (TORCH, "auto"), "PyTorch compiled": (TORCH, "always")}
 BENCHED = {"model": "DiT_S_4", "batch_size": 32}

@@ -5,9 +5,13 @@ from results.tabulate.cells import NAMES, Cell, Table, estimate
 
 # Quantity -> what it is of, how a reader would say it, and what it is multiplied by.
 RATES = {
-    "images_per_second": ("DiT_S_4 batch 64", "training, images a second, batch 64", 1),
-    "utilization_ratio": ("DiT_S_4 batch 64", "… % of the FLOPs a second of a matrix product", 100),
-    "peak_bytes": ("DiT_S_4 batch 64", "… peak memory, GB", 1e-9),
+    "images_per_second": ("DiT_S_4 batch 64", "training, images a second", 1),
+    "utilization_ratio": (
+        "DiT_S_4 batch 64",
+        "training, % of the FLOPs a second of a matrix product",
+        100,
+    ),
+    "peak_bytes": ("DiT_S_4 batch 64", "training, peak memory in GB", 1e-9),
     "samples_per_second": ("1 step", "sampling in one step, images a second", 1),
 }
 
@@ -24,4 +28,4 @@ def throughput(records: list[Record]) -> Table:
         found = [newest.get((subject, f"bench/{quantity}", of)) for subject in NAMES]
         places = 0 if scale == 100 else 1
         rows.append([name, *(estimate(record, places, scale) for record in found)])
-    return Table(["DiT_S_4", *NAMES.values()], rows)
+    return Table(["DiT_S_4, training with batch 64", *NAMES.values()], rows)

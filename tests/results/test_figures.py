@@ -1,6 +1,8 @@
 """Figures follow from records and published numbers, and fit their canvas."""
 
 import re
+from functools import cache
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -9,22 +11,27 @@ from results_records import JAX, TORCH, fid, record
 pytest.importorskip("matplotlib")
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib import style as matplotlib_style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.font_manager import findfont
+from matplotlib.patches import Patch
 from matplotlib.text import Text
 from PIL import Image
 
 from results.draw import curves, reproduction, samples, style, write
+from results.draw.palette import PALETTE, themed
 from results.draw.write import ALL, FIGURES, same_figure, write_figures
 from results.published import published
 from results.reading import read
-from results.schema import RECORDS, append
+from results.schema import RECORDS as FOLDER
+from results.schema import append
 from results.tabulate.ablations import DISTANCE
 
-COMMITTED = read(RECORDS)
+COMMITTED = read(FOLDER)
 EVERYTHING = [*COMMITTED, fid(value=11.38, interval=(11.3, 11.46))]
+RECORDS = {"none": [], "everything": EVERYTHING}
 # A record that each figure shows.
 SHOWN = {
     "ablations": ("evaluate/digits_Frechet_distance", {"preset": "ablation/default"}),
@@ -41,6 +48,12 @@ def drawn(name, records):
         figure = ALL[name](records)
         FigureCanvasAgg(figure).draw()
     return figure
+
+
+@cache
+def figure_of(name, records):
+    """The figure of one of RECORDS, which no test may change."""
+    return drawn(name, RECORDS[records])
 
 
 def words(figure):
@@ -62,13 +75,95 @@ def test_a_changed_record_changes_its_figure(name):
 
 @pytest.mark.parametrize("name", SHOWN)
 def test_missing_records_are_said_in_the_figure(name):
-    assert "not measured" in " ".join(words(drawn(name, [])))
+    assert "not measured" in " ".join(words(figure_of(name, "none")))
 
 
-@pytest.mark.parametrize("records", [[], EVERYTHING], ids=["none", "everything"])
+def shapes(axes):
+    """The marks in the coordinates of an axis: what a reader takes for measurements."""
+    beside_data = (axes.transData, axes.get_yaxis_transform())
+    lines = [line for line in axes.lines if line.get_transform() in beside_data]
+    return [line for line in lines if line.get_marker() not in ("None", "|", "")]
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_what_was_not_measured_has_no_mark_but_words_in_italics(name):
+    figure = figure_of(name, "none")
+    assert [mark for axes in figure.axes for mark in shapes(axes)] == []
+    said = [text for text in figure.findobj(Text) if "not measured" in text.get_text()]
+    assert {(text.get_style(), text.get_color()) for text in said} == {("italic", style.INK)}
+    measured = figure_of(name, "everything")
+    assert any(map(shapes, measured.axes)) or name == "training_curves"  # which has lines
+
+
+def test_what_is_missing_of_one_subject_says_whose_it_is():
+    others = [r for r in COMMITTED if r.settings.get("compile") != "always"]
+    assert "PyTorch compiled not measured" in words(drawn("jvp_overhead", others))
+
+
+def numbered_axes(figure):
+    """Edge of the canvas and label of every axis with numbers."""
+    found = {}  # panels in a row, or one above the other, can share the label of one
+    for axes in (axes for axes in figure.axes if axes.axison):
+        box = axes.get_position()
+        for axis, side, edge in ((axes.xaxis, "bottom", box.y0), (axes.yaxis, "left", box.x0)):
+            ticks = axis.get_ticklabels() if axis.get_tick_params()[f"label{side}"] else []
+            if any(tick.get_text() for tick in ticks):
+                found.setdefault((side, round(edge, 3)), []).append(axis.get_label_text())
+    return found
+
+
+@pytest.mark.parametrize("records", RECORDS)
+@pytest.mark.parametrize("name", sorted(ALL.keys() - {"samples"}))  # which has no axes
+def test_every_axis_with_numbers_says_what_they_are(name, records):
+    found = numbered_axes(figure_of(name, records))
+    assert found or records == "none"
+    assert all(all(labels) for labels in found.values()), found
+
+
+def colours_of_names(figure):
+    """What the legend of a figure says: name of a mark -> its colour."""
+    return {
+        text.get_text(): handle.get_color()
+        for legend in figure.legends
+        for text, handle in zip(legend.get_texts(), legend.legend_handles, strict=True)
+        if not isinstance(handle, Patch)
+    }
+
+
+def test_a_subject_has_one_colour_and_a_colour_one_kind_of_subject_in_every_figure():
+    kinds = {
+        "JAX": {"JAX"}, "PyTorch": {"PyTorch", "PyTorch compiled"}, "others": {"others"},
+        "published": {"paper", "paper, 1.16", "official README", "official checkpoint"},
+    }  # fmt: skip
+    expected = {name: PALETTE[kind].both for kind, names in kinds.items() for name in names}
+    seen = set()
+    for name in ALL:
+        figure = figure_of(name, "everything")
+        named = colours_of_names(figure)
+        assert named == {key: expected.get(key, style.INK) for key in named}
+        drawn_in = {line.get_color() for axes in figure.axes for line in axes.lines}
+        assert drawn_in <= {*named.values(), style.INK}
+        seen |= set(named)
+    assert set(expected) <= seen
+
+
+def test_subjects_of_one_figure_differ_without_colour():
+    for name in ALL:
+        figure = figure_of(name, "everything")
+        cues = [
+            (handle.get_marker(), handle.get_markersize(), handle.get_markerfacecolor() == "none",
+             handle.get_linestyle())
+            for legend in figure.legends
+            for handle in legend.legend_handles
+            if not isinstance(handle, Patch)
+        ]  # fmt: skip
+        assert len(set(cues)) == len(cues), name
+
+
+@pytest.mark.parametrize("records", RECORDS)
 @pytest.mark.parametrize("name", ALL)
 def test_no_text_leaves_the_canvas_or_covers_other_text(name, records):
-    figure = drawn(name, records)
+    figure = figure_of(name, records)
     boxes = {}
     for text in figure.findobj(lambda a: isinstance(a, Text) and bool(a.get_text())):
         if _is_shown(text, figure):
@@ -99,7 +194,7 @@ def _is_shown(text, figure):
 
 @pytest.mark.parametrize("name", sorted(ALL.keys() - {"samples"}))  # which has no marks
 def test_every_mark_lies_within_its_panel(name):
-    figure = drawn(name, EVERYTHING)
+    figure = figure_of(name, "everything")
     found = 0
     for axes in figure.axes:
         assert isinstance(axes, Axes)
@@ -143,21 +238,65 @@ def test_letters_are_those_that_matplotlib_brings():
             assert Path(mpl.get_data_path()) in Path(findfont(f"DejaVu Sans:{weight}")).parents
 
 
-def _luminance(color):
+def _linear(color):
     parts = [int(color[k : k + 2], 16) / 255 for k in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+
+
+def _luminance(color):
+    linear = _linear(color)
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _contrast(color, page):
+    low, high = sorted((_luminance(color), _luminance(page)))
+    return (high + 0.05) / (low + 0.05)
 
 
 @pytest.mark.parametrize("page", ["#ffffff", "#0d1117"])
 def test_every_colour_stands_out_from_a_light_and_a_dark_page(page):
-    def contrast(color):
-        low, high = sorted((_luminance(color), _luminance(page)))
-        return (high + 0.05) / (low + 0.05)
+    assert _contrast(style.INK, page) > 4.3
+    assert min(_contrast(tones.both, page) for tones in PALETTE.values()) > 3
 
-    assert contrast(style.INK) > 4.3
-    marks = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE)
-    assert min(map(contrast, marks)) > 3
+
+@pytest.mark.parametrize(("theme", "page"), [("light", "#ffffff"), ("dark", "#121212")])
+def test_the_tones_of_a_page_can_be_read_as_text_there(theme, page):
+    assert min(_contrast(getattr(tones, theme), page) for tones in PALETTE.values()) > 4.5
+
+
+# Machado, Oliveira and Fernandes 2009: what is left of linear RGB without one kind of cone.
+BLINDNESS = {
+    "protanopia": [(0.15, 1.05, -0.2), (0.11, 0.79, 0.1), (0.0, -0.05, 1.05)],
+    "deuteranopia": [(0.37, 0.86, -0.23), (0.28, 0.67, 0.05), (-0.01, 0.04, 0.97)],
+    "tritanopia": [(1.26, -0.08, -0.18), (-0.08, 0.93, 0.15), (0.0, 0.69, 0.31)],
+}
+TO_XYZ = np.array([(0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505)])
+
+
+def _lab(color, seen_as):
+    """CIE L*a*b* of a colour as somebody sees it."""
+    cube = np.cbrt(TO_XYZ @ np.clip(np.array(seen_as) @ _linear(color), 1e-3, 1) / TO_XYZ.sum(1))
+    return np.array((116 * cube[1] - 16, 500 * (cube[0] - cube[1]), 200 * (cube[1] - cube[2])))
+
+
+@pytest.mark.parametrize("blindness", BLINDNESS)
+@pytest.mark.parametrize("theme", ["both", "light", "dark"])
+def test_the_colour_blind_tell_subjects_apart(theme, blindness):
+    """By 10 or more of CIE76, where 2.3 is just seen side by side."""
+    colors = [getattr(tones, theme) for name, tones in PALETTE.items() if name != "ink"]
+    labs = [_lab(color, BLINDNESS[blindness]) for color in colors]
+    assert min(np.linalg.norm(a - b) for a, b in combinations(labs, 2)) > 10
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_report_shows_a_figure_in_the_tones_of_its_page(name):
+    committed = (FIGURES / f"{name}.svg").read_text()
+    shown = themed(committed)
+    assert shown.count("<style>:root {--ink: #595959;") == 1
+    for key, tones in PALETTE.items():
+        assert tones.both not in shown
+        assert shown.count(f"var(--{key})") == committed.count(tones.both)
+    assert "var(--ink)" in shown
 
 
 # Reproduction
@@ -183,11 +322,21 @@ def test_fids_of_others_stand_in_the_row_of_their_run():
     assert ("others", 2.26, False, None) in rows["mf_xl2", 240, 2]  # of balanced labels
 
 
-def test_only_what_was_measured_is_claimed():
-    assert "here" not in words(drawn("reproduction", COMMITTED))
-    assert "here" not in words(drawn("reproduction", [fid(settings={"epochs": 700})]))
-    assert {"here", "others"} & {*words(drawn("reproduction", [fid()]))} == {"here"}
-    assert "others" in words(drawn("reproduction", [fid(subject="external:Me", interval=None)]))
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        ([], set()),
+        ([fid(settings={"epochs": 700})], set()),
+        ([fid()], {"JAX"}),
+        ([fid(subject=TORCH)], {"PyTorch"}),
+        ([fid(subject="external:Me", interval=None)], {"others"}),
+    ],
+)
+def test_only_what_was_measured_is_claimed_by_whom_and_that_none_was_is_said(records, expected):
+    said = words(drawn("reproduction", records))
+    assert {"JAX", "PyTorch", "others"} & {*said} == expected
+    none = f"FID / expected FID\n{reproduction.NONE_HERE}"
+    assert (none in said) is (not expected & {"JAX", "PyTorch"})
 
 
 @pytest.mark.parametrize(
@@ -200,7 +349,8 @@ def test_only_what_was_measured_is_claimed():
 )
 def test_a_fid_of_another_protocol_or_number_of_samples_is_hollow(changes, same):
     table = reproduction.with_records(reproduction.rows(), [fid(**changes)])
-    assert table["mf_b4", 240, 1][-1] == ("here", 11.4, same, (11.36, 11.44))
+    assert table["mf_b4", 240, 1][-1] == ("JAX", 11.4, same, (11.36, 11.44))
+    assert ("setting differs" in words(drawn("reproduction", [fid(**changes)]))) is not same
 
 
 # Training curves
@@ -230,7 +380,8 @@ def test_a_line_stands_for_each_framework_and_seed_in_each_panel():
     ]
     runs += [point.model_copy(update={"what": "train/loss"}) for point in runs]
     whole = drawn("training_curves", runs)
-    expected = [(style.BLUE, "-")] * 2 + [(style.VERMILION, "--")] * 2
+    expected = [(mark.color, mark.dash) for mark in style.FRAMEWORKS.values() for _ in range(2)]
+    assert len(set(expected)) == 2
     for axes in whole.axes:
         assert [(line.get_color(), line.get_linestyle()) for line in axes.lines] == expected
     assert len(whole.axes) == len(curves.PANELS)
@@ -272,6 +423,7 @@ def test_any_picture_of_a_run_is_taken_in_order_and_a_missing_one_is_said(tmp_pa
     said = words(samples.draw([], tmp_path))
     assert "no-cfg, seed 7: PyTorch" in said
     assert said.count("not measured") == 2
+    assert [said.count(str(label)) for label in range(10)] == [4] * 10  # above each picture
     assert words(samples.draw([], tmp_path / "absent")) == ["not measured"]
 
 
@@ -290,6 +442,13 @@ def test_another_picture_makes_another_figure_and_one_packed_otherwise_the_same(
     monkeypatch.setattr(Image.Image, "save", lambda *a, **k: save(*a, **k, compress_level=1))
     assert svg() != first
     assert same_figure(first, svg())
+
+
+def test_the_first_strip_of_the_ablations_says_its_labels():
+    said = words(figure_of("ablations", "everything"))
+    assert "JAX, one step, by label" in said
+    start = said.index("9") - 9
+    assert said[start : start + 10] == [str(label) for label in range(10)]
 
 
 # Errors and ablations
@@ -313,7 +472,8 @@ def test_a_precision_that_a_family_leaves_out_is_not_missed(dtypes):
     ]
     assert not [text for text in words(drawn("errors", both)) if "not measured" in text]
     others = [one for one in both if one != both[len(dtypes)]]
-    assert f"{dtypes[0]} not measured" in words(drawn("errors", others))
+    said = " ".join(words(drawn("errors", others)))
+    assert f"PyTorch {dtypes[0]} not measured" in said or "PyTorch not measured" in said
 
 
 def test_a_run_that_came_to_nothing_is_drawn_as_not_finite():
