@@ -4,7 +4,7 @@ from pathlib import Path
 
 from impls.common.errors import UserError
 from meanflow_repro.evaluate import print_scores
-from meanflow_repro.options import Device, Framework, Override, app, assignment
+from meanflow_repro.options import Checksum, Device, Framework, Override, app, assignment
 
 
 @app.command(name="train")
@@ -15,6 +15,7 @@ def train(
     config: str = "digits",
     device: Device = "auto",
     override: Override = (),
+    checksum: Checksum = True,
 ) -> int:
     """Train, or go on from the newest checkpoint of the run's folder; then print the scores.
 
@@ -36,9 +37,10 @@ def train(
     if loaded.eval_only:
         if loaded.load_from is None:
             raise UserError("eval_only is true, but load_from names no checkpoint to evaluate")
-        print_scores(checkpoints.find(Path(loaded.load_from)), framework)
+        found = checkpoints.find(Path(loaded.load_from), checksum=checksum)
+        print_scores(found, framework)
         return 0
-    ending = run_training(module, framework, loaded, workdir)
+    ending = run_training(module, framework, loaded, workdir, checksum=checksum)
     if loaded.dataset.name == "digits" and ending.finished:
         print_scores(ending.checkpoint, framework)
     return 0

@@ -38,7 +38,7 @@ def canonical_state(checkpoint: Checkpoint, config: Config | None = None) -> Can
             f" {list(own.training.ema_more)}, expected {list(config.training.ema_more)}"
         )
     state: CanonicalState = module.export_state(
-        own, module.restore_checkpoint(checkpoint.state, own)
+        own, checkpoints.restore(checkpoint, module.restore_checkpoint, own)
     )
     return state
 

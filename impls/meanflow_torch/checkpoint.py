@@ -8,7 +8,7 @@ import torch
 from impls.common import parameters
 from impls.common.config import Config
 from impls.common.types import CanonicalState
-from impls.files.checkpoints import CheckpointError
+from impls.files.checkpoints import unreadable
 
 from .device import Array
 from .parameters import export_params, load_params
@@ -37,8 +37,7 @@ def restore_checkpoint(path: Path, config: Config) -> State:
                 _fill(name, tensor, values[name])
         state.opt_state.load_state_dict(content["opt_state"])
     except Exception as error:  # torch, zip and pickle raise many kinds
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"the checkpoint {path} cannot be read: {reason}") from error
+        raise unreadable(path, error) from error
     return state._replace(step=content["step"])
 
 

@@ -41,11 +41,16 @@ class Ending(NamedTuple):
     finished: bool  # all steps are made: no signal ended the run before
 
 
-def train(implementation: Any, framework: str, config: Config, workdir: Path) -> Ending:
+def train(
+    implementation: Any, framework: str, config: Config, workdir: Path, *, checksum: bool = True
+) -> Ending:
     """Train to the configured number of steps, from the newest checkpoint if there is one.
 
     Every batch and every draw is a function of (seed, step), so a run that was stopped and resumed
     ends with the same bits as one that was not.
+
+    Args:
+        checksum: compare the checkpoint that is resumed with its SHA-256.
 
     Returns:
         The last checkpoint, and whether all steps are made: SIGINT and SIGTERM save one and end
@@ -58,7 +63,7 @@ def train(implementation: Any, framework: str, config: Config, workdir: Path) ->
     examples = source(config)
     per_epoch = steps_per_epoch(config, len(examples))
     num_steps = num_training_steps(config, len(examples))
-    state, start = _begin(implementation, framework, config, workdir)
+    state, start = _begin(implementation, framework, config, workdir, checksum)
     step_function = implementation.compile_step(config)
     data = batches(config, examples, start)
     meter = _Meter(implementation, config)
@@ -89,11 +94,11 @@ def train(implementation: Any, framework: str, config: Config, workdir: Path) ->
                 log.picture(step, _samples(implementation, config, state))
             if due(config.training.checkpoint_per_epoch) and step < num_steps:
                 save()
-        saved = checkpoints.newest(workdir)
+        saved = checkpoints.newest(workdir, checksum=checksum)
         if saved is None or saved.step != step:  # else it is whole: writing it anew could lose it
             save()
         log.close(step)
-    return Ending(checkpoints.find(workdir), step >= num_steps)
+    return Ending(checkpoints.find(workdir, checksum=checksum), step >= num_steps)
 
 
 def num_training_steps(config: Config, num_examples: int) -> int:
@@ -108,11 +113,13 @@ def _draws(implementation: Any, config: Config, step: int) -> Any:
     return implementation.put(training_draws(config, config.training.seed, step))
 
 
-def _begin(implementation: Any, framework: str, config: Config, workdir: Path) -> tuple[Any, int]:
+def _begin(
+    implementation: Any, framework: str, config: Config, workdir: Path, checksum: bool
+) -> tuple[Any, int]:
     """The state to start from, and the steps already made."""
-    found = checkpoints.newest(workdir)
+    found = checkpoints.newest(workdir, checksum=checksum)
     if found is None and config.load_from is not None:
-        found = checkpoints.find(Path(config.load_from))
+        found = checkpoints.find(Path(config.load_from), checksum=checksum)
         canonical = canonical_state(found, config)
         return implementation.load_state(config, canonical), found.step
     if found is None:
@@ -130,7 +137,8 @@ def _begin(implementation: Any, framework: str, config: Config, workdir: Path) -
                 f"{key} is {value}, but {before.get(key)} in the run in {workdir}:"
                 " resume with its config.yml, or give another --workdir"
             )
-    return implementation.restore_checkpoint(found.state, config), found.step
+    restore = implementation.restore_checkpoint
+    return checkpoints.restore(found, restore, config), found.step
 
 
 def identity(config: Config) -> dict[str, Any]:
