@@ -1,5 +1,7 @@
 """`meanflow train`."""
 
+import signal
+import sys
 from pathlib import Path
 
 from impls.common.errors import UserError
@@ -18,6 +20,8 @@ def train(
     checksum: Checksum = True,
 ) -> int:
     """Train, or go on from the newest checkpoint of the run's folder; then print the scores.
+
+    SIGINT (Ctrl-C) and SIGTERM end it after the step at hand, saved, with status 130 and 143.
 
     Any key of the configuration is an option too: --training.num-steps 200.
 
@@ -41,6 +45,14 @@ def train(
         print_scores(found, framework)
         return 0
     ending = run_training(module, framework, loaded, workdir, checksum=checksum)
+    if ending.signal:
+        name, saved = signal.Signals(ending.signal).name, ending.checkpoint.path
+        print(
+            f"meanflow: {name} ended the run, which is saved in {saved}: resume it with the same"
+            " command",
+            file=sys.stderr,
+        )
+        return 128 + ending.signal
     if loaded.dataset.name == "digits" and ending.finished:
         print_scores(ending.checkpoint, framework)
     return 0

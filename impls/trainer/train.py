@@ -2,7 +2,8 @@
 
 import signal
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -12,18 +13,20 @@ import numpy as np
 
 from impls.common.config import Config
 from impls.common.draws import sampling_noise, training_draws
-from impls.common.errors import UserError
+from impls.common.errors import Notice, UserError
 from impls.common.parameters import watched
 from impls.common.timesteps import sampling_times
 from impls.common.types import Batch
 from impls.data import batches, source, steps_per_epoch
 from impls.files import checkpoints
 from impls.files.checkpoints import Checkpoint
-from impls.files.pictures import picture_grid
+from impls.files.locks import locked
+from impls.files.pictures import labelled_grid
 from impls.interop.convert import canonical_state
 from impls.trainer.run_log import RunLog
 
-GRID = 64  # samples in a picture
+COLUMNS, ROWS = 10, 6  # of a picture: classes, the first ones, and samples of each
+SIDE = 64  # pixels that small samples are enlarged to
 
 
 class TrainingError(UserError):
@@ -39,6 +42,7 @@ class Ending(NamedTuple):
 
     checkpoint: Checkpoint  # the last one
     finished: bool  # all steps are made: no signal ended the run before
+    signal: int = 0  # the one that ended it; 0 where none came
 
 
 def train(
@@ -58,12 +62,30 @@ def train(
 
     Raises:
         UserError: when a number stops being finite, or data cannot be read, or a file cannot be
-            written; the checkpoints before it stay.
+            written, or another process trains in the folder; the checkpoints before it stay.
     """
     examples = source(config)
+    with locked(workdir) as check_folder:
+        return _train(implementation, framework, config, workdir, examples, check_folder, checksum)
+
+
+def _train(
+    implementation: Any,
+    framework: str,
+    config: Config,
+    workdir: Path,
+    examples: Any,
+    check_folder: Callable[[], None],
+    checksum: bool,
+) -> Ending:
+    """What `train` does in a folder that is held; `check_folder` raises when it is gone."""
     per_epoch = steps_per_epoch(config, len(examples))
     num_steps = num_training_steps(config, len(examples))
     state, start = _begin(implementation, framework, config, workdir, checksum)
+    if start > num_steps:
+        told = f"{workdir} holds a run of {start} steps, more than the {num_steps} asked for"
+        warnings.warn(Notice(f"{told}: nothing is done"), stacklevel=3)
+        return Ending(checkpoints.find(workdir, checksum=checksum), finished=True)
     step_function = implementation.compile_step(config)
     data = batches(config, examples, start)
     meter = _Meter(implementation, config)
@@ -73,14 +95,16 @@ def train(
 
     def save() -> None:
         meter.read()  # nothing is saved that is not finite
+        check_folder()
         checkpoints.write(
             workdir, framework, step, config,
             lambda path: implementation.save_checkpoint(path, state),
         )  # fmt: skip
 
-    with RunLog(workdir, config, num_steps, start) as log, _signals() as stop:
+    where = f"{framework} on {implementation.device_name()}"
+    with RunLog(workdir, config, where, num_steps, start) as log, _signals() as received:
         step = start
-        while step < num_steps and not stop:
+        while step < num_steps and not received:
             clock = time.perf_counter()
             batch = next(data)
             log.waited(time.perf_counter() - clock)
@@ -89,6 +113,7 @@ def train(
             step += 1
             meter.add(step, metrics)
             if step % config.training.log_per_step == 0 or step == num_steps:
+                check_folder()
                 log.scalars(step, meter.means())
             if config.training.sample_on_training and due(config.training.sample_per_epoch):
                 log.picture(step, _samples(implementation, config, state))
@@ -98,7 +123,8 @@ def train(
         if saved is None or saved.step != step:  # else it is whole: writing it anew could lose it
             save()
         log.close(step)
-    return Ending(checkpoints.find(workdir, checksum=checksum), step >= num_steps)
+    last = checkpoints.find(workdir, checksum=checksum)
+    return Ending(last, step >= num_steps, received[0] if received else 0)
 
 
 def num_training_steps(config: Config, num_examples: int) -> int:
@@ -198,12 +224,14 @@ class _Meter:
 
 
 def _samples(implementation: Any, config: Config, state: Any) -> np.ndarray:
-    """A picture of samples of the moving average, labels in turn."""
-    noise = sampling_noise(config, config.sampling.seed, range(GRID))
-    labels = np.arange(GRID, dtype=np.int32) % config.network.num_classes
+    """A picture of samples of the moving average, a column for each of the first classes."""
+    classes = np.arange(min(config.network.num_classes, COLUMNS), dtype=np.int32)
+    labels = np.tile(classes, ROWS)
+    noise = sampling_noise(config, config.sampling.seed, range(len(labels)))
     inputs = implementation.put((noise, labels))
     images = implementation.sample(config, state.ema_params, *inputs, sampling_times(config))
-    return picture_grid(implementation.get(images)[..., :3], scale=4)
+    scale = max(SIDE // config.network.input_size, 1)
+    return labelled_grid(implementation.get(images)[..., :3], classes, scale)
 
 
 @contextmanager

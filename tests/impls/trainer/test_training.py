@@ -11,6 +11,7 @@ from small_runs import assert_near, assert_same_state, small, state_of, trained
 
 from impls.common.config import OFFICIAL_ONLY
 from impls.common.config_files import load_config
+from impls.common.errors import Notice
 from impls.files import checkpoints
 from impls.files.checkpoints import CheckpointError
 from impls.frameworks import implementation
@@ -72,7 +73,9 @@ def test_a_finished_run_started_again_leaves_its_checkpoint_alone(framework, tmp
     written: list[object] = []
     monkeypatch.setattr(checkpoints, "write", lambda *arguments: written.append(arguments))
     assert trained(framework, tmp_path) == ending
-    assert trained(framework, tmp_path, training__num_steps=4) == ending
+    with pytest.warns(Notice, match="holds a run of 6 steps, more than the 4 asked for: nothing"):
+        assert trained(framework, tmp_path, training__num_steps=4) == ending
+    assert load_config(tmp_path / "config.yml") == small()
     assert written == []
 
 
