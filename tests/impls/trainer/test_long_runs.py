@@ -190,7 +190,8 @@ def test_the_first_array_that_is_not_finite_is_named(framework, tmp_path, monkey
 def test_a_broken_run_keeps_the_checkpoint_before(framework, tmp_path):
     module = implementation(framework)
     trained(framework, tmp_path, training__num_steps=2)
-    before, broken, config = state_of(tmp_path), state_of(tmp_path), small()
+    before, config = state_of(tmp_path), small()
+    broken = state_of(tmp_path)._replace(step=3)
     bias = "final_layer/linear/bias"
     broken.params[bias] = np.full_like(before.params[bias], math.inf)
     checkpoints.write(

@@ -22,7 +22,7 @@ COSINE = {"training__schedule": "cosine"}
 
 
 def test_a_run_leaves_its_log_configuration_and_checkpoint(framework, tmp_path):
-    saved, _ = trained(framework, tmp_path)
+    saved = trained(framework, tmp_path).checkpoint
     assert (saved.step, saved.framework, saved.config) == (6, framework, small())
     assert load_config(tmp_path / "config.yml") == small()
     lines = [json.loads(line) for line in (tmp_path / "scalars.jsonl").read_text().splitlines()]
@@ -114,7 +114,7 @@ def test_a_checkpoint_that_is_half_removed_is_not_found(tmp_path, monkeypatch):
 
 
 def test_a_damaged_checkpoint_is_one_sentence(framework, tmp_path):
-    saved, _ = trained(framework, tmp_path, training__num_steps=1)
+    saved = trained(framework, tmp_path, training__num_steps=1).checkpoint
     for file in (saved.state, *saved.state.rglob("*")):
         if file.is_file():
             file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
