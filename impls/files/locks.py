@@ -8,12 +8,13 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 
 from impls.common.errors import Notice, UserError
 from impls.files.writing import writable
 
-LOCK = "lock"  # file in the folder, which stays; what stands in it is for the message alone
+LOCK = "lock"  # file in the folder; what stands in it is for the message alone
 
 
 @contextmanager
@@ -31,24 +32,44 @@ def locked(folder: Path) -> Iterator[Callable[[], None]]:
     path = folder / LOCK
     with writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        file = path.open("ab+", buffering=0)
+        file = _open(path)
+
+    def check() -> None:
+        if not _is_at(path, file):
+            raise UserError(f"{folder} was removed or moved while something was written to it")
+
     with file:
-        _lock(file.fileno(), folder)
         since = time.strftime("%Y-%m-%d %H:%M:%S")
         with suppress(OSError):  # a full disk: only the words are missing
             file.truncate(0)
             file.write(f"process {os.getpid()} on {platform.node()} since {since}".encode())
+        try:
+            yield check
+        finally:
+            if _is_at(path, file):
+                path.unlink()
 
-        def check() -> None:
-            try:
-                same = os.path.samestat(path.stat(), os.fstat(file.fileno()))
-            except FileNotFoundError:
-                same = False
-            if not same:
-                raise UserError(f"{folder} was removed or moved while something was written to it")
 
-        yield check
-        file.truncate(0)
+def _open(path: Path) -> FileIO:
+    """The file, locked; its last owner may have removed it between the opening and the locking."""
+    while True:
+        file = path.open("ab+", buffering=0)
+        try:
+            _lock(file.fileno(), path.parent)
+            if _is_at(path, file):
+                return file
+        except UserError:
+            file.close()
+            raise
+        file.close()
+
+
+def _is_at(path: Path, file: FileIO) -> bool:
+    """Whether an open file is the one at a path."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _lock(file: int, folder: Path) -> None:
@@ -62,4 +83,4 @@ def _lock(file: int, folder: Path) -> None:
                 f"{folder} is in use by {owner}: wait for its end, stop it, or give another folder"
             ) from error
         said = f"{folder} is on a file system without locks: nothing keeps another run out of it"
-        warnings.warn(Notice(said), stacklevel=4)
+        warnings.warn(Notice(said), stacklevel=5)

@@ -36,9 +36,9 @@ def restore_checkpoint(path: Path, config: Config) -> State:
             for name, tensor in tensors.items():
                 _fill(name, tensor, values[name])
         state.opt_state.load_state_dict(content["opt_state"])
+        return state._replace(step=int(content["step"]))
     except Exception as error:  # torch, zip and pickle raise many kinds
         raise unreadable(path, error) from error
-    return state._replace(step=content["step"])
 
 
 def export_state(config: Config, state: State) -> CanonicalState:

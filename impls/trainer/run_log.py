@@ -123,7 +123,9 @@ def _keep_steps(log: Path, last: int) -> None:
         return
     lines = log.read_bytes().splitlines(keepends=True)
     kept = [line for line in lines if line.endswith(b"\n") and _step_of(line) <= last]
-    if kept != lines:
+    if not kept:
+        log.unlink()
+    elif kept != lines:
         write_whole(log, *kept)
 
 

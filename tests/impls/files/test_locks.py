@@ -1,6 +1,7 @@
 """A folder is held by one process, and by none that has ended, however it ended."""
 
 import errno
+import fcntl
 import os
 import shutil
 import signal
@@ -53,6 +54,7 @@ def test_a_folder_that_another_process_holds_is_refused_and_its_owner_named(hold
 def test_a_kill_releases_the_folder_also_where_what_was_forked_lives_on(holder, tmp_path):
     holder.send_signal(signal.SIGKILL)
     holder.wait()
+    assert (tmp_path / "run" / "lock").is_file()
     hold(tmp_path / "run")
 
 
@@ -61,10 +63,25 @@ def test_two_processes_do_not_train_in_one_folder(framework, holder, tmp_path):
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["lock"]
 
 
-def test_a_folder_can_be_held_again(tmp_path):
+def test_a_folder_can_be_held_again_and_nothing_stays_in_it(tmp_path):
     hold(tmp_path)
     hold(tmp_path)
-    assert (tmp_path / "lock").read_text() == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_its_last_owner_removes_in_between_is_none(tmp_path, monkeypatch):
+    """Opened before the owner removed it, locked after: a third process may hold the folder."""
+    real, removed = fcntl.lockf, []
+
+    def lockf(*given):
+        if not removed:
+            removed.append((tmp_path / "lock").rename(tmp_path / "removed"))
+        return real(*given)
+
+    monkeypatch.setattr("fcntl.lockf", lockf)
+    with locked(tmp_path) as check:
+        check()
+        assert (tmp_path / "lock").is_file()
 
 
 @pytest.mark.parametrize("then", [lambda _: None, Path.mkdir, hold])
