@@ -5,7 +5,7 @@ from pathlib import Path
 from tyro.conf import UseAppendAction
 
 from impls.common.errors import UserError
-from meanflow_repro.options import Framework, Override, app, assignment
+from meanflow_repro.options import Checksum, Framework, Override, app, assignment
 
 
 @app.command(name="convert")
@@ -21,6 +21,7 @@ def convert(
     output: Path | None = None,
     safetensors: Path | None = None,
     weights: str = "ema",
+    checksum: Checksum = True,
 ) -> int:
     """Carry a checkpoint to the other framework, bit for bit, or write its plain weights.
 
@@ -47,7 +48,7 @@ def convert(
     if output is None and (safetensors is None or checkpoint is None):
         raise UserError("nothing to write: give --framework and --output, or --safetensors")
     if checkpoint is not None:
-        found = checkpoints.find(checkpoint)
+        found = checkpoints.find(checkpoint, checksum=checksum)
     loaded = load_config(config, dict(map(assignment, override)))
     if framework is not None and output is not None:
         if checkpoint is not None:

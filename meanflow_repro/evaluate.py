@@ -18,6 +18,7 @@ def evaluate(
     device: options.Device = "auto",
     record: options.ScoreRecords = None,
     curve: bool = False,
+    checksum: options.Checksum = True,
 ) -> int:
     """Print the scores of a checkpoint of digits, with those of real digits beside them.
 
@@ -32,7 +33,7 @@ def evaluate(
     options.check_counts(least=100, num_samples=num_samples)
     options.check_counts(num_steps=num_steps)
     options.check_writable(None, record)
-    found = checkpoints.find(checkpoint)
+    found = checkpoints.find(checkpoint, checksum=checksum)
     made_by: str = framework or found.framework
     implementation(made_by).select_device(device)
     print_scores(found, made_by, num_samples, num_steps, seed, weights, record, curve=curve)

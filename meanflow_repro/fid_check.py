@@ -26,6 +26,7 @@ def fid_check(
     batch_size: int = 50,
     output_dir: Path = Path("runs/fid-check"),
     record: options.ScoreRecords = None,
+    checksum: options.Checksum = True,
     override: options.Override = (),
 ) -> int:
     """FID of a checkpoint by both frameworks from the same noise, beside what is published for it.
@@ -70,6 +71,6 @@ def fid_check(
     overrides = dict(map(options.assignment, override))
     scored = Options(
         checkpoint, vae, inception, stats, config, overrides, weights, mode, num_samples,
-        num_steps, seed, batch_size, output_dir, record,
+        num_steps, seed, batch_size, output_dir, record, checksum,
     )  # fmt: skip
     return 0 if check_files(subjects, scored) else 1

@@ -18,6 +18,9 @@ Override = Annotated[
     arg(name="set", help="SECTION.KEY=VALUE, laid over the configuration; may be repeated."),
 ]
 Run = Annotated[Path, arg(help="a run's folder, or that of one of its checkpoints.")]
+Checksum = Annotated[
+    bool, arg(help="compare the checkpoint with its SHA-256, a second for a gigabyte.")
+]
 NumSteps = Annotated[
     int | None, arg(help="network calls for each; as configured (one) by default.")
 ]

@@ -2,22 +2,24 @@
 
 from pathlib import Path
 
-from meanflow_repro.options import Device, Maker, NumSteps, Run, Weights, app, check_counts
+from meanflow_repro import options
+from meanflow_repro.options import app, check_counts
 
 
 @app.command(name="sample")
 def sample(
     *,
-    checkpoint: Run,
+    checkpoint: options.Run,
     output_dir: Path,
     num_samples: int = 64,
-    num_steps: NumSteps = None,
+    num_steps: options.NumSteps = None,
     seed: int = 0,
     labels: str = "balanced",
-    weights: Weights = "ema",
-    framework: Maker = None,
-    device: Device = "auto",
+    weights: options.Weights = "ema",
+    framework: options.Maker = None,
+    device: options.Device = "auto",
     save_images: bool = False,
+    checksum: options.Checksum = True,
 ) -> int:
     """Make samples with a checkpoint of either framework: samples.npz and grid.png.
 
@@ -33,7 +35,7 @@ def sample(
     from impls.trainer.generate import generate, write_samples
 
     check_counts(num_samples=num_samples, num_steps=num_steps)
-    found = checkpoints.find(checkpoint)
+    found = checkpoints.find(checkpoint, checksum=checksum)
     implementation(framework or found.framework).select_device(device)
     made = generate(found, num_samples, num_steps, seed, labels, framework, weights)
     for path in write_samples(made, output_dir, single=save_images)[:2]:

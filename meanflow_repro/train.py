@@ -1,10 +1,12 @@
 """`meanflow train`."""
 
+import signal
+import sys
 from pathlib import Path
 
 from impls.common.errors import UserError
 from meanflow_repro.evaluate import print_scores
-from meanflow_repro.options import Device, Framework, Override, app, assignment
+from meanflow_repro.options import Checksum, Device, Framework, Override, app, assignment
 
 
 @app.command(name="train")
@@ -15,8 +17,11 @@ def train(
     config: str = "digits",
     device: Device = "auto",
     override: Override = (),
+    checksum: Checksum = True,
 ) -> int:
     """Train, or go on from the newest checkpoint of the run's folder; then print the scores.
+
+    SIGINT (Ctrl-C) and SIGTERM end it after the step at hand, saved, with status 130 and 143.
 
     Any key of the configuration is an option too: --training.num-steps 200.
 
@@ -36,9 +41,18 @@ def train(
     if loaded.eval_only:
         if loaded.load_from is None:
             raise UserError("eval_only is true, but load_from names no checkpoint to evaluate")
-        print_scores(checkpoints.find(Path(loaded.load_from)), framework)
+        found = checkpoints.find(Path(loaded.load_from), checksum=checksum)
+        print_scores(found, framework)
         return 0
-    ending = run_training(module, framework, loaded, workdir)
+    ending = run_training(module, framework, loaded, workdir, checksum=checksum)
+    if ending.signal:
+        name, saved = signal.Signals(ending.signal).name, ending.checkpoint.path
+        print(
+            f"meanflow: {name} ended the run, which is saved in {saved}: resume it with the same"
+            " command",
+            file=sys.stderr,
+        )
+        return 128 + ending.signal
     if loaded.dataset.name == "digits" and ending.finished:
         print_scores(ending.checkpoint, framework)
     return 0

@@ -57,6 +57,7 @@ class Options(NamedTuple):
     batch_size: int
     output_dir: Path  # for features and pictures; what is there is not made again
     record: Path | None  # folder to append records to
+    checksum: bool = True  # compare the checkpoint with its SHA-256
 
 
 class Weights(NamedTuple):
@@ -159,7 +160,7 @@ def _weights(given: Options) -> Weights:
     """A checkpoint of ours, or of the authors' code."""
     path, which = given.checkpoint, given.weights
     try:
-        found = checkpoints.find(path)
+        found = checkpoints.find(path, checksum=given.checksum)
     except CheckpointError:
         if (path / "about.json").exists() or (path / "checkpoints").exists():
             raise

@@ -2,24 +2,31 @@
 
     workdir/checkpoints/<step>/state        the framework's own files
                                config.yml   the effective configuration
-                               about.json   framework, step, environment
+                               about.json   framework, step, SHA-256 of the others, environment
 
 A checkpoint is written under a temporary name and renamed when it is complete, so whatever is
-killed whenever, the newest folder with a plain number is a whole checkpoint.
+killed whenever, the newest folder with a plain number is a whole checkpoint. What is damaged later
+is refused: configuration and state are compared with their SHA-256 before they are read. Older
+checkpoints have none, and are read as they are.
 """
 
+import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from impls.common.config import Config
 from impls.common.config_files import effective_yaml, load_config
 from impls.common.environment import environment
 from impls.common.errors import UserError
 from impls.common.parameters import num_parameters
+from impls.files.reading import readable
 
 FORMAT = 1
 FRAMEWORKS = ("jax", "torch")
@@ -37,6 +44,8 @@ class Checkpoint:
     framework: str  # "jax" or "torch"
     step: int
     config: Config
+    # Relative path of each file -> hexadecimal SHA-256; empty where nothing is compared.
+    sha256: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def state(self) -> Path:
@@ -64,6 +73,7 @@ def write(
         _check_space(partial, config)
         save(partial / "state")
         (partial / "config.yml").write_text(effective_yaml(config), encoding="utf-8")
+        about["sha256"] = _sha256_of_files(partial)
         (partial / "about.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
         _flush(partial)
         _discard(final)
@@ -81,30 +91,129 @@ def write(
     return final
 
 
-def find(path: Path) -> Checkpoint:
+def find(path: Path, *, checksum: bool = True) -> Checkpoint:
     """The checkpoint at a path: a step's folder, or the newest of a run's folder.
+
+    Args:
+        checksum: compare configuration and state with their SHA-256; the state when it is read.
 
     Raises:
         CheckpointError: when there is none, or it is damaged.
     """
     for folder in (path, path / "checkpoints"):
-        if folder.is_dir() and not (folder / "about.json").exists() and _steps(folder):
-            return find(folder / str(_steps(folder)[-1]))
-    if not (path / "about.json").is_file():
+        if not (folder / "about.json").exists() and (steps := _steps(folder)):
+            path = folder / str(steps[-1])
+            break
+    if not (path / "about.json").is_file() and (_step_of(path) is None or not path.is_dir()):
         raise CheckpointError(f"there is no checkpoint at {path}: give a run's folder or a step's")
-    try:
-        about = json.loads((path / "about.json").read_text(encoding="utf-8"))
-        framework, step, version = about["framework"], about["step"], about["format"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path / 'about.json'} is damaged: {error}") from error
-    if version != FORMAT or framework not in FRAMEWORKS:
-        raise CheckpointError(f"{path} has format {version} of {framework}: use a later release")
-    return Checkpoint(path, framework, int(step), load_config(path / "config.yml"))
+    with _or_another(path):
+        return _read(path, checksum)
 
 
-def newest(workdir: Path) -> Checkpoint | None:
+def newest(workdir: Path, *, checksum: bool = True) -> Checkpoint | None:
     """The newest checkpoint of a run, or None where there is none yet."""
-    return find(workdir) if _steps(workdir / "checkpoints") else None
+    return find(workdir, checksum=checksum) if _steps(workdir / "checkpoints") else None
+
+
+def restore(checkpoint: Checkpoint, read: Callable[[Path, Config], Any], config: Config) -> Any:
+    """The state of a checkpoint, whose files and step are what was written.
+
+    Args:
+        read: `restore_checkpoint` of the implementation that wrote it.
+        config: of the network that the state belongs to.
+
+    Raises:
+        CheckpointError: when it is damaged, naming the newest one that is not.
+    """
+    with _or_another(checkpoint.path):
+        _compare(checkpoint.path, checkpoint.sha256)
+        state = read(checkpoint.state, config)
+        if int(state.step) != checkpoint.step:
+            raise CheckpointError(
+                f"{checkpoint.path} is damaged: its state is of step {int(state.step)}, its"
+                f" about.json of step {checkpoint.step}"
+            )
+    return state
+
+
+def unreadable(path: Path, error: Exception) -> CheckpointError:
+    """What is said of a state that a framework does not read: its own messages speak of itself."""
+    reason = getattr(error, "strerror", None) or type(error).__name__
+    return CheckpointError(
+        f"the checkpoint {path} cannot be read ({reason}): it is damaged, or of another network"
+    )
+
+
+def _read(path: Path, checksum: bool) -> Checkpoint:
+    """The checkpoint in a step's folder; its state is not looked at yet.
+
+    Raises:
+        UserError: when it is damaged, or of a later release.
+    """
+    file = path / "about.json"
+    with readable(file, "it is damaged", CheckpointError):
+        about = json.loads(file.read_bytes())
+        framework, step, version = about["framework"], about["step"], about["format"]
+        sha256 = dict(about.get("sha256", {})) if checksum else {}
+    if version != FORMAT or framework not in FRAMEWORKS:
+        raise CheckpointError(
+            f"{path} has format {version!r:.40} of {framework!r:.40}: use a later release"
+        )
+    if type(step) is not int or step < 0 or _step_of(path) not in (None, step):
+        raise CheckpointError(f"{path} is damaged: the step in its about.json is {step!r:.40}")
+    if checksum and "sha256" in about:
+        _compare(path, {"config.yml": sha256.get("config.yml")})
+    return Checkpoint(path, framework, step, load_config(path / "config.yml"), sha256)
+
+
+def _sha256_of_files(folder: Path) -> dict[str, str]:
+    """Relative path of every file below a folder -> hexadecimal SHA-256."""
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
+    return {file.relative_to(folder).as_posix(): _sha256(file) for file in files}
+
+
+def _sha256(file: Path) -> str:
+    """Hexadecimal SHA-256 of a file, about a second for a gigabyte."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _compare(folder: Path, recorded: Mapping[str, str | None]) -> None:
+    """Raise CheckpointError, naming the first file that is not what was written."""
+    for name, sha256 in recorded.items():
+        with readable(folder / name, "it is damaged", CheckpointError):
+            found = _sha256(folder / name)
+        if found != sha256:
+            raise CheckpointError(f"{folder / name} is damaged: about.json has another SHA-256")
+
+
+@contextmanager
+def _or_another(path: Path) -> Iterator[None]:
+    """Add to what is said of a damaged checkpoint which one of the same run can be used instead."""
+    try:
+        yield
+    except UserError as error:
+        if _step_of(path) is None:
+            raise CheckpointError(str(error)) from error
+        others = (path.parent / str(step) for step in reversed(_steps(path.parent)))
+        whole = next((other for other in others if other != path and _is_whole(other)), None)
+        instead = f"; there is no whole one beside it in {path.parent}"
+        if whole is not None:
+            instead = (
+                f"; the newest whole one is {whole}: give that path, or delete {path} and the run"
+                " resumes from there"
+            )
+        raise CheckpointError(f"{error}{instead}") from error
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a checkpoint's files are there and what was written."""
+    try:
+        found = _read(path, checksum=True)
+        _compare(path, found.sha256)
+    except UserError:
+        return False
+    return found.state.exists()
 
 
 def _check_space(folder: Path, config: Config) -> None:
@@ -120,9 +229,18 @@ def _check_space(folder: Path, config: Config) -> None:
 
 
 def _steps(folder: Path) -> list[int]:
-    if not folder.is_dir():
-        return []
-    return sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdigit())
+    """The steps of a run's folder of checkpoints, in order."""
+    found = (
+        [_step_of(entry) for entry in folder.iterdir() if entry.is_dir()] if folder.is_dir() else []
+    )
+    return sorted(step for step in found if step is not None)
+
+
+def _step_of(path: Path) -> int | None:
+    """The step that a folder of a run's checkpoints is named for; None for any other folder."""
+    *_, above, name = path.absolute().parts
+    is_step = above == "checkpoints" and re.fullmatch("0|[1-9][0-9]*", name)  # not 007, nor ²
+    return int(name) if is_step else None
 
 
 def _discard(checkpoint: Path) -> None:

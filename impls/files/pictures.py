@@ -1,12 +1,16 @@
 """Images as bytes, and many of them in one picture."""
 
+import io
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 
 LINE = 96  # grey between the images of a picture
+TEXT = 14  # pixels that a line of text is high
 
 
 def to_uint8(images: NDArray[Any]) -> NDArray[np.uint8]:
@@ -32,3 +36,27 @@ def picture_grid(images: NDArray[Any], columns: int = 0, scale: int = 1) -> NDAr
     cells = np.concatenate([pixels, blank]).reshape(rows, columns, *pixels.shape[1:])
     grid = cells.transpose(0, 2, 1, 3, 4).reshape(rows * pixels.shape[1], -1, pixels.shape[3])
     return np.broadcast_to(grid, (*grid.shape[:2], 3)) if grid.shape[2] == 1 else grid
+
+
+def labelled_grid(
+    images: NDArray[Any], labels: Iterable[object], scale: int = 1
+) -> NDArray[np.uint8]:
+    """A picture with a column for each label, which is written above: [H, W, 3] uint8.
+
+    Args:
+        images: [n, height, width, 1 or 3] in -1..1, row by row.
+    """
+    texts = [str(label) for label in labels]
+    grid = picture_grid(images, len(texts), scale)
+    width = grid.shape[1] // len(texts)
+    heading = Image.new("RGB", (grid.shape[1], TEXT))
+    for i, text in enumerate(texts):
+        ImageDraw.Draw(heading).text((i * width + 2, 1), text, "white")
+    return np.concatenate([np.asarray(heading), grid])
+
+
+def png(picture: NDArray[np.uint8]) -> bytes:
+    """A picture [height, width, 3] as the content of a PNG file."""
+    content = io.BytesIO()
+    Image.fromarray(picture).save(content, "PNG")
+    return content.getvalue()

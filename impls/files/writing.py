@@ -46,6 +46,21 @@ def write_new(path: Path, content: bytes) -> None:
             partial.rename(path)
 
 
+def append_whole(path: Path, content: bytes) -> None:
+    """Append to a file all of the content, or nothing where the disk refuses, which is raised."""
+    with path.open("ab", buffering=0) as file:
+        before, rest = file.tell(), memoryview(content)
+        try:
+            while rest:
+                rest = rest[file.write(rest) :]
+        except OSError:
+            if before:
+                file.truncate(before)
+            else:
+                path.unlink()
+            raise
+
+
 def write_arrays(
     path: Path, arrays: Mapping[str, NDArray[Any]], kind: type[UserError] = UserError
 ) -> None:

@@ -13,6 +13,7 @@ from impls.common.parameters import Parameters
 from impls.common.types import CanonicalState
 from impls.files import checkpoints
 from impls.files.checkpoints import Checkpoint, CheckpointError
+from impls.files.locks import locked
 from impls.frameworks import implementation
 from impls.interop.official_checkpoint import load_official
 from impls.interop.torch_weights import load_torch
@@ -38,7 +39,7 @@ def canonical_state(checkpoint: Checkpoint, config: Config | None = None) -> Can
             f" {list(own.training.ema_more)}, expected {list(config.training.ema_more)}"
         )
     state: CanonicalState = module.export_state(
-        own, module.restore_checkpoint(checkpoint.state, own)
+        own, checkpoints.restore(checkpoint, module.restore_checkpoint, own)
     )
     return state
 
@@ -101,9 +102,10 @@ def _write(
         raise CheckpointError(f"{output} holds checkpoints already: give another --output")
     module, found = implementation(framework), load()
     state = module.load_state(config, found)
-    written = checkpoints.write(
-        output, framework, found.step, config, lambda path: module.save_checkpoint(path, state)
-    )
+    with locked(output):
+        written = checkpoints.write(
+            output, framework, found.step, config, lambda path: module.save_checkpoint(path, state)
+        )
     return checkpoints.find(written)
 
 

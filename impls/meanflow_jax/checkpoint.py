@@ -13,7 +13,7 @@ import orbax.checkpoint as ocp
 from impls.common import parameters
 from impls.common.config import Config
 from impls.common.types import CanonicalState
-from impls.files.checkpoints import CheckpointError
+from impls.files.checkpoints import unreadable
 
 from .device import Array
 from .parameters import export_params, load_params
@@ -36,8 +36,7 @@ def restore_checkpoint(path: Path, config: Config) -> State:
         with _quiet(), ocp.StandardCheckpointer() as checkpointer:
             return checkpointer.restore(path.resolve(), _abstract_state(config))
     except Exception as error:  # Orbax and TensorStore raise many kinds
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"the checkpoint {path} cannot be read: {reason}") from error
+        raise unreadable(path, error) from error
 
 
 def export_state(config: Config, state: State) -> CanonicalState:

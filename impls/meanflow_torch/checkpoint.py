@@ -8,7 +8,7 @@ import torch
 from impls.common import parameters
 from impls.common.config import Config
 from impls.common.types import CanonicalState
-from impls.files.checkpoints import CheckpointError
+from impls.files.checkpoints import unreadable
 
 from .device import Array
 from .parameters import export_params, load_params
@@ -36,10 +36,9 @@ def restore_checkpoint(path: Path, config: Config) -> State:
             for name, tensor in tensors.items():
                 _fill(name, tensor, values[name])
         state.opt_state.load_state_dict(content["opt_state"])
+        return state._replace(step=int(content["step"]))
     except Exception as error:  # torch, zip and pickle raise many kinds
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"the checkpoint {path} cannot be read: {reason}") from error
-    return state._replace(step=content["step"])
+        raise unreadable(path, error) from error
 
 
 def export_state(config: Config, state: State) -> CanonicalState:

@@ -1,8 +1,10 @@
-"""What a run leaves behind: scalars and pictures for TensorBoard, a progress line, its settings."""
+"""What a run leaves behind and says: scalars, pictures, its settings, how far it has come."""
 
 import json
+import math
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
@@ -14,27 +16,43 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from impls.common.config import Config
 from impls.common.config_files import effective_yaml
 from impls.common.environment import environment
-from impls.files.writing import writable
+from impls.common.parameters import num_parameters
+from impls.files.pictures import png
+from impls.files.writing import append_whole, writable, write_whole
+from impls.trainer.events import EventFile
 
 
 class RunLog:
     """The log of one run, written into its folder.
 
-    `scalars` smooths nothing: what is logged at a step is the mean since the last logged step.
+    `scalars` smooths nothing: what is logged at a step is the mean since the last logged step. A
+    terminal shows a line that moves, anything else gets a line for each logged step.
     """
 
-    def __init__(self, workdir: Path, config: Config, num_steps: int, start: int) -> None:
-        from tensorboardX import SummaryWriter  # here, because it loads torch where installed
+    def __init__(
+        self, workdir: Path, config: Config, where: str, num_steps: int, start: int
+    ) -> None:
+        """Write the settings, and drop what an earlier run logged of the steps that come now.
 
-        self._workdir = workdir
+        Args:
+            where: framework and device, for the first line.
+            start: steps made before.
+
+        Raises:
+            UserError: when the disk refuses.
+        """
+        self._workdir, self._scalars = workdir, workdir / "scalars.jsonl"
         about = json.dumps(environment(), indent=1)
         with writable(self._workdir):
             workdir.mkdir(parents=True, exist_ok=True)
-            (workdir / "config.yml").write_text(effective_yaml(config), encoding="utf-8")
-            (workdir / "environment.json").write_text(about + "\n", encoding="utf-8")
-            self._writer = SummaryWriter(str(workdir / "tensorboard"))
-            self._lines = (workdir / "scalars.jsonl").open("a", encoding="utf-8")
+            write_whole(workdir / "config.yml", effective_yaml(config).encode())
+            write_whole(workdir / "environment.json", f"{about}\n".encode())
+            _keep_steps(self._scalars, start)
+            self._events = EventFile(workdir / "tensorboard", start)
         self.console = Console(highlight=False)
+        self._live = self.console.is_interactive or self.console.is_jupyter
+        size = f"{num_parameters(config.network):,} parameters"
+        self._say(f"{workdir}: {where}, {size}, steps {start} to {num_steps}")
         self._progress = Progress(
             TextColumn("step"),
             MofNCompleteColumn(),
@@ -42,6 +60,7 @@ class RunLog:
             TextColumn("{task.fields[text]}"),
             TimeRemainingColumn(),
             console=self.console,
+            disable=not self._live,
         )
         self._task = self._progress.add_task("", total=num_steps, completed=start, text="")
         self._begun = self._clock = time.perf_counter()
@@ -49,15 +68,13 @@ class RunLog:
         self._waited = self._waited_in_all = 0.0
 
     def __enter__(self) -> Self:
-        """Show the progress line."""
+        """Show the line that moves."""
         self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the files."""
+        """Leave it as it is."""
         self._progress.stop()
-        self._writer.close()
-        self._lines.close()
 
     def waited(self, seconds: float) -> None:
         """Count time in which the loop had no data to work on."""
@@ -71,17 +88,21 @@ class RunLog:
         values = {**values, "steps_per_second": rate, "data_wait_share": self._waited / spent}
         self._clock, self._last, self._waited = time.perf_counter(), step, 0.0
         with writable(self._workdir):
-            for name, value in values.items():
-                self._writer.add_scalar(name, value, step)
-            self._lines.write(json.dumps({"step": step, **values}) + "\n")
-            self._lines.flush()
+            self._events.scalars(step, values)
+            append_whole(self._scalars, f"{json.dumps({'step': step, **values})}\n".encode())
         text = f"{rate:.1f}/s loss {values['loss']:.4f} v_loss {values['v_loss']:.2f}"
         self._progress.update(self._task, completed=step, text=text)
+        if not self._live:
+            left = timedelta(seconds=round((self._num_steps - step) / rate))
+            self._say(f"step {step} of {self._num_steps}: {text}, {left} left")
 
     def picture(self, step: int, grid: NDArray[np.uint8]) -> None:
-        """Log a picture: [height, width, 3] uint8."""
+        """Log a picture, [height, width, 3] uint8, which becomes samples/step_N.png too."""
+        content, file = png(grid), self._workdir / "samples" / f"step_{step}.png"
         with writable(self._workdir):
-            self._writer.add_image("samples", grid, step, dataformats="HWC")
+            file.parent.mkdir(exist_ok=True)
+            write_whole(file, content)
+            self._events.picture(step, "samples", (grid.shape[0], grid.shape[1]), content)
 
     def close(self, step: int) -> None:
         """Print how far the run came, how long it took and how much of that it waited for data."""
@@ -90,4 +111,27 @@ class RunLog:
         end = "finished" if step >= self._num_steps else "stopped"
         share = 100 * self._waited_in_all / spent
         text = f"{end} at step {step} of {self._num_steps}: {spent:.0f} seconds"
-        self.console.print(f"{text}, {share:.1f} % of them waiting for data", markup=False)
+        self._say(f"{text}, {share:.1f} % of them waiting for data")
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, markup=False, soft_wrap=True)
+
+
+def _keep_steps(log: Path, last: int) -> None:
+    """Drop the lines of a log after a step, which a resumed run writes again, and half ones."""
+    if not log.is_file():
+        return
+    lines = log.read_bytes().splitlines(keepends=True)
+    kept = [line for line in lines if line.endswith(b"\n") and _step_of(line) <= last]
+    if not kept:
+        log.unlink()
+    elif kept != lines:
+        write_whole(log, *kept)
+
+
+def _step_of(line: bytes) -> float:
+    """The step of a line of the log, infinity for what is none."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, TypeError, LookupError):
+        return math.inf

@@ -2,7 +2,8 @@
 
 import signal
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -12,18 +13,20 @@ import numpy as np
 
 from impls.common.config import Config
 from impls.common.draws import sampling_noise, training_draws
-from impls.common.errors import UserError
+from impls.common.errors import Notice, UserError
 from impls.common.parameters import watched
 from impls.common.timesteps import sampling_times
 from impls.common.types import Batch
 from impls.data import batches, source, steps_per_epoch
 from impls.files import checkpoints
 from impls.files.checkpoints import Checkpoint
-from impls.files.pictures import picture_grid
+from impls.files.locks import locked
+from impls.files.pictures import labelled_grid
 from impls.interop.convert import canonical_state
 from impls.trainer.run_log import RunLog
 
-GRID = 64  # samples in a picture
+COLUMNS, ROWS = 10, 6  # of a picture: classes, the first ones, and samples of each
+SIDE = 64  # pixels that small samples are enlarged to
 
 
 class TrainingError(UserError):
@@ -39,13 +42,19 @@ class Ending(NamedTuple):
 
     checkpoint: Checkpoint  # the last one
     finished: bool  # all steps are made: no signal ended the run before
+    signal: int = 0  # the one that ended it; 0 where none came
 
 
-def train(implementation: Any, framework: str, config: Config, workdir: Path) -> Ending:
+def train(
+    implementation: Any, framework: str, config: Config, workdir: Path, *, checksum: bool = True
+) -> Ending:
     """Train to the configured number of steps, from the newest checkpoint if there is one.
 
     Every batch and every draw is a function of (seed, step), so a run that was stopped and resumed
     ends with the same bits as one that was not.
+
+    Args:
+        checksum: compare the checkpoint that is resumed with its SHA-256.
 
     Returns:
         The last checkpoint, and whether all steps are made: SIGINT and SIGTERM save one and end
@@ -53,12 +62,30 @@ def train(implementation: Any, framework: str, config: Config, workdir: Path) ->
 
     Raises:
         UserError: when a number stops being finite, or data cannot be read, or a file cannot be
-            written; the checkpoints before it stay.
+            written, or another process trains in the folder; the checkpoints before it stay.
     """
     examples = source(config)
+    with locked(workdir) as check_folder:
+        return _train(implementation, framework, config, workdir, examples, check_folder, checksum)
+
+
+def _train(
+    implementation: Any,
+    framework: str,
+    config: Config,
+    workdir: Path,
+    examples: Any,
+    check_folder: Callable[[], None],
+    checksum: bool,
+) -> Ending:
+    """What `train` does in a folder that is held; `check_folder` raises when it is gone."""
     per_epoch = steps_per_epoch(config, len(examples))
     num_steps = num_training_steps(config, len(examples))
-    state, start = _begin(implementation, framework, config, workdir)
+    state, start = _begin(implementation, framework, config, workdir, checksum)
+    if start > num_steps:
+        told = f"{workdir} holds a run of {start} steps, more than the {num_steps} asked for"
+        warnings.warn(Notice(f"{told}: nothing is done"), stacklevel=3)
+        return Ending(checkpoints.find(workdir, checksum=checksum), finished=True)
     step_function = implementation.compile_step(config)
     data = batches(config, examples, start)
     meter = _Meter(implementation, config)
@@ -68,14 +95,16 @@ def train(implementation: Any, framework: str, config: Config, workdir: Path) ->
 
     def save() -> None:
         meter.read()  # nothing is saved that is not finite
+        check_folder()
         checkpoints.write(
             workdir, framework, step, config,
             lambda path: implementation.save_checkpoint(path, state),
         )  # fmt: skip
 
-    with RunLog(workdir, config, num_steps, start) as log, _signals() as stop:
+    where = f"{framework} on {implementation.device_name()}"
+    with RunLog(workdir, config, where, num_steps, start) as log, _signals() as received:
         step = start
-        while step < num_steps and not stop:
+        while step < num_steps and not received:
             clock = time.perf_counter()
             batch = next(data)
             log.waited(time.perf_counter() - clock)
@@ -84,16 +113,18 @@ def train(implementation: Any, framework: str, config: Config, workdir: Path) ->
             step += 1
             meter.add(step, metrics)
             if step % config.training.log_per_step == 0 or step == num_steps:
+                check_folder()
                 log.scalars(step, meter.means())
             if config.training.sample_on_training and due(config.training.sample_per_epoch):
                 log.picture(step, _samples(implementation, config, state))
             if due(config.training.checkpoint_per_epoch) and step < num_steps:
                 save()
-        saved = checkpoints.newest(workdir)
+        saved = checkpoints.newest(workdir, checksum=checksum)
         if saved is None or saved.step != step:  # else it is whole: writing it anew could lose it
             save()
         log.close(step)
-    return Ending(checkpoints.find(workdir), step >= num_steps)
+    last = checkpoints.find(workdir, checksum=checksum)
+    return Ending(last, step >= num_steps, received[0] if received else 0)
 
 
 def num_training_steps(config: Config, num_examples: int) -> int:
@@ -108,11 +139,13 @@ def _draws(implementation: Any, config: Config, step: int) -> Any:
     return implementation.put(training_draws(config, config.training.seed, step))
 
 
-def _begin(implementation: Any, framework: str, config: Config, workdir: Path) -> tuple[Any, int]:
+def _begin(
+    implementation: Any, framework: str, config: Config, workdir: Path, checksum: bool
+) -> tuple[Any, int]:
     """The state to start from, and the steps already made."""
-    found = checkpoints.newest(workdir)
+    found = checkpoints.newest(workdir, checksum=checksum)
     if found is None and config.load_from is not None:
-        found = checkpoints.find(Path(config.load_from))
+        found = checkpoints.find(Path(config.load_from), checksum=checksum)
         canonical = canonical_state(found, config)
         return implementation.load_state(config, canonical), found.step
     if found is None:
@@ -130,7 +163,8 @@ def _begin(implementation: Any, framework: str, config: Config, workdir: Path) -
                 f"{key} is {value}, but {before.get(key)} in the run in {workdir}:"
                 " resume with its config.yml, or give another --workdir"
             )
-    return implementation.restore_checkpoint(found.state, config), found.step
+    restore = implementation.restore_checkpoint
+    return checkpoints.restore(found, restore, config), found.step
 
 
 def identity(config: Config) -> dict[str, Any]:
@@ -190,12 +224,14 @@ class _Meter:
 
 
 def _samples(implementation: Any, config: Config, state: Any) -> np.ndarray:
-    """A picture of samples of the moving average, labels in turn."""
-    noise = sampling_noise(config, config.sampling.seed, range(GRID))
-    labels = np.arange(GRID, dtype=np.int32) % config.network.num_classes
+    """A picture of samples of the moving average, a column for each of the first classes."""
+    classes = np.arange(min(config.network.num_classes, COLUMNS), dtype=np.int32)
+    labels = np.tile(classes, ROWS)
+    noise = sampling_noise(config, config.sampling.seed, range(len(labels)))
     inputs = implementation.put((noise, labels))
     images = implementation.sample(config, state.ema_params, *inputs, sampling_times(config))
-    return picture_grid(implementation.get(images)[..., :3], scale=4)
+    scale = max(SIDE // config.network.input_size, 1)
+    return labelled_grid(implementation.get(images)[..., :3], classes, scale)
 
 
 @contextmanager

@@ -321,7 +321,7 @@ def test_the_command_makes_latents_that_train(tmp_path, folder, capsys):
     keys = {"name": "imgnet_latent", "root": tmp_path / "latents", "num_classes": 3}
     keys |= {"image_size": 4, "image_channels": 4}
     dataset = {f"dataset__{key}": value for key, value in keys.items()}
-    saved, _ = trained("jax", tmp_path / "run", **dataset, training__batch_size=4)
+    saved = trained("jax", tmp_path / "run", **dataset, training__batch_size=4).checkpoint
     assert saved.step == 6
 
 

@@ -120,7 +120,7 @@ def test_safetensors_are_a_state_dict_of_the_torch_network(framework, runs, tmp_
 def test_a_run_starts_from_load_from(runs, tmp_path):
     """Also from a checkpoint of the other framework, with its step and moments."""
     longer = {**EVERYTHING, "training__num_steps": 6}
-    saved, _ = trained("jax", tmp_path / "on", **longer, load_from=str(runs["torch"]))
+    saved = trained("jax", tmp_path / "on", **longer, load_from=str(runs["torch"])).checkpoint
     convert(checkpoints.find(runs["torch"]), "jax", tmp_path / "converted")
     trained("jax", tmp_path / "converted", **longer)
     assert saved.step == 6

@@ -1,6 +1,7 @@
 """What a run survives: kills, a full disk, numbers that are not finite; and its memory."""
 
 import functools
+import json
 import math
 import shutil
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from refusals import refusal
 from small_runs import SMALL, assert_same_state, small, state_of, trained
 
 from impls import data
@@ -52,7 +54,7 @@ def whole(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.soak("kills", of="repetition")
-@pytest.mark.parametrize("repetition", range(20))
+@pytest.mark.parametrize("repetition", range(25))
 def test_kills_at_random_moments_change_no_bit(
     framework,
     repetition,
@@ -72,13 +74,21 @@ def test_kills_at_random_moments_change_no_bit(
                 assert process.poll() is None
                 assert time.monotonic() < deadline
                 time.sleep(0.001)
-            time.sleep(moments.uniform(0, 0.2))  # amid a step, a save, or the removal of an old one
+            amid_a_save = moments.random() < 0.5
+            while amid_a_save and not any((tmp_path / "checkpoints").glob(".partial-*")):
+                assert process.poll() is None
+            # Amid a step, a save, or the removal of an old checkpoint.
+            time.sleep(moments.uniform(0, 0.03 if amid_a_save else 0.2))
             process.send_signal(signal.SIGKILL)
         assert process.returncode == -signal.SIGKILL, "it ended before it was killed"
         assert newest(tmp_path / "checkpoints") >= wanted
         record_property("repetitions", 1)
     subprocess.run(asked, cwd=ROOT, check=True)
     assert_same_state(state_of(tmp_path), whole(framework))
+    lines = (tmp_path / "scalars.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == list(range(1, NUM_STEPS + 1))
+    kept = sorted((tmp_path / "checkpoints").iterdir(), key=lambda path: int(path.name))
+    assert [state_of(path).step for path in kept] == [NUM_STEPS - 2, NUM_STEPS - 1, NUM_STEPS]
 
 
 def newest(folder):
@@ -96,11 +106,27 @@ def test_an_interrupt_saves_and_ends_cleanly(framework, number, tmp_path, monkey
         return _draws(module, config, step)
 
     monkeypatch.setattr("impls.trainer.train._draws", draws)
-    assert main(command(framework, tmp_path, 6)[3:]) == 0
-    said = capsys.readouterr().out
-    assert "stopped at step 3" in said
-    assert "conditional accuracy" not in said  # which is said of finished runs
+    assert main(command(framework, tmp_path, 6)[3:]) == 128 + number
+    said = capsys.readouterr()
+    assert "stopped at step 3" in said.out
+    assert "conditional accuracy" not in said.out  # which is said of finished runs
+    assert said.err == (
+        f"meanflow: {signal.Signals(number).name} ended the run, which is saved in"
+        f" {tmp_path / 'checkpoints' / '3'}: resume it with the same command\n"
+    )
     assert checkpoints.find(tmp_path).step == 3
+
+
+def test_a_folder_that_is_removed_during_a_run_is_one_sentence(framework, tmp_path, monkeypatch):
+    def draws(module, config, step):
+        if step == 3:
+            shutil.rmtree(tmp_path / "run")
+        return _draws(module, config, step)
+
+    monkeypatch.setattr("impls.trainer.train._draws", draws)
+    said = refusal(UserError, trained, framework, tmp_path / "run")
+    assert said.startswith(f"{tmp_path / 'run'} was removed or moved")
+    assert list(tmp_path.iterdir()) == []
 
 
 def run_python(program, arguments):
@@ -164,7 +190,8 @@ def test_the_first_array_that_is_not_finite_is_named(framework, tmp_path, monkey
 def test_a_broken_run_keeps_the_checkpoint_before(framework, tmp_path):
     module = implementation(framework)
     trained(framework, tmp_path, training__num_steps=2)
-    before, broken, config = state_of(tmp_path), state_of(tmp_path), small()
+    before, config = state_of(tmp_path), small()
+    broken = state_of(tmp_path)._replace(step=3)
     bias = "final_layer/linear/bias"
     broken.params[bias] = np.full_like(before.params[bias], math.inf)
     checkpoints.write(

@@ -8,7 +8,8 @@ from results_records import refused
 from small_runs import small, state_of, trained
 
 from impls.files import checkpoints
-from impls.trainer.train import _samples, num_training_steps
+from impls.files.pictures import TEXT
+from impls.trainer.train import ROWS, _samples, num_training_steps
 from meanflow_repro import main
 from results.schema import Record
 
@@ -23,13 +24,16 @@ def test_bfloat16_products_leave_float32_parameters(framework, tmp_path):
 def test_no_picture_is_drawn_where_none_is_asked_for(framework, tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(
-        "impls.trainer.train._samples", lambda *_: drawn.append(1) or np.zeros((2, 2, 3))
+        "impls.trainer.train._samples",
+        lambda *_: drawn.append(1) or np.zeros((2, 2, 3), np.uint8),
     )
     every = {"training__batch_size": 1438, "training__sample_per_epoch": 1}
     trained(framework, tmp_path / "no", **every, training__sample_on_training=False)
     assert len(drawn) == 0
     trained(framework, tmp_path / "yes", **every)
     assert len(drawn) == 6
+    pictures = {path.name for path in (tmp_path / "yes" / "samples").iterdir()}
+    assert pictures == {f"step_{step}.png" for step in range(1, 7)}
 
 
 @pytest.mark.parametrize(
@@ -51,6 +55,24 @@ def test_pictures_are_drawn_at_the_times_of_the_configuration(settings, times):
     config = small(**{f"sampling__{key}": value for key, value in settings.items()})
     _samples(module, config, SimpleNamespace(ema_params=None))
     assert asked == [times]
+
+
+def test_a_picture_has_a_column_for_each_class_with_its_number_above():
+    asked = []
+
+    def sample(config, params, noise, labels, times):
+        asked.extend(labels)
+        return labels[:, None, None, None] / 10 + np.zeros_like(noise)
+
+    module = SimpleNamespace(put=lambda tree: tree, get=lambda tree: tree, sample=sample)
+    picture = _samples(module, small(), SimpleNamespace(ema_params=None))
+    assert asked == list(range(10)) * ROWS
+    side = picture.shape[1] // 10  # of an image and the line beside it
+    assert picture.shape == (TEXT + ROWS * side, 10 * side, 3)
+    for label in range(10):
+        column = picture[:, label * side : (label + 1) * side]
+        assert (column[TEXT::side, 0] == int(127.5 * label / 10 + 128)).all()
+        assert column[:TEXT].max() > 200  # something is written
 
 
 def test_epochs_give_the_number_of_steps():
