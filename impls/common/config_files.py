@@ -89,8 +89,9 @@ def config_hash(config: Config) -> str:
     """Identify a configuration by 12 hexadecimal digits, the same on every machine.
 
     Every key counts, folders included: sha256 of the JSON with sorted keys and no spaces. Keys of
-    `OFFICIAL_ONLY` count with their official values, and those of `LATER` only where they differ
-    from their defaults: hashes of records from before a key was dropped or added stay what they are.
+    `OFFICIAL_ONLY` count with their official values, and those of `LATER` only where they have
+    another value than there: hashes of records from before a key was dropped or added stay as they
+    are.
     """
     plain = config.model_dump(mode="json")
     for dotted, value in LATER.items():
