@@ -79,7 +79,8 @@ def update_average(config: Config, step: Any, decay: float, ema_params: Any, par
 
     Only where `step`, the number of updates made, is a multiple of ema_every; d is `average_decay`.
     """
-    every, decay = config.training.ema_every, average_decay(config, step, decay)
+    every = config.training.ema_every
+    decay = average_decay(config, step, decay)
 
     def update(ema_params: Any) -> Any:
         return jax.tree.map(
