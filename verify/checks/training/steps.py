@@ -59,8 +59,8 @@ def averages_warm_up(probe: Probe) -> Errors:
     case = probe.cases[0]
     found, expected = (p.trained(case, _warmed_up) for p in (probe, arbiter()))
     decays = (WARMED_UP["ema_val"], *WARMED_UP["ema_more"])
-    for decay, *pair in zip(decays, found, expected, strict=True):
-        yield from moved_errors(*pair, case.params, f"decay {decay}:")
+    for decay, ours, theirs in zip(decays, found, expected, strict=True):
+        yield from moved_errors(ours, theirs, case.params, f"decay {decay}:")
 
 
 def _warmed_up(probe: Probe, case: Case) -> list[dict[str, Array]]:
