@@ -1,7 +1,6 @@
 """`meanflow evaluate`."""
 
 import math
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +59,7 @@ def print_scores(
 ) -> None:
     """Sample, score and print the scores of digits beside those of real ones; record them."""
     from rich.console import Console
+    from rich.table import Table
 
     from bench.records import keep
     from bench.studies.runs import curve_records, score_records
@@ -74,21 +74,19 @@ def print_scores(
     check_scored(checkpoint.config)
     steps = len(sampling_times(checkpoint.config, num_steps)) - 1
     found, start = scored(weights), _share_of_start(checkpoint, weights)
-    columns = {f"{framework}, step {checkpoint.step}": [ours for ours, _ in found.values()]}
-    if start > MUCH:
-        columns["parameters"] = [ours for ours, _ in scored("params").values()]
-    columns["real digits"] = [real for _, real in found.values()]
+    of_params = scored("params") if start > MUCH else {}
+    table = Table(box=None, pad_edge=False)
+    table.add_column(f"{num_samples} samples in {steps} step{'s' * (steps > 1)}")
+    table.add_column(f"{framework}, step {checkpoint.step}", justify="right")
+    table.add_column("real digits", justify="right")
+    for name, (ours, real) in found.items():
+        table.add_row(name, _shown(ours), _shown(real))
+        if name in of_params:
+            table.add_row("  of the parameters", _shown(of_params[name][0]))
     console = Console(highlight=False)
-    head = f"{num_samples} samples in {steps} step{'s' * (steps > 1)}"
-    _print_table(console, head, found, columns)
-    if start > MUCH:
-        steps_made = f"{checkpoint.step} step{'s' * (checkpoint.step > 1)}"
-        warm_up = " or set training.ema_warmup," * (not checkpoint.config.training.ema_warmup)
-        console.print(
-            f"The average is still {start:.0%} initial parameters: {steps_made}, few for its decay."
-            f" Train longer,{warm_up} or take --weights params.",
-            soft_wrap=True,
-        )
+    console.print(table)
+    if of_params:
+        console.print(_few_steps(checkpoint, start), soft_wrap=True)
     if record:
         settings: Settings = {"num_samples": num_samples, "num_steps": steps}
         settings |= {"sampling_seed": seed, "weights": weights}
@@ -97,17 +95,18 @@ def print_scores(
         keep(records, "digits", record, console)
 
 
-def _print_table(console: Any, head: str, names: Iterable[str], columns: dict[str, Any]) -> None:
-    """A row for each score, a column for what was scored."""
-    from rich.table import Table
+def _shown(score: Any) -> str:
+    return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
 
-    table = Table(box=None, pad_edge=False)
-    table.add_column(head)
-    for of in columns:
-        table.add_column(of, justify="right")
-    for name, *row in zip(names, *columns.values(), strict=True):
-        table.add_row(name, *(f"{s.value:.3f} [{s.low:.3f}, {s.high:.3f}]" for s in row))
-    console.print(table)
+
+def _few_steps(checkpoint: Any, start: float) -> str:
+    """Why the parameters are scored beside the average, and what to do."""
+    steps = f"{checkpoint.step} step{'s' * (checkpoint.step > 1)}"
+    warm_up = "" if checkpoint.config.training.ema_warmup else " or set training.ema_warmup,"
+    return (
+        f"The average is still {start:.0%} initial parameters: {steps}, few for its decay."
+        f" Train longer,{warm_up} or take --weights params."
+    )
 
 
 def _share_of_start(checkpoint: Any, weights: str) -> float:

@@ -95,8 +95,8 @@ def test_parameters_are_scored_too_where_the_average_is_still_their_start(
     asked = ["evaluate", "--checkpoint", str(tmp_path / "run"), "--weights", weights]
     assert main([*asked, "--num-samples", "100"]) == 0
     printed = capsys.readouterr().out
-    assert ("parameters  " in printed.splitlines()[0]) == (said is not None)
-    assert ("initial parameters" in printed) == (said is not None)
+    assert printed.count("  of the parameters  ") == (2 if said else 0)
+    assert ("initial parameters" in printed) == bool(said)
     assert (said or "") in printed
 
 
