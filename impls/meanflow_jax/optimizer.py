@@ -83,6 +83,7 @@ def update_average(config: Config, step: Any, decay: float, ema_params: Any, par
     decay = average_decay(config, step, decay)
 
     def update(ema_params: Any) -> Any:
+        # A decay that warms up may be wider than the parameters.
         return jax.tree.map(
             lambda ema, array: (decay * ema + (1 - decay) * array).astype(ema.dtype),
             ema_params,
