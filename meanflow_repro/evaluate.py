@@ -1,9 +1,14 @@
 """`meanflow evaluate`."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 from meanflow_repro import options
+
+# Weight of the initial parameters in an average above which the parameters are scored beside it: it
+# has had too few updates for its decay.
+MUCH = 0.01
 
 
 @options.app.command(name="evaluate")
@@ -21,6 +26,8 @@ def evaluate(
     checksum: options.Checksum = True,
 ) -> int:
     """Print the scores of a checkpoint of digits, with those of real digits beside them.
+
+    Those of the parameters too, where the average still holds over 1 % of the initial ones.
 
     Args:
         num_samples: samples that are scored.
@@ -61,22 +68,55 @@ def print_scores(
     from impls.trainer.generate import check_scored, generate, scores
     from results.schema import Settings
 
+    def scored(which: str) -> Any:
+        made = generate(checkpoint, num_samples, num_steps, seed, "balanced", framework, which)
+        return scores(made)
+
     check_scored(checkpoint.config)
     steps = len(sampling_times(checkpoint.config, num_steps)) - 1
-    made = generate(checkpoint, num_samples, num_steps, seed, "balanced", framework, weights)
-    found = scores(made)
+    found, start = scored(weights), _share_of_start(checkpoint, weights)
+    of_params = scored("params") if start > MUCH else {}
     table = Table(box=None, pad_edge=False)
     table.add_column(f"{num_samples} samples in {steps} step{'s' * (steps > 1)}")
     table.add_column(f"{framework}, step {checkpoint.step}", justify="right")
     table.add_column("real digits", justify="right")
-    for name, pair in found.items():
-        shown = (f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]" for score in pair)
-        table.add_row(name, *shown)
+    for name, (ours, real) in found.items():
+        table.add_row(name, _shown(ours), _shown(real))
+        if name in of_params:
+            table.add_row("  of the parameters", _shown(of_params[name][0]))
     console = Console(highlight=False)
     console.print(table)
+    if of_params:
+        console.print(_few_steps(checkpoint, start), soft_wrap=True)
     if record:
         settings: Settings = {"num_samples": num_samples, "num_steps": steps}
         settings |= {"sampling_seed": seed, "weights": weights}
         records = score_records(checkpoint, framework, found, settings)
         records += curve_records(checkpoint, framework) if curve else []
         keep(records, "digits", record, console)
+
+
+def _shown(score: Any) -> str:
+    return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
+
+
+def _few_steps(checkpoint: Any, start: float) -> str:
+    """Why the parameters are scored beside the average, and what to do."""
+    steps = f"{checkpoint.step} step{'s' * (checkpoint.step > 1)}"
+    warm_up = "" if checkpoint.config.training.ema_warmup else " or set training.ema_warmup,"
+    return (
+        f"The average is still {start:.0%} initial parameters: {steps}, few for its decay."
+        f" Train longer,{warm_up} or take --weights params."
+    )
+
+
+def _share_of_start(checkpoint: Any, weights: str) -> float:
+    """Weight of the initial parameters in an average: the product of the decays of its updates."""
+    from reference.optimizer import average_decay
+
+    training = checkpoint.config.training
+    if weights == "params" or not checkpoint.step:
+        return 0.0
+    decay = training.ema_val if weights == "ema" else float(weights)
+    updates = range(training.ema_every, checkpoint.step + 1, training.ema_every)
+    return math.prod(average_decay(checkpoint.config, step, decay) for step in updates)

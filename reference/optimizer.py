@@ -82,16 +82,29 @@ def apply_gradient(
     return moved, AdamState(count, first, second)
 
 
+def average_decay(config: Any, step: int, decay: float) -> float:
+    """Decay d of an average in its update after `step` updates of the parameters.
+
+    decay, or with ema_warmup min(decay, (1 + k) / (10 + k)), where k = step / ema_every - 1 is the
+    number of updates of the average before this one (num_updates of TensorFlow's
+    ExponentialMovingAverage): 0.1, 0.18, 0.25, …, so a short run is not an average of its start.
+    """
+    if not config.training.ema_warmup:
+        return decay
+    k = step // config.training.ema_every - 1
+    return min(decay, (1 + k) / (10 + k))
+
+
 def update_average(
     config: Any, step: int, decay: float, ema_params: Params, params: Params
 ) -> Params:
     """Exponential moving average, after the update of the parameters: d ema + (1 - d) params
 
-    Only where `step`, the number of updates made, is a multiple of ema_every.
+    Only where `step`, the number of updates made, is a multiple of ema_every; d is `average_decay`.
     """
     if step % config.training.ema_every:
         return ema_params
-    average: dict[str, Array] = {}
+    decay, average = average_decay(config, step, decay), {}
     for name, array in params.items():
         average[name] = decay * ema_params[name] + (1 - decay) * array
     return average

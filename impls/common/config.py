@@ -43,6 +43,9 @@ OFFICIAL_ONLY: dict[str, object] = {
     "sampling.num_classes": None,  # None: that of dataset.num_classes
 }
 
+# Keys that were added when there were records of runs without them, with their defaults.
+LATER: dict[str, object] = {"training.ema_warmup": False}
+
 
 class MismatchError(ValueError):
     """Raised inside a model for what a single field cannot know: (dotted key, got, expected)."""
@@ -168,6 +171,7 @@ class TrainingConfig(Section):
     max_grad_norm: OptionalPositive = None  # longer gradients are scaled to this norm; null: never
     ema_more: Decays = ()  # decays of further averages, kept beside that of ema_val
     ema_every: Count = 1  # steps between two updates of the averages
+    ema_warmup: Flag = False  # decay of update k = 0, 1, … is at most (1 + k) / (10 + k)
     num_microbatches: Count = 1  # equal parts of a batch, one after another, to save memory
     precision: Literal["float32", "bfloat16"] = "float32"  # of products; parameters are float32
     draws: Literal["host", "device"] = "host"  # host: the same numbers in both frameworks

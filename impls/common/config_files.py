@@ -21,7 +21,7 @@ import yaml  # type: ignore[import-untyped, unused-ignore]
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from impls.common.config import OFFICIAL_ONLY, Config, MismatchError, Network, Section
+from impls.common.config import LATER, OFFICIAL_ONLY, Config, MismatchError, Network, Section
 from impls.common.errors import Notice, UserError, did_you_mean
 
 PRESETS = Path(__file__).parent / "presets"
@@ -89,10 +89,15 @@ def config_hash(config: Config) -> str:
     """Identify a configuration by 12 hexadecimal digits, the same on every machine.
 
     Every key counts, folders included: sha256 of the JSON with sorted keys and no spaces. Keys of
-    `OFFICIAL_ONLY` count with their official values: hashes of records from before they were
-    dropped stay what they are.
+    `OFFICIAL_ONLY` count with their official values, and those of `LATER` only where they have
+    another value than there: hashes of records from before a key was dropped or added stay as they
+    are.
     """
     plain = config.model_dump(mode="json")
+    for dotted, value in LATER.items():
+        section, key = dotted.split(".")
+        if plain[section][key] == value:
+            del plain[section][key]
     for dotted, value in _official_values(config).items():
         section, key = dotted.split(".")
         plain[section][key] = value

@@ -14,37 +14,42 @@ import numpy as np
 from impls.common import draws
 from impls.common.draws import Stream
 from impls.data import digits_split
-from impls.fid.distance import frechet_distance
-from impls.fid.moments import Array, moments
+from impls.fid.moments import Array, MomentGroups, moments
+from impls.fid.scores import frechet_score
+from impls.fid.statistics import Statistics
 
 HIDDEN = 64
 RESAMPLES = 200
 
 
 class Score(NamedTuple):
-    """A score with its 95 % bootstrap interval."""
+    """A score with its interval."""
 
     value: float
-    low: float
+    low: float  # 95 % interval of value over other samples, as many, of the same model
     high: float
 
 
 def conditional_accuracy(images: Array, labels: Array) -> Score:
-    """Share of images [n, 8, 8, 1] that the classifier reads as their labels [n]."""
+    """Share of images [n, 8, 8, 1] that the classifier reads as their labels [n].
+
+    The interval is of a bootstrap.
+    """
     right = (_classifier().predict(_flat(images)) == labels).astype(np.float64)
-    return _bootstrap(right.mean(), [right[rows].mean() for rows in _resamples(len(right))])
+    resampled = [right[rows].mean() for rows in _resamples(len(right))]
+    return Score(float(right.mean()), *map(float, np.quantile(resampled, (0.025, 0.975))))
 
 
 def digits_frechet(images: Array) -> Score:
-    """Frechet distance of images [n, 8, 8, 1] from the held-out digits, in hidden features."""
+    """Frechet distance of images [n, 8, 8, 1] from the held-out digits, in hidden features.
+
+    With the interval of FID, whose bias it has: see `impls.fid.scores.frechet_score`.
+    """
     real = moments(features(digits_split(held_out=True).images))
-    found = features(images)
-
-    def distance(rows: Array) -> float:
-        made = moments(rows)
-        return frechet_distance(made.mean, made.covariance, real.mean, real.covariance)
-
-    return _bootstrap(distance(found), [distance(found[rows]) for rows in _resamples(len(found))])
+    made = MomentGroups()
+    made.add(features(images))
+    score = frechet_score(made.groups(), Statistics(real.mean, real.covariance))
+    return Score(score.value, score.low, score.high)
 
 
 def features(images: Array) -> Array:
@@ -73,8 +78,3 @@ def _resamples(count: int) -> list[Array]:
         (draws.uniform((count,), 0, Stream.CHECK, index) * count).astype(np.int64)
         for index in range(RESAMPLES)
     ]
-
-
-def _bootstrap(value: float, resampled: list[float]) -> Score:
-    low, high = np.quantile(resampled, (0.025, 0.975))
-    return Score(float(value), float(low), float(high))

@@ -61,18 +61,35 @@ def apply_gradient(config: Config, params: Any, opt_state: Any, gradient: Any) -
     return optax.apply_updates(params, updates), opt_state
 
 
+def average_decay(config: Config, step: Any, decay: float) -> Any:
+    """Decay d of an average in its update after `step` updates of the parameters.
+
+    decay, or with ema_warmup min(decay, (1 + k) / (10 + k)), where k = step / ema_every - 1 is the
+    number of updates of the average before this one (num_updates of TensorFlow's
+    ExponentialMovingAverage): 0.1, 0.18, 0.25, …, so a short run is not an average of its start.
+    """
+    if not config.training.ema_warmup:
+        return decay
+    k = jnp.asarray(step // config.training.ema_every - 1, float)
+    return jnp.minimum(decay, (1 + k) / (10 + k))
+
+
 def update_average(config: Config, step: Any, decay: float, ema_params: Any, params: Any) -> Any:
     """Exponential moving average, after the update of the parameters: d ema + (1 - d) params
 
-    Only where `step`, the number of updates made, is a multiple of ema_every.
+    Only where `step`, the number of updates made, is a multiple of ema_every; d is `average_decay`.
     """
+    every = config.training.ema_every
+    decay = average_decay(config, step, decay)
 
     def update(ema_params: Any) -> Any:
+        # A decay that warms up may be wider than the parameters.
         return jax.tree.map(
-            lambda ema, array: decay * ema + (1 - decay) * array, ema_params, params
+            lambda ema, array: (decay * ema + (1 - decay) * array).astype(ema.dtype),
+            ema_params,
+            params,
         )
 
-    every = config.training.ema_every
     if every == 1:
         return update(ema_params)
     return jax.lax.cond(step % every == 0, update, lambda ema_params: ema_params, ema_params)

@@ -76,15 +76,28 @@ def apply_gradient(config: Config, params: Any, opt_state: Any, gradient: Any) -
     return params, opt_state
 
 
+def average_decay(config: Config, step: Any, decay: float) -> Any:
+    """Decay d of an average in its update after `step` updates of the parameters.
+
+    decay, or with ema_warmup min(decay, (1 + k) / (10 + k)), where k = step / ema_every - 1 is the
+    number of updates of the average before this one (num_updates of TensorFlow's
+    ExponentialMovingAverage): 0.1, 0.18, 0.25, …, so a short run is not an average of its start.
+    """
+    if not config.training.ema_warmup:
+        return decay
+    k = step // config.training.ema_every - 1
+    return min(decay, (1 + k) / (10 + k))
+
+
 @torch.no_grad()
 def update_average(config: Config, step: Any, decay: float, ema_params: Any, params: Any) -> Any:
     """Exponential moving average, after the update of the parameters: d ema + (1 - d) params
 
-    Only where `step`, the number of updates made, is a multiple of ema_every.
+    Only where `step`, the number of updates made, is a multiple of ema_every; d is `average_decay`.
     """
     if step % config.training.ema_every == 0:
         names = list(params)
-        update = get_ema_multi_avg_fn(decay)
+        update = get_ema_multi_avg_fn(average_decay(config, step, decay))
         update([ema_params[name] for name in names], [params[name] for name in names], step)
     return ema_params
 

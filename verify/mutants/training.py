@@ -31,6 +31,31 @@ averages are updated one step before a multiple of ema_every
 + if (step + 1) % config.training.ema_every:
 > averages_rest_between_updates further_averages_match
 
+averages do not warm up
+- if not config.training.ema_warmup:
++ if True:
+> averages_warm_up
+
+averages warm up in every run
+- if not config.training.ema_warmup:
++ if step < 0:
+> moving_average_matches further_averages_match official_trained_average_matches
+
+the warm-up counts the update that it is in
+- k = step // config.training.ema_every - 1
++ k = step // config.training.ema_every
+> averages_warm_up
+
+the warm-up counts steps, not updates of the average
+- k = step // config.training.ema_every - 1
++ k = step - 1
+> averages_warm_up
+
+the warm-up has no end
+- return min(decay, (1 + k) / (10 + k))
++ return (1 + k) / (10 + k)
+> averages_warm_up
+
 the learning rate starts at zero
 - return high * (step + 1) / training.warmup_steps
 + return high * step / training.warmup_steps
@@ -79,6 +104,11 @@ all averages have the decay of the first
 - update_average(config, step, decay, average, params)
 + update_average(config, step, training.ema_val, average, params)
 > further_averages_match
+
+further averages do not warm up
+- update_average(config, step, decay, average, params)
++ update_average(config, step if decay == training.ema_val else 10**9, decay, average, params)
+> averages_warm_up
 
 steps are not counted
 - return State(step, params,

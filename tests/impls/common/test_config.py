@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from refusals import refusal
 
-from impls.common.config import CLASSES, OFFICIAL_ONLY, Config, Network
+from impls.common.config import CLASSES, LATER, OFFICIAL_ONLY, Config, Network
 from impls.common.config_files import (
     PRESETS,
     ConfigError,
@@ -246,6 +246,12 @@ def test_preset_matches_the_published_table(name):
     assert config.dataset == Config().dataset
 
 
+def test_averages_warm_up_in_digits_and_mnist_alone():
+    """Recorded runs of the ablations had no warm-up, nor has the paper."""
+    warm = [name for name in preset_names() if load_config(name).training.ema_warmup]
+    assert warm == ["digits", "mnist"]
+
+
 @pytest.mark.parametrize("name", preset_names())
 def test_preset_opens_with_its_command_cost_and_score(name):
     opening = (PRESETS / f"{name}.yml").read_text(encoding="utf-8").split("\n\n")[0]
@@ -293,6 +299,13 @@ def test_hash_changes_with_any_key_and_only_then():
     assert len(set(hashes)) == len(hashes)
     written_out = load_config("mf_b4", {"method.P_mean": "-4e-1", "training.weight_decay": -0.0})
     assert config_hash(written_out) == config_hash(load_config("mf_b4"))
+
+
+def test_a_key_that_was_added_later_counts_in_the_hash_where_it_is_set():
+    for dotted, default in LATER.items():
+        assert attrgetter(dotted)(Config()) == default
+        assert config_hash(load_config("mf_b4", {dotted: default})) == "97dedee1232b"
+        assert config_hash(load_config("mf_b4", {dotted: not default})) != "97dedee1232b"
 
 
 @pytest.mark.parametrize("name", preset_names())

@@ -113,6 +113,23 @@ def test_an_equal_configuration_does_not_compile_again_and_another_does(tiny):
     assert times._cache_size() == before + 2
 
 
+def test_an_average_that_warms_up_is_compiled_once_and_keeps_its_precision(tiny):
+    warm = {"ema_warmup": True, "ema_every": 2}
+    config = tiny.model_copy(update={"training": tiny.training.model_copy(update=warm)})
+
+    @jax.jit
+    def update(step, average):
+        return meanflow_jax.update_average(config, step, 0.15, average, {"p": jnp.float32(1)})
+
+    found, average = [], {"p": jnp.float32(0)}
+    for step in range(1, 5):
+        average = update(jnp.int32(step), average)
+        found.append(float(average["p"]))
+    assert found == pytest.approx([0, 0.9, 0.9, 0.985], rel=1e-6)
+    assert update._cache_size() == 1
+    assert average["p"].dtype == "float32"
+
+
 def test_the_loss_may_be_compiled_and_mapped_over_draws(case, wide):
     params, batch, _ = wide
     steps = [

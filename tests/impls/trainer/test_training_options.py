@@ -7,9 +7,13 @@ import pytest
 from results_records import refused
 from small_runs import small, state_of, trained
 
+from impls.common.config_files import load_config
+from impls.fid.digits import conditional_accuracy
 from impls.files import checkpoints
 from impls.files.pictures import TEXT
-from impls.trainer.train import ROWS, _samples, num_training_steps
+from impls.frameworks import implementation
+from impls.trainer.generate import generate
+from impls.trainer.train import ROWS, _samples, num_training_steps, train
 from meanflow_repro import main
 from results.schema import Record
 
@@ -89,6 +93,54 @@ def test_eval_only_scores_load_from_and_trains_nothing(framework, tmp_path, caps
     assert main([*asked, "--set", f"load_from={tmp_path / 'run'}"]) == 0
     assert "conditional accuracy" in capsys.readouterr().out
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "weights", "said"),
+    [
+        ({"ema_warmup": False}, "ema", "still 97% initial parameters: 6 steps, few for its decay"),
+        ({"ema_warmup": False, "ema_every": 4}, "ema", "still 100% initial parameters"),
+        ({"ema_warmup": False, "ema_more": [0.6]}, "0.6", "still 5% initial parameters"),
+        ({"ema_warmup": False, "ema_more": [0.4]}, "0.4", None),
+        ({"ema_warmup": False}, "params", None),
+        ({}, "ema", None),
+        ({"num_steps": 1}, "ema", "10% initial parameters: 1 step, few for its decay. Train lo"),
+    ],
+)
+def test_parameters_are_scored_too_where_the_average_is_still_their_start(
+    settings, weights, said, tmp_path, capsys
+):
+    pytest.importorskip("torch")
+    settings = {f"training__{key}": value for key, value in settings.items()}
+    trained("torch", tmp_path / "run", **settings)
+    capsys.readouterr()
+    asked = ["evaluate", "--checkpoint", str(tmp_path / "run"), "--weights", weights]
+    assert main([*asked, "--num-samples", "100"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("  of the parameters  ") == (2 if said else 0)
+    assert ("initial parameters" in printed) == bool(said)
+    assert (said or "") in printed
+
+
+def accuracy(run, weights):
+    """Share of one-step samples that are read as the label they were asked for."""
+    made = generate(checkpoints.find(run), 500, 1, 0, "balanced", which=weights)
+    return conditional_accuracy(*made).value
+
+
+@pytest.mark.slow
+def test_a_short_run_that_warms_up_is_as_good_as_its_parameters(framework, tmp_path):
+    """300 steps of the preset: without the warm-up a fifth of the average is the initial noise."""
+    scores = {}
+    for warm in (True, False):
+        changes = {"training.num_steps": 300, "training.ema_warmup": warm}
+        run = tmp_path / str(warm)
+        train(implementation(framework), framework, load_config("digits", changes), run)
+        scores[warm] = accuracy(run, "ema")
+    own = accuracy(tmp_path / "True", "params")
+    assert own > 0.9
+    assert scores[True] > own - 0.02
+    assert scores[False] < 0.5
 
 
 def test_records_of_scores_are_complete(framework, tmp_path):

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from impls.common import draws
-from verify.cases import Case
+from verify.cases import Array, Case, with_method
 from verify.probe import Probe, arbiter
 from verify.registry import Errors, check, checks
 from verify.trajectory import NEEDS, moved_errors, trained, with_training
@@ -16,6 +16,11 @@ SETTINGS = {
     "learning_rate": 0.02, "adam_b1": 0.8, "adam_b2": 0.99, "adam_eps": 1e-3,
     "weight_decay": 0.3, "ema_val": 0.6,
 }  # fmt: skip
+# 1/10, 2/11 and 3/12 are the most that the decays of the first three updates may be.
+WARMED_UP: dict[str, Any] = {
+    **SETTINGS, "ema_warmup": True, "ema_val": 0.15, "ema_more": (0.22, 0.9), "ema_every": 2,
+}  # fmt: skip
+NUM_WARMED_UP = 6
 
 
 def _trained(probe: Probe, case: Case) -> dict[str, Any]:
@@ -46,6 +51,27 @@ def steps_match(probe: Probe, kind: str) -> Errors:
     case = probe.cases[0]
     actual, expected = (p.trained(case, _trained)[kind] for p in (probe, arbiter()))
     return moved_errors(actual, expected, case.params, case.name)
+
+
+@check(NEEDS)
+def averages_warm_up(probe: Probe) -> Errors:
+    """With ema_warmup update k = 0, 1, … of an average has the decay min(d, (1 + k) / (10 + k))."""
+    case = probe.cases[0]
+    found, expected = (p.trained(case, _warmed_up) for p in (probe, arbiter()))
+    decays = (WARMED_UP["ema_val"], *WARMED_UP["ema_more"])
+    for decay, ours, theirs in zip(decays, found, expected, strict=True):
+        yield from moved_errors(ours, theirs, case.params, f"decay {decay}:")
+
+
+def _warmed_up(probe: Probe, case: Case) -> list[dict[str, Array]]:
+    """The averages after NUM_WARMED_UP steps."""
+    # Without guidance, which plays no part in this, a framework compiles it in half the time.
+    config = with_method(with_training(case, **WARMED_UP), guidance_eq="none")
+    rows = len(case.batch.labels)
+    inputs = ((case.batch, draws.training_draws(config, 0, i, rows)) for i in range(NUM_WARMED_UP))
+    *_, (state, _) = trained(probe, config, case.params, inputs)
+    averages = (state.ema_params, *state.ema_more)
+    return [probe.subject.export_params(config, average) for average in averages]
 
 
 @check(NEEDS, exact=True)
