@@ -8,22 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from impls.common.errors import Notice, UserError
-from meanflow_repro import (  # noqa: F401  the subcommands, in the order of their help
-    verify,
-    train,
-    sample,
-    evaluate,
-    convert,
-    prepare,
-    statistics,
-    fid_check,
-    bench,
-    ablations,
-    tables,
-    results,
-    config,
-)
-from meanflow_repro.options import app, spell_out_keys
+
+INTERRUPTED = 130  # 128 + SIGINT, as a shell tells it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,13 +17,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Float64 checks need 64-bit mode, and exact float32 products, before JAX is imported.
     os.environ.setdefault("JAX_ENABLE_X64", "1")
     os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        given = sys.argv[1:] if arguments is None else arguments
         with _notices_on_stderr():
-            status: int = app.cli(prog="meanflow", args=spell_out_keys(given))
+            return _subcommand(given)
     except UserError as error:
         print(f"meanflow: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return _interrupted()
+
+
+def _subcommand(arguments: Sequence[str]) -> int:
+    """Import the subcommands and run the one that is asked for."""
+    if list(arguments) == ["--version"]:
+        from impls.common.environment import release
+
+        print(f"meanflow {release()}")
+        return 0
+    from meanflow_repro import (  # noqa: F401  in the order of their help
+        verify,
+        train,
+        sample,
+        evaluate,
+        convert,
+        prepare,
+        statistics,
+        fid_check,
+        bench,
+        ablations,
+        tables,
+        results,
+        config,
+    )
+    from meanflow_repro.options import app, spell_out
+
+    about = "meanflow --version prints the version."
+    status: int = app.cli(prog="meanflow", description=about, args=spell_out(arguments))
     return status
 
 
@@ -59,5 +75,16 @@ def _notices_on_stderr() -> Iterator[None]:
 
 
 def run() -> None:
-    """Entry point of the console command."""
-    sys.exit(main())
+    """Entry point of the console command, in a process of its own."""
+    try:
+        from meanflow_repro import process
+
+        status = process.run(main)
+    except KeyboardInterrupt:  # outside of main
+        status = _interrupted()
+    sys.exit(status)
+
+
+def _interrupted() -> int:
+    print("meanflow: interrupted", file=sys.stderr)
+    return INTERRUPTED

@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from impls.common.config_files import config_hash, load_config, preset_names, read_yaml
+from impls.common.config_files import config_hash, load_config, preset_names
 from impls.common.errors import UserError, did_you_mean
+from impls.common.yaml_files import read_yaml
 from results.reading import nearest, read
 from results.schema import Record, append, record_file
 

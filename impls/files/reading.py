@@ -8,6 +8,7 @@ from typing import IO, Any
 
 from impls.common.config import DatasetConfig
 from impls.common.errors import DataError, UserError
+from impls.common.paths import expanded
 
 
 @contextmanager
@@ -37,7 +38,7 @@ def root_folder(config: DatasetConfig, needed: str) -> Path:
     Raises:
         DataError: when it does not exist, saying what is needed there.
     """
-    path = Path(config.root).expanduser()
+    path = expanded(config.root)
     if not path.exists():
         raise DataError(
             f"dataset.root is {config.root}, which does not exist: for {config.name} it must be"
