@@ -2,12 +2,7 @@
 
 import os
 import sys
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
-
-from impls.common.errors import Notice, UserError
+from collections.abc import Sequence
 
 INTERRUPTED = 130  # 128 + SIGINT, as a shell tells it
 
@@ -18,14 +13,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("JAX_ENABLE_X64", "1")
     os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
     given = sys.argv[1:] if arguments is None else arguments
-    try:
-        with _notices_on_stderr():
-            return _subcommand(given)
-    except UserError as error:
-        print(f"meanflow: {error}", file=sys.stderr)
-        return 2
+    try:  # whatever is imported, an interrupt is one line
+        from impls.common.errors import UserError
+        from meanflow_repro.process import notices_on_stderr
+
+        try:
+            with notices_on_stderr():
+                return _subcommand(given)
+        except UserError as error:
+            print(f"meanflow: {error}", file=sys.stderr)
+            return 2
     except KeyboardInterrupt:
-        return _interrupted()
+        return interrupted()
+
+
+def run() -> None:
+    """Entry point of the console command, in a process of its own."""
+    try:
+        from meanflow_repro.process import run as run_guarded
+
+        status = run_guarded(main, interrupted)
+    except KeyboardInterrupt:  # before main or after it
+        status = interrupted()
+    sys.exit(status)
+
+
+def interrupted() -> int:
+    """Say so in one line; returns the exit status."""
+    print("meanflow: interrupted", file=sys.stderr)
+    return INTERRUPTED
 
 
 def _subcommand(arguments: Sequence[str]) -> int:
@@ -55,36 +71,3 @@ def _subcommand(arguments: Sequence[str]) -> int:
     about = "meanflow --version prints the version."
     status: int = app.cli(prog="meanflow", description=about, args=spell_out(arguments))
     return status
-
-
-@contextmanager
-def _notices_on_stderr() -> Iterator[None]:
-    """Print each notice once, on a line of its own; other warnings are left as they are."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("default", Notice)
-        show_other = warnings.showwarning
-
-        def show(message: Warning | str, category: type[Warning], *at: Any, **options: Any) -> None:
-            if issubclass(category, Notice):
-                print(f"meanflow: {message}", file=sys.stderr)
-            else:
-                show_other(message, category, *at, **options)
-
-        warnings.showwarning = show
-        yield
-
-
-def run() -> None:
-    """Entry point of the console command, in a process of its own."""
-    try:
-        from meanflow_repro import process
-
-        status = process.run(main)
-    except KeyboardInterrupt:  # outside of main
-        status = _interrupted()
-    sys.exit(status)
-
-
-def _interrupted() -> int:
-    print("meanflow: interrupted", file=sys.stderr)
-    return INTERRUPTED

@@ -12,7 +12,14 @@ import codecs
 import io
 import signal
 import sys
-from collections.abc import Callable
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from impls.common.errors import Notice
 
 PIPE_CLOSED = 141  # 128 + SIGPIPE, as a shell tells it
 # box drawing, bullets and dots, dashes and signs, quotes
@@ -20,9 +27,9 @@ TYPOGRAPHIC = "─━│┃╭╮╰╯├┤┌┐└┘•·×–—−≤≥�
 PLAIN = dict(zip(TYPOGRAPHIC, "--||++++++++++**x---<>''\"\"", strict=True)) | {"…": "..."}
 
 
-def run(main: Callable[[], int]) -> int | str | None:
+def run(main: Callable[[], int], interrupted: Callable[[], int]) -> int | str | None:
     """Run the command with guarded streams and interrupts; returns what sys.exit is given."""
-    sys.unraisablehook = _raise_again(sys.unraisablehook)
+    was_interrupted = _remember_interrupts()
     stdout, _ = (_guard(name) for name in ("stdout", "stderr"))
     status: int | str | None
     try:
@@ -31,11 +38,32 @@ def run(main: Callable[[], int]) -> int | str | None:
     except SystemExit as ended:  # after --help, for an unknown option, or where a pipe is closed
         status = ended.code
         _flush()
+    except Exception:
+        if not was_interrupted():
+            raise
+        status = interrupted()  # C code and class bodies make other exceptions of an interrupt
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # one more interrupt finds nothing left to say
     if stdout and stdout.failure:
         print(f"meanflow: cannot write to standard output: {stdout.failure}", file=sys.stderr)
         return 2
     return status
+
+
+@contextmanager
+def notices_on_stderr() -> Iterator[None]:
+    """Print each notice once, on a line of its own; other warnings are left as they are."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", Notice)
+        show_other = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *at: Any, **options: Any) -> None:
+            if issubclass(category, Notice):
+                print(f"meanflow: {message}", file=sys.stderr)
+            else:
+                show_other(message, category, *at, **options)
+
+        warnings.showwarning = show
+        yield
 
 
 class Stream(io.FileIO):
@@ -88,16 +116,26 @@ def _flush() -> None:
         sys.stdout.flush()
 
 
-def _raise_again(otherwise: Callable[..., object]) -> Callable[..., object]:
-    """A hook for exceptions where none can be raised: an interrupt there comes once more."""
+def _remember_interrupts() -> Callable[[], bool]:
+    """Whether there was an interrupt; one that comes where none can be raised comes once more."""
+    times = []
 
-    def hook(unraisable: object) -> None:
-        if issubclass(unraisable.exc_type, KeyboardInterrupt):  # type: ignore[attr-defined]
-            _thread.interrupt_main()
+    def remember(number: int, frame: FrameType | None) -> None:
+        times.append(number)
+        signal.default_int_handler(number, frame)
+
+    def again(unraisable: Any) -> None:  # as in a destructor
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            later = threading.Timer(0.01, _thread.interrupt_main)  # at once would be in here
+            later.daemon = True
+            later.start()
         else:
             otherwise(unraisable)
 
-    return hook
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not ignored, as by nohup
+        signal.signal(signal.SIGINT, remember)
+    otherwise, sys.unraisablehook = sys.unraisablehook, again
+    return lambda: bool(times)
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:
