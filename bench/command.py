@@ -14,6 +14,7 @@ from bench.records import keep
 from bench.sampling import sampling
 from bench.throughput import throughput
 from impls.common.errors import UserError
+from impls.common.paths import expanded
 
 BENCHES: dict[str, Callable[[Run], Measured]] = {
     "jvp-overhead": jvp_overhead,
@@ -51,4 +52,4 @@ def checkout(against: str | None) -> Path | None:
     name, _, path = against.partition("=")
     if name != "official" or not path:
         raise UserError(f"--against is {against}, expected official=PATH, a checkout of their code")
-    return Path(path)
+    return expanded(path)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from meanflow_repro.options import Framework, ScoreRecords, app, check_writable
+from meanflow_repro.options import Framework, ScoreRecords, app, check_seeds, check_writable
 
 
 @app.command(name="ablations")
@@ -34,6 +34,7 @@ def ablations(
     chosen = presets or study.PRESETS
     for preset in chosen:
         check_scored(load_config(preset))
+    check_seeds(seeds=seeds)
     for folder in (workdir, record, samples):
         check_writable(None, folder)
     if framework is None:

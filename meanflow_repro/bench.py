@@ -53,11 +53,13 @@ def bench(
     from bench.measurement import Run
     from impls.frameworks import implementation
 
-    options.check_counts(rounds=rounds, batch_sizes=min(batch_sizes, default=None))
+    options.check_counts(rounds=rounds)
+    for size in batch_sizes:
+        options.check_batches(batch_sizes=size)
     options.check_writable(json, record)
-    module, overrides = implementation(framework), dict(map(options.assignment, override))
+    module, changes = implementation(framework), options.overrides(override)
     module.select_device(device)
     official = checkout(against)
-    run = Run(module, framework, config, overrides, rounds, forms, models, batch_sizes, official)
+    run = Run(module, framework, config, changes, rounds, forms, models, batch_sizes, official)
     measure(names, run, json, record)
     return 0

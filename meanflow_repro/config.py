@@ -2,7 +2,7 @@
 
 from tyro.conf import Positional
 
-from meanflow_repro.options import Override, app, assignment
+from meanflow_repro.options import Override, app, overrides
 
 
 @app.command(name="config")
@@ -15,7 +15,7 @@ def config(source: Positional[str] = "digits", /, *, override: Override = ()) ->
     from impls.common.config_files import effective_yaml, load_config
     from impls.common.parameters import num_parameters
 
-    loaded = load_config(source, dict(map(assignment, override)))
+    loaded = load_config(source, overrides(override))
     print(f"# {num_parameters(loaded.network):,} parameters")
     print(effective_yaml(loaded), end="")
     return 0

@@ -5,7 +5,7 @@ from pathlib import Path
 from tyro.conf import UseAppendAction
 
 from impls.common.errors import UserError
-from meanflow_repro.options import Checksum, Framework, Override, app, assignment
+from meanflow_repro.options import Checksum, Framework, Override, app, overrides
 
 
 @app.command(name="convert")
@@ -49,7 +49,7 @@ def convert(
         raise UserError("nothing to write: give --framework and --output, or --safetensors")
     if checkpoint is not None:
         found = checkpoints.find(checkpoint, checksum=checksum)
-    loaded = load_config(config, dict(map(assignment, override)))
+    loaded = load_config(config, overrides(override))
     if framework is not None and output is not None:
         if checkpoint is not None:
             found = converting.convert(found, framework, output)

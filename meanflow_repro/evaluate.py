@@ -37,8 +37,7 @@ def evaluate(
     from impls.files import checkpoints
     from impls.frameworks import implementation
 
-    options.check_counts(least=100, num_samples=num_samples)
-    options.check_counts(num_steps=num_steps)
+    options.check_generation(100, num_samples, num_steps, seed)
     options.check_writable(None, record)
     found = checkpoints.find(checkpoint, checksum=checksum)
     made_by: str = framework or found.framework

@@ -56,8 +56,8 @@ def fid_check(
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # the stand-ins are tiny
     elif missing:
         raise UserError(f"{missing[0]} is missing: give all files, or none for the stand-ins")
-    options.check_counts(least=100, num_samples=num_samples)
-    options.check_counts(num_steps=num_steps, batch_size=batch_size)
+    options.check_generation(100, num_samples, num_steps, seed)
+    options.check_batches(batch_size=batch_size)
     options.check_writable(None, record)
 
     from bench.fid.command import Options, check_files, check_standins
@@ -68,9 +68,9 @@ def fid_check(
         subject.select_device(device)
     if checkpoint is None or inception is None or stats is None:
         return 0 if check_standins(subjects, record) else 1
-    overrides = dict(map(options.assignment, override))
+    changes = options.overrides(override)
     scored = Options(
-        checkpoint, vae, inception, stats, config, overrides, weights, mode, num_samples,
+        checkpoint, vae, inception, stats, config, changes, weights, mode, num_samples,
         num_steps, seed, batch_size, output_dir, record, checksum,
     )  # fmt: skip
     return 0 if check_files(subjects, scored) else 1

@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-import yaml
 from tyro.conf import UseAppendAction, arg
 
-from impls.common.errors import UserError
+from impls.common.errors import UserError, cut
+from impls.common.limits import MOST_COUNTED, MOST_ROWS, MOST_SAMPLES, MOST_SEED, MOST_STEPS
+from impls.common.paths import expanded
 
 Framework = Literal["jax", "torch"]
 Device = Annotated[str, arg(help="auto (a GPU or TPU where there is one), cpu, cuda, …")]
@@ -31,48 +33,103 @@ Maker = Annotated[
     Framework | None, arg(help="makes the samples; that of the checkpoint by default.")
 ]
 ScoreRecords = Annotated[Path | None, arg(help="folder to append records of the scores to.")]
+LONGEST_ARGUMENT = 1000  # characters, but for values of keys
 app = tyro.extras.SubcommandApp()
 
 
 def check_writable(file: Path | None, folder: Path | None) -> None:
-    """Find out before the work, not after it."""
+    """Find out before the work, not after it; a file that was not there is not there after it."""
     try:
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
-        if file:
+        if file and file.exists():
             file.open("a").close()
+        elif file:
+            file.open("x").close()
+            file.unlink()
     except OSError as error:
         raise UserError(f"cannot write to {error.filename}: {error.strerror}") from error
 
 
-def check_counts(least: int = 1, **counts: int | None) -> None:
-    """Raise UserError for an option that is a count below the least."""
+def check_counts(least: int = 1, most: int = MOST_COUNTED, **counts: int | None) -> None:
+    """Raise UserError for an option that is a count below the least or above the most."""
     for name, value in counts.items():
+        expected = ""
         if value is not None and value < least:
-            option = f"--{name.replace('_', '-')}"
-            raise UserError(f"{option} is {value}, expected a whole number, {least} or more")
+            expected = f"a whole number, {least} or more"
+        elif value is not None and value > most:
+            expected = f"a whole number, {most:,} at most"
+        if expected:
+            raise UserError(f"--{name.replace('_', '-')} is {value}, expected {expected}")
 
 
-def assignment(text: str) -> tuple[str, object]:
-    """SECTION.KEY=VALUE -> key and value, as YAML reads it."""
-    key, sign, value = text.partition("=")
-    if not sign:
-        raise UserError(f"--set {text} has no value: write SECTION.KEY=VALUE")
-    try:
-        return key, yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError) as error:
-        raise UserError(f"--set {text}: the value is not readable YAML") from error
+def check_seeds(**options: Sequence[int]) -> None:
+    """Raise UserError for a seed that no configuration could hold."""
+    for name, seeds in options.items():
+        for seed in seeds:
+            check_counts(0, MOST_SEED, **{name: seed})
 
 
-def spell_out_keys(arguments: Sequence[str]) -> list[str]:
-    """Turn `--section.some-key value` into `--set section.some_key=value`."""
+def check_batches(**sizes: int) -> None:
+    """Raise UserError for what is no size of a batch."""
+    check_counts(most=MOST_ROWS, **sizes)
+
+
+def check_generation(least: int, num_samples: int, num_steps: int | None, seed: int) -> None:
+    """Raise UserError for fewer samples than the least, or what no sampler is asked for."""
+    check_counts(least=least, most=MOST_SAMPLES, num_samples=num_samples)
+    check_counts(most=MOST_STEPS, num_steps=num_steps)
+    check_seeds(seed=[seed])
+
+
+def overrides(assignments: Sequence[str], **plain: object) -> dict[str, object]:
+    """SECTION.KEY=VALUE, each -> values by key, as a configuration file reads them.
+
+    Args:
+        plain: values of keys that have an option of their own; None where it is not given.
+
+    Raises:
+        UserError: for one without a value or a readable one, or a key that is given twice.
+    """
+    from impls.common.yaml_files import parse_yaml
+
+    found = {key: value for key, value in plain.items() if value is not None}
+    for text in assignments:
+        key, sign, value = text.partition("=")
+        if not sign:
+            raise UserError(f"--set {text} has no value: write SECTION.KEY=VALUE")
+        if key in found:
+            raise UserError(f"{key} is given twice on the command line: keep one of them")
+        found[key] = parse_yaml(value, key)
+    return found
+
+
+def spell_out(arguments: Sequence[str]) -> list[str]:
+    """Turn `--section.some-key value` into `--set section.some_key=value`, ~ into the home.
+
+    Raises:
+        UserError: for a key without a value, or an argument that no terminal can show.
+    """
     spelled, rest = [], iter(arguments)
     for argument in rest:
+        if argument == "--set":  # ~ is null in YAML, and what is long is cut where it is refused
+            spelled += [argument, *islice(rest, 1)]
+            continue
         match = re.fullmatch(r"--([a-z]+)\.([\w-]+)(?:=(.*))?", argument, re.DOTALL)
         if match:
             section, key, value = match.groups()
-            value = next(rest, "") if value is None else value
+            if value is None and (value := next(rest, None)) is None:
+                raise UserError(f"{argument} has no value: write {argument} VALUE")
             spelled += ["--set", f"{section}.{key.replace('-', '_')}={value}"]
+        elif len(argument) > LONGEST_ARGUMENT:
+            raise UserError(
+                f"{cut(argument)} has {len(argument)} characters, expected {LONGEST_ARGUMENT} at"
+                " most"
+            )
+        elif argument.startswith("~"):
+            spelled.append(str(expanded(argument)))
+        elif match := re.fullmatch(r"(--[\w-]+=)(~.*)", argument, re.DOTALL):
+            spelled.append(f"{match[1]}{expanded(match[2])}")
         else:
             spelled.append(argument)
     return spelled

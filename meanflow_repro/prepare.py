@@ -4,7 +4,7 @@ from pathlib import Path
 
 import tyro
 
-from meanflow_repro.options import Device, Framework, app, check_counts
+from meanflow_repro.options import Device, Framework, app, check_batches, check_counts
 
 preparation = tyro.extras.SubcommandApp()
 
@@ -76,8 +76,8 @@ def latents(
     from impls.data.encode import encode_folder
     from impls.frameworks import implementation
 
-    check_counts(image_size=image_size, batch_size=batch_size)
-    check_counts(shard_size=shard_size, num_processes=num_processes)
+    check_counts(image_size=image_size, shard_size=shard_size, num_processes=num_processes)
+    check_batches(batch_size=batch_size)
     implementation(framework).select_device(device)
     made = encode_folder(
         imagenet, vae, output, framework=framework, image_size=image_size, batch_size=batch_size,

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from meanflow_repro import options
-from meanflow_repro.options import app, check_counts
+from meanflow_repro.options import app, check_generation
 
 
 @app.command(name="sample")
@@ -34,7 +34,7 @@ def sample(
     from impls.frameworks import implementation
     from impls.trainer.generate import generate, write_samples
 
-    check_counts(num_samples=num_samples, num_steps=num_steps)
+    check_generation(1, num_samples, num_steps, seed)
     found = checkpoints.find(checkpoint, checksum=checksum)
     implementation(framework or found.framework).select_device(device)
     made = generate(found, num_samples, num_steps, seed, labels, framework, weights)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from meanflow_repro.options import Device, Framework, app, check_counts
+from meanflow_repro.options import Device, Framework, app, check_batches, check_counts
 
 
 @app.command(name="statistics")
@@ -38,7 +38,8 @@ def statistics(
     from impls.files.inception import read_inception
     from impls.frameworks import implementation
 
-    check_counts(image_size=image_size, batch_size=batch_size, num_processes=num_processes)
+    check_counts(image_size=image_size, num_processes=num_processes)
+    check_batches(batch_size=batch_size)
     weights = read_inception(inception)
     chosen = implementation(framework)
     chosen.select_device(device)

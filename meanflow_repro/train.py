@@ -6,7 +6,7 @@ from pathlib import Path
 
 from impls.common.errors import UserError
 from meanflow_repro.evaluate import print_scores
-from meanflow_repro.options import Checksum, Device, Framework, Override, app, assignment
+from meanflow_repro.options import Checksum, Device, Framework, Override, app, overrides
 
 
 @app.command(name="train")
@@ -16,6 +16,8 @@ def train(
     workdir: Path,
     config: str = "digits",
     device: Device = "auto",
+    load_from: str | None = None,
+    eval_only: bool = False,
     override: Override = (),
     checksum: Checksum = True,
 ) -> int:
@@ -29,19 +31,23 @@ def train(
         framework: jax or torch.
         workdir: folder of the run: checkpoints, TensorBoard, configuration.
         config: a preset's name or a YAML file.
+        load_from: checkpoint to start from, of either framework.
+        eval_only: print the scores of that checkpoint (digits only) instead of training.
     """
     from impls.common.config_files import load_config
+    from impls.common.paths import expanded
     from impls.files import checkpoints
     from impls.frameworks import implementation
     from impls.trainer.train import train as run_training
 
-    loaded = load_config(config, dict(map(assignment, override)))
+    changes = overrides(override, load_from=load_from, eval_only=eval_only or None)
+    loaded = load_config(config, changes)
     module = implementation(framework)
     module.select_device(device)
     if loaded.eval_only:
         if loaded.load_from is None:
             raise UserError("eval_only is true, but load_from names no checkpoint to evaluate")
-        found = checkpoints.find(Path(loaded.load_from), checksum=checksum)
+        found = checkpoints.find(expanded(loaded.load_from), checksum=checksum)
         print_scores(found, framework)
         return 0
     ending = run_training(module, framework, loaded, workdir, checksum=checksum)

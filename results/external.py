@@ -11,8 +11,9 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from impls.common.config import Config
-from impls.common.config_files import config_hash, load_config, preset_names, read_yaml
+from impls.common.config_files import config_hash, load_config, preset_names
 from impls.common.errors import UserError, did_you_mean
+from impls.common.yaml_files import read_yaml
 from results.reading import nearest, read
 from results.schema import Record, append, record_file
 from results.told import UNKNOWN, External, Protocol

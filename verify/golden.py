@@ -15,9 +15,9 @@ import numpy as np
 
 from impls.common import parameters
 from impls.common.config import Config
-from impls.common.config_files import ConfigError, from_sizes
+from impls.common.config_files import from_sizes
 from impls.common.draws import image_shape
-from impls.common.errors import UserError
+from impls.common.errors import ConfigError, UserError
 from impls.common.shapes import check_labels
 from impls.common.types import Batch, Draws
 from impls.files.reading import DAMAGE

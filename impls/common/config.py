@@ -8,20 +8,33 @@ dropped. `Config` is hashable, so it can be a static argument of a jitted functi
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import PurePath
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from impls.common.errors import did_you_mean
+from impls.common.values import (
+    BelowOne,
+    Count,
+    Decays,
+    Flag,
+    Fraction,
+    Guidance,
+    NonNegative,
+    OptionalCount,
+    OptionalPositive,
+    OptionalText,
+    Positive,
+    Real,
+    Rows,
+    Samples,
+    Seed,
+    Steps,
+    Text,
+    Times,
+    Whole,
+    Workers,
+)
 
 # (depth, width, heads) of the named networks; the digit in DiT_B_4 is the patch size.
 SIZES = {
@@ -31,6 +44,10 @@ SIZES = {
     "L": (24, 1024, 16),
     "XL": (28, 1152, 16),
 }
+# What dataset.name can be, and what the official code takes some other names for: one with "latent"
+# in it for latents, one with "cifar" for CIFAR-10.
+DATA_SETS = ("digits", "mnist", "cifar10", "folder", "imgnet_latent")
+OTHER_DATA_SETS = {"cifar": "cifar10", "imgnet": "folder", "imagenet": "folder"}
 CLASSES = ("DiT", *(f"DiT_{letter}_{patch}" for letter in SIZES for patch in (2, 4, 8)))
 
 # Keys of official files that have no effect here, with their official values: accepted, not stored.
@@ -57,55 +74,8 @@ def fall_from_1_to_0(times: Sequence[float]) -> bool:
     return len(times) > 1 and times[0] == 1 and times[-1] == 0 and falling
 
 
-def _read_number(value: object) -> object:
-    """Read `1e-4`, which YAML 1.1 takes for text, and refuse `true`, which Python takes for 1."""
-    if isinstance(value, bool):
-        raise ValueError("not a number")
-    if isinstance(value, str):
-        for convert in (int, float):
-            try:
-                return convert(value)
-            except ValueError:
-                continue
-    return value
-
-
-def _read_guidance(value: object) -> object:
-    """Read every spelling of "no guidance": the official code tests this key for truth."""
-    if value is None or value is False:
-        return "none"
-    return "none" if isinstance(value, str) and value.lower() in ("", "none") else value
-
-
-# The text in each type is what an error message says was expected.
-# Adding 0.0 turns -0.0 into 0.0: configurations that are equal then also have equal hashes.
-Real = Annotated[
-    float,
-    BeforeValidator(_read_number),
-    AfterValidator(lambda value: float(value) + 0.0),
-    "a finite number",
-]
-Positive = Annotated[Real, Field(gt=0), "a number above 0"]
-OptionalPositive = Annotated[Positive | None, "null or a number above 0"]
-NonNegative = Annotated[Real, Field(ge=0), "a number, 0 or more"]
-Fraction = Annotated[Real, Field(ge=0, le=1), "a number from 0 to 1"]
-BelowOne = Annotated[Real, Field(ge=0, lt=1), "a number from 0 up to but not 1"]
-Decays = Annotated[tuple[BelowOne, ...], "a list of numbers from 0 up to but not 1"]
-Integer = Annotated[int, BeforeValidator(_read_number)]
-Count = Annotated[Integer, Field(ge=1, lt=2**31), "a whole number, 1 or more (below 2^31)"]
-OptionalCount = Annotated[Count | None, "null or a whole number, 1 or more (below 2^31)"]
-Whole = Annotated[Integer, Field(ge=0, lt=2**31), "a whole number, 0 or more (below 2^31)"]
-Seed = Annotated[Integer, Field(ge=0, lt=2**32), "a whole number, 0 or more (below 2^32)"]
-Flag = Annotated[bool, "true or false"]
-Text = Annotated[
-    str,
-    BeforeValidator(lambda value: str(value) if isinstance(value, PurePath) else value),
-    Field(min_length=1),
-    "text, in quotes where it looks like a number",
-]
-OptionalText = Annotated[Text | None, "null or text, in quotes where it looks like a number"]
-Guidance = Annotated[Literal["cfg", "none"], BeforeValidator(_read_guidance)]
-Times = Annotated[tuple[Real, ...] | None, "null or a list of numbers that fall from 1 to 0"]
+def _data_set(name: str) -> str:
+    return "imgnet_latent" if "latent" in name.lower() else OTHER_DATA_SETS.get(name, name)
 
 
 @dataclass(frozen=True)
@@ -134,7 +104,7 @@ class DatasetConfig(Section):
 
     name: Text = "imgnet_latent"  # which data set
     root: Text = "DATA_ROOT"  # folder of the prepared data; the default is a placeholder
-    num_workers: Whole = 4  # loading processes; 0 loads in the main process
+    num_workers: Workers = 4  # loading processes; 0 loads in the main process
     prefetch_factor: Count = 2  # batches each worker prepares ahead
     image_size: Count = 32  # pixels (or latents) along each side
     image_channels: Count = 4  # 4 for latents: their mean and std on disk count once
@@ -143,12 +113,25 @@ class DatasetConfig(Section):
     reshuffle: Flag = True  # a new order each epoch; false: the first one again and again
     flip: Flag = True  # mirror images at random, where mirrored ones exist (never digits)
 
+    @field_validator("name")
+    @classmethod
+    def _name_is_known(cls, value: str) -> str:
+        if _data_set(value) not in DATA_SETS:
+            expected = f"one of {', '.join(DATA_SETS)}{did_you_mean(value, DATA_SETS)}"
+            raise MismatchError("dataset.name", value, expected)
+        return value
+
+    @property
+    def kind(self) -> str:
+        """One of DATA_SETS: what the name stands for."""
+        return _data_set(self.name)
+
 
 class TrainingConfig(Section):
     """Adam, its average and the rhythm of a run. Defaults: the official ones."""
 
     learning_rate: Positive = 1e-4  # the highest, see schedule
-    batch_size: Count = 256  # images per step, over all devices
+    batch_size: Rows = 256  # images per step, over all devices
     num_epochs: Count = 1000  # passes over the data; the last partial batch is dropped
     log_per_step: Count = 100  # steps between two lines of the log
     sample_per_epoch: Count = 10  # epochs between two grids of samples
@@ -203,7 +186,7 @@ class MethodConfig(Section):
     omega: NonNegative = 1.0  # weight of v in v_g; the effective scale is omega / (1 - kappa)
     kappa: BelowOne = 0.5  # weight of the class-conditional prediction in v_g
     t_start: Fraction = 0.0  # guidance acts for t_start <= t <= t_end
-    t_end: Fraction = 1.0
+    t_end: Fraction = 1.0  # see t_start
     norm_p: NonNegative = 1.0  # power of the adaptive weight; 0 is the plain squared error
     norm_eps: Positive = 0.01  # added to the squared error in the weight; the paper's c
     # Which rows have r = t. first: the first int(B data_proportion), as in the official code;
@@ -264,7 +247,7 @@ class SamplingConfig(Section):
     """How images are drawn. Defaults: one step from t = 1 (noise) to t = 0 (data)."""
 
     seed: Seed = 0  # of the noise and labels of drawn images
-    num_steps: Count = 1  # network evaluations per image
+    num_steps: Steps = 1  # network evaluations per image
     sampling_timesteps: Times = None  # num_steps + 1 times from 1 down to 0; null: equal steps
 
     @model_validator(mode="after")
@@ -282,8 +265,8 @@ class FidConfig(Section):
     """How the Frechet distance to the data is measured. Defaults: the official ones."""
 
     on_training: Flag = True  # whether to measure it while training
-    num_samples: Count = 50_000  # images drawn
-    device_batch_size: Count = 128  # images drawn at once on each device
+    num_samples: Samples = 50_000  # images drawn
+    device_batch_size: Rows = 128  # images drawn at once on each device
     cache_ref: Text = "FID_CACHE_REF"  # file of the data's statistics; the default is a placeholder
 
 

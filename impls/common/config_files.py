@@ -11,6 +11,7 @@ import difflib
 import hashlib
 import json
 import re
+import reprlib
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
@@ -22,13 +23,12 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from impls.common.config import LATER, OFFICIAL_ONLY, Config, MismatchError, Network, Section
-from impls.common.errors import Notice, UserError, did_you_mean
+from impls.common.errors import ConfigError, Notice, cut, did_you_mean
+from impls.common.paths import expanded
+from impls.common.yaml_files import read_yaml
 
+MOST_NAMED = 12  # keys in a message
 PRESETS = Path(__file__).parent / "presets"
-
-
-class ConfigError(UserError):
-    """A configuration that cannot be used; the message is one sentence on one line."""
 
 
 def preset_names() -> tuple[str, ...]:
@@ -49,7 +49,7 @@ def load_config(source: str | Path, overrides: Mapping[str, Any] | None = None) 
     """
     if isinstance(source, str) and source in preset_names():
         return _build(_read_yaml(PRESETS / f"{source}.yml"), f"preset {source}", overrides or {})
-    return _build(_read_yaml(Path(source)), str(source), overrides or {})
+    return _build(_read_yaml(expanded(source)), str(source), overrides or {})
 
 
 def from_sizes(
@@ -156,7 +156,7 @@ def _sections(data: object, name: str) -> dict[str, Any]:
     if not isinstance(data, Mapping):
         got = "is empty" if data is None else f"holds {_show(data)}"
         raise ConfigError(f"{name} {got}, expected sections such as `training:`")
-    found = {str(key): value for key, value in data.items()}
+    found = {_key(key): value for key, value in data.items()}
     merged: dict[str, Any] = {}
     if "base" in found:
         if (base := found.pop("base")) not in preset_names():
@@ -166,7 +166,7 @@ def _sections(data: object, name: str) -> dict[str, Any]:
     for section, keys in found.items():
         # Sections are copied: an anchor in YAML can make two of them one object.
         mapping = isinstance(keys, Mapping)
-        new = {str(key): value for key, value in keys.items()} if mapping else keys
+        new = {_key(key): value for key, value in keys.items()} if mapping else keys
         below = merged.get(section)
         merged[section] = {**below, **new} if below and isinstance(new, dict) else new
     return merged
@@ -183,11 +183,12 @@ def _explain(
         key, got, expected = cause.args
         place = key.split(".")
     key = ".".join(place) or "''"
+    shown = cut(key)
     if any(f"{dotted}.".startswith(f"{key}.") for dotted in overrides):
-        subject = f"{key} in the overrides is"
+        subject = f"{shown} in the overrides is"
     else:
         set_here = _lookup(data, place) is not _ABSENT
-        subject = f"{key} in {name} is" if set_here else f"{key} by default is"
+        subject = f"{shown} in {name} is" if set_here else f"{shown} by default is"
     if error["type"] == "extra_forbidden":
         return f"{subject} not a configuration key{_nearest_key(place)}"
     if error["type"] == "model_type":
@@ -200,6 +201,10 @@ def _explain(
         texts = [text for text in owner.model_fields[place[-1]].metadata if isinstance(text, str)]
         expected = texts[-1]
     return f"{subject} {_show(got)}, expected {expected}"
+
+
+def _key(key: object) -> str:
+    return key if isinstance(key, str) else _show(key)
 
 
 def _lookup(data: object, place: Iterable[str]) -> object:
@@ -215,7 +220,7 @@ def _keys(section: str) -> tuple[str, ...]:
 
 def _nearest_key(place: list[str]) -> str:
     """Name the known key nearest to an unknown one, looking in its own section first."""
-    word, prefix = place[-1], "".join(f"{section}." for section in place[:-1])
+    word, prefix = cut(place[-1]), "".join(f"{section}." for section in place[:-1])
     head, _, leaf = word.partition(".")
     if head in _SECTIONS:
         return f": write {leaf} as a key below `{head}:`"
@@ -225,7 +230,10 @@ def _nearest_key(place: list[str]) -> str:
     }
     known |= {key: prefix + key for key in own}
     near = difflib.get_close_matches(word, own, 1) or difflib.get_close_matches(word, known, 1)
-    return f"; did you mean {known[near[0]]}?" if near else f", expected one of {', '.join(own)}"
+    if near:
+        return f"; did you mean {known[near[0]]}?"
+    rest = f", ... (meanflow config --explain {place[0]})" if len(own) > MOST_NAMED else ""
+    return f", expected one of {', '.join(own[:MOST_NAMED])}{rest}"
 
 
 def _show(value: object) -> str:
@@ -233,10 +241,9 @@ def _show(value: object) -> str:
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     try:
-        text = repr(value)
+        return cut(_SHORT.repr(value))
     except ValueError:  # Python refuses to write integers of many thousand digits
-        text = "a number with thousands of digits"
-    return text if len(text) <= 80 else f"{text[:77]}..."
+        return "a number with thousands of digits"
 
 
 def _read_yaml(path: Path) -> object:
@@ -246,46 +253,10 @@ def _read_yaml(path: Path) -> object:
     return read_yaml(path, absent=f"neither {_PRESETS} nor a file{near}")
 
 
-def read_yaml(path: Path, absent: str = "no file") -> object:
-    """Read the one YAML document of a file; whatever is wrong with it becomes a ConfigError.
-
-    Args:
-        absent: what a path is said to be where nothing is.
-    """
-    try:
-        loader = yaml.SafeLoader(path.read_bytes())
-        node = loader.get_single_node()
-        _refuse_repeated_keys(node, str(path))
-        return loader.construct_document(node) if node else None
-    except ConfigError:
-        raise
-    except FileNotFoundError:
-        raise ConfigError(f"{path} is {absent}") from None
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror}): pass a YAML file") from None
-    except yaml.MarkedYAMLError as error:
-        line = f" at line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{path} is not valid YAML{line}: {error.problem}") from None
-    # PyYAML lets plain exceptions out: on `!!bool maybe`, on lists nested a thousand deep.
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"[:120]
-        raise ConfigError(f"{path} is not a YAML text file ({reason})") from error
-
-
-def _refuse_repeated_keys(node: Any, name: str, prefix: str = "") -> None:
-    """Refuse a key given twice: PyYAML keeps the last silently, and a reader sees the first."""
-    lines: dict[str, int] = {}
-    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
-        dotted, line = f"{prefix}{key.value}", key.start_mark.line + 1
-        if dotted in lines:
-            both = f"lines {lines[dotted]} and {line}"
-            raise ConfigError(f"{dotted} in {name} is given twice ({both}): keep one of them")
-        lines[dotted] = line
-        if not prefix:
-            _refuse_repeated_keys(value, name, f"{dotted}.")
-
-
 _ABSENT = object()
+_SHORT = reprlib.Repr()  # aliases in YAML can make a few lines a value of gigabytes
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxtuple, _SHORT.maxdict = 3, 12, 12, 6
+_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 200
 _PRESETS = "a preset ({})".format(
     ", ".join(dict.fromkeys(re.sub("/.*", "/…", name) for name in preset_names()))
 )

@@ -4,6 +4,7 @@ import hashlib
 import os
 import platform
 import subprocess
+import tomllib
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,14 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "libraries": {name: version for name in LIBRARIES if (version := _version(name))},
     }
+
+
+def release() -> str:
+    """Version of this project, as it is installed or as its checkout says."""
+    if installed := _version("meanflow-repro"):
+        return installed
+    about = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    return str(about["project"]["version"])
 
 
 def num_threads() -> dict[str, int | str]:

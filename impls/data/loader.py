@@ -7,7 +7,7 @@ import numpy as np
 
 from impls.common.config import Config, DatasetConfig
 from impls.common.draws import image_shape
-from impls.common.errors import DataError, did_you_mean
+from impls.common.errors import DataError
 from impls.common.types import Batch
 from impls.data.bundled import training_digits
 from impls.data.cifar import cifar10
@@ -16,6 +16,7 @@ from impls.data.folder import image_folder
 from impls.data.latents import latents
 from impls.data.mnist import mnist
 
+# Of each of impls.common.config.DATA_SETS.
 SOURCES: dict[str, Callable[[DatasetConfig], Examples]] = {
     "digits": training_digits,
     "mnist": mnist,
@@ -23,28 +24,20 @@ SOURCES: dict[str, Callable[[DatasetConfig], Examples]] = {
     "folder": image_folder,
     "imgnet_latent": latents,
 }
-# The official code takes a name with "latent" in it for latents, and one with "cifar" for CIFAR-10.
-OTHER_NAMES = {"cifar": "cifar10", "imgnet": "folder", "imagenet": "folder"}
 
 
 def source(config: Config) -> Examples:
     """The training examples that `dataset.name` stands for.
 
     Raises:
-        DataError: for a name that is not known, files that are missing or damaged, a label that is
-            no class, or images of another shape than configured.
+        DataError: for files that are missing or damaged, a label that is no class, or images of
+            another shape than configured.
     """
-    name = config.dataset.name
-    kind = "imgnet_latent" if "latent" in name.lower() else OTHER_NAMES.get(name, name)
-    if kind not in SOURCES:
-        known = ", ".join(SOURCES)
-        near = did_you_mean(name, SOURCES)
-        raise DataError(f"dataset.name is {name}, expected one of {known}{near}")
-    examples = SOURCES[kind](config.dataset)
+    examples = SOURCES[config.dataset.kind](config.dataset)
     shape = image_shape(config.network)
     if examples.shape != shape:
         raise DataError(
-            f"the images of {name} are {examples.shape}, but dataset.image_size and"
+            f"the images of {config.dataset.name} are {examples.shape}, but dataset.image_size and"
             f" dataset.image_channels make {shape}"
         )
     return examples

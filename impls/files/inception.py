@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from impls.common.errors import UserError, did_you_mean
+from impls.common.paths import expanded
 from impls.files.downloads import not_the_file
 from impls.files.inception_layers import PARTS, tensor_names, topology
 from impls.files.reading import readable
@@ -70,7 +71,7 @@ def read_inception(path: Path | str) -> InceptionWeights:
         InceptionError: when the file is missing, damaged, a web page, another network, or not the
             one whose hash is in its name.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if not path.is_file():
         raise InceptionError(f"there is no Inception file {path}: get {SOURCES}")
     if what := not_the_file(path):

@@ -15,6 +15,7 @@ from PIL import Image
 
 from impls.common.config import DatasetConfig
 from impls.common.errors import DataError, UserError
+from impls.common.paths import expanded
 
 # What the standard library, NumPy and Pillow raise on files that are broken, or of another kind.
 # Not among them: failed assertions, unknown names, missing packages, which are no file's fault.
@@ -52,7 +53,7 @@ def root_folder(config: DatasetConfig, needed: str) -> Path:
     Raises:
         DataError: when it does not exist, saying what is needed there.
     """
-    path = Path(config.root).expanduser()
+    path = expanded(config.root)
     if not path.exists():
         raise DataError(
             f"dataset.root is {config.root}, which does not exist: for {config.name} it must be"

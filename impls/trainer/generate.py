@@ -61,9 +61,9 @@ def _labels(config: Config, count: int, seed: int, labels: str | int) -> NDArray
         return sampling_labels(config, seed, range(count))
     if labels == "balanced":
         return np.resize(np.arange(classes, dtype=np.int32), count)
-    if not str(labels).isdigit() or int(labels) >= classes:
+    if str(labels) not in map(str, range(classes)):
         raise UserError(
-            f"labels are {labels}, expected random, balanced or one of 0 .. {classes - 1}"
+            f"--labels is {labels}, expected random, balanced or one of 0 .. {classes - 1}"
         )
     return np.full(count, int(labels), np.int32)
 

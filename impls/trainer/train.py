@@ -15,6 +15,7 @@ from impls.common.config import Config
 from impls.common.draws import sampling_noise, training_draws
 from impls.common.errors import Notice, UserError
 from impls.common.parameters import watched
+from impls.common.paths import expanded
 from impls.common.timesteps import sampling_times
 from impls.common.types import Batch
 from impls.data import batches, source, steps_per_epoch
@@ -145,7 +146,7 @@ def _begin(
     """The state to start from, and the steps already made."""
     found = checkpoints.newest(workdir, checksum=checksum)
     if found is None and config.load_from is not None:
-        found = checkpoints.find(Path(config.load_from), checksum=checksum)
+        found = checkpoints.find(expanded(config.load_from), checksum=checksum)
         canonical = canonical_state(found, config)
         return implementation.load_state(config, canonical), found.step
     if found is None:
