@@ -37,7 +37,10 @@ def check_writable(file: Path | None, folder: Path | None) -> None:
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
         if file:
+            is_new = not file.exists()
             file.open("a").close()
+            if is_new:  # an empty file would look like an answer
+                file.unlink()
     except OSError as error:
         raise UserError(f"cannot write to {error.filename}: {error.strerror}") from error
 
