@@ -42,11 +42,11 @@ def check_writable(file: Path | None, folder: Path | None) -> None:
     try:
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
-        if file and file.exists():
+        if file:
+            is_new = not file.exists()
             file.open("a").close()
-        elif file:
-            file.open("x").close()
-            file.unlink()
+            if is_new:  # an empty file would look like an answer
+                file.unlink()
     except OSError as error:
         raise UserError(f"cannot write to {error.filename}: {error.strerror}") from error
 

@@ -37,7 +37,8 @@ def verify(
     """Check implementations against the reference, the official numbers and each other.
 
     The exit status is 0 when everything agrees, 1 when something does not, and 2 when nothing of a
-    subject was judged, or when an option or a file is wrong.
+    subject was judged, or when an option or a file is wrong. How far it is stands on stderr, the
+    report on stdout. Ctrl-C ends it with what was judged so far and status 130, SIGTERM with 143.
 
     Args:
         subjects: module names, or paths of their files; both implementations by default.
@@ -49,8 +50,8 @@ def verify(
         official: checkout of the authors' code (Gsunshine/meanflow) to run and check against.
         official_settings: how many random settings to run it with (20 unless told).
         official_seed: what these settings, their parameters and inputs follow from (0).
-        json: file to write every outcome to.
-        record: folder to append records of this run to.
+        json: file to write every outcome to; of a run that was stopped "complete" is false there.
+        record: folder to append records of this run to, unless it is stopped.
         verbose: name several of the worst places of each failure.
         traceback: print where in the subject an exception came from, frame by frame.
         processes: how many to use; by default one a processor (8 at most), one for a few checks.
@@ -62,6 +63,7 @@ def verify(
     from verify import compilation
     from verify import report as reports
     from verify.golden import stored, unread
+    from verify.news import News
     from verify.official.live import run_official
     from verify.outcome import required
     from verify.processes import num_processes, run_spread
@@ -83,8 +85,8 @@ def verify(
     check_counts(processes=processes)
     check_writable(json, record)
     default = (REFERENCE, *SUBJECTS) if live else SUBJECTS
-    with console.status("") as status:
-        problems = run_official(*live, progress=status.update) if live else stored(golden)
+    with News() as news:
+        problems = run_official(*live, progress=news.say) if live else stored(golden)
         found = run_spread(
             subjects or default,
             checks,
@@ -92,18 +94,29 @@ def verify(
             dtypes=[kind for kind in DTYPES if dtype in (None, kind.__name__)],
             processes=processes or num_processes(checks, long=live is not None),
             skip_missing=not subjects,
-            progress=status.update,
+            progress=news.judged,
         )
-    found.outcomes = required(found.outcomes, demanded)
-    reports.print_report(found, console, verbose=verbose, tracebacks=traceback)
-    for case in problems.cases:
-        if extra := unread(case):
-            console.print(f"not checked in golden case {case.name}: {', '.join(extra)}")
-    if json:
-        reports.write_json(found, json)
+    if not found.stopped_by:
+        found.outcomes = required(found.outcomes, demanded)
+    try:
+        reports.print_report(found, console, verbose=verbose, tracebacks=traceback)
+        for case in problems.cases:
+            if extra := unread(case):
+                console.print(f"not checked in golden case {case.name}: {', '.join(extra)}")
+    finally:  # also where nobody reads to the end, as in `meanflow verify | head`
+        if json:
+            reports.write_json(found, json)
+        if record and not found.stopped_by:  # records of a part would be read as the whole
+            recorded = reports.write_records(found, record)
     if record:
-        console.print(f"records appended to {reports.write_records(found, record)}")
+        console.print(
+            "nothing recorded: the run was stopped"
+            if found.stopped_by
+            else f"records appended to {recorded}"
+        )
     compilation.shrink_cache()
+    if found.stopped_by:
+        return 128 + found.stopped_by  # as a shell tells it
     if found.failed:
         return 1
     return 2 if found.unjudged else 0

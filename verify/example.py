@@ -1,9 +1,5 @@
 """The README's example of what `meanflow verify` prints: a part of the newest recorded run."""
 
-import io
-
-from rich.console import Console
-
 from results.compare import passes
 from results.schema import Record
 from results.tabulate.cells import NAMES
@@ -11,7 +7,8 @@ from results.tabulate.checks import DTYPES, PAIR, newest_run
 from verify.checks import all_checks
 from verify.outcome import FAIL, NOT_APPLICABLE, PASS, Outcome, Report
 from verify.registry import Check
-from verify.report import summary, table
+from verify.report import summary
+from verify.table import table
 
 SHOWN = ("jvp", "checkpoint", "official")  # families
 
@@ -33,12 +30,10 @@ def example(records: list[Record]) -> str:
                 report.peak_bytes = int(record.value or 0)
     shown = [outcome for outcome in report.outcomes if outcome.family in SHOWN]
     shown.sort(key=lambda outcome: SHOWN.index(outcome.family))
-    buffer = io.StringIO()
-    Console(file=buffer, width=80, color_system=None).print(table(shown, [*NAMES], report))
     lines: list[str] = []
-    for line in buffer.getvalue().splitlines():
+    for line in table(shown, [*NAMES], report).plain.splitlines():
         is_title = line.startswith(tuple(f"{family}  " for family in SHOWN[1:]))
-        lines += ["..."] * is_title + [line.rstrip()]
+        lines += ["..."] * is_title + [line]
     return "\n".join(("```text", *lines, "...", *summary(report), "```\n"))
 
 

@@ -1,5 +1,6 @@
 """What a run finds: outcomes of checks, and the report that holds them."""
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
 PASS, FAIL, NOT_APPLICABLE = "pass", "fail", "n/a"
@@ -44,6 +45,13 @@ class Report:
     wall_seconds: float | None = None  # of the whole run
     num_processes: int = 1
     peak_bytes: int = 0  # the largest resident memory of one process
+    expected: dict[str, int] = field(default_factory=dict)  # outcomes of each family of the run
+    stopped_by: int = 0  # the signal that ended the run before all were there
+
+    @property
+    def num_missing(self) -> int:
+        """How many outcomes the whole run would have beside these."""
+        return sum(self.expected.values()) - len(self.outcomes)
 
     @property
     def failed(self) -> list[Outcome]:
@@ -61,6 +69,13 @@ class Report:
     def unjudged(self) -> list[Subject]:
         """Subjects of which nothing was judged: about them the run says nothing."""
         return [subject for subject in self.subjects if not self.judged(subject.name)]
+
+
+def tally(outcomes: list[Outcome]) -> str:
+    """So many of so many pass, and how many were not applicable."""
+    counts = Counter(outcome.status for outcome in outcomes)
+    said = f"{counts[PASS]} of {counts[PASS] + counts[FAIL]} pass"
+    return said + (f", {counts[NOT_APPLICABLE]} n/a" if counts[NOT_APPLICABLE] else "")
 
 
 def required(outcomes: list[Outcome], names: set[str]) -> list[Outcome]:

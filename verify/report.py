@@ -2,30 +2,27 @@
 
 import datetime as dt
 import json
+import signal
 from collections import Counter
 from dataclasses import asdict
-from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from impls.common.environment import environment
+from impls.files.writing import writable, write_whole
 from results.schema import Record, append, record_file
 from verify.checks import all_checks
-from verify.outcome import FAIL, NOT_APPLICABLE, PAIR, PASS, Outcome, Report, Subject
+from verify.outcome import FAIL, NOT_APPLICABLE, PAIR, PASS, Outcome, Report, Subject, tally
 from verify.stages import causes
 from verify.subjects import BORDER, PROTOCOL
+from verify.table import WIDTH, tables
 
 FORMAT = 1
-SUBJECTS_PER_TABLE = 2  # what 80 columns hold
-NAME_WIDTH = 38
-DTYPES = ("float64", "float32")
-WIDTH = 80
 NOT_IN_JSON = ("judges", "places", "traceback")
 
 
@@ -46,12 +43,10 @@ def print_report(
         style="dim",
     )
     for crossed in (False, True):
-        outcomes = [o for o in report.outcomes if (o.family == "cross") == crossed]
-        names = list(dict.fromkeys(outcome.subject for outcome in outcomes))
-        for start in range(0, len(names), SUBJECTS_PER_TABLE):
-            shown = names[start : start + SUBJECTS_PER_TABLE]
-            chosen = [outcome for outcome in outcomes if outcome.subject in shown]
-            console.print(table(chosen, shown, report))
+        for table in tables(
+            [o for o in report.outcomes if (o.family == "cross") == crossed], report
+        ):
+            console.print(table)
     absent = Counter(o.detail for o in report.outcomes if o.status == NOT_APPLICABLE)
     for reason, count in absent.items():
         console.print(f"n/a {count} x: {reason}", style="dim", markup=False)
@@ -88,64 +83,6 @@ def partly_judged(report: Report) -> list[str]:
     return [*dict.fromkeys(f"{who}: {how}" for who, how in said if how.startswith("judged "))]
 
 
-def table(outcomes: list[Outcome], subjects: list[str], report: Report) -> Table:
-    """Errors by family and check, a column for each precision and subject, with what is allowed."""
-    made = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    made.add_column("check", width=NAME_WIDTH, no_wrap=True)
-    dtypes = [dtype for dtype in DTYPES if any(o.dtype == dtype for o in outcomes)]
-    for dtype in dtypes:
-        for subject in subjects:
-            made.add_column(f"{dtype[5:]} bit\n{_short(subject)}", justify="right", max_width=12)
-        made.add_column("\nallow", justify="right", style="dim")
-    for family, members in groupby(outcomes, key=lambda outcome: outcome.family):
-        rows = list(members)
-        took = f", {report.seconds[family]:.0f} s" if family in report.seconds else ""
-        title = f"{family}  {_counts(rows)}{took}"
-        made.add_row(Text(title, style="bold"))
-        for name in dict.fromkeys(outcome.check for outcome in rows):
-            cells = _cells([o for o in rows if o.check == name], subjects, dtypes)
-            made.add_row(f" {name}", *cells)
-    return made
-
-
-def _cells(rows: list[Outcome], subjects: list[str], dtypes: list[str]) -> list[Text]:
-    cells = []
-    found = {(outcome.dtype, outcome.subject): outcome for outcome in rows}
-    for dtype in dtypes:
-        here = [found[dtype, subject] for subject in subjects]
-        allowed = [outcome.tolerance for outcome in here if outcome.tolerance is not None]
-        cells += [*map(_cell, here), Text(_number(max(allowed)) if allowed else "")]
-    return cells
-
-
-def _cell(outcome: Outcome) -> Text:
-    if outcome.status == NOT_APPLICABLE:
-        return Text("-", style="dim")
-    number = "?" if outcome.error is None else _number(outcome.error)
-    if outcome.status == PASS:
-        return Text(number, style="green")
-    return Text(f"X{number}", style="bold red")
-
-
-def _number(value: float) -> str:
-    """Five characters: 0, 3e-16, 1e+02, inf."""
-    return "0" if value == 0 else f"{value:.0e}"
-
-
-def _short(subject: str) -> str:
-    """impls.meanflow_jax -> jax; a pair stands in two lines."""
-    parts = [part.removeprefix("impls.").removeprefix("meanflow_") for part in subject.split(PAIR)]
-    return " ~\n".join(parts)
-
-
-def _counts(outcomes: list[Outcome]) -> str:
-    counts = Counter(outcome.status for outcome in outcomes)
-    said = [f"{counts[PASS]} of {counts[PASS] + counts[FAIL]} pass"]
-    if counts[NOT_APPLICABLE]:
-        said.append(f"{counts[NOT_APPLICABLE]} n/a")
-    return ", ".join(said)
-
-
 def _failure(outcome: Outcome, verbose: bool) -> Text:
     error = "" if outcome.error is None else f" error {outcome.error:.2e}"
     allowed = "" if outcome.tolerance is None else f", allowed {outcome.tolerance:.2e}"
@@ -165,18 +102,31 @@ def summary(report: Report) -> list[str]:
         count = len({outcome.check for outcome in rows})
         statuses = {outcome.status for outcome in rows}
         verdict = FAIL.upper() if FAIL in statuses else PASS if PASS in statuses else NOT_APPLICABLE
-        lines.append(f"{verdict}  {name}: {count} checks, {_counts(rows)}")
+        if report.stopped_by and verdict == PASS:
+            verdict = "incomplete"
+        lines.append(f"{verdict}  {name}: {count} checks, {tally(rows)}")
         followers = sum((o.check, o.subject, o.dtype) in following for o in rows)
         if followers:
             lines[-1] += f"; {followers} failures follow from others"
     for subject in report.subjects:
         lines += judged(report, subject)
+    if report.stopped_by:
+        lines.append(stopped(report))
     return [*lines, *_cost(report)]
+
+
+def stopped(report: Report) -> str:
+    """How a run ended that did not come to its end."""
+    count = len(report.outcomes)
+    name = signal.Signals(report.stopped_by).name
+    return f"stopped by {name}: {count} of {count + report.num_missing} judged, the others not"
 
 
 def judged(report: Report, subject: Subject) -> list[str]:
     """Which functions of a subject were judged and which were not, in lines of 80 columns."""
     names = report.judged(subject.name)
+    if not names and report.stopped_by:
+        return [f"nothing of {subject.name} was judged before the run was stopped"]
     if not names:
         return wrap(f"nothing of {subject.name} was judged: {missing(report, subject)}", WIDTH)
     needed = {need for o in report.outcomes for need in _needs(o.check)}
@@ -223,7 +173,13 @@ def _cost(report: Report) -> list[str]:
 
 
 def write_json(report: Report, path: Path) -> None:
-    """The run as JSON: format, environment, outcomes, what was judged, seconds per family."""
+    """The run as JSON: format, environment, outcomes, what was judged, seconds per family.
+
+    Of a run that was stopped, `complete` is false and `num_missing` says how many outcomes lack.
+
+    Raises:
+        UserError: when the disk refuses; what stood in the file stays.
+    """
     content: dict[str, Any] = {
         "format": FORMAT,
         "environment": environment(),
@@ -231,8 +187,12 @@ def write_json(report: Report, path: Path) -> None:
         "judged": {subject.name: report.judged(subject.name) for subject in report.subjects},
         "seconds": report.seconds,
         "notes": report.notes,
+        "complete": not report.stopped_by,
+        "num_missing": report.num_missing,
     }
-    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    with writable(path):
+        write_whole(path, text.encode())
 
 
 def _plain(outcome: Outcome) -> dict[str, Any]:

@@ -62,13 +62,13 @@ def run(
     golden: tuple[GoldenCase, ...],
     trainings: tuple[GoldenTraining, ...] = (),
     dtypes: Sequence[Any] = DTYPES,
-    progress: Callable[[str], None] = lambda _: None,
+    hear: Callable[[Outcome], None] = lambda _: None,
 ) -> Report:
     """Put every subject through every check at every dtype; pairs through the cross checks.
 
     Args:
         subjects: (name, module) pairs.
-        progress: called with a line of text before each check.
+        hear: called with each outcome.
     """
     report, probes = Report(), []
     for (name, module), dtype in itertools.product(subjects, dtypes):
@@ -83,8 +83,8 @@ def run(
         start = time.perf_counter()
         targets = pairs if family == "cross" else [(name, (p,)) for name, p in probes]
         for check, (name, arguments) in itertools.product(members, targets):
-            progress(f"{family}: {check.name} ({name}, {_dtype(arguments[0])})")
             report.outcomes.append(outcome_of(check, name, arguments))
+            hear(report.outcomes[-1])
         _release(probe for _, probe in probes)
         spent = time.perf_counter() - start
         report.seconds[family] = report.seconds.get(family, 0.0) + spent

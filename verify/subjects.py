@@ -4,6 +4,7 @@ import ast
 import difflib
 import importlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -64,6 +65,30 @@ def load_subject(name: str) -> ModuleType:
             f"{name} is not a subject: it must offer put, get and functions of impls/protocol.py"
         )
     return module
+
+
+def load_subjects(
+    names: Sequence[str], skip_missing: bool
+) -> tuple[list[tuple[str, ModuleType]], tuple[str, ...]]:
+    """Modules by name, and a sentence for each that was left out.
+
+    Raises:
+        UserError: when one cannot be used, or none is installed.
+    """
+    modules, missing = [], []
+    for name in names:
+        try:
+            module = load_subject(name)
+            modules.append((module.__name__, module))
+        except NotInstalled as error:
+            if not skip_missing:
+                raise
+            missing.append(str(error))
+    if missing and not modules:
+        raise UserError(
+            "; ".join(missing) + ': install one with pip install -e ".[jax]" or ".[torch]"'
+        )
+    return modules, tuple(f"not checked: {line}" for line in missing)
 
 
 def offers(module: ModuleType) -> tuple[str, ...]:

@@ -1,0 +1,61 @@
+"""How far a run is, on stderr: the report alone stands on stdout."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.status import Status
+
+from verify.outcome import Report, tally
+
+SILENCE = 30.0  # seconds after which an outcome is told that ends no family
+
+
+class News:
+    """One line that changes on a terminal; elsewhere a line as each family ends.
+
+    Lines elsewhere, as in a file or in CI, are written at once:
+
+        210 of 478 judged, 34 s: network 52 of 52 pass
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        # Letters alone, which every terminal has.
+        self._line = Status("", console=self._console, spinner="line")
+        self._begin = self._told = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if self._console.is_interactive:
+            self._line.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self._line.stop()
+
+    def say(self, text: str) -> None:
+        """Tell what is being done."""
+        self._told = time.monotonic()
+        if self._console.is_interactive:
+            self._line.update(text)
+        else:
+            self._console.print(text, markup=False)
+
+    def judged(self, report: Report) -> None:
+        """Tell that the last outcome of the report was found, where that is news."""
+        last, total = report.outcomes[-1], sum(report.expected.values())
+        family = [outcome for outcome in report.outcomes if outcome.family == last.family]
+        now = time.monotonic()
+        far = f"{len(report.outcomes)} of {total} judged, {now - self._begin:.0f} s: {last.family}"
+        if self._console.is_interactive:
+            self.say(f"{far}, {last.check}")
+        elif len(family) == report.expected[last.family]:
+            self.say(f"{far} {tally(family)}")
+        elif now - self._told > SILENCE:
+            self.say(far)

@@ -1,0 +1,180 @@
+"""Processes that put subjects through checks, each outcome sent as soon as it is found."""
+
+import multiprocessing
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from multiprocessing.resource_tracker import ensure_running
+from typing import Any, NamedTuple
+
+from impls.common.errors import UserError
+from verify.checks import all_checks
+from verify.golden import Problems
+from verify.outcome import Outcome, Subject
+from verify.runner import run
+from verify.subjects import describe, load_subjects
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+PATIENCE = 3.0  # seconds in which a process may tidy up before it is killed
+
+
+class Given(NamedTuple):
+    """What every process is told."""
+
+    names: tuple[str, ...]  # of subjects
+    skip_missing: bool  # leave out a subject whose framework is not installed
+    problems: Problems
+
+
+class Part(NamedTuple):
+    """What one process is given at a time: names of checks, in their order, at one dtype."""
+
+    checks: tuple[str, ...]
+    dtype: Any
+
+
+class Loaded(NamedTuple):
+    """The subjects are imported: what they are, and a sentence for each that was left out."""
+
+    subjects: tuple[Subject, ...]
+    missing: tuple[str, ...]
+
+
+class Done(NamedTuple):
+    """A part is judged: the seconds that each family took, and the largest memory so far."""
+
+    seconds: dict[str, float]
+    peak_bytes: int
+
+
+News = Loaded | Outcome | Done
+Hear = Callable[[News], None]
+
+
+def judge(given: Given, parts: Iterable[Part], hear: Hear) -> None:
+    """Put the subjects through parts of the checks in this process.
+
+    Args:
+        hear: called with Loaded, then with every Outcome of a part and with Done, part for part.
+
+    Raises:
+        UserError: when a subject cannot be used.
+    """
+    modules, missing = load_subjects(given.names, given.skip_missing)
+    hear(Loaded(tuple(describe(name, module) for name, module in modules), missing))
+    for part in parts:
+        checks = [all_checks()[name] for name in part.checks]
+        problems = given.problems
+        report = run(modules, checks, problems.cases, problems.trainings, (part.dtype,), hear)
+        hear(Done(report.seconds, peak_bytes()))
+
+
+def judge_in_processes(given: Given, parts: Sequence[Part], count: int, hear: Hear) -> None:
+    """The same in so many processes, which end with this function, however it ends.
+
+    Each says Loaded for itself, and is given the next part when it is done with one.
+
+    Raises:
+        UserError: when a subject cannot be used, or a process ends before it has answered.
+    """
+    waiting = iter(parts)
+    processes: list[BaseProcess] = []
+    try:
+        pipes = [_start(given, processes) for _ in range(min(count, len(parts)))]
+        while pipes:
+            ready: list[Any] = wait(pipes)
+            for pipe in ready:
+                said = _received(pipe)
+                if isinstance(said, Loaded | Done):
+                    part = next(waiting, None)
+                    pipe.send(part)
+                    if part is None:
+                        pipes.remove(pipe)
+                hear(said)
+        for process in processes:
+            process.join(PATIENCE)
+    finally:
+        _end(processes)
+
+
+def _start(given: Given, processes: list[BaseProcess]) -> Any:
+    """Start one more process; returns this end of the pipe to it."""
+    # Frameworks have threads, which a forked process would lack: each starts afresh.
+    context = multiprocessing.get_context("spawn")
+    pipe, other = context.Pipe()
+    process = context.Process(target=_work, args=(given, other))
+    # Ctrl-C reaches every process of a terminal: they are born deaf to it, and this one ends them.
+    with _held(signal.SIGINT):
+        process.start()
+        processes.append(process)
+    other.close()
+    return pipe
+
+
+@contextmanager
+def _held(number: int) -> Iterator[None]:
+    """A signal waits until this is done; processes that are started within never receive it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    ensure_running()  # multiprocessing's own process, whose start would let the signal through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (number,))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _received(pipe: Any) -> News:
+    try:
+        said = pipe.recv()
+    except (EOFError, ConnectionError):
+        raise UserError(
+            "a process that ran checks was ended (memory? a crash within a subject?): no"
+            " outcome can be told; --processes 1 checks one after another and shows where"
+        ) from None
+    if isinstance(said, UserError):
+        raise said
+    news: News = said
+    return news
+
+
+def _end(processes: Sequence[BaseProcess]) -> None:
+    """End those that are at work: they may tidy up, but not for long."""
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + PATIENCE
+    try:
+        for process in processes:
+            process.join(max(0.0, deadline - time.monotonic()))
+    finally:  # however often Ctrl-C is pressed
+        for process in processes:
+            process.kill()
+
+
+def _work(given: Given, pipe: Any) -> None:
+    """What a process does until there is no more to do, or nobody to tell."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Windows too, where it was not held
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # temporary files are removed
+    with suppress(KeyboardInterrupt, EOFError, ConnectionError):
+        try:
+            judge(given, iter(pipe.recv, None), pipe.send)
+        except UserError as error:
+            pipe.send(error)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def peak_bytes() -> int:
+    """Largest resident memory of this process so far; 0 where the system does not tell."""
+    if resource is None:
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
