@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .layers import Array
-from .network import Params, mean_velocity, mean_velocity_jvp, mean_velocity_pullback
+from .network import Params, mean_velocity, mean_velocity_jvp, mean_velocity_vjp
 
 
 class Loss(NamedTuple):
@@ -146,7 +146,7 @@ def loss_and_gradient(config: Any, params: Params, batch: Any, draws: Any) -> tu
     out = loss(config, params, batch, draws)
     cotangent = 2 * _image_axes(out.weight) * (out.u - out.target) / len(out.t)
     h = out.t - out.r
-    gradient = mean_velocity_pullback(config, params, out.z, out.t, h, out.labels_in, cotangent)
+    gradient = mean_velocity_vjp(config, params, out.z, out.t, h, out.labels_in, cotangent)
     return out, gradient
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from impls.common import draws
 from impls.common.config import Network
-from impls.common.types import WATCHED
+from impls.common.types import FINITE_FIELDS
 
 Parameters = dict[str, NDArray[Any]]
 Law = Literal["zeros", "normal", "xavier"]
@@ -91,9 +91,9 @@ def num_parameters(network: Network) -> int:
     return sum(math.prod(tensor.shape) for tensor in tensors(network))
 
 
-def watched(network: Network) -> tuple[str, ...]:
-    """Names of the entries of `Metrics.finite`, for people, in the order of computation."""
-    return (*WATCHED, *(f"the gradient of {tensor.name}" for tensor in tensors(network)))
+def finite_names(network: Network) -> tuple[str, ...]:
+    """Names of the arrays that a step tests for finiteness: of the entries of `Metrics.finite`."""
+    return (*FINITE_FIELDS, *(f"the gradient of {tensor.name}" for tensor in tensors(network)))
 
 
 def initial_parameters(network: Network, seed: int) -> Parameters:

@@ -76,6 +76,8 @@ class CanonicalState(NamedTuple):
         return cls(step, params, ema_params, (), 0, zeros, zeros)
 
 
-# What a run looks at for numbers that are not finite, in the order of computation; `watched` adds
-# the gradients.
-WATCHED = ("images", "noise", "t", "r", "v_g", "u", "du_dt", "target", "squared_error", "total")
+# Fields of Batch, Draws and Loss that each step tests for finiteness, in the order of computation;
+# `impls.common.parameters.finite_names` adds the gradients.
+FINITE_FIELDS = (
+    "images", "noise", "t", "r", "v_g", "u", "du_dt", "target", "squared_error", "total",
+)  # fmt: skip

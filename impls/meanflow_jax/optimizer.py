@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from impls.common.config import Config
-from impls.common.cycles import cycle_table
+from impls.common.schedules import cycle_table
 
 
 def learning_rate(config: Config, step: Any) -> Any:

@@ -9,7 +9,7 @@ from flax.traverse_util import flatten_dict
 
 from impls.common.config import Config
 from impls.common.parameters import tensors
-from impls.common.types import WATCHED, Batch, Draws, Loss
+from impls.common.types import FINITE_FIELDS, Batch, Draws, Loss
 
 from .device import Array
 from .objective import loss_and_gradient
@@ -33,7 +33,7 @@ class Metrics(NamedTuple):
     v_loss: Any  # [] float, mean over the batch
     grad_norm: Any  # [] float, before clipping
     learning_rate: Any  # [] float
-    finite: Any  # [watched] bool, whether every entry is a finite number; names: `watched`
+    finite: Any  # [array] bool, whether all its entries are finite; names: `finite_names`
 
 
 def init_state(config: Config, params: Any) -> State:
@@ -109,9 +109,9 @@ def compile_step(config: Config) -> Callable[[State, Batch, Draws], tuple[State,
 
 
 def _finite(config: Config, batch: Batch, draws: Draws, loss: Loss, gradient: Any) -> Array:
-    """Whether each array of `watched` holds finite numbers only: [watched] bool."""
+    """Whether all entries of an array are finite, in the order of `finite_names`: [array] bool."""
     fields = {**batch._asdict(), **draws._asdict(), **loss._asdict()}
     flat = flatten_dict(gradient, sep="/")
-    arrays = [fields[name] for name in WATCHED]
+    arrays = [fields[name] for name in FINITE_FIELDS]
     arrays += [flat[tensor.name] for tensor in tensors(config.network)]
     return jnp.stack([jnp.isfinite(array).all() for array in arrays])

@@ -8,7 +8,7 @@ import torch
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from impls.common.config import Config
-from impls.common.cycles import cycle_table
+from impls.common.schedules import cycle_table
 
 
 def learning_rate(config: Config, step: Any) -> Any:

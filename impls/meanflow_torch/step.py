@@ -7,10 +7,10 @@ import torch
 
 from impls.common.config import Config
 from impls.common.parameters import tensors
-from impls.common.types import WATCHED, Batch, Draws, Loss
+from impls.common.types import FINITE_FIELDS, Batch, Draws, Loss
 
 from .device import Array
-from .network import structure
+from .network import meta_module
 from .objective import loss_and_gradient
 from .optimizer import apply_gradient, clip_gradient, init_optimizer, learning_rate, update_average
 
@@ -32,7 +32,7 @@ class Metrics(NamedTuple):
     v_loss: Any  # [] float, mean over the batch
     grad_norm: Any  # [] float, before clipping
     learning_rate: Any  # [] float
-    finite: Any  # [watched] bool, whether every entry is a finite number; names: `watched`
+    finite: Any  # [array] bool, whether all its entries are finite; names: `finite_names`
 
 
 def init_state(config: Config, params: Any) -> State:
@@ -106,7 +106,7 @@ def compile_step(config: Config) -> Callable[[State, Batch, Draws], tuple[State,
     # PyTorch 2.13 compiles the zero tangents of torch.func.jvp to buffers that it fails to write to
     compiles = config.method.jvp != "autodiff"
     if compiles and (mode == "always" or (mode == "auto" and on_gpu)):
-        structure(config.network)  # made before it is traced
+        meta_module(config.network)  # made before it is traced
         loss_and_norm = torch.compile(loss_and_norm)
 
     def step(state: State, batch: Batch, draws: Draws) -> tuple[State, Metrics]:
@@ -118,9 +118,9 @@ def compile_step(config: Config) -> Callable[[State, Batch, Draws], tuple[State,
 
 
 def _finite(config: Config, batch: Batch, draws: Draws, loss: Loss, gradient: Any) -> Array:
-    """Whether each array of `watched` holds finite numbers only: [watched] bool."""
+    """Whether all entries of an array are finite, in the order of `finite_names`: [array] bool."""
     fields = {**batch._asdict(), **draws._asdict(), **loss._asdict()}
-    arrays = [fields[name] for name in WATCHED]
+    arrays = [fields[name] for name in FINITE_FIELDS]
     arrays += [gradient[tensor.torch] for tensor in tensors(config.network)]
     extremes = [torch.stack(array.aminmax()) for array in arrays]  # not finite where an entry is
     return torch.isfinite(torch.stack(extremes)).all(-1)
