@@ -31,13 +31,14 @@ uniforms lie on (-1, 1)
 + uniform(-1, 1, shape).astype(np.float32)
 > draws_follow_their_laws
 
-@ impls/meanflow_torch/parameters.py
+@ impls/meanflow_torch/device.py
 numbers cross the border as a list
 - torch.tensor(np.asarray(array),
 + torch.tensor(np.asarray(array).tolist(),
 > arrays_cross_the_border_unchanged parameters_round_trip
 
 # weights
+@ impls/meanflow_torch/parameters.py
 kernels of equal sides are not transposed
 - return put(parameters.to_torch(config.network, canonical))
 + state = parameters.to_torch(config.network, canonical)
