@@ -102,8 +102,7 @@ def target(v_g: Array, du_dt: Array, t: Array, r: Array) -> Array:
 
     u_tgt = v_g - clip(t - r, 0, 1) du/dt      (eq. 10, 11; guided eq. 18)
 
-    The MeanFlow identity (eq. 6) solved for u, with the conditional velocity; the clip is the
-    official code's.
+    It is the MeanFlow identity (eq. 6) with r held fixed; the clip is the official code's.
     """
     return v_g - _image_axes(np.clip(t - r, 0, 1)) * du_dt
 

@@ -162,7 +162,7 @@ def mean_velocity(
 ) -> Array:
     """Average velocity over [r, t] = [t - h, t]: u(z, t, h, y).
 
-    u = 1 / (t - r) times the integral of v(z_s, s) ds from r to t      (eq. 3)
+    u approximates 1 / (t - r) times the integral of v(z_s, s) ds from r to t      (eq. 3)
 
     Args:
         params: from `load_params` or `init_params`.

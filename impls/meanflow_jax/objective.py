@@ -116,7 +116,7 @@ def dense_velocities(
 def sparse_velocities(
     config: Config, params: Any, z: Array, v: Array, t: Array, r: Array, labels: Array, draws: Draws
 ) -> tuple[Array, Array, Array, Array]:
-    """The same values as `dense_velocities` for about three quarters of the arithmetic.
+    """The values of `dense_velocities` that the loss needs, for about 3/4 of the arithmetic.
 
     Where r = t, du/dt is multiplied by t - r = 0: it is not computed, and du_dt is 0 there. In
     those rows v_c = u(z, t, 0, y) is also the u of the loss, which is reused without its gradient;
@@ -156,8 +156,7 @@ def target(v_g: Array, du_dt: Array, t: Array, r: Array) -> Array:
 
     u_tgt = v_g - clip(t - r, 0, 1) du/dt      (eq. 10, 11; guided eq. 18)
 
-    The MeanFlow identity (eq. 6) solved for u, with the conditional velocity; the clip is the
-    official code's.
+    It is the MeanFlow identity (eq. 6) with r held fixed; the clip is the official code's.
     """
     return _stop(v_g - _image_axes(jnp.clip(t - r, 0, 1)) * du_dt)
 

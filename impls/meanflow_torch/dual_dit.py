@@ -63,7 +63,7 @@ def dual_mean_velocity(
     times = {"t": t, "r": Dual(t.primal - h.primal, t.tangent - h.tangent), "h": h}
     first, *more = (embed_time(params, f"{name}_embedder", times[name]) for name in size.times)
     c = sum(more, first) + F.embedding(labels, params["y_embedder.embedding_table.weight"])
-    c = silu(Dual(*(part.to(z.primal.dtype) for part in c)))  # the first layer of every adaLN
+    c = silu(Dual(*(part.to(z.primal.dtype) for part in c)))  # SiLU, the first layer of every adaLN
     for block in range(size.depth):
         x = dit_block(size, params, f"blocks.{block}", x, c)
     shift, scale = chunks(linear(params, "final_layer.adaLN_modulation.1", c), 2)
@@ -74,10 +74,10 @@ def dual_mean_velocity(
 def embed_patches(size: Network, params: Params, z: Dual) -> Dual:
     """Patch embedding: one linear layer, plus the position embedding."""
     kernel = params["x_embedder.proj.weight"].permute(2, 3, 1, 0).reshape(-1, size.hidden_size)
-    value, tangent = (patchify(part, size.patch_size) for part in z)
-    position = constant(positions(size), value)
-    value = value @ kernel + params["x_embedder.proj.bias"] + position
-    return Dual(value, tangent @ kernel.detach())
+    primal, tangent = (patchify(part, size.patch_size) for part in z)
+    position = constant(positions(size), primal)
+    primal = primal @ kernel + params["x_embedder.proj.bias"] + position
+    return Dual(primal, tangent @ kernel.detach())
 
 
 def embed_time(params: Params, name: str, time: Dual) -> Dual:
@@ -152,10 +152,10 @@ def layer_norm(x: Dual) -> Dual:
     Tangent (dx - mean(dx) - y mean(y dx)) / s, with s the deviation
     """
     width = x.primal.shape[-1:]
-    value, *statistics = torch.native_layer_norm(x.primal, width, None, None, LAYER_NORM_EPS)
+    primal, *statistics = torch.native_layer_norm(x.primal, width, None, None, LAYER_NORM_EPS)
     mean, rstd = (Dual(part, x.tangent).point for part in statistics)
     given = (x.point, width, mean, rstd, None, None, [True, False, False])
-    return Dual(value, aten.native_layer_norm_backward(x.tangent, *given)[0])
+    return Dual(primal, aten.native_layer_norm_backward(x.tangent, *given)[0])
 
 
 def modulated_norm(x: Dual, shift: Dual, scale: Dual) -> Dual:
