@@ -1,7 +1,8 @@
-"""The arbiter: MeanFlow in NumPy float64, with every derivative written by hand.
+"""The reference implementation: MeanFlow in NumPy float64, every derivative written by hand.
 
-The public names, in data-flow order. It imports nothing of impls, and offers the names of the
-protocol where they make sense, so it is itself a subject of the verification suite.
+It decides what is right where implementations differ. It imports nothing of impls, and has the
+names of impls.protocol where they make sense, so the verification suite checks it like any other
+implementation. Public names stand in data-flow order.
 """
 
 from .device import put, get, sync

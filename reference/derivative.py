@@ -1,8 +1,8 @@
-"""Derivatives of the reference that owe nothing to its hand-written ones.
+"""Derivatives by complex step and central difference, independent of the hand-written ones.
 
 The complex step f'(x) d = Im f(x + i eps d) / eps has no subtraction, so it is exact to rounding
-(Squire and Trapp, SIAM Review 40, 1998). The central difference is cruder and needs no analytic
-continuation, so it applies to any function, an implementation's own included.
+(Squire and Trapp, SIAM Review 40, 1998). The central difference is less accurate but needs no
+analytic continuation, so it applies to any function, also to one of another implementation.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,10 @@ COMPLEX_STEP = 1e-40
 def complex_step_jvp(
     config: Any, params: Params, z: Array, r: Array, t: Array, labels: Array, tangent: Array
 ) -> Array:
-    """du/dt along (z, r, t) -> (tangent, 0, 1), or another method.tangent; float64 inputs."""
+    """JVP by complex step: du/dt along (tangent, 0, 1) of (z, r, t), or another method.tangent.
+
+    Inputs are float64; du_dt is [batch, height, width, channel].
+    """
     step = 1j * COMPLEX_STEP
     dr, dt = config.method.tangent_of_times
     z_moved, r_moved, t_moved = z + step * tangent, r + step * dr, t + step * dt
@@ -29,7 +32,7 @@ def complex_step_jvp(
 
 
 def complex_step_directional(config: Any, params: Params, held: Any, direction: Params) -> float:
-    """Derivative of the loss along a direction in parameter space, by complex step; float64.
+    """Directional derivative of the loss in parameter space by complex step, in float64.
 
     Args:
         held: a `Loss` at `params`, whose times, state, labels, target and weight stay fixed:
@@ -43,7 +46,10 @@ def complex_step_directional(config: Any, params: Params, held: Any, direction: 
 
 
 def central_difference(function: Callable[[float], Array], step: float) -> Array:
-    """d function / d s at s = 0, fourth order: (8 (f(s) - f(-s)) - (f(2s) - f(-2s))) / (12 s)"""
+    """Central difference of fourth order: d function / d s at s = 0.
+
+    (8 (f(s) - f(-s)) - (f(2s) - f(-2s))) / (12 s)
+    """
     near = function(step) - function(-step)
     far = function(2 * step) - function(-2 * step)
     return np.asarray((8 * near - far) / (12 * step))

@@ -1,4 +1,4 @@
-"""The border of the reference: NumPy in, NumPy out."""
+"""Conversion to and from the arrays of the reference, which are NumPy arrays."""
 
 from typing import Any
 
@@ -14,5 +14,5 @@ def get(tree: Any) -> Any:
 
 
 def sync(tree: Any) -> Any:
-    """Wait until the arrays are computed: they are."""
+    """Wait until the arrays are computed, which they always are."""
     return tree

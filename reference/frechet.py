@@ -1,4 +1,4 @@
-"""The Frechet distance between two normal distributions, by eigenvalues."""
+"""Fréchet distance between two normal distributions, by eigenvalues."""
 
 import numpy as np
 
@@ -12,13 +12,13 @@ def moments(features: Array) -> tuple[Array, Array]:
 
 
 def frechet_distance(mean_a: Array, cov_a: Array, mean_b: Array, cov_b: Array) -> float:
-    """|m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)) in float64.
+    """Fréchet distance |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)), in float64.
 
     Dowson and Landau 1982; as FID in Heusel et al. 2017, equation 6. C_a C_b has the eigenvalues of
     the symmetric S C_b S, where S = C_a^(1/2), so the trace of its root is the sum of their roots.
-    An eigenvalue that should be 0 is wrong by a rounding, and its root by 1e-8 of the largest one:
-    with fewer samples than dimensions the distance is good to 1e-6 of the traces, otherwise nearly
-    to the last digits.
+    Rounding moves an eigenvalue that should be 0, and its root by 1e-8 of the largest one: with
+    fewer samples than dimensions the distance is accurate to 1e-6 of the traces, otherwise nearly
+    to rounding.
 
     Args:
         mean_a, mean_b: [dimension].
@@ -35,5 +35,5 @@ def frechet_distance(mean_a: Array, cov_a: Array, mean_b: Array, cov_b: Array) -
 
 
 def _root(eigenvalues: Array) -> Array:
-    """Square roots of eigenvalues that are 0 or more, but for rounding."""
+    """Square roots of eigenvalues that are negative only by rounding."""
     return np.sqrt(np.maximum(eigenvalues, 0))

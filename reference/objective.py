@@ -1,8 +1,8 @@
-"""The MeanFlow objective in NumPy, one function per step, in the official order.
+"""The MeanFlow objective (algorithm 1), one function per step, in the official order.
 
-Rows are samples; times are (batch,), images (batch, height, width, channel). The objective adds
-the image axes. Everything keeps the dtype of its inputs, so the same text is the float64 arbiter
-and shows what float32 rounding alone does.
+Rows are samples; times are [batch], images [batch, height, width, channel]. The objective adds
+the image axes. Every function keeps the dtype of its inputs: in float64 this is the arbiter, and in
+float32 it shows the error of rounding alone.
 """
 
 from typing import Any, NamedTuple
@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .layers import Array
-from .network import Params, mean_velocity, mean_velocity_jvp, mean_velocity_pullback
+from .network import Params, mean_velocity, mean_velocity_jvp, mean_velocity_vjp
 
 
 class Loss(NamedTuple):
-    """The objective and every quantity on the way to it, in the order of `impls.common.types`."""
+    """MeanFlow loss and its intermediate quantities, the fields of `impls.common.types.Loss`."""
 
     total: Any
     squared_error: Array
@@ -32,7 +32,7 @@ class Loss(NamedTuple):
 
 
 def times(config: Any, draws: Any) -> tuple[Array, Array]:
-    """Later and earlier time of each row, r <= t, and r = t in a share data_proportion of them.
+    """Time sampler (section 4.3): times t and r <= t of each row, r = t in a share of the rows.
 
     logit_normal: sigmoid(P_std raw + P_mean);  uniform: raw;  t = max, r = min
     equal_rows first: r = t in the first int(B data_proportion) rows, as in the official code
@@ -50,7 +50,7 @@ def times(config: Any, draws: Any) -> tuple[Array, Array]:
 
 
 def interpolate(x: Array, noise: Array, t: Array) -> tuple[Array, Array]:
-    """Noisy state and its velocity: z = (1 - t) x + t e, v = e - x"""
+    """Interpolant and its conditional velocity: z = (1 - t) x + t e, v = e - x"""
     t = _image_axes(t)
     return (1 - t) * x + t * noise, noise - x
 
@@ -58,10 +58,10 @@ def interpolate(x: Array, noise: Array, t: Array) -> tuple[Array, Array]:
 def guided_velocity(
     config: Any, params: Params, z: Array, t: Array, v: Array, labels: Array
 ) -> Array:
-    """Guided velocity field, without gradient.
+    """Guided velocity for classifier-free guidance in training, without gradient.
 
-    kappa = 0:  v_g = v_u + omega (v - v_u)
-    kappa > 0:  v_g = omega v + (1 - omega - kappa) v_u + kappa v_c
+    kappa = 0:  v_g = v_u + omega (v - v_u)                              (eq. 19)
+    kappa > 0:  v_g = omega v + (1 - omega - kappa) v_u + kappa v_c      (appendix B.1)
     outside t_start <= t <= t_end, or guidance_eq "none":  v_g = v
     with v_u = u(z, t, 0, null), v_c = u(z, t, 0, y)
     """
@@ -83,9 +83,10 @@ def guided_velocity(
 def drop_labels(
     config: Any, labels: Array, v: Array, v_g: Array, draws: Any
 ) -> tuple[Array, Array]:
-    """Label dropout: as many of the *first* rows as uniforms fall below class_dropout_prob.
+    """Label dropout of classifier-free guidance, in the first num_drop rows.
 
-    A dropped row gets the null label and loses its guidance: y := num_classes, v_g := v.
+    num_drop is the number of uniforms below class_dropout_prob, as in the official code. A dropped
+    row gets the null label and no guidance: y := num_classes, v_g := v.
 
     Returns:
         v_g, labels_in
@@ -99,23 +100,25 @@ def drop_labels(
 def target(v_g: Array, du_dt: Array, t: Array, r: Array) -> Array:
     """Regression target for the average velocity, without gradient.
 
-    u_tgt = v_g - clip(t - r, 0, 1) du/dt      (MeanFlow identity, with r held fixed)
+    u_tgt = v_g - clip(t - r, 0, 1) du/dt      (eq. 10, 11; guided eq. 18)
+
+    It is the MeanFlow identity (eq. 6) with r held fixed; the clip is the official code's.
     """
     return v_g - _image_axes(np.clip(t - r, 0, 1)) * du_dt
 
 
 def squared_error(u: Array, u_target: Array) -> Array:
-    """Per-sample squared error, a sum over pixels and channels: [batch]"""
+    """Squared error of each sample, a sum over pixels and channels: s = ||u - u_tgt||^2, [batch]"""
     return ((u - u_target) ** 2).sum((1, 2, 3))
 
 
 def adaptive_weight(config: Any, error: Array) -> Array:
-    """Weight of each sample, without gradient: w = 1 / (s + norm_eps)^norm_p"""
+    """Adaptive weight (section 4.3), without gradient: w = 1 / (s + norm_eps)^norm_p, [batch]"""
     return 1 / (error + config.method.norm_eps) ** config.method.norm_p
 
 
 def loss(config: Any, params: Params, batch: Any, draws: Any) -> Loss:
-    """The MeanFlow loss: mean over the batch of w ||u - u_tgt||^2.
+    """MeanFlow loss (eq. 9, guided eq. 17; algorithm 1): mean over the batch of w ||u - u_tgt||^2.
 
     Args:
         params: canonical name -> array.
@@ -138,15 +141,15 @@ def loss(config: Any, params: Params, batch: Any, draws: Any) -> Loss:
 
 
 def loss_and_gradient(config: Any, params: Params, batch: Any, draws: Any) -> tuple[Loss, Params]:
-    """The loss and its gradient by parameter name.
+    """MeanFlow loss and its gradient, by canonical parameter name.
 
-    Target and weight are constants to the gradient, so with w_i = 1 / (s_i + norm_eps)^norm_p
-    it is the pullback of the cotangent 2 w_i (u_i - u_tgt_i) / B of u.
+    Target and weight pass no gradient, so it is the VJP of u with the cotangent
+    2 w_i (u_i - u_tgt_i) / B.
     """
     out = loss(config, params, batch, draws)
     cotangent = 2 * _image_axes(out.weight) * (out.u - out.target) / len(out.t)
     h = out.t - out.r
-    gradient = mean_velocity_pullback(config, params, out.z, out.t, h, out.labels_in, cotangent)
+    gradient = mean_velocity_vjp(config, params, out.z, out.t, h, out.labels_in, cotangent)
     return out, gradient
 
 

@@ -1,4 +1,4 @@
-"""Learning rate, clipping, Adam and the moving average of parameters, in NumPy."""
+"""Learning-rate schedule, gradient clipping, AdamW and the EMA of parameters, in NumPy."""
 
 import math
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from .network import Params
 
 
 class AdamState(NamedTuple):
-    """Moments of the gradient and the number of updates made."""
+    """Optimizer state: number of updates made, and the moments of the gradient."""
 
     num_updates: int
     first: Params  # m
@@ -18,12 +18,12 @@ class AdamState(NamedTuple):
 
 
 def learning_rate(config: Any, step: int) -> float:
-    """Learning rate of update k = 0, 1, 2, … (`step`).
+    """Learning-rate schedule, constant or cosine with restarts, at update k = 0, 1, 2, … (`step`).
 
     warm-up  lr (k + 1) / warmup_steps  while k < warmup_steps, then one of
     constant lr
     cosine   low + (lr - low) (1 + cos(pi p)) / 2  with low = min_learning_rate and p in [0, 1) the
-             part of the current cycle that is over (Loshchilov and Hutter, SGDR, 2017)
+             elapsed fraction of the current cycle (Loshchilov and Hutter, SGDR, 2017)
     """
     training = config.training
     high, low = training.learning_rate, training.min_learning_rate
@@ -39,10 +39,10 @@ def learning_rate(config: Any, step: int) -> float:
 
 
 def clip_gradient(config: Any, gradient: Params) -> tuple[Params, Array]:
-    """Gradients longer than max_grad_norm are scaled down to it: g min(1, max_grad_norm / ||g||)
+    """Gradient clipping by global norm: g min(1, max_grad_norm / ||g||)
 
     Returns:
-        gradient, and the Euclidean norm [] of all its tensors together, before
+        gradient, and ||g|| [], the Euclidean norm of all tensors together, before clipping
     """
     norm = np.sqrt(sum(np.sum(array**2) for array in gradient.values()))
     limit = config.training.max_grad_norm
@@ -52,7 +52,7 @@ def clip_gradient(config: Any, gradient: Params) -> tuple[Params, Array]:
 
 
 def init_optimizer(config: Any, params: Params) -> AdamState:
-    """The optimizer's state before the first update: moments are zero."""
+    """Optimizer state before the first update: zero moments."""
     zeros = {name: np.zeros_like(array) for name, array in params.items()}
     return AdamState(0, zeros, dict(zeros))
 
@@ -60,7 +60,7 @@ def init_optimizer(config: Any, params: Params) -> AdamState:
 def apply_gradient(
     config: Any, params: Params, opt_state: AdamState, gradient: Params
 ) -> tuple[Params, AdamState]:
-    """One AdamW update (Loshchilov and Hutter 2019); with weight_decay 0 it is Adam.
+    """AdamW update (Loshchilov and Hutter, 2019); with weight_decay 0 it is Adam.
 
     m <- b1 m + (1 - b1) g,  v <- b2 v + (1 - b2) g^2,  then with k updates made
     p <- p - lr ( m / (1 - b1^k) / (sqrt(v / (1 - b2^k)) + eps) + weight_decay p )
@@ -98,9 +98,10 @@ def average_decay(config: Any, step: int, decay: float) -> float:
 def update_average(
     config: Any, step: int, decay: float, ema_params: Params, params: Params
 ) -> Params:
-    """Exponential moving average, after the update of the parameters: d ema + (1 - d) params
+    """Exponential moving average (EMA) of the updated parameters: d ema + (1 - d) params
 
-    Only where `step`, the number of updates made, is a multiple of ema_every; d is `average_decay`.
+    Updated only where `step`, the number of updates made, is a multiple of ema_every; d is
+    `average_decay`.
     """
     if step % config.training.ema_every:
         return ema_params

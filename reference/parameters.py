@@ -1,4 +1,4 @@
-"""Parameters of the reference, whose layout is the canonical one."""
+"""Conversion of parameters, which the reference keeps in canonical form."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""One training step in NumPy."""
+"""The training step and its state, in NumPy."""
 
 from typing import Any, NamedTuple
 
@@ -10,23 +10,23 @@ from .optimizer import AdamState, apply_gradient, clip_gradient, init_optimizer,
 
 
 class State(NamedTuple):
-    """Everything that training carries from step to step."""
+    """Training state: parameters, their averages and the optimizer state."""
 
     step: int  # steps made
     params: Params
-    ema_params: Params  # moving average of decay ema_val, what samples are made with
-    ema_more: tuple[Params, ...]  # further averages, of the decays ema_more
+    ema_params: Params  # EMA of decay ema_val, which samples are made with
+    ema_more: tuple[Params, ...]  # further EMAs, of the decays ema_more
     opt_state: AdamState
 
 
 def init_state(config: Any, params: Params) -> State:
-    """The state before the first step; the averages start at the parameters."""
+    """Training state before the first step; the averages start at the parameters."""
     opt_state = init_optimizer(config, params)
     return State(0, params, params, (params,) * len(config.training.ema_more), opt_state)
 
 
 def train_step(config: Any, state: State, batch: Any, draws: Any) -> tuple[State, Loss]:
-    """Gradient at the parameters, optimizer update, then the moving averages of the new ones.
+    """Training step: gradient, clipping, optimizer update, then the EMAs of the new parameters.
 
     Returns:
         The state after the step, and the loss before it.
@@ -36,10 +36,10 @@ def train_step(config: Any, state: State, batch: Any, draws: Any) -> tuple[State
 
 
 def accumulate(config: Any, params: Params, batch: Any, draws: Any) -> tuple[Loss, Params]:
-    """Loss and gradient of a batch in num_microbatches equal parts, the gradients averaged.
+    """Gradient accumulation: loss and mean gradient over num_microbatches equal parts of a batch.
 
-    Each part counts its own rows of r = t and of dropped labels, as the official code does on each
-    of as many devices.
+    Each part counts its own rows with r = t and with dropped labels, as the official code does on
+    each device.
     """
     num_parts = config.training.num_microbatches
     size = len(batch.labels) // num_parts
@@ -55,7 +55,7 @@ def accumulate(config: Any, params: Params, batch: Any, draws: Any) -> tuple[Los
 
 
 def update(config: Any, state: State, gradient: Params) -> State:
-    """The state after one step along a gradient: parameters, then the moving averages."""
+    """Training state after one optimizer update: parameters along the gradient, then their EMAs."""
     step, training = state.step + 1, config.training
     params, opt_state = apply_gradient(config, state.params, state.opt_state, gradient)
     ema_params = update_average(config, step, training.ema_val, state.ema_params, params)

@@ -42,8 +42,8 @@ def used_derivative(loss: Any) -> Array:
 
     Where r = t it is multiplied by 0, so an implementation need not compute it.
     """
-    moving = np.asarray(loss.t) > np.asarray(loss.r)
-    return np.where(moving[:, None, None, None], loss.du_dt, 0)
+    apart = np.asarray(loss.t) > np.asarray(loss.r)
+    return np.where(apart[:, None, None, None], loss.du_dt, 0)
 
 
 def mismatches(actual: Array, expected: Array) -> float:

@@ -11,7 +11,7 @@ from impls.common.config import Config
 from impls.common.config_files import config_hash, load_config, preset_names
 from impls.fid.digits import Score
 from impls.files.checkpoints import Checkpoint
-from impls.trainer.train import identity
+from impls.trainer.train import must_match_to_resume
 from results.schema import Record, Settings
 
 CURVES = ("loss", "v_loss")
@@ -85,10 +85,10 @@ def failed_record(config: Config, framework: str, reason: str) -> Record:
 
 def preset_of(config: Config) -> str | None:
     """The preset that this run is one of, whatever its seed."""
-    steps = config.training.num_steps
+    steps, settings = config.training.num_steps, must_match_to_resume(config)
     for name in preset_names():
         preset = load_config(name, {"training.seed": config.training.seed})
-        if identity(preset) == identity(config) and preset.training.num_steps == steps:
+        if preset.training.num_steps == steps and must_match_to_resume(preset) == settings:
             return name
     return None
 

@@ -1,1 +1,1 @@
-"""What both texts share. NumPy only: nothing here imports JAX or torch."""
+"""What both implementations share. NumPy only: nothing here imports JAX or torch."""

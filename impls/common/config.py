@@ -194,7 +194,7 @@ class MethodConfig(Section):
     equal_rows: Literal["first", "random"] = "first"
     # The loss is the same in each. sparse: du/dt only where r < t (random rows are dense all the
     # same); dense: in every row, as in the official code; autodiff: dense, in PyTorch by
-    # torch.func.jvp instead of the JVP that tangent.py writes out; in JAX, where every form is a
+    # torch.func.jvp instead of the JVP that dual_dit.py writes out; in JAX, where every form is a
     # jax.jvp, the same as dense.
     jvp: Literal["sparse", "dense", "autodiff"] = "sparse"
     # Of (z, r, t): v01 is (v, 0, 1), the right one; the others are the wrong ones of Table 1 (b).

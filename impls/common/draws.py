@@ -1,12 +1,12 @@
-"""Every random number of the project, as a pure function of (seed, stream, indices).
+"""Random draws, each a pure function of (seed, stream, indices).
 
 The bits come from the counter-based generator Philox-4x64 (Salmon et al., SC 2011), keyed by
 NumPy's SeedSequence hash of the seed and the indices: integer arithmetic, so they are the same on
 every machine and operating system, in every process, and do not depend on what was drawn before.
 Normals and uniforms are NumPy's documented transforms of these bits (the ziggurat method; the top
 24 bits), rounded to float32 once, so a float64 run sees exactly the numbers of a float32 run. The
-check `draws_are_the_recorded_ones` holds all of this against stored values, bit for bit, so a
-change of NumPy that moved a stream would be seen.
+check `draws_are_the_recorded_ones` compares them with stored values bit for bit, so it detects a
+change of NumPy that alters a stream.
 """
 
 import zlib
@@ -23,7 +23,7 @@ FloatArray = NDArray[np.float32]
 
 
 class Stream(IntEnum):
-    """What a number is for. A stream's integer is part of the protocol: never renumber."""
+    """Purpose of a random number. A stream's integer is part of the protocol: never renumber."""
 
     TIME_T = 0
     TIME_R = 1
@@ -40,7 +40,7 @@ class Stream(IntEnum):
 
 
 def generator(seed: int, stream: Stream, *indices: int) -> np.random.Generator:
-    """A generator of its own for each (seed, stream, indices)."""
+    """Independent random generator for each (seed, stream, indices)."""
     if seed < 0:
         raise ValueError(f"seed is {seed}, expected a whole number >= 0")
     key = np.random.SeedSequence(seed, spawn_key=(int(stream), *indices))
@@ -48,7 +48,7 @@ def generator(seed: int, stream: Stream, *indices: int) -> np.random.Generator:
 
 
 def mixed_seed(seed: int, step: int) -> int:
-    """A seed below 2^63 for each (seed, step), for generators that take one integer."""
+    """Seed below 2^63 for each (seed, step), for generators that take one integer."""
     words = np.random.SeedSequence(seed, spawn_key=(int(Stream.DEVICE), step)).generate_state(2)
     return int(words[0]) << 31 ^ int(words[1])
 
@@ -64,23 +64,23 @@ def uniform(shape: tuple[int, ...], seed: int, stream: Stream, *indices: int) ->
 
 
 def name_index(name: str) -> int:
-    """A stable integer for a name, to key the draws of a tensor by what it is called."""
+    """Hash of a name (CRC-32), the same on every machine, which keys the draws of a tensor."""
     return zlib.crc32(name.encode())
 
 
 def image_shape(network: Network) -> tuple[int, int, int]:
-    """(height, width, channel) of what the network reads and writes."""
+    """Shape (height, width, channel) of the network's inputs and outputs."""
     return (network.input_size, network.input_size, network.in_channels)
 
 
 def training_draws(config: Config, seed: int, step: int, batch_size: int | None = None) -> Draws:
-    """The draws of training step `step`, for the whole batch.
+    """Random draws of training step `step`, for the whole batch.
 
     Args:
         batch_size: rows; `config.training.batch_size` when absent.
 
     Returns:
-        Draws of float32 NumPy arrays, see `records.Draws` for shapes.
+        Draws of float32 NumPy arrays, see `impls.common.types.Draws` for shapes.
     """
     rows = config.training.batch_size if batch_size is None else batch_size
     time = normal if config.method.noise_dist == "logit_normal" else uniform
@@ -94,7 +94,7 @@ def training_draws(config: Config, seed: int, step: int, batch_size: int | None 
 
 
 def sampling_noise(config: Config, seed: int, indices: Iterable[int]) -> FloatArray:
-    """Starting noise z_1 of the samples with these indices: [len(indices), height, width, channel].
+    """Initial noise z_1 of the samples with these indices: [len(indices), height, width, channel].
 
     Sample i depends on (seed, i) alone, so batch size and device count do not change it.
     """

@@ -1,4 +1,4 @@
-"""Trees of arrays in another precision."""
+"""Conversion of trees of arrays to another floating dtype."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def as_dtype(tree: Any, dtype: Any) -> Any:
-    """The tree with its floating arrays in another precision; integers stay."""
+    """The tree with its floating arrays in another dtype; integers keep theirs."""
     if isinstance(tree, dict):
         return {name: as_dtype(node, dtype) for name, node in tree.items()}
     if isinstance(tree, tuple):

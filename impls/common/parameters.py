@@ -1,9 +1,9 @@
-"""Parameters by name: one row per tensor, from which names, shapes, layouts and laws follow.
+"""Parameters by name: a table with the names, shape, layout and initialization of each tensor.
 
 Canonical form: a flat dictionary name -> NumPy array, kernels as (in, out), the patch kernel as
 (patch, patch, channel, out). JAX uses the canonical names and layouts as they are; the official
 checkpoint calls the same arrays by other names; PyTorch uses the names and layouts of
-facebookresearch/DiT, so that a state_dict from here is at home in code of that family.
+facebookresearch/DiT, so that a state_dict from here loads in code of that family.
 """
 
 import math
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from impls.common import draws
 from impls.common.config import Network
-from impls.common.types import WATCHED
+from impls.common.types import FINITE_FIELDS
 
 Parameters = dict[str, NDArray[Any]]
 Law = Literal["zeros", "normal", "xavier"]
@@ -26,7 +26,7 @@ TIME_EMBEDDERS = ("t_embedder", "r_embedder", "h_embedder")  # a network has som
 
 
 class Tensor(NamedTuple):
-    """One parameter tensor."""
+    """Parameter tensor: its canonical form and its other names."""
 
     name: str  # canonical name
     shape: tuple[int, ...]  # canonical shape
@@ -36,7 +36,7 @@ class Tensor(NamedTuple):
 
 
 def tensors(network: Network) -> tuple[Tensor, ...]:
-    """Every parameter of a network, in canonical order: data flow order."""
+    """Every parameter of a network, in canonical order, which is that of the data flow."""
     width, patch = network.hidden_size, network.patch_size
     hidden = int(width * network.mlp_ratio)
     pixels = patch * patch * network.in_channels
@@ -65,7 +65,7 @@ def tensors(network: Network) -> tuple[Tensor, ...]:
 
 
 def time_embedders(network: Network) -> tuple[str, ...]:
-    """Canonical names of the embedders of times, in the order in which they are summed."""
+    """Canonical names of the time embedders, in the order in which they are summed."""
     return tuple(f"{time}_embedder" for time in network.times)
 
 
@@ -87,27 +87,27 @@ def _layer(
 
 
 def num_parameters(network: Network) -> int:
-    """Number of scalars in all tensors."""
+    """Number of parameters (scalars) of a network."""
     return sum(math.prod(tensor.shape) for tensor in tensors(network))
 
 
-def watched(network: Network) -> tuple[str, ...]:
-    """Names of the entries of `Metrics.finite`, for people, in the order of computation."""
-    return (*WATCHED, *(f"the gradient of {tensor.name}" for tensor in tensors(network)))
+def finite_names(network: Network) -> tuple[str, ...]:
+    """Names of the arrays that a step tests for finiteness: of the entries of `Metrics.finite`."""
+    return (*FINITE_FIELDS, *(f"the gradient of {tensor.name}" for tensor in tensors(network)))
 
 
 def initial_parameters(network: Network, seed: int) -> Parameters:
-    """Parameters before training, float32, by the official laws (adaLN-Zero: u starts at 0).
+    """Initial parameters, float32, of the official distributions (adaLN-Zero: u starts at 0).
 
     Linear layers of attention and MLP, and the patch embedding over its (p, p, C) fan-in, are
-    xavier-uniform; time MLPs and the label table normal with deviation 0.02; the rest zero. Each
-    tensor has draws of its own, keyed by its name, so both frameworks start at the same numbers.
+    xavier-uniform; time MLPs and the label table normal with deviation 0.02; the rest zero. The
+    draws of each tensor are keyed by its name, so both frameworks start from the same numbers.
     """
     return {tensor.name: _initial(tensor, seed) for tensor in tensors(network)}
 
 
 def zeros(network: Network) -> Parameters:
-    """Parameters of the right names and shapes, float32, all zero: to be filled by a checkpoint."""
+    """Zero parameters of a network, float32, into which a checkpoint is read."""
     return {tensor.name: np.zeros(tensor.shape, np.float32) for tensor in tensors(network)}
 
 
@@ -143,19 +143,19 @@ def _check_names(expected: Mapping[str, tuple[int, ...]], got: Mapping[str, Any]
 
 
 def to_official(network: Network, params: Mapping[str, NDArray[Any]]) -> Parameters:
-    """Canonical parameters under the official names; the arrays themselves are shared."""
+    """Official names -> arrays from canonical parameters; the arrays are shared."""
     check_parameters(network, params)
     return {tensor.official: params[tensor.name] for tensor in tensors(network)}
 
 
 def from_official(network: Network, official: Mapping[str, NDArray[Any]]) -> Parameters:
-    """Canonical parameters from a flat dictionary of official names; arrays are shared."""
+    """Canonical parameters from official names -> arrays; the arrays are shared."""
     _check_names({tensor.official: tensor.shape for tensor in tensors(network)}, official)
     return {tensor.name: official[tensor.official] for tensor in tensors(network)}
 
 
 def to_torch(network: Network, params: Mapping[str, NDArray[Any]]) -> Parameters:
-    """Canonical parameters under facebookresearch/DiT names, in PyTorch's layouts (a copy)."""
+    """State dict (names and layouts of facebookresearch/DiT) of canonical parameters; a copy."""
     check_parameters(network, params)
     return {
         tensor.torch: np.array(params[tensor.name].transpose(torch_axes(tensor)), order="C")
@@ -164,7 +164,7 @@ def to_torch(network: Network, params: Mapping[str, NDArray[Any]]) -> Parameters
 
 
 def from_torch(network: Network, state: Mapping[str, NDArray[Any]]) -> Parameters:
-    """Canonical parameters from a dictionary of facebookresearch/DiT names (a copy)."""
+    """Canonical parameters from a state dict of facebookresearch/DiT names; a copy."""
     shapes = {
         tensor.torch: tuple(tensor.shape[axis] for axis in torch_axes(tensor))
         for tensor in tensors(network)
@@ -184,6 +184,6 @@ def torch_axes(tensor: Tensor) -> tuple[int, ...]:
 
 
 def canonical_axes(tensor: Tensor) -> tuple[int, ...]:
-    """PyTorch's axes in canonical order, the way back from `torch_axes`."""
+    """PyTorch's axes in canonical order, the inverse of `torch_axes`."""
     axes = torch_axes(tensor)
     return tuple(axes.index(axis) for axis in range(len(axes)))

@@ -1,4 +1,4 @@
-"""The position embedding, which is fixed: no parameter of the network."""
+"""Fixed position embedding of the DiT, not a parameter."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ MAX_PERIOD = 10000.0
 
 
 def position_embedding(width: int, grid: int) -> NDArray[np.float64]:
-    """Fixed 2-D sine-cosine embedding, tokens in row-major order: [grid * grid, width] float64.
+    """Fixed 2-D sine-cosine position embedding: [grid * grid, width] float64, tokens row-major.
 
     The first half of the width encodes the column (w), the second the row (h); each half is
     [sin, cos] of width/4 frequencies 10000^(-k / (width/4)).

@@ -1,7 +1,7 @@
-"""Checks at the public border: an array of the wrong shape or kind is named, not broadcast.
+"""Validation of inputs: an array of the wrong shape or dtype raises an error and is not broadcast.
 
-Only shapes and dtypes are read, so these run under jit and cost nothing in a compiled step. What
-needs values (labels out of range) is checked where NumPy arrays enter: `check_labels`.
+Only shapes and dtypes are read, so these run under jit and cost nothing in a compiled step. Values
+(labels out of range) are validated where NumPy arrays enter: `check_labels`.
 """
 
 from collections.abc import Sequence

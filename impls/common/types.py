@@ -1,6 +1,6 @@
-"""The named records that pass between the steps of the method.
+"""Named tuples that pass between the steps of the method.
 
-They are tuples, so both frameworks treat them as trees of arrays.
+Both frameworks treat them as trees of arrays (pytrees).
 """
 
 from typing import Any, NamedTuple
@@ -18,9 +18,9 @@ class Batch(NamedTuple):
 
 
 class Draws(NamedTuple):
-    """Every random number of one evaluation of the objective.
+    """Random draws of one evaluation of the objective.
 
-    The first four stand in the order in which the official code draws them; it has no fifth.
+    The first four are in the order in which the official code draws them; it has no fifth.
     """
 
     t_raw: Array  # [batch] float, standard normal, or uniform on [0, 1) for noise_dist "uniform"
@@ -31,7 +31,7 @@ class Draws(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """The objective and every quantity on the way to it, in the order they are computed."""
+    """MeanFlow loss and its intermediate quantities."""
 
     total: Array  # [] float: mean over the batch of weight * squared_error
     squared_error: Array  # [batch] float: sum over pixels and channels of (u - target)^2
@@ -50,7 +50,7 @@ class Loss(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What one train step costs, as its framework counts it."""
+    """Cost of one training step, as its framework counts it."""
 
     flops: float  # floating-point operations; a multiply and an add are two
     bytes_accessed: float | None  # read and written by all operations together; None: not counted
@@ -59,23 +59,25 @@ class Cost(NamedTuple):
 
 
 class CanonicalState(NamedTuple):
-    """The state of a run in no framework's form: arrays by canonical parameter name."""
+    """Training state independent of a framework: arrays by canonical parameter name."""
 
     step: int  # steps made
     params: dict[str, Array]
     ema_params: dict[str, Array]
     ema_more: tuple[dict[str, Array], ...]
-    num_updates: int  # of the optimizer, the exponent in its bias corrections
+    num_updates: int  # by the optimizer: the exponent in its bias corrections
     first_moment: dict[str, Array]
     second_moment: dict[str, Array]
 
     @classmethod
     def without_moments(cls, step: int, params: Any, ema_params: Any) -> "CanonicalState":
-        """Of parameters and one average alone, float32: the optimizer starts anew."""
+        """Training state of parameters and their EMA alone; the moments are zero, float32."""
         zeros = {name: np.zeros_like(array, np.float32) for name, array in params.items()}
         return cls(step, params, ema_params, (), 0, zeros, zeros)
 
 
-# What a run looks at for numbers that are not finite, in the order of computation; `watched` adds
-# the gradients.
-WATCHED = ("images", "noise", "t", "r", "v_g", "u", "du_dt", "target", "squared_error", "total")
+# Fields of Batch, Draws and Loss that each step tests for finiteness, in the order of computation;
+# `impls.common.parameters.finite_names` adds the gradients.
+FINITE_FIELDS = (
+    "images", "noise", "t", "r", "v_g", "u", "du_dt", "target", "squared_error", "total",
+)  # fmt: skip

@@ -1,4 +1,4 @@
-"""The state of a run on disk, in the framework's own format, and in canonical form."""
+"""Checkpoints: the training state on disk in the framework's format, and in canonical form."""
 
 import logging
 from collections.abc import Iterator
@@ -21,16 +21,16 @@ from .step import State, init_state
 
 
 def save_checkpoint(path: Path, state: State) -> None:
-    """Write a state; the path must not exist."""
+    """Write the training state to a path that must not exist."""
     with _quiet(), ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(path.resolve(), state)
 
 
 def restore_checkpoint(path: Path, config: Config) -> State:
-    """Read a state that `save_checkpoint` wrote, bit for bit.
+    """Training state that `save_checkpoint` wrote, bit for bit.
 
     Raises:
-        CheckpointError: for files that are damaged, or of a network of another size.
+        CheckpointError: for damaged files, or those of a network of another size.
     """
     try:
         with _quiet(), ocp.StandardCheckpointer() as checkpointer:
@@ -40,7 +40,7 @@ def restore_checkpoint(path: Path, config: Config) -> State:
 
 
 def export_state(config: Config, state: State) -> CanonicalState:
-    """The state in canonical form, NumPy, every bit of it: what `load_state` reads."""
+    """Training state in canonical form (NumPy), bit for bit; `load_state` is the inverse."""
     adam, *_ = state.opt_state
     return CanonicalState(
         step=int(state.step),
@@ -54,7 +54,7 @@ def export_state(config: Config, state: State) -> CanonicalState:
 
 
 def load_state(config: Config, canonical: CanonicalState) -> State:
-    """A state from canonical form, also from that of another framework.
+    """Training state from canonical form, which another framework may have written.
 
     Raises:
         ValueError: naming the first tensor that is missing, unknown or of another shape.
@@ -78,7 +78,7 @@ def load_state(config: Config, canonical: CanonicalState) -> State:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Orbax logs the traceback of every error that it also raises, some of them long after."""
+    """No log of Orbax, which logs the traceback of every error that it also raises, some late."""
     log = logging.getLogger("absl")
     before = log.level
     log.setLevel(logging.CRITICAL)
@@ -92,12 +92,12 @@ def _quiet() -> Iterator[None]:
 
 
 def _int32(number: int) -> Array:
-    """A buffer of its own, since the step function takes each buffer of a state over."""
+    """An int32 in a buffer of its own, since the step function donates each buffer of a state."""
     return jnp.array(number, jnp.int32)
 
 
 def _abstract_state(config: Config) -> Any:
-    """Shapes and dtypes of a state, nothing allocated."""
+    """Shapes and dtypes of a training state; nothing is allocated."""
 
     def fresh() -> State:
         return init_state(config, load_params(config, parameters.zeros(config.network)))

@@ -1,4 +1,4 @@
-"""What a step costs, counted by the framework, and a matrix product to hold it against."""
+"""Cost of a training step as the framework counts it, and a matrix product for comparison."""
 
 import time
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from .step import State, compile_step
 def compile_with_cost(
     config: Config, state: State, batch: Batch, draws: Draws
 ) -> tuple[Callable[..., Any], Cost]:
-    """The step of `compile_step`, ready to be called with arguments of these shapes, and its cost.
+    """Step of `compile_step`, compiled for arguments of these shapes, and its cost.
 
     Everything is counted by XLA: elementwise operations too, and the body of a loop once, so with
     num_microbatches the FLOPs are those of one part.
@@ -37,7 +37,7 @@ def compile_with_cost(
 
 
 def matrix_product(config: Config, size: int) -> Callable[[], Array]:
-    """A function that multiplies two size x size matrices in the precision of the products."""
+    """Function that multiplies two size x size matrices in `training.precision`."""
     low = jnp.bfloat16 if config.training.precision == "bfloat16" else jnp.float32
     matrix = put(np.sin(np.arange(size**2, dtype=np.float32)).reshape(size, size)).astype(low)
     product = jax.jit(jnp.matmul)

@@ -1,4 +1,4 @@
-"""The border between NumPy and the device."""
+"""Choice of the device, and conversion between NumPy arrays and arrays on it."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ Array = jax.Array
 
 
 def select_device(name: str) -> None:
-    """Compute on a device from now on: "auto" (the fastest that is there), "cpu", "cuda", …
+    """Select the device to compute on: "auto" (the fastest available), "cpu", "cuda", …
 
     Raises:
         UserError: when there is no such device.
@@ -25,7 +25,7 @@ def select_device(name: str) -> None:
 
 
 def device_name() -> str:
-    """Kind and model of the device that is computed on: "cpu", "gpu NVIDIA H200", …"""
+    """Kind and model of the selected device: "cpu", "gpu NVIDIA H200", …"""
     device = jax.config.jax_default_device or jax.devices()[0]
     return " ".join(dict.fromkeys((device.platform, device.device_kind)))
 
@@ -50,7 +50,7 @@ def sync(tree: Any) -> Any:
 
 
 def clear_caches() -> None:
-    """Free the programs that were compiled, and what was kept to make them."""
+    """Free compiled programs and the caches of their compilation."""
     jax.clear_caches()
 
 

@@ -1,4 +1,4 @@
-"""Draws on the device, for runs too large to draw on the host."""
+"""Random draws made on the device, for runs where drawing on the host is too slow."""
 
 import functools
 
@@ -11,10 +11,11 @@ from impls.common.types import Draws
 
 @functools.partial(jax.jit, static_argnums=0)
 def device_draws(config: Config, step: int) -> Draws:
-    """The draws of training step `step`, made on the device: this framework's own.
+    """Random draws of training step `step` by the framework's own generator, on the device.
 
-    The laws are those of `impls.common.draws.training_draws`, the numbers are not: they depend on
-    the framework and perhaps on its version and device, so runs with them cannot be compared.
+    The distributions are those of `impls.common.draws.training_draws`; the numbers are not: they
+    depend on the framework, and may depend on its version and the device, so runs that use them
+    cannot be compared number by number.
     """
     rows, image = config.training.batch_size, image_shape(config.network)
     key = jax.random.fold_in(jax.random.key(config.training.seed), step)

@@ -1,4 +1,4 @@
-"""What the network is made of and has no parameters."""
+"""The layers of the network that have no parameters."""
 
 import math
 
@@ -15,13 +15,15 @@ MAX_PERIOD = 10000.0
 
 
 def frequencies() -> np.ndarray:
-    """f_k = 10000^(-k/128), k = 0 .. 127: [128] float64"""
+    """Frequencies of the sinusoidal features: f_k = 10000^(-k/128), k = 0 .. 127: [128] float64"""
     half = TIME_FEATURES // 2
     return np.exp(-math.log(MAX_PERIOD) * np.arange(half) / half)
 
 
 def sinusoid(time: Array) -> Array:
-    """[cos(f_k t), sin(f_k t)] with f_k = 10000^(-k/128), of the raw time in 0..1.
+    """Sinusoidal features of a time in 0..1, not scaled by 1000.
+
+    [cos(f_k t), sin(f_k t)] with f_k = 10000^(-k/128)
 
     Args:
         time: [batch] float.
@@ -34,7 +36,10 @@ def sinusoid(time: Array) -> Array:
 
 
 def patchify(images: Array, patch: int) -> Array:
-    """[batch, height, width, channel] -> [batch, token, patch * patch * channel], row-major"""
+    """Patches of an image, in row-major order.
+
+    [batch, height, width, channel] -> [batch, token, patch * patch * channel]
+    """
     batch, height, width, channel = images.shape
     grid = images.reshape(batch, height // patch, patch, width // patch, patch, channel)
     return grid.transpose(0, 1, 3, 2, 4, 5).reshape(
@@ -43,7 +48,10 @@ def patchify(images: Array, patch: int) -> Array:
 
 
 def unpatchify(tokens: Array, patch: int) -> Array:
-    """[batch, token, patch * patch * channel] -> [batch, height, width, channel], a square image"""
+    """Square image from its patches, the inverse of `patchify`.
+
+    [batch, token, patch * patch * channel] -> [batch, height, width, channel]
+    """
     grid = math.isqrt(tokens.shape[1])
     pixels = tokens.reshape(len(tokens), grid, grid, patch, patch, tokens.shape[2] // patch**2)
     return pixels.transpose(0, 1, 3, 2, 4, 5).reshape(
@@ -52,14 +60,17 @@ def unpatchify(tokens: Array, patch: int) -> Array:
 
 
 def split_heads(qkv: Array, num_heads: int) -> tuple[Array, ...]:
-    """[batch, token, 3 * width] -> q, k, v, each [batch, head, token, width / head]"""
+    """Queries, keys and values of each head.
+
+    [batch, token, 3 * width] -> [batch, head, token, width / heads] each
+    """
     batch, token, width = qkv.shape
     parts = qkv.reshape(batch, token, 3, num_heads, width // 3 // num_heads)
     return tuple(parts.transpose(2, 0, 3, 1, 4))
 
 
 def linear(x: Array, kernel: Array, bias: Array) -> Array:
-    """x W + b over the last axis.
+    """Linear layer: x W + b over the last axis.
 
     The rows are one matrix: with an axis for tokens, XLA's CPU compiler makes the gradient of each
     W from a transposed copy into which it fuses the residual gradients of all later blocks, and a
@@ -72,12 +83,12 @@ def linear(x: Array, kernel: Array, bias: Array) -> Array:
 
 
 def modulate(x: Array, shift: Array, scale: Array) -> Array:
-    """x (1 + scale) + shift, with shift and scale [batch, width] per sample."""
+    """adaLN modulation: x (1 + scale) + shift, with shift and scale [batch, width] per sample."""
     return x * (1 + scale[:, None]) + shift[:, None]
 
 
 def layer_norm(x: Array) -> Array:
-    """(x - mean) / sqrt(var + 1e-6) over the last axis, without affine parameters.
+    """LayerNorm: (x - mean) / sqrt(var + 1e-6) over the last axis, without affine parameters.
 
     The variance is the mean of squared deviations; the official code has flax's default
     E[x^2] - E[x]^2, which loses digits and agrees to rounding.

@@ -1,9 +1,9 @@
-"""The DiT of MeanFlow: u(z, t, h, y), the average velocity over [t - h, t], and its derivative.
+"""The DiT of MeanFlow: average velocity u(z, t, h, y) over [t - h, t], and its JVP.
 
-`mean_velocity` runs the module below. `mean_velocity_jvp`, where the train step gets u and du/dt,
-carries dual numbers (a value and its tangent) through the network: in JAX as `jax.jvp` of the
-module, in PyTorch not by a general JVP but through the same layers written out for dual numbers in
-tangent.py. Only where method.jvp is autodiff is it `torch.func.jvp` of the module.
+`mean_velocity` applies the module below. `mean_velocity_jvp`, from which the train step takes u and
+du/dt, carries dual numbers (primal and tangent) through the network: in JAX by `jax.jvp` of the
+module, in PyTorch through the same layers written for dual numbers in dual_dit.py, or, where
+method.jvp is autodiff, by `torch.func.jvp` of the module.
 """
 
 import functools
@@ -27,7 +27,7 @@ _zeros = nn.initializers.zeros
 
 
 class Dense(nn.Module):
-    """A linear layer over the last axis, with a bias that starts at zero."""
+    """Linear layer over the last axis, with a bias that starts at zero."""
 
     width: int
     init: Any
@@ -41,7 +41,7 @@ class Dense(nn.Module):
 
 
 class PatchEmbed(nn.Module):
-    """Patches through one linear layer, plus the position embedding."""
+    """Patch embedding: one linear layer, plus the position embedding."""
 
     size: Network
 
@@ -63,7 +63,7 @@ class PatchEmbed(nn.Module):
 
 
 class TimeEmbedder(nn.Module):
-    """Sinusoid, Linear, SiLU, Linear: one for each time that is embedded."""
+    """Time embedding (sinusoid, Linear, SiLU, Linear), one for each time that is embedded."""
 
     size: Network
 
@@ -93,7 +93,7 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Linear, tanh-GELU, Linear."""
+    """MLP of a block: Linear, tanh-GELU, Linear."""
 
     size: Network
 
@@ -106,7 +106,7 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """A DiT block: attention and MLP, each modulated and gated by the condition (adaLN-Zero)."""
+    """DiT block: attention and MLP, each modulated and gated by the condition (adaLN-Zero)."""
 
     size: Network
 
@@ -123,7 +123,7 @@ class Block(nn.Module):
 
 
 class FinalLayer(nn.Module):
-    """Modulated LayerNorm and a linear layer to the pixels of each patch."""
+    """Output layer: modulated LayerNorm and a linear layer to the pixels of each patch."""
 
     size: Network
 
@@ -160,7 +160,9 @@ class DiT(nn.Module):
 def mean_velocity(
     config: Config, params: Any, z: Array, t: Array, h: Array, labels: Array
 ) -> Array:
-    """Average velocity over [t - h, t]: u(z, t, h, y).
+    """Average velocity over [r, t] = [t - h, t]: u(z, t, h, y).
+
+    u approximates 1 / (t - r) times the integral of v(z_s, s) ds from r to t      (eq. 3)
 
     Args:
         params: from `load_params` or `init_params`.
@@ -179,43 +181,47 @@ def mean_velocity(
 def mean_velocity_jvp(
     config: Config, params: Any, z: Array, r: Array, t: Array, labels: Array, tangent: Array
 ) -> tuple[Array, Array]:
-    """u and its total derivative: du/dt = tangent . grad_z u + d_t u, with r held fixed.
+    """Average velocity and its total derivative in t with r held fixed, as a JVP.
+
+    du/dt = tangent . grad_z u + d_t u      (eq. 8)
 
     The tangent of (z, r, t) is (tangent, 0, 1); another method.tangent gives the derivative along
     that one.
 
     Args:
-        tangent: [moving, height, width, channel] of the last rows; the others get no du/dt.
+        tangent: [num_tangents, height, width, channel], of the last rows; the rows before them get
+            no du/dt.
 
     Returns:
-        u: [batch, height, width, channel];  du_dt: [moving, height, width, channel]
+        u: [batch, height, width, channel];  du_dt: [num_tangents, height, width, channel]
     """
-    still = len(z) - len(tangent)
-    at_rest, moving = ([x[rows] for x in (z, r, t)] for rows in (slice(still), slice(still, None)))
+    num_primal = len(z) - len(tangent)  # rows without a tangent
+    parts = slice(num_primal), slice(num_primal, None)
+    primal, dual = ([x[rows] for x in (z, r, t)] for rows in parts)
 
     def u(z: Array, r: Array, t: Array, labels: Array) -> Array:
         return mean_velocity(config, params, z, t, t - r, labels)
 
     if not len(tangent):
         return u(z, r, t, labels), tangent
-    _, r_moving, t_moving = moving
+    _, r_dual, t_dual = dual
     dr, dt = config.method.tangent_of_times
-    along = (tangent, jnp.full_like(r_moving, dr), jnp.full_like(t_moving, dt))
-    out, du_dt = jax.jvp(lambda *x: u(*x, labels[still:]), tuple(moving), along)
-    if still:
-        out = jnp.concatenate([u(*at_rest, labels[:still]), out])
+    along = (tangent, jnp.full_like(r_dual, dr), jnp.full_like(t_dual, dt))
+    out, du_dt = jax.jvp(lambda *x: u(*x, labels[num_primal:]), tuple(dual), along)
+    if num_primal:
+        out = jnp.concatenate([u(*primal, labels[:num_primal]), out])
     return out, du_dt
 
 
 def ablations() -> tuple[str, ...]:
-    """Keys of the paper's ablations that are understood here beside the official ones."""
+    """Configuration keys of the paper's ablations that this implementation supports."""
     return ("method.tangent", "model.embedding")
 
 
 def activations(
     config: Config, params: Any, z: Array, t: Array, h: Array, labels: Array
 ) -> dict[str, Array]:
-    """What each module of the network puts out, by canonical module name ("blocks_0/attn")."""
+    """Output of each module of the network, by canonical module name ("blocks_0/attn")."""
     low = z.astype(_product_dtype(config, z))
     params = _cast(params, low.dtype)
     intermediates = _intermediates(config.network, params, low, t, h, labels)
@@ -225,7 +231,7 @@ def activations(
 
 
 def parameter_shapes(config: Config) -> dict[str, tuple[int, ...]]:
-    """Canonical name -> shape of every parameter that the network itself declares.
+    """Shape of every parameter that the network itself declares, by canonical name.
 
     Nothing is allocated, so the largest size costs as little as the smallest.
     """
@@ -238,12 +244,12 @@ def parameter_shapes(config: Config) -> dict[str, tuple[int, ...]]:
 
 
 def _product_dtype(config: Config, z: Array) -> Any:
-    """What the blocks compute in: `training.precision` where it is lower than that of z."""
+    """Dtype that the blocks compute in: `training.precision` where it is lower than that of z."""
     return jnp.bfloat16 if config.training.precision == "bfloat16" else z.dtype
 
 
 def _cast(params: Any, dtype: Any) -> Any:
-    """Parameters as the blocks use them; those that times pass through stay what they are."""
+    """Parameters in the dtype of the blocks; those of the time embeddings keep their own."""
     return {
         name: part
         if name in TIME_EMBEDDERS
@@ -254,7 +260,7 @@ def _cast(params: Any, dtype: Any) -> Any:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _apply(size: Network, params: Any, *inputs: Array) -> Array:
-    """Compiled once per size, whatever the method around it; inside another jit it is inlined."""
+    """u of these parameters, compiled once per size; inside another jit it is inlined."""
     return DiT(size).apply({"params": params}, *inputs)
 
 

@@ -1,4 +1,4 @@
-"""Learning rate, clipping, Adam and the moving average of parameters."""
+"""Learning-rate schedule, gradient clipping, AdamW and the EMA of parameters."""
 
 from typing import Any
 
@@ -7,16 +7,16 @@ import jax.numpy as jnp
 import optax
 
 from impls.common.config import Config
-from impls.common.cycles import cycle_table
+from impls.common.schedules import cycle_table
 
 
 def learning_rate(config: Config, step: Any) -> Any:
-    """Learning rate of update k = 0, 1, 2, … (`step`).
+    """Learning-rate schedule, constant or cosine with restarts, at update k = 0, 1, 2, … (`step`).
 
     warm-up  lr (k + 1) / warmup_steps  while k < warmup_steps, then one of
     constant lr
     cosine   low + (lr - low) (1 + cos(pi p)) / 2  with low = min_learning_rate and p in [0, 1) the
-             part of the current cycle that is over (Loshchilov and Hutter, SGDR, 2017)
+             elapsed fraction of the current cycle (Loshchilov and Hutter, SGDR, 2017)
     """
     training = config.training
     high, low, warmup = training.learning_rate, training.min_learning_rate, training.warmup_steps
@@ -30,10 +30,10 @@ def learning_rate(config: Config, step: Any) -> Any:
 
 
 def clip_gradient(config: Config, gradient: Any) -> tuple[Any, Any]:
-    """Gradients longer than max_grad_norm are scaled down to it: g min(1, max_grad_norm / ||g||)
+    """Gradient clipping by global norm: g min(1, max_grad_norm / ||g||)
 
     Returns:
-        gradient, and the Euclidean norm [] of all its tensors together, before
+        gradient, and ||g|| [], the Euclidean norm of all tensors together, before clipping
     """
     norm = optax.tree.norm(gradient)
     limit = config.training.max_grad_norm
@@ -44,12 +44,12 @@ def clip_gradient(config: Config, gradient: Any) -> tuple[Any, Any]:
 
 
 def init_optimizer(config: Config, params: Any) -> Any:
-    """The optimizer's state before the first update: moments are zero."""
+    """Optimizer state before the first update: zero moments."""
     return _adamw(config).init(params)
 
 
 def apply_gradient(config: Config, params: Any, opt_state: Any, gradient: Any) -> tuple[Any, Any]:
-    """One AdamW update (Loshchilov and Hutter 2019); with weight_decay 0 it is Adam.
+    """AdamW update (Loshchilov and Hutter, 2019); with weight_decay 0 it is Adam.
 
     m <- b1 m + (1 - b1) g,  v <- b2 v + (1 - b2) g^2,  then with k updates made
     p <- p - lr ( m / (1 - b1^k) / (sqrt(v / (1 - b2^k)) + eps) + weight_decay p )
@@ -75,9 +75,10 @@ def average_decay(config: Config, step: Any, decay: float) -> Any:
 
 
 def update_average(config: Config, step: Any, decay: float, ema_params: Any, params: Any) -> Any:
-    """Exponential moving average, after the update of the parameters: d ema + (1 - d) params
+    """Exponential moving average (EMA) of the updated parameters: d ema + (1 - d) params
 
-    Only where `step`, the number of updates made, is a multiple of ema_every; d is `average_decay`.
+    Updated only where `step`, the number of updates made, is a multiple of ema_every; d is
+    `average_decay`.
     """
     every = config.training.ema_every
     decay = average_decay(config, step, decay)
@@ -107,7 +108,7 @@ def _adamw(config: Config) -> optax.GradientTransformation:
 
 
 def _progress(config: Config, after: Any) -> Any:
-    """Progress p in [0, 1) within the cosine cycle that `after`, steps since warm-up, falls in."""
+    """Elapsed fraction p in [0, 1) of the current cosine cycle, `after` steps after warm-up."""
     starts, lengths = cycle_table(config.training)
     if config.training.cycle_growth == 1:
         return after % lengths[0] / lengths[0]

@@ -1,4 +1,4 @@
-"""Parameters in this framework's layout, from and to canonical ones."""
+"""Conversion of parameters between canonical form and this framework's layout."""
 
 from typing import Any
 
@@ -24,11 +24,11 @@ def load_params(config: Config, canonical: dict[str, np.ndarray]) -> Any:
 
 
 def export_params(config: Config, params: Any) -> dict[str, np.ndarray]:
-    """Canonical name -> NumPy array, the way back from `load_params`."""
+    """Canonical name -> NumPy array, the inverse of `load_params`."""
     flat = flatten_dict(get(params), sep="/")
     return {tensor.name: flat[tensor.name] for tensor in parameters.tensors(config.network)}
 
 
 def init_params(config: Config, seed: int) -> Any:
-    """Parameters before training, the same numbers in both: see `impls.common.parameters`."""
+    """Initial parameters, the same numbers in both frameworks: see `impls.common.parameters`."""
     return load_params(config, parameters.initial_parameters(config.network, seed))

@@ -1,4 +1,4 @@
-"""One training step."""
+"""The training step and its state."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from flax.traverse_util import flatten_dict
 
 from impls.common.config import Config
 from impls.common.parameters import tensors
-from impls.common.types import WATCHED, Batch, Draws, Loss
+from impls.common.types import FINITE_FIELDS, Batch, Draws, Loss
 
 from .device import Array
 from .objective import loss_and_gradient
@@ -17,27 +17,27 @@ from .optimizer import apply_gradient, clip_gradient, init_optimizer, learning_r
 
 
 class State(NamedTuple):
-    """Everything that training carries from step to step."""
+    """Training state: parameters, their averages and the optimizer state."""
 
     step: Any  # [] int32, steps made
     params: Any
-    ema_params: Any  # moving average of decay ema_val, what samples are made with
-    ema_more: tuple[Any, ...]  # further averages, of the decays ema_more
+    ema_params: Any  # EMA of decay ema_val, which samples are made with
+    ema_more: tuple[Any, ...]  # further EMAs, of the decays ema_more
     opt_state: Any
 
 
 class Metrics(NamedTuple):
-    """What a run logs of each step."""
+    """Quantities that a run logs of each step."""
 
     loss: Any  # [] float
     v_loss: Any  # [] float, mean over the batch
     grad_norm: Any  # [] float, before clipping
     learning_rate: Any  # [] float
-    finite: Any  # [watched] bool, whether every entry is a finite number; names: `watched`
+    finite: Any  # [array] bool, whether all its entries are finite; names: `finite_names`
 
 
 def init_state(config: Config, params: Any) -> State:
-    """The state before the first step; the averages start at the parameters."""
+    """Training state before the first step; the averages start at the parameters."""
     ema_params, *ema_more = (
         jax.tree.map(jnp.copy, params) for _ in (None, *config.training.ema_more)
     )
@@ -46,9 +46,9 @@ def init_state(config: Config, params: Any) -> State:
 
 
 def train_step(config: Config, state: State, batch: Batch, draws: Draws) -> tuple[State, Loss]:
-    """Gradient at the parameters, optimizer update, then the moving averages of the new ones.
+    """Training step: gradient, clipping, optimizer update, then the EMAs of the new parameters.
 
-    The state given is left as it is; jit with donate_argnums to reuse its memory.
+    The given state is not changed; jit with donate_argnums to reuse its memory.
 
     Returns:
         The state after the step, and the loss before it.
@@ -58,10 +58,10 @@ def train_step(config: Config, state: State, batch: Batch, draws: Draws) -> tupl
 
 
 def accumulate(config: Config, params: Any, batch: Batch, draws: Draws) -> tuple[Loss, Any]:
-    """Loss and gradient of a batch in num_microbatches equal parts, the gradients averaged.
+    """Gradient accumulation: loss and mean gradient over num_microbatches equal parts of a batch.
 
-    Each part counts its own rows of r = t and of dropped labels, as the official code does on each
-    of as many devices.
+    Each part counts its own rows with r = t and with dropped labels, as the official code does on
+    each device.
     """
     num_parts = config.training.num_microbatches
     if num_parts == 1:
@@ -78,7 +78,7 @@ def accumulate(config: Config, params: Any, batch: Batch, draws: Draws) -> tuple
 
 
 def update(config: Config, state: State, gradient: Any) -> State:
-    """The state after one step along a gradient: parameters, then the moving averages."""
+    """Training state after one optimizer update: parameters along the gradient, then their EMAs."""
     step, training = state.step + 1, config.training
     params, opt_state = apply_gradient(config, state.params, state.opt_state, gradient)
     ema_params, *ema_more = (
@@ -91,10 +91,10 @@ def update(config: Config, state: State, gradient: Any) -> State:
 
 
 def compile_step(config: Config) -> Callable[[State, Batch, Draws], tuple[State, Metrics]]:
-    """The train step as a loop calls it: it reuses the memory of the state that it is given.
+    """Compiled training step for a loop; it reuses the memory of the state that it is given.
 
     Returns:
-        A function of state, batch and draws: the state after the step, and what a run logs.
+        A function of state, batch and draws that returns the state after the step, and metrics.
     """
 
     def step(state: State, batch: Batch, draws: Draws) -> tuple[State, Metrics]:
@@ -109,9 +109,9 @@ def compile_step(config: Config) -> Callable[[State, Batch, Draws], tuple[State,
 
 
 def _finite(config: Config, batch: Batch, draws: Draws, loss: Loss, gradient: Any) -> Array:
-    """Whether each array of `watched` holds finite numbers only: [watched] bool."""
+    """Whether all entries of an array are finite, in the order of `finite_names`: [array] bool."""
     fields = {**batch._asdict(), **draws._asdict(), **loss._asdict()}
     flat = flatten_dict(gradient, sep="/")
-    arrays = [fields[name] for name in WATCHED]
+    arrays = [fields[name] for name in FINITE_FIELDS]
     arrays += [flat[tensor.name] for tensor in tensors(config.network)]
     return jnp.stack([jnp.isfinite(array).all() for array in arrays])

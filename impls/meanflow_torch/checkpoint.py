@@ -1,4 +1,4 @@
-"""The state of a run on disk, in the framework's own format, and in canonical form."""
+"""Checkpoints: the training state on disk in the framework's format, and in canonical form."""
 
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,16 @@ from .step import State, init_state
 
 
 def save_checkpoint(path: Path, state: State) -> None:
-    """Write a state; the path must not exist."""
+    """Write the training state to a path that must not exist."""
     content = state._asdict() | {"opt_state": state.opt_state.state_dict()}
     torch.save(content, path)
 
 
 def restore_checkpoint(path: Path, config: Config) -> State:
-    """Read a state that `save_checkpoint` wrote, bit for bit.
+    """Training state that `save_checkpoint` wrote, bit for bit.
 
     Raises:
-        CheckpointError: for files that are damaged, or of a network of another size.
+        CheckpointError: for damaged files, or those of a network of another size.
     """
     state = init_state(config, load_params(config, parameters.zeros(config.network)))
     try:
@@ -42,7 +42,7 @@ def restore_checkpoint(path: Path, config: Config) -> State:
 
 
 def export_state(config: Config, state: State) -> CanonicalState:
-    """The state in canonical form, NumPy, every bit of it: what `load_state` reads."""
+    """Training state in canonical form (NumPy), bit for bit; `load_state` is the inverse."""
     (group,) = state.opt_state.param_groups
     moments: list[dict[str, Any]] = [{}, {}]
     for name, tensor in state.params.items():
@@ -62,7 +62,7 @@ def export_state(config: Config, state: State) -> CanonicalState:
 
 
 def load_state(config: Config, canonical: CanonicalState) -> State:
-    """A state from canonical form, also from that of another framework.
+    """Training state from canonical form, which another framework may have written.
 
     Raises:
         ValueError: naming the first tensor that is missing, unknown or of another shape.
@@ -88,7 +88,7 @@ def load_state(config: Config, canonical: CanonicalState) -> State:
 
 
 def _fill(name: str, tensor: Array, value: Array) -> None:
-    """Copy a value of the same shape; `copy_` alone would broadcast another."""
+    """Copy a value of the same shape; `copy_` alone would broadcast others."""
     if value.shape != tensor.shape:
         raise ValueError(f"{name} is {tuple(value.shape)}, expected {tuple(tensor.shape)}")
     tensor.copy_(value)

@@ -1,4 +1,4 @@
-"""What a step costs, counted by the framework, and a matrix product to hold it against."""
+"""Cost of a training step as the framework counts it, and a matrix product for comparison."""
 
 import time
 from collections.abc import Callable
@@ -22,12 +22,12 @@ from .step import State, accumulate, compile_step
 def compile_with_cost(
     config: Config, state: State, batch: Batch, draws: Draws
 ) -> tuple[Callable[..., Any], Cost]:
-    """The step of `compile_step`, ready to be called with arguments of these shapes, and its cost.
+    """Step of `compile_step`, compiled for arguments of these shapes, and its cost.
 
     PyTorch's counter counts matrix products alone, and no bytes moved. Two steps are made.
     """
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        accumulate(config, state.params, batch, draws)  # it does not know the fused CPU kernel
+        accumulate(config, state.params, batch, draws)  # fused CPU attention is not counted
     step = compile_step(config)
     begin = time.perf_counter()
     state, _ = sync(step(state, batch, draws))
@@ -37,14 +37,14 @@ def compile_with_cost(
 
 
 def matrix_product(config: Config, size: int) -> Callable[[], Array]:
-    """A function that multiplies two size x size matrices in the precision of the products."""
+    """Function that multiplies two size x size matrices in `training.precision`."""
     low = torch.bfloat16 if config.training.precision == "bfloat16" else torch.float32
     matrix = put(np.sin(np.arange(size**2, dtype=np.float32)).reshape(size, size)).to(low)
     return lambda: matrix @ matrix
 
 
 def _peak_bytes(call: Callable[[], Any], arguments: Any) -> int:
-    """Memory in use at once during a call, its arguments included."""
+    """Peak memory of a call in bytes, its arguments included."""
     if torch.get_default_device().type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         sync(call())

@@ -1,4 +1,4 @@
-"""The border between NumPy and the device."""
+"""Choice of the device, and conversion between NumPy arrays and arrays on it."""
 
 import sys
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ Array = torch.Tensor
 
 
 def select_device(name: str) -> None:
-    """Compute on a device from now on: "auto" (the fastest that is there), "cpu", "cuda", …
+    """Select the device to compute on: "auto" (the fastest available), "cpu", "cuda", …
 
     Raises:
         UserError: when there is no such device.
@@ -31,7 +31,7 @@ def select_device(name: str) -> None:
 
 
 def device_name() -> str:
-    """Kind and model of the device that is computed on: "cpu", "gpu NVIDIA H200", …"""
+    """Kind and model of the selected device: "cpu", "gpu NVIDIA H200", …"""
     kind = torch.get_default_device().type
     return f"gpu {torch.cuda.get_device_name()}" if kind == "cuda" else kind
 
@@ -54,8 +54,8 @@ def sync(tree: Any) -> Any:
 
 
 def clear_caches() -> None:
-    """Free the programs that were compiled, and what was kept to make them."""
-    if "torch._dynamo" in sys.modules:  # else nothing was, and the import takes seconds
+    """Free compiled programs and the caches of their compilation."""
+    if "torch._dynamo" in sys.modules:  # else nothing was compiled, and the import takes seconds
         torch.compiler.reset()
 
 
@@ -67,7 +67,7 @@ def exact_products() -> Iterator[None]:
 
 
 def _get(leaf: Any) -> np.ndarray:
-    """A number of the host is a leaf too."""
+    """NumPy array of a leaf, which may also be a host number."""
     return leaf.detach().cpu().numpy().copy() if isinstance(leaf, torch.Tensor) else np.array(leaf)
 
 

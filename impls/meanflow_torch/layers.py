@@ -1,4 +1,4 @@
-"""What the network is made of and has no parameters."""
+"""The layers of the network that have no parameters."""
 
 import math
 
@@ -17,13 +17,15 @@ MAX_PERIOD = 10000.0
 
 
 def frequencies() -> np.ndarray:
-    """f_k = 10000^(-k/128), k = 0 .. 127: [128] float64"""
+    """Frequencies of the sinusoidal features: f_k = 10000^(-k/128), k = 0 .. 127: [128] float64"""
     half = TIME_FEATURES // 2
     return np.exp(-math.log(MAX_PERIOD) * np.arange(half) / half)
 
 
 def sinusoid(time: Array) -> Array:
-    """[cos(f_k t), sin(f_k t)] with f_k = 10000^(-k/128), of the raw time in 0..1.
+    """Sinusoidal features of a time in 0..1, not scaled by 1000.
+
+    [cos(f_k t), sin(f_k t)] with f_k = 10000^(-k/128)
 
     Args:
         time: [batch] float.
@@ -36,7 +38,10 @@ def sinusoid(time: Array) -> Array:
 
 
 def patchify(images: Array, patch: int) -> Array:
-    """[batch, height, width, channel] -> [batch, token, patch * patch * channel], row-major"""
+    """Patches of an image, in row-major order.
+
+    [batch, height, width, channel] -> [batch, token, patch * patch * channel]
+    """
     batch, height, width, channel = images.shape
     grid = images.reshape(batch, height // patch, patch, width // patch, patch, channel)
     return grid.permute(0, 1, 3, 2, 4, 5).reshape(
@@ -45,7 +50,10 @@ def patchify(images: Array, patch: int) -> Array:
 
 
 def unpatchify(tokens: Array, patch: int) -> Array:
-    """[batch, token, patch * patch * channel] -> [batch, height, width, channel], a square image"""
+    """Square image from its patches, the inverse of `patchify`.
+
+    [batch, token, patch * patch * channel] -> [batch, height, width, channel]
+    """
     grid = math.isqrt(tokens.shape[1])
     pixels = tokens.reshape(len(tokens), grid, grid, patch, patch, tokens.shape[2] // patch**2)
     return pixels.permute(0, 1, 3, 2, 4, 5).reshape(
@@ -54,18 +62,21 @@ def unpatchify(tokens: Array, patch: int) -> Array:
 
 
 def split_heads(qkv: Array, num_heads: int) -> tuple[Array, ...]:
-    """[batch, token, 3 * width] -> q, k, v, each [batch, head, token, width / head]"""
+    """Queries, keys and values of each head.
+
+    [batch, token, 3 * width] -> [batch, head, token, width / heads] each
+    """
     parts = qkv.unflatten(-1, (3, num_heads, qkv.shape[-1] // 3 // num_heads))
     return tuple(part.transpose(1, 2) for part in parts.unbind(2))
 
 
 def modulate(x: Array, shift: Array, scale: Array) -> Array:
-    """x (1 + scale) + shift, with shift and scale [batch, width] per sample."""
+    """adaLN modulation: x (1 + scale) + shift, with shift and scale [batch, width] per sample."""
     return x * (1 + scale[:, None]) + shift[:, None]
 
 
 def layer_norm(x: Array) -> Array:
-    """(x - mean) / sqrt(var + 1e-6) over the last axis, without affine parameters.
+    """LayerNorm: (x - mean) / sqrt(var + 1e-6) over the last axis, without affine parameters.
 
     The variance is the mean of squared deviations; the official code has flax's default
     E[x^2] - E[x]^2, which loses digits and agrees to rounding.
@@ -74,10 +85,10 @@ def layer_norm(x: Array) -> Array:
 
 
 def positions(size: Network) -> np.ndarray:
-    """The position embedding of a size, made once: [token, width] float64.
+    """Position embedding of a network, computed once per size: [token, width] float64.
 
-    A plain dictionary, filled with the structure of the network before anything is traced:
-    torch.compile would trace NumPy's power, whose compiled form is good to float32 alone.
+    Cached in a plain dictionary when the module is made, before torch.compile traces anything: it
+    would trace NumPy's power too, whose compiled form is accurate to float32 only.
     """
     if size not in _POSITIONS:
         grid = size.input_size // size.patch_size

@@ -1,9 +1,9 @@
-"""The DiT of MeanFlow: u(z, t, h, y), the average velocity over [t - h, t], and its derivative.
+"""The DiT of MeanFlow: average velocity u(z, t, h, y) over [t - h, t], and its JVP.
 
-`mean_velocity` runs the module below. `mean_velocity_jvp`, where the train step gets u and du/dt,
-carries dual numbers (a value and its tangent) through the network: in JAX as `jax.jvp` of the
-module, in PyTorch not by a general JVP but through the same layers written out for dual numbers in
-tangent.py. Only where method.jvp is autodiff is it `torch.func.jvp` of the module.
+`mean_velocity` applies the module below. `mean_velocity_jvp`, from which the train step takes u and
+du/dt, carries dual numbers (primal and tangent) through the network: in JAX by `jax.jvp` of the
+module, in PyTorch through the same layers written for dual numbers in dual_dit.py, or, where
+method.jvp is autodiff, by `torch.func.jvp` of the module.
 """
 
 from typing import Any
@@ -18,6 +18,7 @@ from impls.common.config import Config, Network
 from impls.common.parameters import TIME_EMBEDDERS, TIME_FEATURES
 
 from .device import Array
+from .dual_dit import Dual, dual_mean_velocity
 from .layers import (
     constant,
     layer_norm,
@@ -28,16 +29,15 @@ from .layers import (
     split_heads,
     unpatchify,
 )
-from .tangent import Dual, velocity
 
 
 class PatchEmbed(nn.Module):
-    """Patches through one linear layer, plus the position embedding."""
+    """Patch embedding: one linear layer, plus the position embedding."""
 
     def __init__(self, size: Network) -> None:
         super().__init__()
         self.size = size
-        # A convolution in name and layout; computed as the matrix product that it is.
+        # Named and laid out as DiT's convolution, computed as the matrix product that it is.
         self.proj = nn.Conv2d(size.in_channels, size.hidden_size, size.patch_size, size.patch_size)
         self.position = positions(size)
 
@@ -50,7 +50,7 @@ class PatchEmbed(nn.Module):
 
 
 class TimeEmbedder(nn.Module):
-    """Sinusoid, Linear, SiLU, Linear: one for each time that is embedded."""
+    """Time embedding (sinusoid, Linear, SiLU, Linear), one for each time that is embedded."""
 
     def __init__(self, size: Network) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class TimeEmbedder(nn.Module):
 
 
 class LabelEmbedder(nn.Module):
-    """A table of num_classes + 1 rows; the last is "no label"."""
+    """Label embedding: a table of num_classes + 1 rows, the last for "no label"."""
 
     def __init__(self, size: Network) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Linear, tanh-GELU, Linear."""
+    """MLP of a block: Linear, tanh-GELU, Linear."""
 
     def __init__(self, size: Network) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """A DiT block: attention and MLP, each modulated and gated by the condition (adaLN-Zero)."""
+    """DiT block: attention and MLP, each modulated and gated by the condition (adaLN-Zero)."""
 
     def __init__(self, size: Network) -> None:
         super().__init__()
@@ -127,7 +127,7 @@ class Block(nn.Module):
 
 
 class FinalLayer(nn.Module):
-    """Modulated LayerNorm and a linear layer to the pixels of each patch."""
+    """Output layer: modulated LayerNorm and a linear layer to the pixels of each patch."""
 
     def __init__(self, size: Network) -> None:
         super().__init__()
@@ -180,7 +180,9 @@ class DiT(nn.Module):
 def mean_velocity(
     config: Config, params: Any, z: Array, t: Array, h: Array, labels: Array
 ) -> Array:
-    """Average velocity over [t - h, t]: u(z, t, h, y).
+    """Average velocity over [r, t] = [t - h, t]: u(z, t, h, y).
+
+    u approximates 1 / (t - r) times the integral of v(z_s, s) ds from r to t      (eq. 3)
 
     Args:
         params: from `load_params` or `init_params`.
@@ -199,40 +201,43 @@ def mean_velocity(
 def mean_velocity_jvp(
     config: Config, params: Any, z: Array, r: Array, t: Array, labels: Array, tangent: Array
 ) -> tuple[Array, Array]:
-    """u and its total derivative: du/dt = tangent . grad_z u + d_t u, with r held fixed.
+    """Average velocity and its total derivative in t with r held fixed, as a JVP.
+
+    du/dt = tangent . grad_z u + d_t u      (eq. 8)
 
     The tangent of (z, r, t) is (tangent, 0, 1); another method.tangent gives the derivative along
     that one.
 
     Args:
-        tangent: [moving, height, width, channel] of the last rows; the others get no du/dt.
+        tangent: [num_tangents, height, width, channel], of the last rows; the rows before them get
+            no du/dt.
 
     Returns:
-        u: [batch, height, width, channel];  du_dt: [moving, height, width, channel]
+        u: [batch, height, width, channel];  du_dt: [num_tangents, height, width, channel]
     """
     if not len(tangent):
         return mean_velocity(config, params, z, t, t - r, labels), tangent
     low = _product_dtype(config, z)
-    t_moving = t[len(t) - len(tangent) :]
-    dr, dt = (torch.full_like(t_moving, rate) for rate in config.method.tangent_of_times)
+    t_dual = t[len(t) - len(tangent) :]
+    dr, dt = (torch.full_like(t_dual, rate) for rate in config.method.tangent_of_times)
     if config.method.jvp == "autodiff":
         inputs, along = (z.to(low), t, t - r, labels), (tangent.to(low), dt, dt - dr)
         return _forward_mode(config, params, inputs, along)
     duals = Dual(z.to(low), tangent.to(low)), Dual(t, dt), Dual(t - r, dt - dr)
-    u, du_dt = velocity(config.network, _cast(params, low), *duals, labels)
+    u, du_dt = dual_mean_velocity(config.network, _cast(params, low), *duals, labels)
     return u.to(z.dtype), du_dt.to(z.dtype)
 
 
 def ablations() -> tuple[str, ...]:
-    """Keys of the paper's ablations that are understood here beside the official ones."""
+    """Configuration keys of the paper's ablations that this implementation supports."""
     return ("method.tangent", "model.embedding")
 
 
 def activations(
     config: Config, params: Any, z: Array, t: Array, h: Array, labels: Array
 ) -> dict[str, Array]:
-    """What each module of the network puts out, by canonical module name ("blocks_0/attn")."""
-    module, out = structure(config.network), {}
+    """Output of each module of the network, by canonical module name ("blocks_0/attn")."""
+    module, out = meta_module(config.network), {}
 
     def record(name: str) -> Any:
         return lambda _module, _inputs, output: out.update({name: output})
@@ -254,13 +259,13 @@ def activations(
 
 
 def parameter_shapes(config: Config) -> dict[str, tuple[int, ...]]:
-    """Canonical name -> shape of every parameter that the network itself declares.
+    """Shape of every parameter that the network itself declares, by canonical name.
 
     Nothing is allocated, so the largest size costs as little as the smallest.
     """
     known = {tensor.torch: tensor for tensor in parameters.tensors(config.network)}
     shapes = {}
-    for name, parameter in structure(config.network).named_parameters():
+    for name, parameter in meta_module(config.network).named_parameters():
         axes = parameters.canonical_axes(known[name]) if name in known else range(parameter.ndim)
         canonical = known[name].name if name in known else name
         shapes[canonical] = tuple(parameter.shape[axis] for axis in axes)
@@ -268,9 +273,9 @@ def parameter_shapes(config: Config) -> dict[str, tuple[int, ...]]:
 
 
 def _forward_mode(config: Config, params: Any, inputs: Any, along: Any) -> Any:
-    """u and du/dt by `torch.func.jvp`: slower, but PyTorch's own word on what tangent.py says."""
+    """JVP of the module by `torch.func.jvp`: slower, but independent of dual_dit.py."""
     z, t, h, labels = inputs
-    module, params = structure(config.network), _cast(params, z.dtype)
+    module, params = meta_module(config.network), _cast(params, z.dtype)
 
     def u(*inputs: Array) -> Array:
         return torch.func.functional_call(module, params, (*inputs, labels))
@@ -281,12 +286,12 @@ def _forward_mode(config: Config, params: Any, inputs: Any, along: Any) -> Any:
 
 
 def _product_dtype(config: Config, z: Array) -> torch.dtype:
-    """What the blocks compute in: `training.precision` where it is lower than that of z."""
+    """Dtype that the blocks compute in: `training.precision` where it is lower than that of z."""
     return torch.bfloat16 if config.training.precision == "bfloat16" else z.dtype
 
 
 def _cast(params: Any, dtype: torch.dtype) -> Any:
-    """Parameters as the blocks use them; those that times pass through stay what they are."""
+    """Parameters in the dtype of the blocks; those of the time embeddings keep their own."""
     return {
         name: tensor if name.startswith(TIME_EMBEDDERS) else tensor.to(dtype)
         for name, tensor in params.items()
@@ -294,14 +299,15 @@ def _cast(params: Any, dtype: torch.dtype) -> Any:
 
 
 def _apply(size: Network, params: Any, *inputs: Array) -> Array:
-    """The module with these parameters."""
-    return torch.func.functional_call(structure(size), params, inputs)
+    """u of these parameters."""
+    return torch.func.functional_call(meta_module(size), params, inputs)
 
 
-def structure(size: Network) -> DiT:
-    """The structure without parameters, which are given at each call; made once per size.
+def meta_module(size: Network) -> DiT:
+    """The DiT on the meta device: modules without parameter data, which each call supplies.
 
-    A plain dictionary, because torch.compile traces through functools.cache anew.
+    Made once per size and kept in a plain dictionary: torch.compile traces through functools.cache
+    and would make it anew.
     """
     if size not in _MODULES:
         with torch.device("meta"):

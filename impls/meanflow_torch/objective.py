@@ -1,4 +1,4 @@
-"""The MeanFlow objective, one function per step, in the official order.
+"""The MeanFlow objective (algorithm 1), one function per step, in the official order.
 
 Rows are samples; times are [batch], images [batch, height, width, channel]. The objective adds
 the image axes. Every random number comes in as an argument (see `impls.common.draws`).
@@ -17,7 +17,7 @@ from .network import mean_velocity, mean_velocity_jvp
 
 
 def times(config: Config, draws: Draws) -> tuple[Array, Array]:
-    """Later and earlier time of each row, r <= t, and r = t in a share data_proportion of them.
+    """Time sampler (section 4.3): times t and r <= t of each row, r = t in a share of the rows.
 
     logit_normal: sigmoid(P_std raw + P_mean);  uniform: raw;  t = max, r = min
     equal_rows first: r = t in the first int(B data_proportion) rows, as in the official code
@@ -35,12 +35,12 @@ def times(config: Config, draws: Draws) -> tuple[Array, Array]:
 
 
 def num_equal_rows(config: Config, num_rows: int) -> int:
-    """How many rows, the first ones, have r = t where none is random: int(B data_proportion)"""
+    """Number of rows with r = t, the first ones, for equal_rows first: int(B data_proportion)"""
     return int(num_rows * config.method.data_proportion)
 
 
 def interpolate(x: Array, noise: Array, t: Array) -> tuple[Array, Array]:
-    """Noisy state and its velocity: z = (1 - t) x + t e, v = e - x"""
+    """Interpolant and its conditional velocity: z = (1 - t) x + t e, v = e - x"""
     t = _image_axes(t)
     return (1 - t) * x + t * noise, noise - x
 
@@ -48,10 +48,10 @@ def interpolate(x: Array, noise: Array, t: Array) -> tuple[Array, Array]:
 def guided_velocity(
     config: Config, params: Any, z: Array, t: Array, v: Array, labels: Array
 ) -> Array:
-    """Guided velocity field, without gradient.
+    """Guided velocity for classifier-free guidance in training, without gradient.
 
-    kappa = 0:  v_g = v_u + omega (v - v_u)
-    kappa > 0:  v_g = omega v + (1 - omega - kappa) v_u + kappa v_c
+    kappa = 0:  v_g = v_u + omega (v - v_u)                              (eq. 19)
+    kappa > 0:  v_g = omega v + (1 - omega - kappa) v_u + kappa v_c      (appendix B.1)
     outside t_start <= t <= t_end, or guidance_eq "none":  v_g = v
     with v_u = u(z, t, 0, null), v_c = u(z, t, 0, y)
     """
@@ -66,7 +66,7 @@ def guided_velocity(
 
 
 def guide(config: Config, t: Array, v: Array, v_u: Array, v_c: Array) -> Array:
-    """The formula of `guided_velocity`, from its three velocities."""
+    """Guided velocity (see `guided_velocity`) from v and the network's v_u and v_c."""
     method = config.method
     inside = (t >= method.t_start) & (t <= method.t_end)
     omega = _image_axes(torch.where(inside, method.omega, torch.ones_like(t)))
@@ -79,9 +79,10 @@ def guide(config: Config, t: Array, v: Array, v_u: Array, v_c: Array) -> Array:
 def drop_labels(
     config: Config, labels: Array, v: Array, v_g: Array, draws: Draws
 ) -> tuple[Array, Array]:
-    """Label dropout: as many of the *first* rows as uniforms fall below class_dropout_prob.
+    """Label dropout of classifier-free guidance, in the first num_drop rows.
 
-    A dropped row gets the null label and loses its guidance: y := num_classes, v_g := v.
+    num_drop is the number of uniforms below class_dropout_prob, as in the official code. A dropped
+    row gets the null label and no guidance: y := num_classes, v_g := v.
 
     Returns:
         v_g, labels_in
@@ -93,14 +94,14 @@ def drop_labels(
 
 
 def jvp_forms() -> tuple[str, ...]:
-    """Values of method.jvp that are understood here; "dense" is the official form."""
+    """Values of method.jvp that this implementation supports; "dense" is the official form."""
     return ("sparse", "dense", "autodiff")
 
 
 def dense_velocities(
     config: Config, params: Any, z: Array, v: Array, t: Array, r: Array, labels: Array, draws: Draws
 ) -> tuple[Array, Array, Array, Array]:
-    """Guidance, label dropout and JVP as the official code has them: every row in every call.
+    """Guidance, label dropout and JVP of the official code: every row in every network call.
 
     Returns:
         v_g, labels_in, u, du_dt
@@ -114,12 +115,12 @@ def dense_velocities(
 def sparse_velocities(
     config: Config, params: Any, z: Array, v: Array, t: Array, r: Array, labels: Array, draws: Draws
 ) -> tuple[Array, Array, Array, Array]:
-    """The same without what cancels, in about three quarters of the arithmetic.
+    """The values of `dense_velocities` that the loss needs, for about 3/4 of the arithmetic.
 
-    Where r = t, du/dt is multiplied by t - r = 0, so it is not computed: du_dt is 0 there. And
-    v_c = u(z, t, 0, y) is the very u of the loss, without its gradient, unless the label was
-    dropped, where v_g = v whatever v_c is. Shapes are known beforehand, so r = t must hold in the
-    first rows: not for equal_rows random.
+    Where r = t, du/dt is multiplied by t - r = 0: it is not computed, and du_dt is 0 there. In
+    those rows v_c = u(z, t, 0, y) is also the u of the loss, which is reused without its gradient;
+    where the label was dropped the two differ, but v_g = v there whatever v_c is. Shapes must be
+    static, so the rows with r = t must be the first ones: not for equal_rows random.
 
     Returns:
         v_g, labels_in, u, du_dt
@@ -140,8 +141,8 @@ def sparse_velocities(
         torch.concatenate([null, labels[num_equal:]]),
     )
     v_u, v_c = both[: len(t)], both[len(t) :]
-    moving = guide(config, t[num_equal:], v[num_equal:], v_u[num_equal:], v_c)
-    v_g = torch.concatenate([v[:num_equal], moving])
+    v_g_apart = guide(config, t[num_equal:], v[num_equal:], v_u[num_equal:], v_c)  # where r < t
+    v_g = torch.concatenate([v[:num_equal], v_g_apart])
     v_g, labels_in = drop_labels(config, labels, v, v_g, draws)
     u, du_dt = mean_velocity_jvp(config, params, z, r, t, labels_in, v_g[num_equal:])
     v_c = torch.concatenate([_stop(u[:num_equal]), v_c])
@@ -152,25 +153,27 @@ def sparse_velocities(
 def target(v_g: Array, du_dt: Array, t: Array, r: Array) -> Array:
     """Regression target for the average velocity, without gradient.
 
-    u_tgt = v_g - clip(t - r, 0, 1) du/dt      (MeanFlow identity, with r held fixed)
+    u_tgt = v_g - clip(t - r, 0, 1) du/dt      (eq. 10, 11; guided eq. 18)
+
+    It is the MeanFlow identity (eq. 6) with r held fixed; the clip is the official code's.
     """
     return _stop(v_g - _image_axes(torch.clip(t - r, 0, 1)) * du_dt)
 
 
 def squared_error(u: Array, u_target: Array) -> Array:
-    """Per-sample squared error, a sum over pixels and channels: [batch]"""
+    """Squared error of each sample, a sum over pixels and channels: s = ||u - u_tgt||^2, [batch]"""
     return torch.square(u - u_target).sum((1, 2, 3))
 
 
 def adaptive_weight(config: Config, error: Array) -> Array:
-    """Weight of each sample, without gradient: w = 1 / (s + norm_eps)^norm_p"""
+    """Adaptive weight (section 4.3), without gradient: w = 1 / (s + norm_eps)^norm_p, [batch]"""
     return _stop(1 / (error + config.method.norm_eps) ** config.method.norm_p)
 
 
 def loss(config: Config, params: Any, batch: Batch, draws: Draws) -> Loss:
-    """The MeanFlow loss: mean over the batch of w ||u - u_tgt||^2.
+    """MeanFlow loss (eq. 9, guided eq. 17; algorithm 1): mean over the batch of w ||u - u_tgt||^2.
 
-    Rows of r = t that are random (equal_rows) take the dense form, whatever method.jvp says.
+    With equal_rows random the dense form is taken, whatever method.jvp says.
 
     Args:
         params: from `load_params` or `init_params`.
@@ -195,7 +198,7 @@ def loss(config: Config, params: Any, batch: Batch, draws: Draws) -> Loss:
 
 
 def loss_and_gradient(config: Config, params: Any, batch: Batch, draws: Draws) -> tuple[Loss, Any]:
-    """The loss and the gradient of its total, in the tree of `params`."""
+    """MeanFlow loss and the gradient of its total, in the tree of `params`."""
     check_step(config, batch, draws)
     params = {name: array.requires_grad_() for name, array in _stop(params).items()}
     out = loss(config, params, batch, draws)
@@ -209,12 +212,12 @@ def _image_axes(x: Array) -> Array:
 
 
 def _rows(x: Array) -> Array:
-    """0, 1, 2, … along the batch: [batch]"""
+    """Row numbers 0, 1, 2, …: [batch]"""
     return torch.arange(len(x), device=x.device)
 
 
 def _stop(tree: Any) -> Any:
-    """The arrays of a tree without gradient."""
+    """Stop-gradient of every array of a tree."""
     if isinstance(tree, dict):
         return {name: _stop(node) for name, node in tree.items()}
     return tree.detach()

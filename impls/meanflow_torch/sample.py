@@ -1,4 +1,4 @@
-"""Sampling: from noise to data in N network calls."""
+"""The sampler: from noise to data in N network calls (NFE)."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -14,14 +14,17 @@ from .network import mean_velocity
 def sample(
     config: Config, params: Any, noise: Array, labels: Array, times: Sequence[float]
 ) -> Array:
-    """Data from noise along the times 1 = s_0 > s_1 > ... > s_N = 0, one network call each.
+    """Samples from noise on timesteps 1 = s_0 > s_1 > ... > s_N = 0, with N network calls (NFE).
 
-    z <- z - (s_i - s_{i+1}) u(z, s_i, s_i - s_{i+1}, y)
+    z <- z - (s_i - s_{i+1}) u(z, s_i, s_i - s_{i+1}, y)      (eq. 12; N = 1: algorithm 2)
 
     Args:
         noise: [batch, height, width, channel], z at s_0.
         labels: [batch] integer.
-        times: host numbers, N + 1 of them.
+        times: the N + 1 timesteps, host numbers.
+
+    Returns:
+        [batch, height, width, channel], z at s_N.
 
     Raises:
         ValueError: for times that do not fall from 1 to 0, or an array of another shape.

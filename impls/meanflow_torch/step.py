@@ -1,4 +1,4 @@
-"""One training step."""
+"""The training step and its state."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,36 +7,36 @@ import torch
 
 from impls.common.config import Config
 from impls.common.parameters import tensors
-from impls.common.types import WATCHED, Batch, Draws, Loss
+from impls.common.types import FINITE_FIELDS, Batch, Draws, Loss
 
 from .device import Array
-from .network import structure
+from .network import meta_module
 from .objective import loss_and_gradient
 from .optimizer import apply_gradient, clip_gradient, init_optimizer, learning_rate, update_average
 
 
 class State(NamedTuple):
-    """Everything that training carries from step to step."""
+    """Training state: parameters, their averages and the optimizer state."""
 
     step: Any  # int, steps made
     params: Any
-    ema_params: Any  # moving average of decay ema_val, what samples are made with
-    ema_more: tuple[Any, ...]  # further averages, of the decays ema_more
+    ema_params: Any  # EMA of decay ema_val, which samples are made with
+    ema_more: tuple[Any, ...]  # further EMAs, of the decays ema_more
     opt_state: Any
 
 
 class Metrics(NamedTuple):
-    """What a run logs of each step."""
+    """Quantities that a run logs of each step."""
 
     loss: Any  # [] float
     v_loss: Any  # [] float, mean over the batch
     grad_norm: Any  # [] float, before clipping
     learning_rate: Any  # [] float
-    finite: Any  # [watched] bool, whether every entry is a finite number; names: `watched`
+    finite: Any  # [array] bool, whether all its entries are finite; names: `finite_names`
 
 
 def init_state(config: Config, params: Any) -> State:
-    """The state before the first step; the averages start at the parameters."""
+    """Training state before the first step; the averages start at the parameters."""
     params, ema_params, *ema_more = (
         {name: tensor.clone() for name, tensor in params.items()}
         for _ in (None, None, *config.training.ema_more)
@@ -45,9 +45,9 @@ def init_state(config: Config, params: Any) -> State:
 
 
 def train_step(config: Config, state: State, batch: Batch, draws: Draws) -> tuple[State, Loss]:
-    """Gradient at the parameters, optimizer update, then the moving averages of the new ones.
+    """Training step: gradient, clipping, optimizer update, then the EMAs of the new parameters.
 
-    The tensors of the state given are updated in place.
+    The tensors of the given state are updated in place.
 
     Returns:
         The state after the step, and the loss before it.
@@ -57,10 +57,10 @@ def train_step(config: Config, state: State, batch: Batch, draws: Draws) -> tupl
 
 
 def accumulate(config: Config, params: Any, batch: Batch, draws: Draws) -> tuple[Loss, Any]:
-    """Loss and gradient of a batch in num_microbatches equal parts, the gradients averaged.
+    """Gradient accumulation: loss and mean gradient over num_microbatches equal parts of a batch.
 
-    Each part counts its own rows of r = t and of dropped labels, as the official code does on each
-    of as many devices.
+    Each part counts its own rows with r = t and with dropped labels, as the official code does on
+    each device.
     """
     num_parts = config.training.num_microbatches
     if num_parts == 1:
@@ -77,7 +77,7 @@ def accumulate(config: Config, params: Any, batch: Batch, draws: Draws) -> tuple
 
 
 def update(config: Config, state: State, gradient: Any) -> State:
-    """The state after one step along a gradient: parameters, then the moving averages."""
+    """Training state after one optimizer update: parameters along the gradient, then their EMAs."""
     step, training = state.step + 1, config.training
     params, opt_state = apply_gradient(config, state.params, state.opt_state, gradient)
     ema_params, *ema_more = (
@@ -90,10 +90,10 @@ def update(config: Config, state: State, gradient: Any) -> State:
 
 
 def compile_step(config: Config) -> Callable[[State, Batch, Draws], tuple[State, Metrics]]:
-    """The train step as a loop calls it: it reuses the memory of the state that it is given.
+    """Compiled training step for a loop; it reuses the memory of the state that it is given.
 
     Returns:
-        A function of state, batch and draws: the state after the step, and what a run logs.
+        A function of state, batch and draws that returns the state after the step, and metrics.
     """
 
     def loss_and_norm(params: Any, batch: Batch, draws: Draws) -> tuple[Any, ...]:
@@ -106,7 +106,7 @@ def compile_step(config: Config) -> Callable[[State, Batch, Draws], tuple[State,
     # PyTorch 2.13 compiles the zero tangents of torch.func.jvp to buffers that it fails to write to
     compiles = config.method.jvp != "autodiff"
     if compiles and (mode == "always" or (mode == "auto" and on_gpu)):
-        structure(config.network)  # made before it is traced
+        meta_module(config.network)  # made before torch.compile traces its use
         loss_and_norm = torch.compile(loss_and_norm)
 
     def step(state: State, batch: Batch, draws: Draws) -> tuple[State, Metrics]:
@@ -118,9 +118,9 @@ def compile_step(config: Config) -> Callable[[State, Batch, Draws], tuple[State,
 
 
 def _finite(config: Config, batch: Batch, draws: Draws, loss: Loss, gradient: Any) -> Array:
-    """Whether each array of `watched` holds finite numbers only: [watched] bool."""
+    """Whether all entries of an array are finite, in the order of `finite_names`: [array] bool."""
     fields = {**batch._asdict(), **draws._asdict(), **loss._asdict()}
-    arrays = [fields[name] for name in WATCHED]
+    arrays = [fields[name] for name in FINITE_FIELDS]
     arrays += [gradient[tensor.torch] for tensor in tensors(config.network)]
     extremes = [torch.stack(array.aminmax()) for array in arrays]  # not finite where an entry is
     return torch.isfinite(torch.stack(extremes)).all(-1)

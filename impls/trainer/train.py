@@ -14,7 +14,7 @@ import numpy as np
 from impls.common.config import Config
 from impls.common.draws import sampling_noise, training_draws
 from impls.common.errors import Notice, UserError
-from impls.common.parameters import watched
+from impls.common.parameters import finite_names
 from impls.common.paths import expanded
 from impls.common.timesteps import sampling_times
 from impls.common.types import Batch
@@ -157,7 +157,7 @@ def _begin(
             f"{workdir} holds a run of {found.framework}: resume it with --framework"
             f" {found.framework}, carry it over with meanflow convert, or give another --workdir"
         )
-    before, now = identity(found.config), identity(config)
+    before, now = must_match_to_resume(found.config), must_match_to_resume(config)
     for key, value in now.items():
         if value != before.get(key):
             raise TrainingError(
@@ -168,8 +168,8 @@ def _begin(
     return checkpoints.restore(found, restore, config), found.step
 
 
-def identity(config: Config) -> dict[str, Any]:
-    """What must not change on resume, by dotted key: all but how long, how often and where."""
+def must_match_to_resume(config: Config) -> dict[str, Any]:
+    """Settings that must match to resume, by dotted key: all but how long, how often and where."""
     plain: dict[str, Any] = config.model_dump(exclude={"sampling", "fid", "load_from", "eval_only"})
     free = {"num_steps", "num_epochs", "keep_checkpoints", "sample_on_training", "compile"}
     if config.training.schedule == "cosine" and config.training.cycle_steps is None:
@@ -187,7 +187,7 @@ class _Meter:
     """Means of what the steps report. Each report is read when the next step runs already."""
 
     def __init__(self, implementation: Any, config: Config) -> None:
-        self._get, self._watched = implementation.get, watched(config.network)
+        self._get, self._finite_names = implementation.get, finite_names(config.network)
         self._pending: tuple[int, Any] | None = None
         self._reports: list[dict[str, float]] = []
 
@@ -207,7 +207,7 @@ class _Meter:
         step, metrics = self._pending[0], self._get(self._pending[1])
         self._pending = None
         if not metrics.finite.all():
-            name = self._watched[int(np.argmin(metrics.finite))]
+            name = self._finite_names[int(np.argmin(metrics.finite))]
             advice = "try a lower training.learning_rate, or training.max_grad_norm"
             if name in Batch._fields:
                 advice = "look at the data"

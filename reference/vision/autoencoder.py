@@ -1,4 +1,4 @@
-"""The autoencoder of Stable Diffusion, which latents are made with: image to latent and back."""
+"""The VAE of Stable Diffusion: encoder from images to latents, and decoder."""
 
 from typing import Any, NamedTuple
 
@@ -16,12 +16,12 @@ class _Model(NamedTuple):
 
 
 def load_autoencoder(autoencoder: Any) -> Any:
-    """The autoencoder in this framework's form; the dtype of its arrays is that of computation."""
+    """VAE with its weights on the device; it computes in the dtype of its arrays."""
     return _Model(autoencoder.config, autoencoder.tensors)
 
 
 def encode(model: Any, images: Array) -> tuple[Array, Array]:
-    """Mean and standard deviation of the latent that an image is encoded to.
+    """VAE encoder: mean and standard deviation of the latent of an image.
 
     mean, log_variance = split(quant_conv(encoder(image))),
     std = exp(clip(log_variance, -30, 20) / 2)
@@ -47,7 +47,7 @@ def encode(model: Any, images: Array) -> tuple[Array, Array]:
 
 
 def decode(model: Any, latents: Array) -> Array:
-    """The image of a latent, about in -1..1.
+    """VAE decoder: the image of a latent, about in -1..1.
 
     image = decoder(post_quant_conv(latent))
 
@@ -70,7 +70,7 @@ def decode(model: Any, latents: Array) -> Array:
 
 
 def _resnet(model: _Model, name: str, x: Array) -> Array:
-    """x + conv(silu(norm(conv(silu(norm(x)))))), with x brought to the new width."""
+    """Residual block: x + conv(silu(norm(conv(silu(norm(x)))))), x projected to the new width."""
     y = _conv(model, f"{name}.conv1", silu(_group_norm(model, f"{name}.norm1", x)))
     y = _conv(model, f"{name}.conv2", silu(_group_norm(model, f"{name}.norm2", y)))
     if f"{name}.conv_shortcut.weight" in model.tensors:
@@ -79,14 +79,14 @@ def _resnet(model: _Model, name: str, x: Array) -> Array:
 
 
 def _middle(model: _Model, name: str, x: Array) -> Array:
-    """A residual block, attention, a residual block."""
+    """Middle block: residual block, self-attention, residual block."""
     x = _resnet(model, f"{name}.resnets.0", x)
     x = x + _attention(model, f"{name}.attentions.0", x)
     return _resnet(model, f"{name}.resnets.1", x)
 
 
 def _attention(model: _Model, name: str, x: Array) -> Array:
-    """softmax(q k^T / sqrt(channels)) v over all positions, with one head."""
+    """Single-head self-attention over all positions: softmax(q k^T / sqrt(channels)) v"""
     channels = x.shape[-1]
     tokens = _group_norm(model, f"{name}.group_norm", x).reshape(len(x), -1, channels)
     q, k, v = (_linear(model, f"{name}.to_{part}", tokens) for part in "qkv")
@@ -95,24 +95,27 @@ def _attention(model: _Model, name: str, x: Array) -> Array:
 
 
 def _downsample(model: _Model, name: str, x: Array) -> Array:
-    """Every second pixel of a convolution that is padded by zeros below and to the right alone."""
+    """Downsampling: a convolution of stride 2, zero-padded below and to the right only."""
     padded = np.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))
     return _convolved(model, name, padded)[:, ::2, ::2]
 
 
 def _upsample(model: _Model, name: str, x: Array) -> Array:
-    """Each pixel four times, then a convolution."""
+    """Upsampling: nearest neighbour by a factor of 2, then a convolution."""
     return _conv(model, name, x.repeat(2, axis=1).repeat(2, axis=2))
 
 
 def _conv(model: _Model, name: str, x: Array) -> Array:
-    """Convolution that keeps height and width: zeros all around."""
+    """Convolution, zero-padded so that height and width stay."""
     margin = model.tensors[f"{name}.weight"].shape[-1] // 2
     return _convolved(model, name, np.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0))))
 
 
 def _convolved(model: _Model, name: str, x: Array) -> Array:
-    """y[h, w, o] = b[o] + sum over i, a, b of k[o, i, a, b] x[h + a, w + b, i], where it fits."""
+    """Convolution without padding.
+
+    y[h, w, o] = b[o] + sum over i, a, b of k[o, i, a, b] x[h + a, w + b, i]
+    """
     kernel, bias = model.tensors[f"{name}.weight"], model.tensors[f"{name}.bias"]
     windows = np.lib.stride_tricks.sliding_window_view(x, kernel.shape[2:], axis=(1, 2))
     return np.einsum("nhwiab,oiab->nhwo", windows, kernel, optimize=True) + bias
@@ -123,7 +126,10 @@ def _linear(model: _Model, name: str, x: Array) -> Array:
 
 
 def _group_norm(model: _Model, name: str, x: Array) -> Array:
-    """(x - mean) / sqrt(var + 1e-6) over the pixels and channels of each group, scaled, shifted."""
+    """GroupNorm over the pixels and channels of each group.
+
+    scale (x - mean) / sqrt(var + 1e-6) + shift
+    """
     groups = x.reshape(*x.shape[:3], model.config.norm_num_groups, -1)
     centred = groups - groups.mean((1, 2, 4), keepdims=True)
     variance = (centred**2).mean((1, 2, 4), keepdims=True)

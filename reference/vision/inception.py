@@ -1,4 +1,4 @@
-"""The features of the Inception network that FID and the Inception score are made of."""
+"""Inception-v3 features, from which FID and the Inception score are computed."""
 
 from collections.abc import Callable
 from functools import partial
@@ -18,13 +18,13 @@ EPSILON = 1e-3  # of batch norm
 
 
 def load_inception(weights: Any) -> Tensors:
-    """Inception on the device; it computes in the dtype of its tensors."""
+    """Inception-v3 with its weights on the device; it computes in the dtype of its arrays."""
     tensors: Tensors = weights.tensors
     return tensors
 
 
 def inception_features(model: Tensors, images: Array, mode: str) -> Array:
-    """What Inception pools last, of images that are first resized to 299 x 299.
+    """Inception-v3 features (the last pooling layer) of images resized to 299 x 299.
 
     features = pool(layers((x - 128) / 128)), where x is resized as TensorFlow 1 did in mode
     `legacy_tensorflow`, and as clean-fid does in mode `clean`
@@ -41,7 +41,7 @@ def inception_features(model: Tensors, images: Array, mode: str) -> Array:
 
 
 def _resize_as_tensorflow_1(x: Array) -> Array:
-    """Bilinear, with the samples where `affine_grid` and `grid_sample` put them.
+    """Bilinear resize of TensorFlow 1, sampled where `affine_grid` and `grid_sample` sample.
 
     Output pixel k lies at (2 k + 1) / 299 - 1 in an image from -1 to 1, is moved by
     1 / size - 1 / 299, and reads the input at ((place + 1) size - 1) / 2 = k size / 299.
@@ -59,7 +59,7 @@ def _resize_as_tensorflow_1(x: Array) -> Array:
 
 
 def _resize_by_pillow(x: Array) -> Array:
-    """Bicubic with a wider filter where it shrinks, in float32, cut to 0..255."""
+    """Bicubic resize of Pillow (antialiased where it shrinks), in float32, clipped to 0..255."""
     resized = np.empty((len(x), SIDE, SIDE, 3), x.dtype)
     for n in range(len(x)):
         for c in range(3):
@@ -69,7 +69,7 @@ def _resize_by_pillow(x: Array) -> Array:
 
 
 def _layers(tensors: Tensors, x: Array) -> Array:
-    """[n, 299, 299, 3] in -1..1 -> [n, features]."""
+    """Network after the resize: [n, 299, 299, 3] in -1..1 -> [n, features]"""
 
     def within(block: str) -> Conv:
         return partial(_conv, tensors, f"layers.{block}")
@@ -90,20 +90,20 @@ def _layers(tensors: Tensors, x: Array) -> Array:
 
 
 def _block_a(conv: Conv, x: Array) -> Array:
-    """1 x 1; 5 x 5; 3 x 3 twice; pooled."""
+    """Branches: 1 x 1; 5 x 5; two 3 x 3; pooling."""
     small = conv("tower.conv_1", conv("tower.conv", x))
     twice = conv("tower_1.conv_2", conv("tower_1.conv_1", conv("tower_1.conv", x)))
     return _side_by_side(conv("conv", x), small, twice, conv("tower_2.conv", _average_pool(x)))
 
 
 def _block_b(conv: Conv, x: Array) -> Array:
-    """3 x 3; 3 x 3 twice; pooled: each halves the sides."""
+    """Branches, of stride 2: 3 x 3; two 3 x 3; pooling."""
     twice = conv("tower.conv_2", conv("tower.conv_1", conv("tower.conv", x)), 2)
     return _side_by_side(conv("conv", x, 2), twice, _max_pool(x))
 
 
 def _block_c(conv: Conv, x: Array) -> Array:
-    """1 x 1; 7 x 7 in two parts; the same twice; pooled."""
+    """Branches: 1 x 1; 7 x 7 as 1 x 7 and 7 x 1; two such 7 x 7; pooling."""
     once = conv("tower.conv_2", conv("tower.conv_1", conv("tower.conv", x)))
     twice = conv("tower_1.conv_2", conv("tower_1.conv_1", conv("tower_1.conv", x)))
     twice = conv("tower_1.conv_4", conv("tower_1.conv_3", twice))
@@ -111,14 +111,14 @@ def _block_c(conv: Conv, x: Array) -> Array:
 
 
 def _block_d(conv: Conv, x: Array) -> Array:
-    """3 x 3; 7 x 7 in two parts, then 3 x 3; pooled: each halves the sides."""
+    """Branches, of stride 2: 3 x 3; 7 x 7 as 1 x 7 and 7 x 1, then 3 x 3; pooling."""
     small = conv("tower.conv_1", conv("tower.conv", x), 2)
     large = conv("tower_1.conv_2", conv("tower_1.conv_1", conv("tower_1.conv", x)))
     return _side_by_side(small, conv("tower_1.conv_3", large, 2), _max_pool(x))
 
 
 def _block_e(conv: Conv, x: Array, pooled: Array) -> Array:
-    """1 x 1; 1 x 3 beside 3 x 1; 3 x 3, then 1 x 3 beside 3 x 1; pooled."""
+    """Branches: 1 x 1; 1 x 3 and 3 x 1 in parallel; 3 x 3, then 1 x 3 and 3 x 1; pooling."""
     y = conv("tower_conv", x)
     z = conv("tower_1_conv_1", conv("tower_1_conv", x))
     one, two = conv("tower_mixed_conv", y), conv("tower_mixed_conv_1", y)
@@ -127,13 +127,14 @@ def _block_e(conv: Conv, x: Array, pooled: Array) -> Array:
 
 
 def _conv(tensors: Tensors, block: str, name: str, x: Array, stride: int = 0) -> Array:
-    """relu((weight * x - mean) / sqrt(var + epsilon) + beta), * a convolution without bias.
+    """Convolution without bias (*), batch norm, ReLU.
 
+    relu((weight * x - mean) / sqrt(var + epsilon) + beta), where y = weight * x is
     y[n, i, j, o] = sum over c, k, l of w[o, c, k, l] x[n, stride i + k, stride j + l, c]
 
     Args:
-        stride: of a convolution inside of the image; without one the sides stay, and beyond the
-            image are zeros.
+        stride: of a convolution without padding; 0 stands for stride 1 with zero padding that keeps
+            height and width.
     """
     weight, beta, mean, var = (
         tensors[f"{block}{name}.{part}"] for part in ("weight", "beta", "mean", "var")
@@ -147,18 +148,18 @@ def _conv(tensors: Tensors, block: str, name: str, x: Array, stride: int = 0) ->
 
 
 def _max_pool(x: Array) -> Array:
-    """3 x 3, stride 2, inside of the image."""
+    """Max pooling, 3 x 3, stride 2, no padding."""
     return sliding_window_view(x, (3, 3), (1, 2))[:, ::2, ::2].max((4, 5))
 
 
 def _max_pool_same(x: Array) -> Array:
-    """3 x 3 around each pixel; beyond the image is nothing."""
+    """Max pooling, 3 x 3 around each pixel, over the pixels inside the image only."""
     padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
     return sliding_window_view(padded, (3, 3), (1, 2)).max((4, 5))
 
 
 def _average_pool(x: Array) -> Array:
-    """3 x 3 around each pixel; beyond the image is nothing, which does not count."""
+    """Average pooling, 3 x 3 around each pixel, over the pixels inside the image only."""
     padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     inside = np.pad(np.ones_like(x[:1]), ((0, 0), (1, 1), (1, 1), (0, 0)))
     total, count = (sliding_window_view(y, (3, 3), (1, 2)).sum((4, 5)) for y in (padded, inside))

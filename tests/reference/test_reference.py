@@ -18,7 +18,7 @@ from impls.common.config_files import from_sizes
 from impls.common.draws import Stream
 from impls.common.dtypes import as_dtype
 from reference import derivative, layers
-from reference.network import mean_velocity_pullback
+from reference.network import mean_velocity_vjp
 from verify.cases import perturbed_parameters
 from verify.compare import relative_error
 
@@ -103,15 +103,15 @@ def test_the_tangent_is_the_complex_step(at):
 
 @settings(max_examples=30)
 @given(problems())
-def test_the_pullback_is_the_adjoint_of_the_complex_step(at):
+def test_the_vjp_is_the_adjoint_of_the_complex_step(at):
     inputs = (at.z, at.t, at.t - at.r, at.labels)
-    pulled = mean_velocity_pullback(at.config, at.params, *inputs, at.cotangent)
-    assert list(pulled) == list(at.params)
+    gradient = mean_velocity_vjp(at.config, at.params, *inputs, at.cotangent)
+    assert list(gradient) == list(at.params)
     for name, d in at.direction.items():  # <J d, w> = <d, J^T w>, one tensor at a time
         moved = at.params | {name: at.params[name] + 1j * STEP * d}
-        pushed = reference.mean_velocity(at.config, moved, *inputs).imag / STEP
-        scale = np.linalg.norm(pushed) * np.linalg.norm(at.cotangent)
-        difference = abs(np.vdot(pushed, at.cotangent) - np.vdot(d, pulled[name]))
+        jvp = reference.mean_velocity(at.config, moved, *inputs).imag / STEP
+        scale = np.linalg.norm(jvp) * np.linalg.norm(at.cotangent)
+        difference = abs(np.vdot(jvp, at.cotangent) - np.vdot(d, gradient[name]))
         assert difference <= EXACT * max(scale, 1e-3), name
 
 

@@ -12,7 +12,7 @@ from meanflow_repro import main
 from verify.cases import cases
 from verify.checks import all_checks
 from verify.golden import BUNDLED, load_golden, load_trainings
-from verify.mutants import MUTANTS, Mutant, planted
+from verify.mutants import MUTANTS, Mutant, plant, planted
 from verify.mutants.plant import SHARED
 from verify.registry import Check, NotApplicable
 from verify.runner import run
@@ -90,6 +90,12 @@ def test_intact_subject_passes_what_its_mutants_fail(name, dtype):
 def test_every_check_has_a_mutant_that_it_must_catch():
     caught = {name for mutant in MUTANTS for name in mutant.caught_by}
     assert caught == set(all_checks())
+
+
+def test_every_mutant_can_be_planted():
+    """Also those that the suite does not run: few of them are."""
+    for mutant in MUTANTS:
+        assert mutant.source() != (plant.ROOT / mutant.package / mutant.file).read_text()
 
 
 def test_mutants_have_names_of_their_own():

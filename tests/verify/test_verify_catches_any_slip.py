@@ -55,7 +55,7 @@ FILES = {
         """mean_velocity_matches jvp_matches_hand_written_tangents
         patch_and_position_embedding_match modulation_matches""",
         "network jvp", ""),
-    "tangent.py": (
+    "dual_dit.py": (
         "jvp_matches_hand_written_tangents jvp_returns_the_mean_velocity",
         "jvp gradient", "precision"),
     "objective.py": (

@@ -47,9 +47,9 @@ layer_norm: False -> True (3)
 # the last axis of two is axis 1
 linear: -1 -> 1 (4)
 
-@ tangent.py torch
+@ dual_dit.py torch
 # the target passes no gradient anyway; stopping here saves the work
-Dual.moving: self.value.detach() -> self.value
+Dual.point: self.primal.detach() -> self.primal
 embed_patches: kernel.detach() -> kernel
 linear: weight.detach() -> weight
 
@@ -86,7 +86,7 @@ FinalLayer.__call__: -1 -> 1
 # only the number of entries of an image that holds no numbers is read
 parameter_shapes: 1 -> 0
 parameter_shapes: 1 -> 0 (2)
-mean_velocity_jvp: (_, r_moving, t_moving) -> (_, t_moving, r_moving)
+mean_velocity_jvp: (_, r_dual, t_dual) -> (_, t_dual, r_dual)
 
 @ network.py torch
 # the stride of a convolution that is never called
@@ -200,7 +200,7 @@ init_state: State(step, params, ema_params, tuple(ema_more), init_optimizer(conf
 # what becomes of the totals of parts: their mean replaces them
 accumulate: 1 -> 0 (4)
 
-# records are merged, and no two have a name in common that is watched
+# records are merged, and no two have a name in common of FINITE_FIELDS
 compile_step.step: _finite(config, batch, draws, loss, gradient) -> _finite(config, draws, batch,
     loss, gradient)
 compile_step.step: _finite(config, batch, draws, loss, gradient) -> _finite(config, batch, loss,
@@ -210,7 +210,7 @@ compile_step.step: _finite(config, batch, draws, loss, gradient) -> _finite(conf
 # the average starts as a copy of the parameters
 init_state: (params, ema_params, *ema_more) -> (ema_params, params, *ema_more)
 
-# records are merged, and no two have a name in common that is watched
+# records are merged, and no two have a name in common of FINITE_FIELDS
 compile_step.loss_and_norm: _finite(config, batch, draws, loss, gradient) -> _finite(config,
     draws, batch, loss, gradient)
 compile_step.loss_and_norm: _finite(config, batch, draws, loss, gradient) -> _finite(config,

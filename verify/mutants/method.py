@@ -7,25 +7,25 @@ METHOD = mutants(
 # derivative: with (z, t, h) as inputs the tangent (dz, dr, dt) of (z, r, t) reads (dz, dt, dt - dr)
 @ reference/network.py
 the tangent is (v, 0, 0)
-- tape.u, _push(config.network, params, tape, tangent, dt, dt - dr)
-+ tape.u, _push(config.network, params, tape, tangent, 0 * dt, 0 * dt)
+- res.u, _jvp(config.network, params, res, tangent, dt, dt - dr)
++ res.u, _jvp(config.network, params, res, tangent, 0 * dt, 0 * dt)
 > jvp_matches_hand_written_tangents zero_tangent_leaves_time_derivative
 > official_derivative_matches same_derivative same_target
 
 the tangent is (v, 1, 0)
-- tape.u, _push(config.network, params, tape, tangent, dt, dt - dr)
-+ tape.u, _push(config.network, params, tape, tangent, 0 * dt, -dt)
+- res.u, _jvp(config.network, params, res, tangent, dt, dt - dr)
++ res.u, _jvp(config.network, params, res, tangent, 0 * dt, -dt)
 > jvp_matches_complex_step mean_velocity_and_derivative_match official_derivative_matches
 
 the tangent is (v, 1, 1)
-- tape.u, _push(config.network, params, tape, tangent, dt, dt - dr)
-+ tape.u, _push(config.network, params, tape, tangent, dt, 0 * dt)
+- res.u, _jvp(config.network, params, res, tangent, dt, dt - dr)
++ res.u, _jvp(config.network, params, res, tangent, dt, 0 * dt)
 > jvp_matches_central_difference whole_target_matches official_derivative_matches
 
 the derivative is a forward difference
-- tape.u, _push(config.network, params, tape, tangent, dt, dt - dr)
-+ tape.u, 100 * (mean_velocity(config, params, z + 0.01 * tangent, t + 0.01, t + 0.01 - r,
-+     labels) - tape.u)
+- res.u, _jvp(config.network, params, res, tangent, dt, dt - dr)
++ res.u, 100 * (mean_velocity(config, params, z + 0.01 * tangent, t + 0.01, t + 0.01 - r,
++     labels) - res.u)
 > jvp_is_affine_in_its_tangent jvp_matches_complex_step
 
 h is r in the JVP

@@ -31,13 +31,14 @@ uniforms lie on (-1, 1)
 + uniform(-1, 1, shape).astype(np.float32)
 > draws_follow_their_laws
 
-@ impls/meanflow_torch/parameters.py
+@ impls/meanflow_torch/device.py
 numbers cross the border as a list
 - torch.tensor(np.asarray(array),
 + torch.tensor(np.asarray(array).tolist(),
 > arrays_cross_the_border_unchanged parameters_round_trip
 
 # weights
+@ impls/meanflow_torch/parameters.py
 kernels of equal sides are not transposed
 - return put(parameters.to_torch(config.network, canonical))
 + state = parameters.to_torch(config.network, canonical)
@@ -123,26 +124,26 @@ attention is scaled by the whole width
 > attention_matches blocks_match
 
 the MLP has the sigmoid GELU
-- mlp/fc2", gelu(tape.hidden))
--     tape.x_out
-+ mlp/fc2", silu(1.702 * tape.hidden) / 1.702)
-+     tape.x_out
+- mlp/fc2", gelu(res.hidden))
+-     res.x_out
++ mlp/fc2", silu(1.702 * res.hidden) / 1.702)
++     res.x_out
 > mlp_matches blocks_match
 
 shift and scale are exchanged in the last layer
-- shift, tape.scale = np.split(
-+ tape.scale, shift = np.split(
+- shift, res.scale = np.split(
++ res.scale, shift = np.split(
 > final_layer_matches mean_velocity_matches
 
 the MLP reads what the block was given
-- _modulate(layer_norm(tape.x_mid), shift_mlp, scale_mlp)
+- _modulate(layer_norm(res.x_mid), shift_mlp, scale_mlp)
 + _modulate(layer_norm(x), shift_mlp, scale_mlp)
 > blocks_match mlp_matches
 
 the condition of the first row stands for all
--     tape.blocks, x = [], tape.tokens_in
-+     tape.c = tape.c[:1] + 0 * tape.c
-+     tape.blocks, x = [], tape.tokens_in
+-     res.blocks, x = [], res.tokens_in
++     res.c = res.c[:1] + 0 * res.c
++     res.blocks, x = [], res.tokens_in
 > rows_are_independent mean_velocity_matches
 
 u is computed in single precision

@@ -1,1 +1,1 @@
-"""The autoencoder that latents are made with, and the Inception network of FID."""
+"""The VAE that latents are made with, and the Inception network of FID."""

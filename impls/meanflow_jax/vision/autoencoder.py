@@ -1,4 +1,4 @@
-"""The autoencoder of Stable Diffusion, which latents are made with: image to latent and back."""
+"""The VAE of Stable Diffusion: encoder from images to latents, and decoder."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ class _Model(NamedTuple):
 
 
 def load_autoencoder(autoencoder: Autoencoder) -> Any:
-    """The autoencoder in this framework's form; the dtype of its arrays is that of computation.
+    """VAE with its weights on the device; it computes in the dtype of its arrays.
 
     Args:
         autoencoder: see `impls.files.autoencoder.read_autoencoder`.
@@ -37,7 +37,7 @@ def load_autoencoder(autoencoder: Autoencoder) -> Any:
 
 
 def encode(model: Any, images: Array) -> tuple[Array, Array]:
-    """Mean and standard deviation of the latent that an image is encoded to.
+    """VAE encoder: mean and standard deviation of the latent of an image.
 
     mean, log_variance = split(quant_conv(encoder(image))),
     std = exp(clip(log_variance, -30, 20) / 2)
@@ -59,7 +59,7 @@ def encode(model: Any, images: Array) -> tuple[Array, Array]:
 
 
 def decode(model: Any, latents: Array) -> Array:
-    """The image of a latent, about in -1..1.
+    """VAE decoder: the image of a latent, about in -1..1.
 
     image = decoder(post_quant_conv(latent))
 
@@ -113,7 +113,7 @@ def _decode(config: AutoencoderConfig, tensors: dict[str, Array], latents: Array
 
 
 def _resnet(model: _Model, name: str, x: Array) -> Array:
-    """x + conv(silu(norm(conv(silu(norm(x)))))), with x brought to the new width."""
+    """Residual block: x + conv(silu(norm(conv(silu(norm(x)))))), x projected to the new width."""
     y = _conv(model, f"{name}.conv1", jax.nn.silu(_group_norm(model, f"{name}.norm1", x)))
     y = _conv(model, f"{name}.conv2", jax.nn.silu(_group_norm(model, f"{name}.norm2", y)))
     if f"{name}.conv_shortcut.weight" in model.tensors:
@@ -122,14 +122,14 @@ def _resnet(model: _Model, name: str, x: Array) -> Array:
 
 
 def _middle(model: _Model, name: str, x: Array) -> Array:
-    """A residual block, attention, a residual block."""
+    """Middle block: residual block, self-attention, residual block."""
     x = _resnet(model, f"{name}.resnets.0", x)
     x = x + _attention(model, f"{name}.attentions.0", x)
     return _resnet(model, f"{name}.resnets.1", x)
 
 
 def _attention(model: _Model, name: str, x: Array) -> Array:
-    """softmax(q k^T / sqrt(channels)) v over all positions, with one head."""
+    """Single-head self-attention over all positions: softmax(q k^T / sqrt(channels)) v"""
     channels = x.shape[-1]
     tokens = _group_norm(model, f"{name}.group_norm", x).reshape(len(x), -1, channels)
     q, k, v = (_linear(model, f"{name}.to_{part}", tokens) for part in "qkv")
@@ -138,17 +138,17 @@ def _attention(model: _Model, name: str, x: Array) -> Array:
 
 
 def _downsample(model: _Model, name: str, x: Array) -> Array:
-    """Every second pixel of a convolution that is padded by zeros below and to the right alone."""
+    """Downsampling: a convolution of stride 2, zero-padded below and to the right only."""
     return _conv(model, name, x, stride=2, padding=((0, 1), (0, 1)))
 
 
 def _upsample(model: _Model, name: str, x: Array) -> Array:
-    """Each pixel four times, then a convolution."""
+    """Upsampling: nearest neighbour by a factor of 2, then a convolution."""
     return _conv(model, name, x.repeat(2, axis=1).repeat(2, axis=2))
 
 
 def _conv(model: _Model, name: str, x: Array, stride: int = 1, padding: Any = "SAME") -> Array:
-    """Convolution, by default one that keeps height and width: zeros all around."""
+    """Convolution, by default zero-padded so that height and width stay."""
     kernel, bias = model.tensors[f"{name}.weight"], model.tensors[f"{name}.bias"]
     layout = ("NHWC", "HWIO", "NHWC")
     y = jax.lax.conv_general_dilated(x, kernel, (stride, stride), padding, dimension_numbers=layout)
@@ -160,7 +160,10 @@ def _linear(model: _Model, name: str, x: Array) -> Array:
 
 
 def _group_norm(model: _Model, name: str, x: Array) -> Array:
-    """(x - mean) / sqrt(var + 1e-6) over the pixels and channels of each group, scaled, shifted."""
+    """GroupNorm over the pixels and channels of each group.
+
+    scale (x - mean) / sqrt(var + 1e-6) + shift
+    """
     centred = x - _group_mean(model, x)
     factor = jax.lax.rsqrt(_group_mean(model, centred**2) + GROUP_NORM_EPS)
     scale, shift = (model.tensors[f"{name}.{part}"] for part in ("weight", "bias"))
@@ -170,7 +173,7 @@ def _group_norm(model: _Model, name: str, x: Array) -> Array:
 def _group_mean(model: _Model, x: Array) -> Array:
     """Mean over the pixels and channels of each group, in each of its channels: [batch, 1, 1, c].
 
-    Pixels first, which is twice as fast as all at once.
+    The mean over pixels is taken first, which is twice as fast as both at once.
     """
     means = x.mean((1, 2), keepdims=True)
     groups = means.reshape(-1, x.shape[-1] // model.config.norm_num_groups)

@@ -1,4 +1,4 @@
-"""The features of the Inception network that FID and the Inception score are made of."""
+"""Inception-v3 features, from which FID and the Inception score are computed."""
 
 from collections.abc import Callable
 from functools import partial
@@ -18,7 +18,7 @@ _Conv = Callable[..., Array]  # (name, x, stride, padding) -> the output of that
 
 
 def load_inception(weights: InceptionWeights) -> Any:
-    """Inception on the device; it computes in the dtype of its tensors.
+    """Inception-v3 with its weights on the device; it computes in the dtype of its arrays.
 
     Args:
         weights: as `impls.files.inception.read_inception` reads them.
@@ -30,7 +30,7 @@ def load_inception(weights: InceptionWeights) -> Any:
 
 
 def inception_features(model: Any, images: Array, mode: str) -> Array:
-    """What Inception pools last, of images that are first resized to 299 x 299.
+    """Inception-v3 features (the last pooling layer) of images resized to 299 x 299.
 
     features = pool(layers((x - 128) / 128)), where x is resized as TensorFlow 1 did in mode
     `legacy_tensorflow`, and as clean-fid does in mode `clean`
@@ -56,12 +56,15 @@ def inception_features(model: Any, images: Array, mode: str) -> Array:
 
 @jax.jit
 def _resize(x: Array) -> Array:
-    """Bilinear: source = destination * input / output, no half-pixel centres."""
+    """Bilinear resize of TensorFlow 1, without half-pixel centres.
+
+    source = destination * input / output
+    """
     return _stretch(_stretch(x, 1), 2)
 
 
 def _stretch(x: Array, axis: int) -> Array:
-    """The resize along an axis, whose places are known before anything is computed."""
+    """Resize along one axis; its source positions are constants of the compiled function."""
     size = x.shape[axis]
     source = np.arange(SIDE) * (size / SIDE)
     low = source.astype(np.int32)
@@ -73,7 +76,7 @@ def _stretch(x: Array, axis: int) -> Array:
 
 @jax.jit
 def _layers(tensors: dict[str, Array], x: Array) -> Array:
-    """[n, 299, 299, 3] in 0..255 -> [n, features]."""
+    """Network after the resize: [n, 299, 299, 3] in 0..255 -> [n, features]"""
 
     def within(block: str) -> _Conv:
         return partial(_conv, tensors, f"layers.{block}")
@@ -149,7 +152,10 @@ def _conv(
     stride: int = 1,
     padding: str = "SAME",
 ) -> Array:
-    """relu((weight * x - mean) / sqrt(var + epsilon) + beta), * a convolution without bias."""
+    """Convolution without bias (*), batch norm, ReLU.
+
+    relu((weight * x - mean) / sqrt(var + epsilon) + beta)
+    """
     weight = tensors[f"{block}{name}.weight"]
     mean, var, beta = (
         tensors[f"{block}{name}.{part}"].reshape(1, 1, 1, -1) for part in ("mean", "var", "beta")
@@ -171,7 +177,7 @@ def _max_pool(x: Array, stride: int = 2, padding: str = "VALID") -> Array:
 
 
 def _average_pool(x: Array) -> Array:
-    """3 x 3, of which only pixels of the image count."""
+    """Average pooling, 3 x 3, over the pixels inside the image only."""
     window, strides = (1, 3, 3, 1), (1, 1, 1, 1)
     total = lax.reduce_window(x, 0.0, lax.add, window, strides, "SAME")
     ones = jnp.ones((1, *x.shape[1:3], 1), x.dtype)

@@ -1,4 +1,4 @@
-"""The autoencoder of Stable Diffusion, which latents are made with: image to latent and back."""
+"""The VAE of Stable Diffusion: encoder from images to latents, and decoder."""
 
 import importlib
 import importlib.util
@@ -15,11 +15,11 @@ from .torchvision_operators import import_torchvision
 
 class _Model(NamedTuple):
     config: AutoencoderConfig
-    network: Any  # diffusers' own AutoencoderKL, to which the other texts are held
+    network: Any  # diffusers' own AutoencoderKL, which the other implementations must match
 
 
 def load_autoencoder(autoencoder: Autoencoder) -> Any:
-    """The autoencoder in this framework's form; the dtype of its arrays is that of computation.
+    """VAE with its weights on the device; it computes in the dtype of its arrays.
 
     Args:
         autoencoder: see `impls.files.autoencoder.read_autoencoder`.
@@ -40,7 +40,7 @@ def load_autoencoder(autoencoder: Autoencoder) -> Any:
 
 
 def encode(model: Any, images: Array) -> tuple[Array, Array]:
-    """Mean and standard deviation of the latent that an image is encoded to.
+    """VAE encoder: mean and standard deviation of the latent of an image.
 
     mean, log_variance = split(quant_conv(encoder(image))),
     std = exp(clip(log_variance, -30, 20) / 2)
@@ -64,7 +64,7 @@ def encode(model: Any, images: Array) -> tuple[Array, Array]:
 
 
 def decode(model: Any, latents: Array) -> Array:
-    """The image of a latent, about in -1..1.
+    """VAE decoder: the image of a latent, about in -1..1.
 
     image = decoder(post_quant_conv(latent))
 
@@ -89,7 +89,7 @@ def _channels_first(images: Array) -> Array:
 
 
 def _network_class() -> Any:
-    """AutoencoderKL of diffusers, which is slow to import and may be missing."""
+    """Class AutoencoderKL of diffusers, which is slow to import and may be missing."""
     try:
         if importlib.util.find_spec("torchvision"):  # diffusers imports it where it is installed
             import_torchvision()

@@ -1,4 +1,4 @@
-"""The features of the Inception network that FID and the Inception score are made of."""
+"""Inception-v3 features, from which FID and the Inception score are computed."""
 
 import tempfile
 import warnings
@@ -36,7 +36,7 @@ class _Network(NamedTuple):
 
 
 def load_inception(weights: InceptionWeights) -> Any:
-    """Inception on the device; it computes in the dtype of its tensors.
+    """Inception-v3 with its weights on the device; it computes in the dtype of its arrays.
 
     Args:
         weights: as `impls.files.inception.read_inception` reads them.
@@ -55,7 +55,7 @@ def load_inception(weights: InceptionWeights) -> Any:
 
 
 def inception_features(model: Any, images: Array, mode: str) -> Array:
-    """What Inception pools last, of images that are first resized to 299 x 299.
+    """Inception-v3 features (the last pooling layer) of images resized to 299 x 299.
 
     features = pool(layers((x - 128) / 128)), where x is resized as TensorFlow 1 did in mode
     `legacy_tensorflow`, and as clean-fid does in mode `clean`
@@ -85,7 +85,10 @@ def inception_features(model: Any, images: Array, mode: str) -> Array:
 
 
 def _resize(x: Array) -> Array:
-    """Bilinear: source = destination * input / output, no half-pixel centres."""
+    """Bilinear resize of TensorFlow 1, without half-pixel centres.
+
+    source = destination * input / output
+    """
     rows, columns = (
         torch.arange(SIDE, dtype=x.dtype, device=x.device) * (2 / SIDE) + (1 / size - 1)
         for size in x.shape[2:]
@@ -96,9 +99,9 @@ def _resize(x: Array) -> Array:
 
 
 def _from_torchscript(weights: InceptionWeights) -> Any:
-    """The file's own network, as clean-fid loads it: its `base`, and the `layers` of that.
+    """Network of a TorchScript file, as clean-fid loads it: its `base`, and the `layers` of that.
 
-    Its forward is not called, which is these and a view as 2048 features: a stand-in has fewer.
+    Its forward is not called: it is these, reshaped to 2048 features, and a stand-in has fewer.
 
     Raises:
         UserError: when the file is none whose code is known or trusted.
@@ -115,7 +118,7 @@ def _from_torchscript(weights: InceptionWeights) -> Any:
 
 @contextmanager
 def _cleanfid_installed() -> Iterator[None]:
-    """Say what to install when clean-fid, or what it needs, is missing."""
+    """Context in which a missing clean-fid (or package that it needs) raises what to install."""
     try:
         import_torchvision()
         yield

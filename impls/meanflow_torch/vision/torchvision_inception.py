@@ -1,6 +1,6 @@
-"""Inception from the blocks of torchvision and clean-fid, for the weights of pytorch-fid.
+"""Inception-v3 from the blocks of torchvision and clean-fid, for the weights of pytorch-fid.
 
-A TorchScript file brings its own code; a state_dict needs a network to be loaded into.
+A TorchScript file contains its code; a state_dict needs a network to be loaded into.
 """
 
 import torch
@@ -11,7 +11,7 @@ from impls.files.inception_layers import tensor_names
 
 
 def torchvision_inception(weights: InceptionWeights) -> nn.Module:
-    """torchvision's Inception with the blocks of FID in it, of the real size.
+    """Inception-v3 of torchvision with the blocks of FID, full size.
 
     Called with [n, 3, 299, 299] in -1..1 it returns features [n, 2048].
 
@@ -44,7 +44,7 @@ def torchvision_inception(weights: InceptionWeights) -> nn.Module:
     state = {names[name]: torch.tensor(array) for name, array in weights.tensors.items()}
     for name, module in network.named_modules():
         if isinstance(module, nn.BatchNorm2d):
-            state[f"{name}.weight"] = torch.ones_like(module.weight)  # it is in the kernels
+            state[f"{name}.weight"] = torch.ones_like(module.weight)  # folded into kernels
     try:
         network.load_state_dict(state)
     except RuntimeError as error:

@@ -29,7 +29,7 @@ FILES = files(JAX)
 
 # file -> why only the PyTorch text has it
 FILES_ONLY_IN_TORCH = {
-    "tangent.py": "jax.jvp derives what is written out there",
+    "dual_dit.py": "in JAX jax.jvp is all there is to it",
     "vision/torchvision_operators.py": "JAX needs no torchvision",
     "vision/torchvision_inception.py": "the same",
 }
@@ -38,7 +38,7 @@ ONLY_IN_TORCH = {
     ("device.py", "exact_products"): "in JAX each product takes its precision",
     ("network.py", "LabelEmbedder"): "flax has nn.Embed, under the same canonical name",
     ("network.py", "LabelEmbedder.forward"): "as its class",
-    ("network.py", "structure"): "a torch module is made before it is called",
+    ("network.py", "meta_module"): "a torch module is made before it is called",
     ("layers.py", "constant"): "in JAX it is one call",
     ("layers.py", "positions"): "JAX computes it once, when it traces",
 }

@@ -74,8 +74,8 @@ def test_a_new_module_leaves_the_global_random_state_as_it_was(tiny):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_the_structure_without_parameters_takes_no_memory(tiny):
-    assert all(x.is_meta for x in network_file.structure(tiny.network).parameters())
+def test_the_module_on_the_meta_device_takes_no_memory(tiny):
+    assert all(x.is_meta for x in network_file.meta_module(tiny.network).parameters())
 
 
 def test_the_loss_can_be_differentiated_by_its_caller(case, inputs):
@@ -166,5 +166,5 @@ def test_the_default_dtype_changes_nothing(case, dtype):
 def test_activations_leave_no_hooks(case, inputs):
     x = meanflow_torch.put(case.inputs)
     meanflow_torch.activations(case.config, inputs[0], x.z, x.t, x.h, x.labels)
-    modules = network_file.structure(case.config.network).modules()
+    modules = network_file.meta_module(case.config.network).modules()
     assert not any(module._forward_hooks for module in modules)

@@ -19,7 +19,7 @@ GRADIENT = "the gradient of final_layer/linear/kernel"  # the one that overflows
 def finite_flags_name_what_is_not(probe: Probe) -> Errors:
     """Metrics.finite is False for the array that is not finite and those after it, else True."""
     case = probe.cases[0]
-    names = parameters.watched(everything(case).network)
+    names = parameters.finite_names(everything(case).network)
     behind = set(names[names.index("v_g") :])  # images, noise, t and r
     batch, drawn = inputs(everything(case), 0)
     bad_images = batch._replace(images=_planted(batch.images, np.nan))

@@ -1,4 +1,4 @@
-"""The cycles of a cosine schedule with restarts."""
+"""Learning-rate schedule with restarts: first step and length of its cosine cycles."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,10 +7,11 @@ from impls.common.config import TrainingConfig
 
 
 def cycle_table(training: TrainingConfig) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """First step after warm-up, and number of steps, of each cycle.
+    """First step (counted from the end of warm-up) and length of each cosine cycle.
 
     The first cycle has cycle_steps, or all steps up to num_steps; each is cycle_growth times as
-    long as the one before it. Without growth one row stands for all of them.
+    long as the one before it (T_mult of Loshchilov and Hutter, SGDR, 2017). Without growth one row
+    stands for all cycles.
 
     Returns:
         starts, lengths: [cycle] int32, up to the largest int32 step.
