@@ -109,7 +109,8 @@ def test_the_python_of_the_manual_runs(tmp_path):
 NO_PROSE = r"<!-- table .*?<!-- end -->|```.*?```|^    .*?$|`[^`]*`|\]\([^)]*\)|\d{4}-\d\d-\d\d"
 AMOUNT = r"\b(?:\d[\d,]*|an?|one|two|three|four|five|six|seven|eight|nine|ten|twenty|thirty)"
 OUTCOME = re.compile(
-    rf"(?<!Python )(?<!arXiv )(?<!section )\b\d+\.\d+|\de-\d|{AMOUNT}[\s-](?:%(?! (?:bootstrap )?interval)|[GM]B\b|times\b"
+    rf"(?<!Python )(?<!arXiv )(?<!section )\b\d+\.\d+|\de-\d"
+    rf"|{AMOUNT}[\s-](?:%(?! (?:bootstrap )?interval)|[GM]B\b|times\b"
     r"|(?:second|minute|hour|day|week)s?\b)"
 )
 

@@ -1,4 +1,4 @@
-"""Every command of README and manual runs, on stand-ins of the files that it takes, or it is said why not.
+"""Every command of README and manual runs, on stand-ins of its files, or it is said why not.
 
 The stand-ins lie in one folder under the names that the manual gives their originals. A checkout
 of the authors' code takes the place of its stand-in where MEANFLOW_OFFICIAL names one.

@@ -75,15 +75,14 @@ def _seconds(session: str, checkout: Path, environment: dict[str, str]) -> float
         command, cwd=checkout, env=environment, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise UserError(
-            f"nox -s {session} ended with status {done.returncode}: {done.stderr[-500:]}"
-        )
+        said = done.stderr[-500:]
+        raise UserError(f"nox -s {session} ended with status {done.returncode}: {said}")
     return round(time.monotonic() - start, 1)
 
 
 def _addresses(made: Path) -> list[str]:
     """Where each package of an environment is downloaded from."""
-    pip = [made / "bin" / "python", "-m", "pip", "--quiet"]
+    pip = [str(made / "bin" / "python"), "-m", "pip", "--quiet"]
     frozen = subprocess.run(
         [*pip, "freeze", "--exclude-editable"], capture_output=True, text=True, check=True
     ).stdout.split()

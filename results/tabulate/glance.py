@@ -56,7 +56,7 @@ def _digits(records: list[Record]) -> Cell:
 
 
 def _fids(records: list[Record]) -> Cell:
-    """How many rows of the table of reproductions have an FID of ours, and how many one of others."""
+    """Rows of the table of reproductions with an FID of ours, and those with one of others."""
     rows = scores(records).values()
     here = sum(bool(ours) for ours, _ in rows)
     others = sum(bool(theirs) for _, theirs in rows)
