@@ -45,7 +45,7 @@ def verify_torch(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """The test suite, on up to four processors; `nox -s tests -- --slow` adds the slow ones."""
-    install(session, "jax", "torch", "fid", "vae", "dev")
+    install(session, "jax", "torch", "fid", "vae", "docs", "dev")
     session.run("pytest", *PARALLEL, *session.posargs)
 
 
@@ -177,7 +177,7 @@ def golden(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def official(session: nox.Session) -> None:
-    """Run the README's commands on the authors' code of a checkout: `-- --official CHECKOUT`.
+    """Run the manual's commands on the authors' code of a checkout: `-- --official CHECKOUT`.
 
     Without this session the test suite runs them on a stand-in of the same interface.
     """
@@ -186,14 +186,30 @@ def official(session: nox.Session) -> None:
         session.error("give a checkout of the authors' code: nox -s official -- --official PATH")
     install(session, "jax", "torch", "fid", "vae", "dev")
     where = {"MEANFLOW_OFFICIAL": str(checkout.resolve())}
-    session.run("pytest", "tests/test_readme_commands.py", "-k", "CHECKOUT", env=where)
+    session.run("pytest", "tests/test_manual_commands.py", "-k", "CHECKOUT", env=where)
 
 
 @nox.session(default=False)
 def tables(session: nox.Session) -> None:
-    """Write every table and figure of results and of the README anew, from the records."""
+    """Write every table and figure of results and of the manual anew, from the records."""
     install(session, "figures")
     session.run("meanflow", "tables", *session.posargs)
+
+
+@nox.session(default=False)
+def docs(session: nox.Session) -> None:
+    """Build the manual into site/, with the report; no page of it needs the network."""
+    install(session, "docs", "figures")
+    session.run("meanflow", "tables")
+    session.env["NO_MKDOCS_2_WARNING"] = "1"
+    session.run("mkdocs", "build", "--strict", *session.posargs)
+
+
+@nox.session(default=False)
+def commands(session: nox.Session) -> None:
+    """What sessions cost on a fresh checkout, recorded: `-- verify verify-jax verify-torch`."""
+    install(session, "dev")
+    session.run("python", "-m", "bench.studies.commands", *session.posargs)
 
 
 @nox.session(default=False)

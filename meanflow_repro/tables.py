@@ -14,7 +14,7 @@ def tables(*, check: bool = False) -> int:
     from results.report.page import write_page
     from results.tabulate.write import write_tables
     from verify.checks import sentences
-    from verify.example import example
+    from verify.example import every_sentence, example
 
     try:
         from results.draw.write import write_figures
@@ -25,7 +25,7 @@ def tables(*, check: bool = False) -> int:
             "tables needs the package matplotlib for the figures, which is not installed:"
             ' pip install -c constraints.txt -e ".[figures]"'
         ) from None
-    blocks = {"example": example}
+    blocks = {"example": example, "sentences": every_sentence}
     changed = [*write_tables(blocks=blocks, write=not check), *write_figures(write=not check)]
     if not check:
         write_page(sentences())  # which shows the figures

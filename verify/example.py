@@ -1,10 +1,10 @@
-"""The README's example of what `meanflow verify` prints: a part of the newest recorded run."""
+"""What the manual shows of `meanflow verify`: a part of the newest recorded run, every check."""
 
 from results.compare import passes
 from results.schema import Record
 from results.tabulate.cells import NAMES
 from results.tabulate.checks import DTYPES, PAIR, newest_run
-from verify.checks import all_checks
+from verify.checks import all_checks, sentences
 from verify.outcome import FAIL, NOT_APPLICABLE, PASS, Outcome, Report
 from verify.registry import Check
 from verify.report import summary
@@ -35,6 +35,13 @@ def example(records: list[Record]) -> str:
         is_title = line.startswith(tuple(f"{family}  " for family in SHOWN[1:]))
         lines += ["..."] * is_title + [line]
     return "\n".join(("```text", *lines, "...", *summary(report), "```\n"))
+
+
+def every_sentence(_records: list[Record]) -> str:
+    """Every check with what it states, by family."""
+    lines = ["| family | check | states |", "|-|-|-|"]
+    lines += [f"| {family} | `{name}` | {said} |" for family, name, said in sentences()]
+    return "\n".join(lines) + "\n"
 
 
 def _outcomes(recorded: list[Record], subject: str) -> list[Outcome]:

@@ -1,11 +1,11 @@
-"""Tables from records: Markdown in results/tables, and the same between markers in the README.
+"""Tables from records: Markdown in results/tables, and the same between markers in the manual.
 
 Nobody types a number into a table. `meanflow tables` writes them anew; `--check` finds one that
 does not follow from the records.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,8 +15,10 @@ from results.tabulate.ablations import ablation_order, ablations
 from results.tabulate.accelerators import accelerators
 from results.tabulate.cells import Table, markdown, with_footnote
 from results.tabulate.checks import verify
+from results.tabulate.commands import commands
 from results.tabulate.digits import digits
 from results.tabulate.fid import fid
+from results.tabulate.glance import glance
 from results.tabulate.jvp_overhead import jvp_overhead
 from results.tabulate.reproduction import reproduction
 from results.tabulate.soak import soak
@@ -24,6 +26,7 @@ from results.tabulate.throughput import throughput
 
 ROOT = Path(__file__).parents[2]
 TABLES = ROOT / "results" / "tables"
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 ALL: dict[str, Callable[[list[Record]], Table]] = {
     "digits": digits,
     "jvp_overhead": jvp_overhead,
@@ -35,13 +38,15 @@ ALL: dict[str, Callable[[list[Record]], Table]] = {
     "fid": fid,
     "accelerators": accelerators,
     "soak": soak,
+    "glance": glance,
+    "commands": commands,
 }
 
 
 def write_tables(
     records: Path = RECORDS,
     tables: Path = TABLES,
-    readme: Path = ROOT / "README.md",
+    pages: Sequence[Path] = PAGES,
     *,
     blocks: Mapping[str, Callable[[list[Record]], str]] = MappingProxyType({}),
     write: bool,
@@ -49,18 +54,25 @@ def write_tables(
     """Make every table from the records; returns the files that differed.
 
     Args:
-        blocks: name of another block of the README -> what makes it.
+        pages: of the manual, which show tables between markers.
+        blocks: name of another block of the manual -> what makes it.
         write: whether these files are written.
     """
     found = read(records)
     made = {name: markdown(with_footnote(make(found))) for name, make in ALL.items()}
     wanted = {tables / f"{name}.md": content.encode() for name, content in made.items()}
-    text = readme.read_text(encoding="utf-8")
-    for name, content in {**made, **{name: make(found) for name, make in blocks.items()}}.items():
-        block = re.compile(rf"(?<=<!-- table {name} -->).*?(?=<!-- end -->)", re.DOTALL)
-        text = block.sub(f"\n\n{content}\n".replace("\\", r"\\"), text)
-    wanted[readme] = text.encode()
+    shown = made | {name: make(found) for name, make in blocks.items()}
+    wanted |= {page: _filled(page.read_text(encoding="utf-8"), shown).encode() for page in pages}
     return write_changed(wanted, bytes.__eq__, write=write)
+
+
+def _filled(text: str, shown: Mapping[str, str]) -> str:
+    """A page, with every block between markers made anew."""
+
+    def fill(block: re.Match[str]) -> str:
+        return f"{block[1]}\n\n{shown[block[2]]}\n{block[3]}"
+
+    return re.sub(r"(<!-- table (\w+) -->).*?(<!-- end -->)", fill, text, flags=re.DOTALL)
 
 
 def write_changed(

@@ -1,6 +1,6 @@
-"""Every command of the README runs, on stand-ins of the files that it takes, or it is said why not.
+"""Every command of README and manual runs, on stand-ins of its files, or it is said why not.
 
-The stand-ins lie in one folder under the names that the README gives their originals. A checkout
+The stand-ins lie in one folder under the names that the manual gives their originals. A checkout
 of the authors' code takes the place of its stand-in where MEANFLOW_OFFICIAL names one.
 """
 
@@ -21,7 +21,7 @@ from checkouts import CHECKOUT, STANDIN
 from PIL import Image
 from results_records import told
 from subprocesses import ROOT, run_python
-from test_readme import commands
+from test_manual import commands
 
 from bench.fid import standins
 from impls.common import draws, parameters
@@ -57,10 +57,17 @@ class Runs:
 INSTALLS = "installs packages, and the command that it then runs is run by tests"
 LONG = "trains or measures for most of an hour, by commands that tests run in small"
 MENTION = "names a command, whose options stand in a block"
+FAMILIES = ("jvp", "objective", "draws", "sampling", "gradient")
+MENTIONED = ("verify", "config", "evaluate", "statistics", "fid-check", "prepare latents",
+             "convert --from-torch", "results add", "results add FILE")  # fmt: skip
+ACCELERATOR = "measures on a GPU or TPU; the same command runs in small"
 SESSIONS = {
-    INSTALLS: ("verify", "verify -- --check jvp", "verify-jax", "verify-torch", "tests",
-               "tests -- --slow", "lint types"),
-    LONG: ("notebook", "soak", "slips", "bench", "ablations", "train-digits", "tolerances"),
+    INSTALLS: (
+        "verify", "verify -- --full", "verify-jax", "verify-torch", "verify tests lint types",
+        "tests -- --slow", "lint", "docs",
+        *(f"verify -- --check {family}" for family in FAMILIES),
+    ),
+    LONG: ("notebook", "soak", "slips", "bench", "bench -- --full", "ablations", "tolerances"),
 }  # fmt: skip
 
 # How a command is run here that does not run as it stands; or the test that runs it in small, or
@@ -68,13 +75,21 @@ SESSIONS = {
 TABLE = {
     "pip install nox": INSTALLS,
     "pip install -c constraints.txt -e .[jax,torch]": INSTALLS,
+    "pip install -c constraints.txt jax[cuda13]": INSTALLS,
+    "pip install -c constraints.txt torch torchvision": INSTALLS,
     **{f"nox -s {name}": reason for reason, names in SESSIONS.items() for name in names},
     "nox -s tables": "test_the_committed_tables_and_figures_follow_from_the_committed_records",
-    "nox -s golden": MENTION,
-    "nox -s official -- --official CHECKOUT": "runs this file, on a checkout of theirs",
+    "nox -l": "lists what stands in this table",
+    **{f"meanflow {command}": MENTION for command in ("--help", *MENTIONED)},
     "nox -s fid-check": "test_stand_ins_score_the_same_in_both_frameworks_as_in_numpy",
-    "meanflow statistics": MENTION,
     # verify
+    "meanflow verify examples/subject.py": "test_the_example_of_a_subject_fails_as_the_manual_says",
+    "meanflow verify examples/subject.py --check target": (
+        "test_the_example_of_a_subject_fails_as_the_manual_says"
+    ),
+    "meanflow verify examples/subject.py --check target --verbose": (
+        "test_the_example_of_a_subject_fails_as_the_manual_says"
+    ),
     "meanflow verify --golden FOLDER --json outcomes.json": Runs(
         {"FOLDER": "golden"}, "reference --check official", writes="outcomes.json"
     ),
@@ -132,7 +147,6 @@ TABLE = {
     # results
     "meanflow results template > mine.yml": Runs(writes="mine.yml"),
     ADD: Runs({"mine.yml": "theirs.yml"}, "--records records"),
-    "meanflow results add FILE": MENTION,
     # bench
     "meanflow bench jvp-overhead --framework torch": "test_a_bench_prints_ratios_and_records_them",
     "meanflow bench jvp-overhead --framework jax --against official=CHECKOUT": Runs(
@@ -144,6 +158,10 @@ TABLE = {
         # uncompiled: to compile takes PyTorch minutes
         "test_attention_goes_through_the_numbers_of_tokens"
     ),
+    "meanflow bench jvp-overhead --framework jax --model.cls=DiT_B_4 --training.batch-size=256"
+    " --record results/records": ACCELERATOR,
+    "meanflow bench throughput --framework jax --models DiT_B_4 --batch-sizes 256"
+    " --record results/records": ACCELERATOR,
     "meanflow bench depth --framework jax": "test_depth_measures_rounding_in_each_precision",
 }
 COMMANDS = list(dict.fromkeys(" ".join(command) for command in commands()))
@@ -176,7 +194,7 @@ def run(words):
 
 
 def write_stand_ins(folder):
-    """What the commands read, under the names of the README or of TABLE."""
+    """What the commands read, under the names of the manual or of TABLE."""
     links = {
         "CHECKOUT": Path(CHECKOUT or STANDIN).resolve(),
         "checkpoint_400000": standins.CHECKPOINT,
@@ -246,7 +264,7 @@ def runner(tmp_path_factory):
     return run_once
 
 
-def test_every_command_of_the_table_is_in_the_readme():
+def test_every_command_of_the_table_is_in_the_manual():
     assert set(TABLE) <= set(COMMANDS)
 
 

@@ -1,0 +1,63 @@
+"""The table of results at a glance: one line for each question that is asked first."""
+
+from results.compare import passes
+from results.published import published
+from results.schema import Record
+from results.tabulate.cells import JAX, NAMES, TORCH, Cell, Said, Table, estimate, joined, printed
+from results.tabulate.checks import newest_runs
+from results.tabulate.digits import ACCURACY, newest_digits
+from results.tabulate.jvp_overhead import newest_overheads
+from results.tabulate.reproduction import scores
+
+UNGUIDED = "unguided sparse / flow matching"
+OFFICIAL = "guided sparse / guided official"
+
+
+def glance(records: list[Record]) -> Table:
+    """Question, what was measured here, what was published: from the newest records."""
+    overheads = newest_overheads(records)
+    ratio = {
+        (subject, of): estimate(
+            overheads.get((subject, "auto", "bench/step_time_ratio", of)), places=2
+        )
+        for subject in (JAX, TORCH)
+        for of in (UNGUIDED, OFFICIAL)
+    }
+    both: Cell = ("JAX ", ratio[JAX, UNGUIDED], ", PyTorch ", ratio[TORCH, UNGUIDED])
+    paper: Cell = (printed(published("jvp_overhead")[0]), " on a TPU v4-8, dense JVP")
+    rows: list[list[Cell]] = [
+        ["checks that pass, in float64 and float32", _checks(records)],
+        ["seconds of a MeanFlow step over a flow matching step, two CPU cores", both, paper],
+        ["seconds of the guided step over the authors', JAX, two CPU cores", ratio[JAX, OFFICIAL]],
+        ["digits in one step: share read as the label asked for", _digits(records)],
+        ["the paper's FIDs that were measured again", _fids(records)],
+    ]
+    return Table(["", "here", "published"], rows)
+
+
+def _checks(records: list[Record]) -> Cell:
+    found = [record for run in newest_runs(records).values() for record in run]
+    if not found:
+        return "not measured"
+    return (Said(f"{sum(map(passes, found))} of {len(found)}", tuple(found)),)
+
+
+def _digits(records: list[Record]) -> Cell:
+    """The lowest and the highest accuracy of each framework's seeds."""
+    runs = newest_digits(records)
+    cells: list[Cell] = []
+    for subject, name in NAMES.items():
+        found = [run[ACCURACY] for (of, _), run in sorted(runs.items()) if of == subject]
+        values = [record.value for record in found if record.value is not None]
+        if values:
+            said = dict.fromkeys(f"{value:.3f}" for value in (min(values), max(values)))
+            cells.append((f"{name} ", Said(" to ".join(said), tuple(found))))
+    return joined(", ", cells) if cells else "not measured"
+
+
+def _fids(records: list[Record]) -> Cell:
+    """Rows of the table of reproductions with an FID of ours, and those with one of others."""
+    rows = scores(records).values()
+    here = sum(bool(ours) for ours, _ in rows)
+    others = sum(bool(theirs) for _, theirs in rows)
+    return f"{here} of {len(rows)} here, {others} by others"
