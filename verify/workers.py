@@ -123,7 +123,7 @@ def _start(given: Given, processes: list[BaseProcess]) -> Any:
 def _held() -> Iterator[None]:
     """SIGINT and SIGTERM wait until this is done; a process started within never gets SIGINT."""
     came: list[int] = []
-    handlers = {
+    handlers: dict[int, Any] = {
         number: signal.signal(number, lambda found, _frame: came.append(found))
         for number in (signal.SIGINT, signal.SIGTERM)
     }
