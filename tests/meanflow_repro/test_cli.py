@@ -158,7 +158,7 @@ def test_a_failing_subject_gives_status_1_and_the_place(subject, error, said, tm
     path, records = tmp_path / "outcomes.json", tmp_path / "records"
     assert main(["verify", subject, *QUICK, "--json", str(path), "--record", str(records)]) == 1
     printed = capsys.readouterr().out
-    assert f"FAIL target_matches ({subject}, float64)" in printed
+    assert f"FAIL target_matches ({subject}, float64 and float32)" in printed
     assert f"FAIL  {subject}: 2 checks, 2 of 4 pass" in printed
     assert "FAIL jvp" not in printed
     outcomes = strict_json(path)["outcomes"]
