@@ -110,14 +110,22 @@ def verify(
         )
     if not found.stopped_by:
         found.outcomes = required(found.outcomes, demanded)
-    reports.print_report(found, console, verbose=verbose, tracebacks=traceback)
-    for case in problems.cases:
-        if extra := unread(case):
-            console.print(f"not checked in golden case {case.name}: {', '.join(extra)}")
-    if json:
-        reports.write_json(found, json)
-    if record and not found.stopped_by:  # records of a part would be read as the whole
-        console.print(f"records appended to {reports.write_records(found, record)}")
+    try:
+        reports.print_report(found, console, verbose=verbose, tracebacks=traceback)
+        for case in problems.cases:
+            if extra := unread(case):
+                console.print(f"not checked in golden case {case.name}: {', '.join(extra)}")
+    finally:  # also where nobody reads to the end, as in `meanflow verify | head`
+        if json:
+            reports.write_json(found, json)
+        if record and not found.stopped_by:  # records of a part would be read as the whole
+            recorded = reports.write_records(found, record)
+    if record:
+        console.print(
+            "nothing recorded: the run was stopped"
+            if found.stopped_by
+            else f"records appended to {recorded}"
+        )
     compilation.shrink_cache()
     if found.stopped_by:
         return 128 + found.stopped_by  # as a shell tells it

@@ -125,19 +125,35 @@ def record_file(folder: Path, kind: str, date: str) -> Path:
 def append(records: Iterable[Record], path: Path) -> None:
     """Add records to a file of JSON lines, all or none; nothing that is there is touched.
 
+    Where they cannot be written no new file is left.
+
     Raises:
         UserError: when they cannot be written, as on a full disk.
     """
     content = "".join(line(record) + "\n" for record in records).encode()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a+b", buffering=0) as file:
-            _lock(file)
-            _write_whole(file, content)
+        with _opened(path) as file:
+            try:
+                _write_whole(file, content)
+            except OSError:
+                if not os.fstat(file.fileno()).st_size:
+                    path.unlink()
+                raise
     except OSError as error:
         raise UserError(
             f"cannot write to {path}: {error.strerror}; nothing was recorded"
         ) from error
+
+
+def _opened(path: Path) -> FileIO:
+    """The file, locked; once more where another process removed it before it was."""
+    while True:
+        file = path.open("a+b", buffering=0)
+        _lock(file)
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()
 
 
 def _lock(file: FileIO) -> None:

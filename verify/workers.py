@@ -1,13 +1,14 @@
 """Processes that put subjects through checks, each outcome sent as soon as it is found."""
 
-import contextlib
 import multiprocessing
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
+from multiprocessing.resource_tracker import ensure_running
 from typing import Any, NamedTuple
 
 from impls.common.errors import UserError
@@ -110,15 +111,26 @@ def _start(given: Given, processes: list[BaseProcess]) -> Any:
     context = multiprocessing.get_context("spawn")
     pipe, other = context.Pipe()
     process = context.Process(target=_work, args=(given, other))
-    # It is born deaf to Ctrl-C, which reaches every process of a terminal: this one ends it.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
+    # Ctrl-C reaches every process of a terminal: they are born deaf to it, and this one ends them.
+    with _held(signal.SIGINT):
         process.start()
         processes.append(process)
-    finally:
-        signal.signal(signal.SIGINT, before)
     other.close()
     return pipe
+
+
+@contextmanager
+def _held(number: int) -> Iterator[None]:
+    """A signal waits until this is done; processes that are started within never receive it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    ensure_running()  # multiprocessing's own process, whose start would let the signal through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (number,))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _received(pipe: Any) -> News:
@@ -150,9 +162,9 @@ def _end(processes: Sequence[BaseProcess]) -> None:
 
 def _work(given: Given, pipe: Any) -> None:
     """What a process does until there is no more to do, or nobody to tell."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Windows too, where that is not inherited
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Windows too, where it was not held
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # temporary files are removed
-    with contextlib.suppress(KeyboardInterrupt, EOFError, ConnectionError):
+    with suppress(KeyboardInterrupt, EOFError, ConnectionError):
         try:
             judge(given, iter(pipe.recv, None), pipe.send)
         except UserError as error:

@@ -30,7 +30,13 @@ def writable(path: Path, kind: type[UserError] = UserError) -> Iterator[None]:
 
 
 def write_whole(path: Path, *parts: bytes | memoryview) -> None:
-    """Write a file under a temporary name and rename it, so that half of it never counts."""
+    """Write a file under a temporary name and rename it, so that half of it never counts.
+
+    What is no file of its own (a pipe, a device, a link to either) is written to as it is.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        path.write_bytes(b"".join(parts))
+        return
     with _partial(path, parts) as partial:
         partial.rename(path)
 
