@@ -127,11 +127,7 @@ def verify(
             else f"records appended to {recorded}"
         )
     compilation.shrink_cache()
-    if found.stopped_by:
-        return 128 + found.stopped_by  # as a shell tells it
-    if found.unexpected or found.stale:
-        return 1
-    return 2 if found.unjudged else 0
+    return found.exit_status
 
 
 def _live_options(

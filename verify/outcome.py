@@ -97,6 +97,15 @@ class Report:
         """Subjects of which nothing was judged: about them the run says nothing."""
         return [subject for subject in self.subjects if not self.judged(subject.name)]
 
+    @property
+    def exit_status(self) -> int:
+        """What the process ends with: see `meanflow verify --help`."""
+        if self.stopped_by:
+            return 128 + self.stopped_by  # as a shell tells it
+        if self.unexpected or self.stale:
+            return 1
+        return 2 if self.unjudged else 0
+
 
 def tally(outcomes: list[Outcome]) -> str:
     """So many of so many pass, how many are known deviations, and how many not applicable."""

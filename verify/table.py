@@ -20,7 +20,7 @@ ALLOW = ""  # in place of a subject: the column of what is allowed
 Column = tuple[str, str]  # dtype, and subject or ALLOW
 
 
-def tables(outcomes: list[Outcome], report: Report, *, every: bool) -> Iterator[Text]:
+def tables(outcomes: list[Outcome], report: Report, *, every: bool = True) -> Iterator[Text]:
     """One table for each two subjects (or pairs) whose names fit side by side, or for each one.
 
     Args:
