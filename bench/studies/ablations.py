@@ -5,10 +5,12 @@ is passed over.
 """
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from PIL import Image
@@ -70,20 +72,35 @@ def study(
 def side_by_side(arguments: Sequence[str], workdir: Path) -> int:
     """Run the command once for each framework, in processes of their own with a thread each.
 
+    SIGTERM is passed on to them; Ctrl-C reaches them from the terminal. They save where they are.
+
     Returns:
-        The larger exit status; that of a process ended by signal n is 128 + n, as in a shell.
+        The largest exit status; that of a process ended by signal n is 128 + n, as in a shell, and
+        so is that of this one.
     """
     cache = {"JAX_COMPILATION_CACHE_DIR": str((workdir / "jax-cache").absolute())}
     command = [sys.executable, "-m", "meanflow_repro", "ablations", *arguments]
-    running = [
-        subprocess.Popen([*command, "--framework", name], env={**os.environ, **ALONE, **cache})
-        for name in FRAMEWORKS
-    ]
+    running: list[subprocess.Popen[bytes]] = []
+    received: list[int] = []
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        for process in running:
+            process.send_signal(number)
+
+    before = signal.signal(signal.SIGTERM, pass_on)
     try:
+        for name in FRAMEWORKS:
+            start = [*command, "--framework", name]
+            running.append(subprocess.Popen(start, env={**os.environ, **ALONE, **cache}))
         codes = [process.wait() for process in running]
-    except KeyboardInterrupt:  # they got the signal too, and save where they are
+    except KeyboardInterrupt:
+        received.append(signal.SIGINT)
         codes = [process.wait() for process in running]
-    return max(code if code >= 0 else 128 - code for code in codes)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    ended = (code if code >= 0 else 128 - code for code in codes)
+    return max(*ended, *(128 + number for number in received))
 
 
 def _one_run(
