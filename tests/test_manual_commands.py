@@ -61,6 +61,7 @@ MENTION = "names a command, whose options stand in a block"
 FAMILIES = ("jvp", "objective", "draws", "sampling", "gradient")
 MENTIONED = ("verify", "config", "evaluate", "statistics", "fid-check", "prepare latents",
              "convert --from-torch", "results add", "results add FILE")  # fmt: skip
+HELP = "lists what stands in this table"
 ACCELERATOR = "measures on a GPU or TPU; the same command runs in small"
 SESSIONS = {
     INSTALLS: (
@@ -80,8 +81,9 @@ TABLE = {
     "pip install -c constraints.txt torch torchvision": INSTALLS,
     **{f"nox -s {name}": reason for reason, names in SESSIONS.items() for name in names},
     "nox -s tables": "test_the_committed_tables_and_figures_follow_from_the_committed_records",
-    "nox -l": "lists what stands in this table",
-    **{f"meanflow {command}": MENTION for command in ("--help", *MENTIONED)},
+    "nox -l": HELP,
+    "meanflow --help": HELP,
+    **{f"meanflow {command}": MENTION for command in MENTIONED},
     "nox -s fid-check": "test_stand_ins_score_the_same_in_both_frameworks_as_in_numpy",
     # verify
     "meanflow verify examples/subject.py --check target_* --no-deviations": (
@@ -288,7 +290,8 @@ def help_of(*subcommand):
 
 
 @pytest.mark.parametrize(
-    "command", [c for c, how in TABLE.items() if isinstance(how, str) and c[:3] != "pip"]
+    "command",
+    [c for c, how in TABLE.items() if isinstance(how, str) and c[:3] != "pip" and how != HELP],
 )
 def test_what_a_command_that_is_not_run_names_exists(command, monkeypatch):
     """Subcommands, sessions, options and keys of the configuration."""
