@@ -17,6 +17,7 @@ from bench.records import provenance
 from bench.timer import Estimate
 from impls.common.config import Config
 from impls.common.config_files import config_hash
+from impls.files.writing import writable, write_whole
 from results.schema import Record, Settings
 
 Value = Estimate | float | None  # None: not counted
@@ -120,7 +121,8 @@ def write_json(found: Sequence[Measured], path: Path) -> None:
         "datetime": dt.datetime.now(dt.UTC).isoformat(),
         "version": pytest_benchmark.__version__,
     }
-    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    with writable(path):
+        write_whole(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
 
 
 def _benchmark(bench: Measured, name: str, stats: Stats) -> dict[str, Any]:

@@ -131,13 +131,27 @@ def append(records: Iterable[Record], path: Path) -> None:
     content = "".join(line(record) + "\n" for record in records).encode()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a+b", buffering=0) as file:
-            _lock(file)
-            _write_whole(file, content)
+        with _opened(path) as file:
+            try:
+                _write_whole(file, content)
+            except OSError:
+                if not file.seek(0, os.SEEK_END):  # it was made for what could not be written
+                    path.unlink(missing_ok=True)
+                raise
     except OSError as error:
         raise UserError(
             f"cannot write to {path}: {error.strerror}; nothing was recorded"
         ) from error
+
+
+def _opened(path: Path) -> FileIO:
+    """Open a file to append to it alone."""
+    while True:
+        file = path.open("a+b", buffering=0)
+        _lock(file)
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()  # somebody, whose disk was full, removed it while this waited
 
 
 def _lock(file: FileIO) -> None:
