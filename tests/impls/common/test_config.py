@@ -393,7 +393,7 @@ BAD_VALUES = [
     ("method.t_start", [0.9], "at most method.t_end (0.8)"),
     ("method.noise_dist", ["lognormal"], "logit_normal or uniform; did you mean logit_normal?"),
     ("method.guidance_eq", ["cgf"], "cfg or none; did you mean cfg?"),
-    ("dataset.name", ["", False, 5], "text, in quotes"),
+    ("dataset.name", ["", 5], "text, in quotes"),
     ("dataset.name", ["digts"], "one of digits, mnist, cifar10, folder, imgnet_latent; did you"),
     ("dataset.root", [2024, "", "a\0b", "\ud800"], "text, in quotes"),
     ("dataset.image_size", [31], "a multiple of the patch size (2"),

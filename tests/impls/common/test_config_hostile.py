@@ -19,6 +19,7 @@ from impls.common.config_files import (
 from impls.common.errors import UserError
 from impls.common.yaml_files import LARGEST
 from impls.data.loader import SOURCES
+from impls.files.reading import root_folder
 from meanflow_repro.options import overrides, spell_out
 
 KEYS = [
@@ -203,6 +204,17 @@ def test_a_tilde_is_the_home_but_null_as_the_value_of_a_key(monkeypatch):
         "--set", "training.num_steps=~", "~no_such_user/c",
     ]  # fmt: skip
     assert overrides(["load_from=~"]) == {"load_from": None}
+
+
+def test_a_tilde_in_a_configuration_is_the_home_where_it_is_used(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "run.yml").write_text("dataset: {root: ~/data, name: folder}")
+    (tmp_path / "data").mkdir()
+    config = load_config("~/run.yml")
+    assert config.dataset.root == "~/data"  # as it was written: the same on every machine
+    assert root_folder(config.dataset, "a folder") == tmp_path / "data"
+    unknown = load_config("~/run.yml", {"dataset.root": "~no_such_user/data"})
+    assert "which does not exist" in refusal(UserError, root_folder, unknown.dataset, "a folder")
 
 
 def test_a_key_without_its_value_and_an_endless_argument_are_refused():
