@@ -13,12 +13,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from PIL import Image
-
 from bench.studies.runs import curve_records, failed_record, score_records
 from impls.common.config import Config
 from impls.common.config_files import load_config, preset_names
-from impls.files.pictures import picture_grid
+from impls.files.pictures import picture_grid, write_png
+from impls.files.writing import writable
 from impls.frameworks import implementation
 from impls.trainer.generate import generate, scores
 from impls.trainer.train import NotFiniteError, train
@@ -120,8 +119,9 @@ def _one_run(
     weights = str(SCORED["weights"])
     made = generate(ending.checkpoint, num_samples, num_steps, seed, "balanced", framework, weights)
     if picture:
-        picture.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture_grid(made.images[:20], columns=10, scale=2)).save(picture)
+        with writable(picture):
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            write_png(picture, picture_grid(made.images[:20], columns=10, scale=2))
     found = score_records(ending.checkpoint, framework, scores(made), SCORED)
     records = [record for record in found if record.subject != "real digits"]
     if config == load_config(DEFAULT, {"training.seed": config.training.seed}):
