@@ -27,9 +27,7 @@ def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
     Raises:
         OSError: when the disk refuses.
     """
-    content = io.BytesIO()
-    Image.fromarray(pixels).save(content, "png")
-    write_whole(path, content.getbuffer())
+    write_whole(path, png(pixels))
 
 
 def picture_grid(images: NDArray[Any], columns: int = 0, scale: int = 1) -> NDArray[np.uint8]:
