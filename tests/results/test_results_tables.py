@@ -47,7 +47,7 @@ def test_a_changed_number_is_found(tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- table digits -->\nold\n<!-- end -->\nafter\n")
     append([scored(0.99, interval=(0.98, 1.0))], tmp_path / "records" / "a.jsonl")
-    places = (tmp_path / "records", tmp_path / "tables", readme)
+    places = (tmp_path / "records", tmp_path / "tables", [readme])
     written = [*(tmp_path / "tables" / f"{name}.md" for name in ALL), readme]
     assert write_tables(*places, write=True) == written
     assert readme.read_text().startswith("before\n<!-- table digits -->\n\n| digits in one step")
@@ -373,7 +373,7 @@ def test_a_number_of_a_dirty_tree_is_marked_with_a_footnote(dirty, tmp_path):
     append(records.values(), tmp_path / "records" / "a.jsonl")
     readme = tmp_path / "README.md"
     readme.write_text("".join(f"<!-- table {name} -->\n<!-- end -->\n" for name in records))
-    write_tables(tmp_path / "records", tmp_path / "tables", readme, write=True)
+    write_tables(tmp_path / "records", tmp_path / "tables", [readme], write=True)
     for name in records:
         text = (tmp_path / "tables" / f"{name}.md").read_text()
         assert bool(re.search(r"\d\S* †", text) or re.search(r"\) †|% †", text)) is dirty, name

@@ -68,7 +68,7 @@ def test_a_case_with_wrong_settings_is_refused(key, value, words, tmp_path):
     ("key", "times"),
     [
         *((key, 2) for key in ("depth", "hidden_size", "num_classes", "in_channels")),
-        ("depth", 2**31 - 1), ("mlp_ratio", 5e307), ("num_classes", 2**29),
+        ("depth", 2**31 - 1), ("mlp_ratio", 1e30), ("num_classes", 2**29),
     ],
 )  # fmt: skip
 def test_sizes_that_do_not_fit_the_parameters_are_refused(key, times, tmp_path):

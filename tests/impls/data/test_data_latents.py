@@ -255,7 +255,7 @@ def test_a_file_of_a_packing_appears_when_it_is_whole(tmp_path, monkeypatch):
         written.append(path.read_bytes())
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Path, "rename", killed)
+    monkeypatch.setattr(Path, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
         write_whole(tmp_path / "x", b"one", memoryview(b"two"))
     assert written == [b"onetwo"]

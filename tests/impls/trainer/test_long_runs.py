@@ -28,11 +28,11 @@ ROOT = Path(__file__).parents[3]
 
 def command(framework, workdir, num_steps):
     """Whole epochs of one step, a checkpoint after each."""
-    options = [f"--{key}={value}" for key, value in SMALL.items()]
+    changed = {"num_steps": num_steps, "batch_size": 1438, "log_per_step": 1}
+    settings = SMALL | {f"training.{key}": value for key, value in changed.items()}
     return [
         *(sys.executable, "-m", "meanflow_repro", "train", "--framework", framework),
-        *("--workdir", str(workdir), *options, f"--training.num-steps={num_steps}"),
-        *("--training.batch-size=1438", "--training.log-per-step=1"),
+        *("--workdir", str(workdir), *(f"--{key}={value}" for key, value in settings.items())),
     ]
 
 
