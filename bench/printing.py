@@ -1,5 +1,6 @@
 """Benches as tables of 80 columns."""
 
+import math
 from collections.abc import Callable
 
 from rich.console import Console
@@ -122,10 +123,19 @@ def _plain(value: Value) -> float:
 
 
 def _number(value: Value, scale: float = 1.0, places: int = 3) -> str:
-    return "-" if value is None else f"{_plain(value) * scale:.{places}f}"
+    return "-" if value is None else _rounded(_plain(value) * scale, places)
 
 
 def _estimate(value: Value, places: int = 2) -> str:
     if not isinstance(value, Estimate):
         return _number(value, places=places)
-    return f"{value.value:.{places + 1}f} [{value.low:.{places}f}, {value.high:.{places}f}]"
+    middle, low, high = (
+        _rounded(v, p) for v, p in zip(value[:3], (places + 1, places, places), strict=True)
+    )
+    return f"{middle} [{low}, {high}]"
+
+
+def _rounded(value: float, places: int) -> str:
+    """Decimal places, fewer for larger numbers, so that a table keeps its 80 columns."""
+    whole = len(f"{abs(value):.0f}") - 1 if math.isfinite(value) else 0
+    return f"{value:.{max(0, places - whole)}f}"

@@ -6,16 +6,24 @@ from meanflow_repro.options import Override, app, overrides
 
 
 @app.command(name="config")
-def config(source: Positional[str] = "digits", /, *, override: Override = ()) -> int:
-    """Print a configuration, complete, with the size of its network.
+def config(
+    source: Positional[str | None] = None, /, *, explain: bool = False, override: Override = ()
+) -> int:
+    """Print a configuration, complete, with the size of its network; or what its keys mean.
 
     Args:
-        source: a preset's name or a YAML file.
+        source: a preset's name or a YAML file; digits by default. With --explain a key such as
+            method.kappa, a section such as method, or nothing for all.
+        explain: print what keys mean, what they may be and what they are by default.
     """
     from impls.common.config_files import effective_yaml, load_config
+    from impls.common.explain import explain as explanation
     from impls.common.parameters import num_parameters
 
-    loaded = load_config(source, overrides(override))
+    if explain:
+        print(explanation(source))
+        return 0
+    loaded = load_config("digits" if source is None else source, overrides(override))
     print(f"# {num_parameters(loaded.network):,} parameters")
     print(effective_yaml(loaded), end="")
     return 0

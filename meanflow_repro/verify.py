@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from tyro.conf import Positional, UseAppendAction
+from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction
 
 from impls.common.errors import UserError
 from meanflow_repro.options import app, check_counts, check_writable
@@ -22,6 +22,8 @@ def verify(
     full: bool = False,
     dtype: Literal["float64", "float32"] | None = None,
     require: UseAppendAction[tuple[str, ...]] = (),
+    deviations: Path | None = None,
+    no_deviations: FlagCreatePairsOff[bool] = False,
     golden: Path | None = None,
     official: Path | None = None,
     official_settings: int | None = None,
@@ -37,7 +39,9 @@ def verify(
     """Check implementations against the reference, the official numbers and each other.
 
     The exit status is 0 when everything agrees, 1 when something does not, and 2 when nothing of a
-    subject was judged, or when an option or a file is wrong. How far it is stands on stderr, the
+    subject was judged, or when an option or a file is wrong. Failures that deviations.toml beside a
+    subject's file gives a reason for are known and turn no status; entries without a failure are
+    stale, which is 1. How far it is stands on stderr, the
     report on stdout. Ctrl-C ends it with what was judged so far and status 130, SIGTERM with 143.
 
     Args:
@@ -46,13 +50,15 @@ def verify(
         full: compile as training does, with every optimization, and run the slow checks too.
         dtype: one precision alone.
         require: checks or families (patterns) that fail where they are applicable in no dtype.
+        deviations: file of known deviations, instead of deviations.toml beside the subject's file.
+        no_deviations: judge as if there were no such file.
         golden: folder of golden files to check against, instead of the bundled one.
         official: checkout of the authors' code (Gsunshine/meanflow) to run and check against.
         official_settings: how many random settings to run it with (20 unless told).
         official_seed: what these settings, their parameters and inputs follow from (0).
         json: file to write every outcome to; of a run that was stopped "complete" is false there.
         record: folder to append records of this run to, unless it is stopped.
-        verbose: name several of the worst places of each failure.
+        verbose: list what was not applicable, and several of the worst places of each failure.
         traceback: print where in the subject an exception came from, frame by frame.
         processes: how many to use; by default one a processor (8 at most), one for a few checks.
         cache: keep what XLA compiles in the user's cache folder (--no-cache: do not).
@@ -62,6 +68,7 @@ def verify(
 
     from verify import compilation
     from verify import report as reports
+    from verify.deviations import of_subjects
     from verify.golden import stored, unread
     from verify.news import News
     from verify.official.live import run_official
@@ -82,6 +89,10 @@ def verify(
         return 0
     if live and "official" not in {chosen.family for chosen in checks}:
         raise UserError("--official brings cases for the family official, which --check leaves out")
+    if deviations and no_deviations:
+        raise UserError(
+            "--deviations names a file and --no-deviations ignores it: give one of them"
+        )
     check_counts(processes=processes)
     check_writable(json, record)
     default = (REFERENCE, *SUBJECTS) if live else SUBJECTS
@@ -94,6 +105,7 @@ def verify(
             dtypes=[kind for kind in DTYPES if dtype in (None, kind.__name__)],
             processes=processes or num_processes(checks, long=live is not None),
             skip_missing=not subjects,
+            known=lambda tested: {} if no_deviations else of_subjects(tested, deviations),
             progress=news.judged,
         )
     if not found.stopped_by:
@@ -115,11 +127,7 @@ def verify(
             else f"records appended to {recorded}"
         )
     compilation.shrink_cache()
-    if found.stopped_by:
-        return 128 + found.stopped_by  # as a shell tells it
-    if found.failed:
-        return 1
-    return 2 if found.unjudged else 0
+    return found.exit_status
 
 
 def _live_options(

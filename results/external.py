@@ -33,7 +33,7 @@ def load(path: Path) -> External:
 
     Raises:
         ExternalError: one sentence that names file and key, what was got and expected.
-        ConfigError: for a file that is no YAML, or changes that the preset does not take.
+        ConfigError: for a file that is no YAML.
     """
     content = read_yaml(path)
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
@@ -67,7 +67,10 @@ def _check_run(path: Path, found: External) -> None:
             f"preset in {path} is {found.preset}, expected one of"
             f" {', '.join(names)}{did_you_mean(found.preset, names)}"
         )
-    config = load_config(found.preset, found.changes)
+    try:
+        config = load_config(found.preset, found.changes)
+    except UserError as error:
+        raise ExternalError(f"changes in {path}: {error}") from error
     data_set = config.dataset.name
     if data_set not in SCORED:
         raise ExternalError(

@@ -138,8 +138,8 @@ def append(records: Iterable[Record], path: Path) -> None:
             try:
                 _write_whole(file, content)
             except OSError:
-                if not os.fstat(file.fileno()).st_size:
-                    path.unlink()
+                if not file.seek(0, os.SEEK_END):  # it was made for what could not be written
+                    path.unlink(missing_ok=True)
                 raise
     except OSError as error:
         raise UserError(
@@ -148,13 +148,13 @@ def append(records: Iterable[Record], path: Path) -> None:
 
 
 def _opened(path: Path) -> FileIO:
-    """The file, locked; once more where another process removed it before it was."""
+    """Open a file to append to it alone."""
     while True:
         file = path.open("a+b", buffering=0)
         _lock(file)
         if os.fstat(file.fileno()).st_nlink:
             return file
-        file.close()
+        file.close()  # somebody, whose disk was full, removed it while this waited
 
 
 def _lock(file: FileIO) -> None:

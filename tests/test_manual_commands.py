@@ -12,6 +12,7 @@ import re
 import shlex
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,7 @@ MENTION = "names a command, whose options stand in a block"
 FAMILIES = ("jvp", "objective", "draws", "sampling", "gradient")
 MENTIONED = ("verify", "config", "evaluate", "statistics", "fid-check", "prepare latents",
              "convert --from-torch", "results add", "results add FILE")  # fmt: skip
+HELP = "lists what stands in this table"
 ACCELERATOR = "measures on a GPU or TPU; the same command runs in small"
 SESSIONS = {
     INSTALLS: (
@@ -79,15 +81,12 @@ TABLE = {
     "pip install -c constraints.txt torch torchvision": INSTALLS,
     **{f"nox -s {name}": reason for reason, names in SESSIONS.items() for name in names},
     "nox -s tables": "test_the_committed_tables_and_figures_follow_from_the_committed_records",
-    "nox -l": "lists what stands in this table",
-    **{f"meanflow {command}": MENTION for command in ("--help", *MENTIONED)},
+    "nox -l": HELP,
+    "meanflow --help": HELP,
+    **{f"meanflow {command}": MENTION for command in MENTIONED},
     "nox -s fid-check": "test_stand_ins_score_the_same_in_both_frameworks_as_in_numpy",
     # verify
-    "meanflow verify examples/subject.py": "test_the_example_of_a_subject_fails_as_the_manual_says",
-    "meanflow verify examples/subject.py --check target": (
-        "test_the_example_of_a_subject_fails_as_the_manual_says"
-    ),
-    "meanflow verify examples/subject.py --check target --verbose": (
+    "meanflow verify examples/subject.py --check target_* --no-deviations": (
         "test_the_example_of_a_subject_fails_as_the_manual_says"
     ),
     "meanflow verify --golden FOLDER --json outcomes.json": Runs(
@@ -203,6 +202,7 @@ def write_stand_ins(folder):
         "inception.pt": standins.FILES / "inception.pt",
         "imagenet_256_fid_stats.npz": standins.STATISTICS,
         "golden": ROOT / "tests" / "golden" / "patch_4",
+        "examples": ROOT / "examples",
     }
     for link, target in links.items():
         (folder / link).symlink_to(target)
@@ -273,6 +273,14 @@ def test_the_command_runs(command, runner):
     runner(command)
 
 
+def test_the_example_of_a_subject_fails_as_the_manual_says(capsys):
+    subject = str(ROOT / "examples" / "subject.py")
+    assert main(["verify", subject, "--check", "target_*", "--no-deviations"]) == 1
+    shown = (ROOT / "docs" / "ports.md").read_text().split("```text\n")[1].split("```")[0]
+    timeless = partial(re.sub, r"\d+ s$", "0 s", flags=re.MULTILINE)
+    assert timeless(shown) in timeless(capsys.readouterr().out)
+
+
 def help_of(*subcommand):
     """What the command line prints of itself and its subcommands."""
     printed = io.StringIO()
@@ -282,7 +290,8 @@ def help_of(*subcommand):
 
 
 @pytest.mark.parametrize(
-    "command", [c for c, how in TABLE.items() if isinstance(how, str) and c[:3] != "pip"]
+    "command",
+    [c for c, how in TABLE.items() if isinstance(how, str) and c[:3] != "pip" and how != HELP],
 )
 def test_what_a_command_that_is_not_run_names_exists(command, monkeypatch):
     """Subcommands, sessions, options and keys of the configuration."""

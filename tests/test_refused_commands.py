@@ -4,6 +4,7 @@ import os
 
 import pytest
 from results_records import refused
+from subprocesses import ROOT
 
 from bench.fid import standins
 from verify.checks.inception import STANDIN as INCEPTION
@@ -11,6 +12,7 @@ from verify.fixtures.standin_vae import STANDIN as VAE
 
 COUNT = "is 0, expected a whole number, 1 or more"
 ENCODE = f"prepare latents --imagenet images --vae {VAE} --output out"
+SAMPLE = f"sample --checkpoint {ROOT / 'tests' / 'checkpoints' / 'torch'} --output-dir out"
 MEASURE = f"statistics --images none --inception {INCEPTION} --output out.npz"
 IMPORT = f"convert --from-official {standins.CHECKPOINT}"
 
@@ -21,6 +23,26 @@ IMPORT = f"convert --from-official {standins.CHECKPOINT}"
         ("sample --checkpoint nowhere --output-dir out", "no checkpoint at nowhere"),
         ("evaluate --checkpoint nowhere", "no checkpoint at nowhere"),
         ("evaluate --checkpoint . --num-samples 3", "--num-samples is 3"),
+        ("evaluate --checkpoint . --seed -1", "--seed is -1, expected a whole number, 0 or more"),
+        ("evaluate --checkpoint . --num-samples 2000000", "expected a whole number, 1,000,000 at"),
+        (f"{SAMPLE} --seed -1", "--seed is -1, expected a whole number, 0 or more"),
+        (f"{SAMPLE} --seed 4294967296", "expected a whole number, 4,294,967,295 at most"),
+        (f"{SAMPLE} --num-steps 10001", "--num-steps is 10001, expected a whole number, 10,000"),
+        (f"{SAMPLE} --num-samples 2000000", "expected a whole number, 1,000,000 at most"),
+        (f"{SAMPLE} --labels ²", "--labels is ², expected random, balanced or one of 0 .. 9"),
+        (f"{SAMPLE} --labels {'9' * 900}", "99, expected random, balanced or one of 0 .. 9"),
+        ("fid-check --seed -1", "--seed is -1"),
+        (
+            "fid-check --batch-size 100000",
+            "--batch-size is 100000, expected a whole",
+        ),
+        ("ablations --workdir w --seeds 1 -2", "--seeds is -2"),
+        ("train --framework torch --workdir w --load-from c --set load_from=d", "is given twice"),
+        ("train --framework torch --workdir w --eval-only", "load_from names no checkpoint"),
+        (
+            "train --framework torch --workdir w --dataset.name=nope",
+            "dataset.name in the overrides",
+        ),
         ("train --framework jax --workdir w --dataset.name=mnist", "MNIST"),
         ("train --framework jax --workdir w --training.lr 1", "training.lr"),
         ("train --framework jax --workdir w --device nonsense", "--device is nonsense"),

@@ -10,15 +10,21 @@ Array = NDArray[Any]
 
 
 class Error(float):
-    """An error, with the place where it was found and, when known there, its tolerance."""
+    """An error, with the place where it was found and, when known there, its tolerance.
+
+    `entry` says what was returned and what was expected where the arrays differ most.
+    """
 
     where: str
     tolerance: float | None
+    entry: str
 
-    def __new__(cls, value: float, where: str = "", tolerance: float | None = None) -> Self:
+    def __new__(
+        cls, value: float, where: str = "", tolerance: float | None = None, entry: str = ""
+    ) -> Self:
         """Make a float that remembers where it was measured."""
         error = super().__new__(cls, value)
-        error.where, error.tolerance = where, tolerance
+        error.where, error.tolerance, error.entry = where, tolerance, entry
         return error
 
 
@@ -56,7 +62,10 @@ def mismatches(actual: Array, expected: Array) -> float:
     same = actual == expected
     if expected.dtype.kind in "fc":
         same &= np.signbit(actual.real) == np.signbit(expected.real)
-    return float(np.sum(~same))
+    if same.all():
+        return 0.0
+    first = np.unravel_index(np.argmin(same), same.shape)
+    return Error(float(np.sum(~same)), entry=_entry(actual, expected, first))
 
 
 def tensor_errors(
@@ -85,7 +94,8 @@ def badness(error: float) -> float:
 def at(place: str, error: float | np.floating[Any], tolerance: float | None = None) -> Error:
     """The error with a place put before the one that it names; its tolerance, or this one."""
     where = ": ".join(filter(None, (place, getattr(error, "where", ""))))
-    return Error(float(error), where, tolerance or getattr(error, "tolerance", None))
+    own = getattr(error, "tolerance", None)
+    return Error(float(error), where, tolerance or own, getattr(error, "entry", ""))
 
 
 def _relative(actual: Array, expected: Array, axes: tuple[int, ...] | None) -> float:
@@ -94,11 +104,25 @@ def _relative(actual: Array, expected: Array, axes: tuple[int, ...] | None) -> f
         return _misshapen(actual, expected)
     if not expected.size:
         raise ValueError("nothing to compare: the arrays are empty")
-    difference = np.abs(actual.astype(np.float64) - expected).max(axis=axes)
+    distance = np.abs(actual.astype(np.float64) - expected)
+    difference = distance.max(axis=axes)
     scale = np.abs(expected).max(axis=axes)
     zero = np.where(difference == 0, 0.0, np.where(np.isnan(difference), np.nan, np.inf))
     safe = np.where(scale == 0, 1.0, scale)
-    return float(np.max(np.where(scale == 0, zero, difference / safe)))
+    errors = np.where(scale == 0, zero, difference / safe)
+    # The worst row, or (); a NaN counts as the worst.
+    row = np.unravel_index(np.argmax(errors), errors.shape)
+    worst = np.unravel_index(np.argmax(distance[row]), distance[row].shape)
+    return Error(float(errors[row]), entry=_entry(actual, expected, (*row, *worst)))
+
+
+def _entry(actual: Array, expected: Array, index: tuple[Any, ...]) -> str:
+    """What was returned and expected at an index, with the digits that tell them apart."""
+    found = actual[index].item(), expected[index].item()
+    short = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in found]
+    returned, wanted = short if short[0] != short[1] else map(repr, found)
+    place = f" at {[int(axis) for axis in index]}" if index else ""
+    return f"returned {returned}, expected {wanted}{place}"
 
 
 def _misshapen(actual: Array, expected: Array) -> Error:

@@ -8,6 +8,14 @@ PAIR = " ~ "  # between the two subjects of a cross check
 
 
 @dataclass(frozen=True)
+class Known:
+    """Why a failure is no news: see `verify.deviations`."""
+
+    reason: str
+    link: str | None = None
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What one check found on one subject (or pair) at one dtype."""
 
@@ -22,6 +30,7 @@ class Outcome:
     judges: tuple[str, ...] = ()  # functions of the protocol that were called and returned
     places: tuple[str, ...] = ()  # the worst places, the worst first, each with its error
     traceback: str = ""  # of the exception that ended the check
+    known: Known | None = None  # of a failure that is a known deviation
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,18 @@ class Subject:
     name: str
     offers: tuple[str, ...]  # names of the protocol
     notices: tuple[str, ...] = ()  # sentences about names that do not count, or are misspelt
+    file: str = ""  # of its source; "" where it has none
+
+
+@dataclass(frozen=True)
+class Stale:
+    """An entry of known deviations to which nothing corresponds."""
+
+    check: str  # name or pattern
+    dtype: str | None
+    file: str
+    subjects: tuple[str, ...]  # that the file is for
+    why: str
 
 
 @dataclass
@@ -47,6 +68,7 @@ class Report:
     peak_bytes: int = 0  # the largest resident memory of one process
     expected: dict[str, int] = field(default_factory=dict)  # outcomes of each family of the run
     stopped_by: int = 0  # the signal that ended the run before all were there
+    stale: tuple[Stale, ...] = ()  # known deviations that are none
 
     @property
     def num_missing(self) -> int:
@@ -55,8 +77,13 @@ class Report:
 
     @property
     def failed(self) -> list[Outcome]:
-        """Outcomes that are failures."""
+        """Outcomes that are failures, known deviations among them."""
         return [outcome for outcome in self.outcomes if outcome.status == FAIL]
+
+    @property
+    def unexpected(self) -> list[Outcome]:
+        """Failures that are no known deviations."""
+        return [outcome for outcome in self.failed if outcome.known is None]
 
     def judged(self, subject: str) -> tuple[str, ...]:
         """Functions of a subject that some check called and that returned."""
@@ -70,12 +97,24 @@ class Report:
         """Subjects of which nothing was judged: about them the run says nothing."""
         return [subject for subject in self.subjects if not self.judged(subject.name)]
 
+    @property
+    def exit_status(self) -> int:
+        """What the process ends with: see `meanflow verify --help`."""
+        if self.stopped_by:
+            return 128 + self.stopped_by  # as a shell tells it
+        if self.unexpected or self.stale:
+            return 1
+        return 2 if self.unjudged else 0
+
 
 def tally(outcomes: list[Outcome]) -> str:
-    """So many of so many pass, and how many were not applicable."""
+    """So many of so many pass, how many are known deviations, and how many not applicable."""
     counts = Counter(outcome.status for outcome in outcomes)
-    said = f"{counts[PASS]} of {counts[PASS] + counts[FAIL]} pass"
-    return said + (f", {counts[NOT_APPLICABLE]} n/a" if counts[NOT_APPLICABLE] else "")
+    known = sum(outcome.known is not None for outcome in outcomes)
+    said = [f"{counts[PASS]} of {counts[PASS] + counts[FAIL]} pass"]
+    said += [f"{known} known"] if known else []
+    said += [f"{counts[NOT_APPLICABLE]} n/a"] if counts[NOT_APPLICABLE] else []
+    return ", ".join(said)
 
 
 def required(outcomes: list[Outcome], names: set[str]) -> list[Outcome]:

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from verify.deviations import Deviations, mark, stale
 from verify.golden import Problems
-from verify.outcome import Outcome, Report
+from verify.outcome import Outcome, Report, Subject
 from verify.registry import DTYPES, FAMILIES, Check
 from verify.workers import Done, Given, News, Part, judge, judge_in_processes, peak_bytes
 
@@ -47,6 +48,7 @@ def run_spread(
     dtypes: Sequence[Any] = DTYPES,
     processes: int = 1,
     skip_missing: bool = False,
+    known: Callable[[Sequence[Subject]], Deviations] = lambda _: {},
     progress: Callable[[Report], None] = lambda _: None,
 ) -> Report:
     """Put subjects through checks, in several processes.
@@ -56,10 +58,12 @@ def run_spread(
     Args:
         names: of subjects, see `load_subject`.
         skip_missing: leave out a subject whose framework is not installed, unless all are.
+        known: called with the subjects before the first check: their known deviations.
         progress: called with the report as it stands, after each outcome.
 
     Raises:
-        UserError: when a subject cannot be used, or a process ends before it has answered.
+        UserError: when a subject cannot be used, or a process ends before it has answered, or of
+            `known`.
     """
     begin = time.perf_counter()
     parts, given = _parts(checks, dtypes), Given(tuple(names), skip_missing, problems)
@@ -68,15 +72,18 @@ def run_spread(
         expected=_expected(parts, checks, len(names)),
     )  # fmt: skip
 
+    deviations: Deviations = {}
+
     def hear(news: News) -> None:
         if isinstance(news, Outcome):
-            report.outcomes.append(news)
+            report.outcomes.append(mark(news, deviations))
             progress(report)
         elif isinstance(news, Done):
             _add(report, news)
         elif not report.subjects:  # each process says the same
             report.subjects, report.notes = news.subjects, (*news.missing, *problems.notes)
             report.expected = _expected(parts, checks, len(news.subjects))
+            deviations.update(known(news.subjects))
 
     with _stopped_by_signals(report):
         if processes == 1:
@@ -84,6 +91,8 @@ def run_spread(
         else:
             judge_in_processes(given, parts, processes, hear)
     _in_order(report, checks)
+    if not report.stopped_by:
+        report.stale = stale(report.outcomes, deviations)
     report.peak_bytes = max(report.peak_bytes, peak_bytes())
     report.wall_seconds = time.perf_counter() - begin
     return report

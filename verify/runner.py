@@ -139,6 +139,7 @@ def outcome_of(check: Check, name: str, probes: tuple[Probe, ...]) -> Outcome:
     status = PASS if error <= allowed else FAIL  # a NaN fails
     detail = f"not a number: {error.where}" if math.isnan(error) else error.where
     if status == FAIL:
+        detail = ": ".join(filter(None, (detail, error.entry)))
         for probe in probes:
             for function, got in probe.other_dtypes.items():
                 detail += f"; {function} returned {got}, asked for {_dtype(probe)}"

@@ -115,7 +115,7 @@ def describe(name: str, module: ModuleType) -> Subject:
         near = difflib.get_close_matches(other, lacking, 1, NEAR) if other not in PROTOCOL else []
         if near and callable(getattr(module, other)):
             misspelt.append(f"{name}: {other} is no name of the protocol; did you mean {near[0]}?")
-    return Subject(name, own, (*borrowed, *misspelt))
+    return Subject(name, own, (*borrowed, *misspelt), str(vars(module).get("__file__") or ""))
 
 
 def _is_borrowed(module: ModuleType, name: str) -> bool:

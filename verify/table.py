@@ -20,18 +20,26 @@ ALLOW = ""  # in place of a subject: the column of what is allowed
 Column = tuple[str, str]  # dtype, and subject or ALLOW
 
 
-def tables(outcomes: list[Outcome], report: Report) -> Iterator[Text]:
-    """One table for each two subjects (or pairs) whose names fit side by side, or for each one."""
+def tables(outcomes: list[Outcome], report: Report, *, every: bool = True) -> Iterator[Text]:
+    """One table for each two subjects (or pairs) whose names fit side by side, or for each one.
+
+    Args:
+        every: with the checks that are applicable to none of them.
+    """
     dtypes = [dtype for dtype in DTYPES if any(o.dtype == dtype for o in outcomes)]
     waiting = list(dict.fromkeys(outcome.subject for outcome in outcomes))
     while waiting:
         two = waiting[:2]
         shown = two if _longest(two) <= _most(dtypes, two) else two[:1]
         waiting = waiting[len(shown) :]
-        yield table([outcome for outcome in outcomes if outcome.subject in shown], shown, report)
+        rows = [outcome for outcome in outcomes if outcome.subject in shown]
+        if every or _applicable(rows):
+            yield table(rows, shown, report, every=every)
 
 
-def table(outcomes: list[Outcome], subjects: list[str], report: Report) -> Text:
+def table(
+    outcomes: list[Outcome], subjects: list[str], report: Report, *, every: bool = True
+) -> Text:
     """Errors by family and check, a column for each precision and subject, with what is allowed."""
     dtypes = [dtype for dtype in DTYPES if any(o.dtype == dtype for o in outcomes)]
     columns = [(dtype, subject) for dtype in dtypes for subject in (*subjects, ALLOW)]
@@ -40,12 +48,19 @@ def table(outcomes: list[Outcome], subjects: list[str], report: Report) -> Text:
     lines = _heading(columns, widths)
     for family, members in groupby(outcomes, key=lambda outcome: outcome.family):
         rows = list(members)
+        names = dict.fromkeys(o.check for o in (rows if every else _applicable(rows)))
+        if not names:
+            continue
         took = f", {report.seconds[family]:.0f} s" if family in report.seconds else ""
         lines.append(Text(f"{family}  {tally(rows)}{took}", style="bold"))
-        for name in dict.fromkeys(outcome.check for outcome in rows):
+        for name in names:
             found = {(o.dtype, o.subject): o for o in rows if o.check == name}
             lines += _row(f" {name}", _cells(found, columns), widths)
     return Text("\n").join(lines)
+
+
+def _applicable(outcomes: list[Outcome]) -> list[Outcome]:
+    return [outcome for outcome in outcomes if outcome.status != NOT_APPLICABLE]
 
 
 def _longest(subjects: list[str]) -> int:
@@ -115,6 +130,8 @@ def _cell(outcome: Outcome | None) -> Text:
     number = "?" if outcome.error is None else _number(outcome.error)
     if outcome.status == PASS:
         return Text(number, style="green")
+    if outcome.known:
+        return Text(f"K{number}", style="yellow")
     return Text(f"X{number}", style="bold red")
 
 

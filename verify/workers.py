@@ -112,7 +112,7 @@ def _start(given: Given, processes: list[BaseProcess]) -> Any:
     pipe, other = context.Pipe()
     process = context.Process(target=_work, args=(given, other))
     # Ctrl-C reaches every process of a terminal: they are born deaf to it, and this one ends them.
-    with _held(signal.SIGINT):
+    with _held():
         process.start()
         processes.append(process)
     other.close()
@@ -120,17 +120,26 @@ def _start(given: Given, processes: list[BaseProcess]) -> Any:
 
 
 @contextmanager
-def _held(number: int) -> Iterator[None]:
-    """A signal waits until this is done; processes that are started within never receive it."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    ensure_running()  # multiprocessing's own process, whose start would let the signal through
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (number,))
+def _held() -> Iterator[None]:
+    """SIGINT and SIGTERM wait until this is done; a process started within never gets SIGINT."""
+    came: list[int] = []
+    handlers: dict[int, Any] = {
+        number: signal.signal(number, lambda found, _frame: came.append(found))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    mask = getattr(signal, "pthread_sigmask", None)  # none on Windows
     try:
+        if mask:
+            ensure_running()  # multiprocessing's own process, whose start would undo the mask
+            mask(signal.SIG_BLOCK, (signal.SIGINT,))  # and a new process inherits it
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if mask:
+            mask(signal.SIG_UNBLOCK, (signal.SIGINT,))
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)
 
 
 def _received(pipe: Any) -> News:

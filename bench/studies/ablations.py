@@ -5,18 +5,19 @@ is passed over.
 """
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
-
-from PIL import Image
 
 from bench.studies.runs import curve_records, failed_record, score_records
 from impls.common.config import Config
 from impls.common.config_files import load_config, preset_names
-from impls.files.pictures import picture_grid
+from impls.files.pictures import picture_grid, write_png
+from impls.files.writing import writable
 from impls.frameworks import implementation
 from impls.trainer.generate import generate, scores
 from impls.trainer.train import NotFiniteError, train
@@ -70,20 +71,35 @@ def study(
 def side_by_side(arguments: Sequence[str], workdir: Path) -> int:
     """Run the command once for each framework, in processes of their own with a thread each.
 
+    SIGTERM is passed on to them; Ctrl-C reaches them from the terminal. They save where they are.
+
     Returns:
-        The larger exit status; that of a process ended by signal n is 128 + n, as in a shell.
+        The largest exit status; that of a process ended by signal n is 128 + n, as in a shell, and
+        so is that of this one.
     """
     cache = {"JAX_COMPILATION_CACHE_DIR": str((workdir / "jax-cache").absolute())}
     command = [sys.executable, "-m", "meanflow_repro", "ablations", *arguments]
-    running = [
-        subprocess.Popen([*command, "--framework", name], env={**os.environ, **ALONE, **cache})
-        for name in FRAMEWORKS
-    ]
+    running: list[subprocess.Popen[bytes]] = []
+    received: list[int] = []
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        for process in running:
+            process.send_signal(number)
+
+    before = signal.signal(signal.SIGTERM, pass_on)
     try:
+        for name in FRAMEWORKS:
+            start = [*command, "--framework", name]
+            running.append(subprocess.Popen(start, env={**os.environ, **ALONE, **cache}))
         codes = [process.wait() for process in running]
-    except KeyboardInterrupt:  # they got the signal too, and save where they are
+    except KeyboardInterrupt:
+        received.append(signal.SIGINT)
         codes = [process.wait() for process in running]
-    return max(code if code >= 0 else 128 - code for code in codes)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    ended = (code if code >= 0 else 128 - code for code in codes)
+    return max(*ended, *(128 + number for number in received))
 
 
 def _one_run(
@@ -103,8 +119,9 @@ def _one_run(
     weights = str(SCORED["weights"])
     made = generate(ending.checkpoint, num_samples, num_steps, seed, "balanced", framework, weights)
     if picture:
-        picture.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture_grid(made.images[:20], columns=10, scale=2)).save(picture)
+        with writable(picture):
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            write_png(picture, picture_grid(made.images[:20], columns=10, scale=2))
     found = score_records(ending.checkpoint, framework, scores(made), SCORED)
     records = [record for record in found if record.subject != "real digits"]
     if config == load_config(DEFAULT, {"training.seed": config.training.seed}):

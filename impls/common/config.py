@@ -102,7 +102,7 @@ class Section(BaseModel):
 class DatasetConfig(Section):
     """What the network is trained on. Defaults: ImageNet 256 as VAE latents, 32 x 32 x 4."""
 
-    name: Text = "imgnet_latent"  # which data set
+    name: Text = "imgnet_latent"  # digits, mnist, cifar10, folder or imgnet_latent
     root: Text = "DATA_ROOT"  # folder of the prepared data; the default is a placeholder
     num_workers: Workers = 4  # loading processes; 0 loads in the main process
     prefetch_factor: Count = 2  # batches each worker prepares ahead

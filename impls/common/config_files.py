@@ -160,7 +160,7 @@ def _sections(data: object, name: str) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     if "base" in found:
         if (base := found.pop("base")) not in preset_names():
-            near = did_you_mean(str(base), preset_names())
+            near = did_you_mean(_key(base), preset_names())
             raise ConfigError(f"base in {name} is {_show(base)}, expected {_PRESETS}{near}")
         merged = _sections(_read_yaml(PRESETS / f"{base}.yml"), f"preset {base}")
     for section, keys in found.items():
@@ -195,7 +195,7 @@ def _explain(
         expected = f"a mapping with keys such as {_keys(place[0])[0]}"
     elif error["type"] == "literal_error":
         options = re.findall(r"'(.*?)'", error["ctx"]["expected"])
-        expected = " or ".join(options) + did_you_mean(str(got), options)
+        expected = " or ".join(options) + did_you_mean(_key(got), options)
     elif not expected:
         owner = _SECTIONS[place[0]] if len(place) > 1 else Config
         texts = [text for text in owner.model_fields[place[-1]].metadata if isinstance(text, str)]

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from impls.common.config_files import config_hash
 from impls.common.errors import UserError
@@ -20,7 +19,7 @@ from impls.fid.generation import Pipeline, Source, num_calls
 from impls.fid.moments import Array, MomentGroups, Moments
 from impls.fid.scores import InceptionScore, add_sums, inception_score, score_sums
 from impls.files.autoencoder import fingerprint
-from impls.files.pictures import picture_grid
+from impls.files.pictures import picture_grid, write_png
 from impls.files.resumable import changed, digest_tensors, split, work_through
 from impls.files.writing import writable, write_whole
 
@@ -68,8 +67,7 @@ def make_features(
         def save(rows: range, made: list[tuple[Array, Array]]) -> None:
             [(features[rows.start : rows.stop], images)] = made
             if rows.start == 0:
-                grid = picture_grid(images[:SHOWN])
-                Image.fromarray(grid).save(file.with_suffix(".png"))
+                write_png(file.with_suffix(".png"), picture_grid(images[:SHOWN]))
             features.flush()
             notes = json.dumps({**about, "done": rows.stop}, indent=1) + "\n"
             write_whole(file.with_suffix(".json"), notes.encode())

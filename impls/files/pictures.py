@@ -1,13 +1,16 @@
-"""Images as bytes, and many of them in one picture."""
+"""Images as bytes, many of them in one picture, and pictures as PNG files."""
 
 import io
 import math
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+
+from impls.files.writing import write_whole
 
 LINE = 96  # grey between the images of a picture
 TEXT = 14  # pixels that a line of text is high
@@ -16,6 +19,15 @@ TEXT = 14  # pixels that a line of text is high
 def to_uint8(images: NDArray[Any]) -> NDArray[np.uint8]:
     """Pixels of images in -1..1, as the official evaluation: clip(127.5 x + 128) truncated."""
     return np.clip(127.5 * images + 128, 0, 255).astype(np.uint8)
+
+
+def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """Write pixels [height, width] or [height, width, 3] whole.
+
+    Raises:
+        OSError: when the disk refuses.
+    """
+    write_whole(path, png(pixels))
 
 
 def picture_grid(images: NDArray[Any], columns: int = 0, scale: int = 1) -> NDArray[np.uint8]:

@@ -3,7 +3,7 @@
 import io
 import os
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,21 @@ def writable(path: Path, kind: type[UserError] = UserError) -> Iterator[None]:
         raise kind(f"cannot write to {path}: {error.strerror or error}") from error
 
 
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Let a file be written under a temporary name, which becomes its own when all went well.
+
+    It has the mode that the umask gives, also where what writes it makes files for nobody else.
+    """
+    with _partial(path) as partial:
+        partial.touch()
+        mode = partial.stat().st_mode
+        yield partial
+        partial.chmod(mode)
+        _flush(partial)
+        partial.replace(path)
+
+
 def write_whole(path: Path, *parts: bytes | memoryview) -> None:
     """Write a file under a temporary name and rename it, so that half of it never counts.
 
@@ -37,19 +52,21 @@ def write_whole(path: Path, *parts: bytes | memoryview) -> None:
     if path.is_symlink() or (path.exists() and not path.is_file()):
         path.write_bytes(b"".join(parts))
         return
-    with _partial(path, parts) as partial:
-        partial.rename(path)
+    with whole(path) as partial, partial.open("wb") as file:
+        file.writelines(parts)
 
 
 def write_new(path: Path, content: bytes) -> None:
     """Write a file whole, unless there is one: of several processes, the first to come writes."""
-    with _partial(path, (content,)) as partial:
+    with _partial(path) as partial:
+        partial.write_bytes(content)
+        _flush(partial)
         try:
             path.hardlink_to(partial)
         except FileExistsError:
             pass
         except OSError:  # a file system without links
-            partial.rename(path)
+            partial.replace(path)
 
 
 def append_whole(path: Path, content: bytes) -> None:
@@ -83,15 +100,16 @@ def write_arrays(
 
 
 @contextmanager
-def _partial(path: Path, parts: Sequence[bytes | memoryview]) -> Iterator[Path]:
+def _partial(path: Path) -> Iterator[Path]:
     # Of one process alone, also where several machines write to one folder.
     partial = path.with_name(f"{PARTIAL}{platform.node()}-{os.getpid()}-{path.name}")
     try:
-        with partial.open("wb") as file:
-            for part in parts:
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
         yield partial
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _flush(partial: Path) -> None:
+    """Hand a file to the disk, which may find out only now that it is full."""
+    with partial.open("r+b") as file:
+        os.fsync(file.fileno())

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from impls.common import parameters
@@ -14,6 +15,7 @@ from impls.common.types import CanonicalState
 from impls.files import checkpoints
 from impls.files.checkpoints import Checkpoint, CheckpointError
 from impls.files.locks import locked
+from impls.files.writing import whole, writable
 from impls.frameworks import implementation
 from impls.interop.official_checkpoint import load_official
 from impls.interop.torch_weights import load_torch
@@ -142,11 +144,10 @@ def write_safetensors(checkpoint: Checkpoint, which: str, file: Path) -> None:
     tensors = parameters.to_torch(checkpoint.config.network, weights)
     about = {"step": str(checkpoint.step), "weights": which}
     about["config"] = effective_yaml(checkpoint.config)
-    partial = file.with_name(f".partial-{file.name}")
-    try:
+    with writable(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, partial, about)
-        partial.rename(file)
-    except Exception as error:  # safetensors has a kind of its own
-        partial.unlink(missing_ok=True)
-        raise UserError(f"cannot write {file}: {error}") from error
+        with whole(file) as partial:
+            try:
+                save_file(tensors, partial, about)
+            except SafetensorError as error:  # of a full disk too
+                raise OSError(str(error)) from error

@@ -1,10 +1,10 @@
 """Samples and scores of a checkpoint, in either framework."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from impls.common.config import Config
 from impls.common.draws import sampling_labels, sampling_noise
@@ -14,9 +14,9 @@ from impls.common.types import Batch
 from impls.data import digits_split
 from impls.fid.digits import Score, conditional_accuracy, digits_frechet
 from impls.files.checkpoints import Checkpoint
-from impls.files.pictures import picture_grid, to_uint8
+from impls.files.pictures import picture_grid, to_uint8, write_png
 from impls.files.resumable import split
-from impls.files.writing import writable
+from impls.files.writing import writable, write_whole
 from impls.frameworks import implementation
 from impls.interop.convert import chosen_weights
 
@@ -82,13 +82,15 @@ def write_samples(samples: Batch, folder: Path, *, single: bool) -> list[Path]:
     with writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
         written = [folder / "samples.npz"]
-        np.savez_compressed(written[0], **samples._asdict())
+        content = io.BytesIO()
+        np.savez_compressed(content, allow_pickle=False, **samples._asdict())
+        write_whole(written[0], content.getbuffer())
         if pictures:
             written.append(folder / "grid.png")
-            Image.fromarray(picture_grid(samples.images[:GRID], scale=4)).save(written[1])
+            write_png(written[1], picture_grid(samples.images[:GRID], scale=4))
         for i, image in enumerate(samples.images if single else []):
             path = folder / f"{i:06d}.png"
-            Image.fromarray(to_uint8(image).squeeze()).save(path)
+            write_png(path, to_uint8(image).squeeze())
             written.append(path)
     return written
 

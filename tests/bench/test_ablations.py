@@ -1,6 +1,11 @@
 """The study of ablations: each preset changes one thing, and no run is made twice."""
 
+import os
+import signal
 import subprocess
+import sys
+import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -154,6 +159,27 @@ def test_a_framework_that_failed_or_was_killed_is_the_exit_status(
 
     monkeypatch.setattr(ablations, "subprocess", SimpleNamespace(Popen=start))
     assert ablations.side_by_side([], tmp_path) == status
+
+
+SAVING = 'trap "touch $0-saved; exit 0" TERM; touch $0; while :; do sleep 0.05; done'
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
+def test_a_signal_to_end_reaches_both_frameworks_which_save(tmp_path, monkeypatch):
+    def start(command, env):
+        return subprocess.Popen(["sh", "-c", SAVING, str(tmp_path / command[-1])])
+
+    def end():
+        until = time.monotonic() + 30
+        while len([*tmp_path.iterdir()]) < 2 and time.monotonic() < until:
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(ablations, "subprocess", SimpleNamespace(Popen=start))
+    threading.Thread(target=end).start()
+    assert ablations.side_by_side([], tmp_path) == 128 + signal.SIGTERM
+    saved = sorted(path.name for path in tmp_path.glob("*-saved"))
+    assert saved == ["jax-saved", "torch-saved"]
 
 
 @pytest.mark.parametrize(

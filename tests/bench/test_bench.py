@@ -1,5 +1,6 @@
 """The bench: ratios of times taken in turns, tables, records, and errors a user can cause."""
 
+import io
 import itertools
 import json
 import subprocess
@@ -8,9 +9,14 @@ from types import SimpleNamespace
 
 import pytest
 from results_records import overhead_table, refused, throughput_table
+from rich.console import Console
 
 from bench.forms import FLOW_MATCHING, FORMS, configuration, forms
-from bench.timer import interleave, ratio, seconds
+from bench.jvp_overhead import OFFICIAL
+from bench.measurement import Measured, Run
+from bench.printing import PRINTERS
+from bench.timer import Estimate, interleave, ratio, seconds
+from impls.common.config_files import load_config
 from meanflow_repro import main
 from results.reading import read
 
@@ -145,3 +151,29 @@ def test_a_table_says_what_was_not_measured():
     lines = overhead_table([]).splitlines()[2:]
     assert [line.count("not measured") for line in lines] == [4, 4, 1, 4, 1, 2]
     assert all(line.count("not measured") == 2 for line in throughput_table([]).splitlines()[2:])
+
+
+def test_large_numbers_keep_the_tables_in_80_columns():
+    """Those of a large network on a GPU, with every form."""
+    numbers = {
+        "step_seconds": Estimate(112.345, 101.1, 120.2), "step_time_ratio": Estimate(11.3, 9.1, 12),
+        "step_flops": 1.2e13, "step_flops_ratio": 1.3, "step_bytes_accessed": 3.3e12,
+        "peak_bytes": 67.5e9, "compile_seconds": Estimate(163.0, 160.0, 165.0),
+        "images_per_second": Estimate(12345.6, 11111.1, 13333.3), "flops_per_second": 5.6e14,
+        "utilization_ratio": 0.56,
+    }  # fmt: skip
+    names = (*FORMS, OFFICIAL)
+    ratios = [f"{name} / {FLOW_MATCHING}" for name in names]
+    compared = ("step_time_ratio", "step_flops_ratio")
+    for bench, ofs in (("jvp-overhead", (*names, *ratios)), ("throughput", names)):
+        run = Run(SimpleNamespace(), "torch", None, {}, 20)
+        found = Measured(bench, run, times=dict.fromkeys(names))
+        for of in ofs:
+            kind = {k: v for k, v in numbers.items() if (k in compared) == (of in ratios)}
+            found.add(of, load_config("mf_b4"), {"num_rounds": 20}, **kind)
+        file = io.StringIO()
+        PRINTERS[bench](found, Console(file=file, width=80))
+        lines = [line.rstrip() for line in file.getvalue().splitlines()]
+        assert len(lines) > len(names)
+        assert max(map(len, lines)) <= 80
+        assert [line for line in lines if line.startswith(" ") or "…" in line] == []

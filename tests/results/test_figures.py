@@ -1,8 +1,6 @@
 """Figures follow from records and published numbers, and fit their canvas."""
 
 import re
-from functools import cache
-from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -11,27 +9,19 @@ from results_records import JAX, TORCH, fid, record
 pytest.importorskip("matplotlib")
 
 import matplotlib as mpl
-import numpy as np
+from drawn_figures import COMMITTED, RECORDS, drawn, figure_of, words
 from matplotlib import style as matplotlib_style
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.font_manager import findfont
-from matplotlib.patches import Patch
 from matplotlib.text import Text
 from PIL import Image
 
 from results.draw import curves, reproduction, samples, style, write
-from results.draw.palette import PALETTE, themed
 from results.draw.write import ALL, FIGURES, same_figure, write_figures
 from results.published import published
-from results.reading import read
-from results.schema import RECORDS as FOLDER
 from results.schema import append
 from results.tabulate.ablations import DISTANCE
 
-COMMITTED = read(FOLDER)
-EVERYTHING = [*COMMITTED, fid(value=11.38, interval=(11.3, 11.46))]
-RECORDS = {"none": [], "everything": EVERYTHING}
 # A record that each figure shows.
 SHOWN = {
     "ablations": ("evaluate/digits_Frechet_distance", {"preset": "ablation/default"}),
@@ -41,23 +31,6 @@ SHOWN = {
     "jvp_overhead": ("bench/step_time_ratio", {"of": "unguided sparse / flow matching"}),
     "training_curves": ("train/v_loss", {"preset": curves.PRESET}),
 }
-
-
-def drawn(name, records):
-    with matplotlib_style.context(["default", style.STYLE]):
-        figure = ALL[name](records)
-        FigureCanvasAgg(figure).draw()
-    return figure
-
-
-@cache
-def figure_of(name, records):
-    """The figure of one of RECORDS, which no test may change."""
-    return drawn(name, RECORDS[records])
-
-
-def words(figure):
-    return [text.get_text() for text in figure.findobj(Text) if isinstance(text, Text)]
 
 
 @pytest.mark.parametrize("name", SHOWN)
@@ -118,46 +91,6 @@ def test_every_axis_with_numbers_says_what_they_are(name, records):
     found = numbered_axes(figure_of(name, records))
     assert found or records == "none"
     assert all(all(labels) for labels in found.values()), found
-
-
-def colours_of_names(figure):
-    """What the legend of a figure says: name of a mark -> its colour."""
-    return {
-        text.get_text(): handle.get_color()
-        for legend in figure.legends
-        for text, handle in zip(legend.get_texts(), legend.legend_handles, strict=True)
-        if not isinstance(handle, Patch)
-    }
-
-
-def test_a_subject_has_one_colour_and_a_colour_one_kind_of_subject_in_every_figure():
-    kinds = {
-        "JAX": {"JAX"}, "PyTorch": {"PyTorch", "PyTorch compiled"}, "others": {"others"},
-        "published": {"paper", "paper, 1.16", "official README", "official checkpoint"},
-    }  # fmt: skip
-    expected = {name: PALETTE[kind].both for kind, names in kinds.items() for name in names}
-    seen = set()
-    for name in ALL:
-        figure = figure_of(name, "everything")
-        named = colours_of_names(figure)
-        assert named == {key: expected.get(key, style.INK) for key in named}
-        drawn_in = {line.get_color() for axes in figure.axes for line in axes.lines}
-        assert drawn_in <= {*named.values(), style.INK}
-        seen |= set(named)
-    assert set(expected) <= seen
-
-
-def test_subjects_of_one_figure_differ_without_colour():
-    for name in ALL:
-        figure = figure_of(name, "everything")
-        cues = [
-            (handle.get_marker(), handle.get_markersize(), handle.get_markerfacecolor() == "none",
-             handle.get_linestyle())
-            for legend in figure.legends
-            for handle in legend.legend_handles
-            if not isinstance(handle, Patch)
-        ]  # fmt: skip
-        assert len(set(cues)) == len(cues), name
 
 
 @pytest.mark.parametrize("records", RECORDS)
@@ -236,67 +169,6 @@ def test_letters_are_those_that_matplotlib_brings():
     with matplotlib_style.context(["default", style.STYLE]):
         for weight in ("normal", "bold"):
             assert Path(mpl.get_data_path()) in Path(findfont(f"DejaVu Sans:{weight}")).parents
-
-
-def _linear(color):
-    parts = [int(color[k : k + 2], 16) / 255 for k in (1, 3, 5)]
-    return [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
-
-
-def _luminance(color):
-    linear = _linear(color)
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def _contrast(color, page):
-    low, high = sorted((_luminance(color), _luminance(page)))
-    return (high + 0.05) / (low + 0.05)
-
-
-@pytest.mark.parametrize("page", ["#ffffff", "#0d1117"])
-def test_every_colour_stands_out_from_a_light_and_a_dark_page(page):
-    assert _contrast(style.INK, page) > 4.3
-    assert min(_contrast(tones.both, page) for tones in PALETTE.values()) > 3
-
-
-@pytest.mark.parametrize(("theme", "page"), [("light", "#ffffff"), ("dark", "#121212")])
-def test_the_tones_of_a_page_can_be_read_as_text_there(theme, page):
-    assert min(_contrast(getattr(tones, theme), page) for tones in PALETTE.values()) > 4.5
-
-
-# Machado, Oliveira and Fernandes 2009: what is left of linear RGB without one kind of cone.
-BLINDNESS = {
-    "protanopia": [(0.15, 1.05, -0.2), (0.11, 0.79, 0.1), (0.0, -0.05, 1.05)],
-    "deuteranopia": [(0.37, 0.86, -0.23), (0.28, 0.67, 0.05), (-0.01, 0.04, 0.97)],
-    "tritanopia": [(1.26, -0.08, -0.18), (-0.08, 0.93, 0.15), (0.0, 0.69, 0.31)],
-}
-TO_XYZ = np.array([(0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505)])
-
-
-def _lab(color, seen_as):
-    """CIE L*a*b* of a colour as somebody sees it."""
-    cube = np.cbrt(TO_XYZ @ np.clip(np.array(seen_as) @ _linear(color), 1e-3, 1) / TO_XYZ.sum(1))
-    return np.array((116 * cube[1] - 16, 500 * (cube[0] - cube[1]), 200 * (cube[1] - cube[2])))
-
-
-@pytest.mark.parametrize("blindness", BLINDNESS)
-@pytest.mark.parametrize("theme", ["both", "light", "dark"])
-def test_the_colour_blind_tell_subjects_apart(theme, blindness):
-    """By 10 or more of CIE76, where 2.3 is just seen side by side."""
-    colors = [getattr(tones, theme) for name, tones in PALETTE.items() if name != "ink"]
-    labs = [_lab(color, BLINDNESS[blindness]) for color in colors]
-    assert min(np.linalg.norm(a - b) for a, b in combinations(labs, 2)) > 10
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_the_report_shows_a_figure_in_the_tones_of_its_page(name):
-    committed = (FIGURES / f"{name}.svg").read_text()
-    shown = themed(committed)
-    assert shown.count("<style>:root {--ink: #595959;") == 1
-    for key, tones in PALETTE.items():
-        assert tones.both not in shown
-        assert shown.count(f"var(--{key})") == committed.count(tones.both)
-    assert "var(--ink)" in shown
 
 
 # Reproduction

@@ -6,10 +6,14 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 
 from meanflow_repro import main
-from verify.outcome import FAIL, Outcome
+from verify.checks import all_checks
+from verify.compare import at, mismatches, relative_error, row_error
+from verify.coverage import not_applicable
+from verify.outcome import FAIL, NOT_APPLICABLE, Outcome, Report, Subject
 from verify.stages import causes, earlier
 
 # Functions of a subject's own, by name, that do what the reference does.
@@ -78,6 +82,8 @@ SAID = [
     ("def target(*given): return reference.target(*given).astype('float32')", "target_*", 1,
      "target returned float32, asked for float64"),
     ("def target(v_g, du_dt, t, r): return v_g", "target_*", 1, "u_tgt = v_g - (t - r) du/dt."),
+    ("def target(v_g, du_dt, t, r): return v_g * 0 + 7", "target_*", 1, ": returned 7, expected "),
+    ("def target(v_g, du_dt, t, r): return v_g", "target_*", 1, "({name}, float64 and float32)"),
 ]  # fmt: skip
 
 
@@ -90,12 +96,44 @@ def test_what_is_said_of_a_subject(text, checks, status, says, verify):
 
 
 def test_the_last_lines_name_what_was_judged_and_what_was_not(verify):
-    text = "globals().update(own('target', 'loss', 'load_params'))"
-    told = verify(text, "objective jvp sampling")
-    assert f"judged of {told.name}: load_params, target, loss; not: " in told.text
-    unjudged = told.text.rpartition("; not: ")[2]
-    assert {"mean_velocity_jvp", "sample"} <= set(unjudged.replace(",", "").split())
+    text = "globals().update(own('target', 'loss', 'load_params', 'sample'))"
+    text += "\ndef sample(*given): return 1 / 0"
+    told = verify(text, "loss_matches target_* sampling", status=1)
+    assert f"judged of {told.name}: load_params, target, loss; offered, but not judged: sample" in (
+        told.text
+    )
     assert told.json["judged"] == {told.name: ["load_params", "target", "loss"]}
+    told = verify(text, "loss_matches target_* jvp sampling", "--verbose", status=1)
+    unjudged = told.text.rpartition(f"judged of {told.name}: load_params, target, loss; not: ")[2]
+    assert {"mean_velocity_jvp", "sample"} <= set(unjudged.replace(",", "").split())
+
+
+def test_a_loss_that_was_judged_with_its_gradient_is_not_told_as_unjudged(verify):
+    text = "globals().update(own('loss', 'loss_and_gradient', 'load_params', 'export_params'))"
+    assert "not judged" not in verify(text, "loss_matches").text
+
+
+def test_what_is_not_applicable_is_counted_with_what_would_make_more_apply(verify):
+    text = "globals().update(own('target'))"
+    told = verify(text, "objective", "--processes=1")
+    assert f"n/a 52 x: {told.name} lacks the functions (--verbose names them). Next:" in told.text
+    assert "times: 4 more checks (objective)" in told.text
+    assert "squared_error" not in told.text
+    assert "adaptive_weight_matches" not in told.text
+    told = verify(text, "squared_error* adaptive_*", "--verbose", status=2)
+    assert "n/a 2 x: the subject offers no squared_error" in told.lines
+    assert [" adaptive_weight_matches", "-", "-"] in [line.rsplit(None, 2) for line in told.lines]
+
+
+def test_the_functions_that_add_most_checks_for_each_are_named_together():
+    checks = [name for name, check in all_checks().items() if check.family == "jvp"]
+    outcomes = [
+        Outcome(c, "jvp", "mine", "float64", NOT_APPLICABLE, None, None, "") for c in checks
+    ]
+    report = Report(outcomes, subjects=(Subject("mine", ("put", "get")),))
+    said = not_applicable(report, verbose=False)
+    assert said[0].startswith(f"n/a {len(checks)} x: mine lacks the functions")
+    assert "load_params, mean_velocity_jvp: 4 more checks (jvp)" in said[-1]
 
 
 def test_what_is_required_and_not_applicable_fails(verify):
@@ -140,6 +178,56 @@ def test_verbose_names_several_of_the_worst_places(verify):
     assert sum(case in many for case in ("guided", "odd_batch", "latent", "uniform")) > 1
 
 
+def test_no_line_of_a_failure_is_empty_and_what_both_precisions_say_is_said_once(verify):
+    text = "def target(v_g, du_dt, t, r): return 1 / 0"
+    told = verify(text, "target_*", status=1)
+    block = told.text.partition("FAIL target_matches")[2].partition("FAIL")[0]
+    assert block.count("u_tgt = v_g - (t - r) du/dt.") == 1
+    assert block.count("raised ZeroDivisionError: division by zero") == 1
+    told = verify(text, "target_clips*", status=1)
+    assert not [line for line in told.lines if line and not line.strip()]
+
+
+def test_what_differs_between_precisions_is_said_of_each(verify):
+    text = "def target(*given): return reference.target(*given).astype('float16')"
+    told = verify(text, "target_clips*", status=1)
+    for dtype in ("float64", "float32"):
+        assert any(
+            line.startswith(f"     {dtype}: error") and "allowed" in line for line in told.lines
+        )
+        assert f"target returned float16, asked for {dtype}" in told.text
+
+
+@pytest.mark.parametrize(
+    ("compare", "returned", "expected", "says"),
+    [
+        (
+            row_error,
+            [[1.0, 2.0], [3.0, 4.5]],
+            [[1.0, 2.0], [3.0, 4.0]],
+            "returned 4.5, expected 4 at [1, 1]",
+        ),
+        (relative_error, [1.0, np.nan], [1.0, 1.0], "returned nan, expected 1 at [1]"),
+        (relative_error, 1.0, 1.0 + 1e-9, "returned 1.0, expected 1.000000001"),
+        (mismatches, [True, False], [True, True], "returned False, expected True at [1]"),
+        (mismatches, [-0.0], [0.0], "returned -0, expected 0 at [0]"),
+    ],
+)
+def test_an_error_remembers_the_entry_where_arrays_differ_most(compare, returned, expected, says):
+    error = compare(np.array(returned), np.array(expected))
+    assert error.entry == says
+    assert at("some case", error).entry == says
+
+
+def test_a_row_is_the_worst_by_its_own_scale():
+    returned, expected = (
+        np.array([[100.0, 101.0], [0.1, 0.2]]),
+        np.array([[100.0, 100.0], [0.1, 0.1]]),
+    )
+    assert row_error(returned, expected).entry == "returned 0.2, expected 0.1 at [1, 1]"
+    assert relative_error(returned, expected).entry == "returned 101, expected 100 at [0, 1]"
+
+
 def test_a_traceback_is_printed_on_demand(verify):
     text = "def target(v_g, du_dt, t, r): return 1 / 0"
     assert "Traceback" not in verify(text, "target_*", status=1).text
@@ -161,7 +249,7 @@ def loss(*given):
     first = [line.split()[1] for line in told.lines if line.startswith("FAIL t")]
     assert set(first) == {"target_matches", "target_clips_the_interval"}
     assert "more, which follow from target_matches:" in told.text
-    assert f"     per_sample_errors_match ({told.name}, float64)" in told.lines
+    assert f"     per_sample_errors_match ({told.name}, float64 and float32)" in told.lines
     assert "failures follow from others" in told.text
 
 

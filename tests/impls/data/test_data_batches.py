@@ -198,8 +198,6 @@ def test_an_error_while_loading_is_the_same_sentence_and_the_end(workers):
 @pytest.mark.parametrize(
     ("key", "value", "says"),
     [
-        ("name", "digts", "dataset.name is digts, expected one of digits, mnist, cifar10, folder,"),
-        ("name", "cifar100", "did you mean cifar10?"),
         ("image_size", 16, "the images of digits are (8, 8, 1), but dataset"),
         ("num_classes", 5, "in digits is 5, expected 0 .. 4"),
     ],

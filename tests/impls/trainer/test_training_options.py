@@ -88,9 +88,9 @@ def test_epochs_give_the_number_of_steps():
 def test_eval_only_scores_load_from_and_trains_nothing(framework, tmp_path, capsys):
     trained(framework, tmp_path / "run", training__num_steps=1)
     asked = ["train", "--framework", framework, "--workdir", str(tmp_path / "none")]
-    asked += ["--set", "eval_only=true"]
+    asked += ["--eval-only"]
     assert "load_from names no checkpoint" in refused(capsys, *asked)
-    assert main([*asked, "--set", f"load_from={tmp_path / 'run'}"]) == 0
+    assert main([*asked, "--load-from", str(tmp_path / "run")]) == 0
     assert "conditional accuracy" in capsys.readouterr().out
     assert not (tmp_path / "none").exists()
 

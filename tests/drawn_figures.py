@@ -1,0 +1,33 @@
+"""Figures for tests: drawn of any records, or once of none and of all."""
+
+from functools import cache
+
+from matplotlib import style as matplotlib_style
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+from results_records import fid
+
+from results.draw import style
+from results.draw.write import ALL
+from results.reading import read
+
+COMMITTED = read()
+EVERYTHING = [*COMMITTED, fid(value=11.38, interval=(11.3, 11.46))]
+RECORDS = {"none": [], "everything": EVERYTHING}
+
+
+def drawn(name, records):
+    with matplotlib_style.context(["default", style.STYLE]):
+        figure = ALL[name](records)
+        FigureCanvasAgg(figure).draw()
+    return figure
+
+
+@cache
+def figure_of(name, records):
+    """The figure of one of RECORDS, which no test may change."""
+    return drawn(name, RECORDS[records])
+
+
+def words(figure):
+    return [text.get_text() for text in figure.findobj(Text) if isinstance(text, Text)]
