@@ -82,7 +82,13 @@ def mean_velocity_vjp(
 
 
 def derivative_vjp(
-    config: Any, params: Params, z: Array, r: Array, t: Array, labels: Array, tangent: Array,
+    config: Any,
+    params: Params,
+    z: Array,
+    r: Array,
+    t: Array,
+    labels: Array,
+    tangent: Array,
     cotangent: Array,
 ) -> Params:
     """VJP of du/dt in the parameters: the gradient of sum(cotangent * du/dt), by canonical name.
@@ -97,8 +103,9 @@ def derivative_vjp(
 
 
 def ablations() -> tuple[str, ...]:
-    """Configuration keys of the paper's ablations that this implementation supports."""
-    return ("method.tangent", "model.embedding")
+    """Configuration keys of ablations and other losses that this implementation supports."""
+    other = ("method.tangent_gradient", "method.tangent_velocity", "method.reduction")
+    return ("method.tangent", "model.embedding", *other)
 
 
 def activations(

@@ -48,8 +48,8 @@ def accumulate(
     found = []
     for part in range(num_parts):
         rows = slice(part * size, (part + 1) * size)
-        inputs = (type(x)(*(array[rows] for array in x)) for x in (batch, draws))
-        found.append(loss_and_gradient(config, params, *inputs, step))
+        images, drawn = (type(x)(*(array[rows] for array in x)) for x in (batch, draws))
+        found.append(loss_and_gradient(config, params, images, drawn, step))
     losses, gradients = zip(*found, strict=True)
     total, *fields = zip(*losses, strict=True)
     loss = Loss(np.mean(total), *map(np.concatenate, fields))

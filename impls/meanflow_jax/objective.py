@@ -191,7 +191,7 @@ def tangent_gradient(config: Config, step: Any = None) -> Any:
         step: number of steps made, a number or a [] array; not read without a schedule.
     """
     share, num_steps = config.method.tangent_gradient, config.method.tangent_gradient_steps
-    return share if num_steps is None else share * jnp.minimum(1, step / num_steps)
+    return share if num_steps is None else share * _ramp(step, num_steps)
 
 
 def with_tangent_gradient(share: Any, u: Array, du_dt: Array, t: Array, r: Array) -> Array:
@@ -201,8 +201,8 @@ def with_tangent_gradient(share: Any, u: Array, du_dt: Array, t: Array, r: Array
 
     V = u + clip(t - r, 0, 1) SG_l[du/dt] against v_g,      SG_l[x] = l x + (1 - l) sg(x)
     """
-    share = jnp.asarray(share, u.dtype)
-    return u + _image_axes(jnp.clip(t - r, 0, 1)) * share * (du_dt - _stop(du_dt))
+    weight = _image_axes(jnp.clip(t - r, 0, 1)) * _like(u, share)
+    return u + weight * (du_dt - _stop(du_dt))
 
 
 def squared_error(u: Array, u_target: Array) -> Array:
@@ -221,9 +221,7 @@ def adaptive_weight(config: Config, error: Array) -> Array:
     return _stop(1 / (error + config.method.norm_eps) ** config.method.norm_p)
 
 
-def loss(
-    config: Config, params: Any, batch: Batch, draws: Draws, step: Any = None
-) -> Loss:
+def loss(config: Config, params: Any, batch: Batch, draws: Draws, step: Any = None) -> Loss:
     """MeanFlow loss (eq. 9, guided eq. 17; algorithm 1): mean over the batch of w ||u - u_tgt||^2.
 
     With equal_rows random the dense form is taken, whatever method.jvp says.
@@ -270,6 +268,16 @@ def loss_and_gradient(
 def _image_axes(x: Array) -> Array:
     """[batch] -> [batch, 1, 1, 1]"""
     return x[:, None, None, None]
+
+
+def _ramp(step: Any, num_steps: int) -> Any:
+    """min(1, step / num_steps)"""
+    return jnp.minimum(1, step / num_steps)
+
+
+def _like(x: Array, number: Any) -> Array:
+    """A number in the dtype of an array: []"""
+    return jnp.asarray(number, x.dtype)
 
 
 def _rows(x: Array) -> Array:

@@ -223,7 +223,10 @@ def mean_velocity_jvp(
     dr, dt = (torch.full_like(t[num_equal:], rate) for rate in config.method.tangent_of_times)
     # No gradient passes through the tangents of dual_dit.py.
     if config.method.jvp == "autodiff" or config.method.tangent_gradient:
-        equal, apart = ([x[rows] for x in (z.to(low), t, t - r, labels)] for rows in (slice(num_equal), slice(num_equal, None)))
+        equal, apart = (
+            [x[rows] for x in (z.to(low), t, t - r, labels)]
+            for rows in (slice(num_equal), slice(num_equal, None))
+        )
         u, du_dt = _forward_mode(config, params, apart, (tangent.to(low), dt, dt - dr))
         return torch.concatenate([mean_velocity(config, params, *equal), u]), du_dt
     duals = Dual(z.to(low), tangent.to(low)), Dual(t, dt), Dual(t - r, dt - dr)
@@ -232,8 +235,9 @@ def mean_velocity_jvp(
 
 
 def ablations() -> tuple[str, ...]:
-    """Configuration keys of the paper's ablations that this implementation supports."""
-    return ("method.tangent", "model.embedding")
+    """Configuration keys of ablations and other losses that this implementation supports."""
+    other = ("method.tangent_gradient", "method.tangent_velocity", "method.reduction")
+    return ("method.tangent", "model.embedding", *other)
 
 
 def activations(

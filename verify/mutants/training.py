@@ -175,9 +175,9 @@ random rows take the sparse step
 > loss_with_random_rows_matches gradient_with_random_rows_matches
 
 the dense form takes labels before dropout
-- u, du_dt = mean_velocity_jvp(config, params, z, r, t, labels_in, v_g)
+- u, du_dt = mean_velocity_jvp(config, params, z, r, t, labels_in, w)
 -     return
-+ u, du_dt = mean_velocity_jvp(config, params, z, r, t, labels, v_g)
++ u, du_dt = mean_velocity_jvp(config, params, z, r, t, labels, w)
 +     return
 > other_form_of_the_jvp_gives_the_same
 
