@@ -151,13 +151,14 @@ def adaptive_weight(config: Any, error: Array) -> Array:
     return 1 / (error + config.method.norm_eps) ** config.method.norm_p
 
 
-def loss(config: Any, params: Params, batch: Any, draws: Any) -> Loss:
+def loss(config: Any, params: Params, batch: Any, draws: Any, step: Any = None) -> Loss:
     """MeanFlow loss (eq. 9, guided eq. 17; algorithm 1): mean over the batch of w ||u - u_tgt||^2.
 
     Args:
         params: canonical name -> array.
         batch: images [batch, height, width, channel], labels [batch].
         draws: t_raw, r_raw, noise, drop_uniform, equal_uniform, see `impls.common.types.Draws`.
+        step: not read: what a schedule changes is the gradient.
     """
     t, r = times(config, draws)
     z, v = interpolate(batch.images, draws.noise, t)
@@ -188,7 +189,7 @@ def loss_and_gradient(
     Args:
         step: number of steps made; read by tangent_gradient_steps alone.
     """
-    out = loss(config, params, batch, draws)
+    out = loss(config, params, batch, draws, step)
     cotangent = 2 * _image_axes(out.weight) * (out.u - out.target) / len(out.t)
     cotangent /= num_averaged(config)
     h = out.t - out.r

@@ -61,7 +61,11 @@ OFFICIAL_ONLY: dict[str, object] = {
 }
 
 # Keys that were added when there were records of runs without them, with their defaults.
-LATER: dict[str, object] = {"training.ema_warmup": False}
+LATER: dict[str, object] = {
+    "training.ema_warmup": False, "method.tangent_velocity": "guided",
+    "method.tangent_gradient": 0.0, "method.tangent_gradient_steps": None,
+    "method.reduction": "sum",
+}  # fmt: skip
 
 
 class MismatchError(ValueError):
