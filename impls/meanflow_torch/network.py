@@ -223,12 +223,12 @@ def mean_velocity_jvp(
     dr, dt = (torch.full_like(t[num_equal:], rate) for rate in config.method.tangent_of_times)
     # No gradient passes through the tangents of dual_dit.py.
     if config.method.jvp == "autodiff" or config.method.tangent_gradient:
-        equal, apart = (
-            [x[rows] for x in (z.to(low), t, t - r, labels)]
-            for rows in (slice(num_equal), slice(num_equal, None))
-        )
+        inputs = z.to(low), t, t - r, labels
+        equal, apart = zip(*((x[:num_equal], x[num_equal:]) for x in inputs), strict=True)
         u, du_dt = _forward_mode(config, params, apart, (tangent.to(low), dt, dt - dr))
-        return torch.concatenate([mean_velocity(config, params, *equal), u]), du_dt
+        if num_equal:
+            u = torch.concatenate([mean_velocity(config, params, *equal).to(u.dtype), u])
+        return u, du_dt
     duals = Dual(z.to(low), tangent.to(low)), Dual(t, dt), Dual(t - r, dt - dr)
     u, du_dt = dual_mean_velocity(config.network, _cast(params, low), *duals, labels)
     return u.to(z.dtype), du_dt.to(z.dtype)
