@@ -224,11 +224,6 @@ the network's velocity passes gradient
 + mean_velocity(config, params, z, t, jnp.zeros_like(t), labels)
 > compound_gradients_match
 
-the network's velocity replaces the target's
-- w = tangent_velocity(config, params, z, t, v_g, labels_in)
-+ w = v_g = tangent_velocity(config, params, z, t, v_g, labels_in)
-> compound_losses_match
-
 the gradient of du/dt sets in with the first step
 - jnp.minimum(1, step / num_steps)
 + jnp.minimum(1, (step + 1) / num_steps)
@@ -247,6 +242,11 @@ du/dt is differentiated through F.layer_norm
 > compound_gradients_match compound_gradients_match_central_difference
 
 @ reference/objective.py
+the network's velocity replaces the target's
+- w = tangent_velocity(config, params, z, t, v_g, labels_in)
++ w = v_g = tangent_velocity(config, params, z, t, v_g, labels_in)
+> compound_losses_match
+
 the mean over pixels is not in the gradient
 - cotangent /= num_averaged(config)
 + cotangent /= 1
