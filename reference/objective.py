@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .layers import Array
-from .network import Params, mean_velocity, mean_velocity_jvp, mean_velocity_vjp
+from .network import Params, derivative_vjp, mean_velocity, mean_velocity_jvp, mean_velocity_vjp
 
 
 class Loss(NamedTuple):
@@ -97,6 +97,22 @@ def drop_labels(
     return np.where(_image_axes(dropped), v, v_g), labels_in
 
 
+def tangent_velocity(
+    config: Any, params: Params, z: Array, t: Array, v_g: Array, labels: Array
+) -> Array:
+    """Velocity w that u is differentiated along, without gradient: du/dt along (w, 0, 1).
+
+    tangent_velocity guided:  w = v_g, as in MeanFlow
+    tangent_velocity network: w = u(z, t, 0, y), as in improved MeanFlow (arXiv 2512.02012)
+
+    Args:
+        labels: [batch], after dropout.
+    """
+    if config.method.tangent_velocity == "guided":
+        return v_g
+    return mean_velocity(config, params, z, t, np.zeros_like(t), labels)
+
+
 def target(v_g: Array, du_dt: Array, t: Array, r: Array) -> Array:
     """Regression target for the average velocity, without gradient.
 
@@ -107,9 +123,27 @@ def target(v_g: Array, du_dt: Array, t: Array, r: Array) -> Array:
     return v_g - _image_axes(np.clip(t - r, 0, 1)) * du_dt
 
 
+def tangent_gradient(config: Any, step: Any = None) -> float:
+    """Share l of the gradient of du/dt that the loss passes on, in 0..1.
+
+    tangent_gradient, or with tangent_gradient_steps T: tangent_gradient min(1, step / T)
+
+    Args:
+        step: number of steps made; not read without a schedule.
+    """
+    share, num_steps = config.method.tangent_gradient, config.method.tangent_gradient_steps
+    return share if num_steps is None else share * min(1.0, float(step) / num_steps)
+
+
 def squared_error(u: Array, u_target: Array) -> Array:
     """Squared error of each sample, a sum over pixels and channels: s = ||u - u_tgt||^2, [batch]"""
     return ((u - u_target) ** 2).sum((1, 2, 3))
+
+
+def num_averaged(config: Any) -> int:
+    """Number that each squared error is divided by: of pixels and channels with reduction mean."""
+    size = config.network
+    return size.input_size**2 * size.in_channels if config.method.reduction == "mean" else 1
 
 
 def adaptive_weight(config: Any, error: Array) -> Array:
@@ -117,21 +151,23 @@ def adaptive_weight(config: Any, error: Array) -> Array:
     return 1 / (error + config.method.norm_eps) ** config.method.norm_p
 
 
-def loss(config: Any, params: Params, batch: Any, draws: Any) -> Loss:
+def loss(config: Any, params: Params, batch: Any, draws: Any, step: Any = None) -> Loss:
     """MeanFlow loss (eq. 9, guided eq. 17; algorithm 1): mean over the batch of w ||u - u_tgt||^2.
 
     Args:
         params: canonical name -> array.
         batch: images [batch, height, width, channel], labels [batch].
         draws: t_raw, r_raw, noise, drop_uniform, equal_uniform, see `impls.common.types.Draws`.
+        step: not read: what a schedule changes is the gradient.
     """
     t, r = times(config, draws)
     z, v = interpolate(batch.images, draws.noise, t)
     v_g = guided_velocity(config, params, z, t, v, batch.labels)
     v_g, labels_in = drop_labels(config, batch.labels, v, v_g, draws)
-    u, du_dt = mean_velocity_jvp(config, params, z, r, t, labels_in, v_g)
+    w = tangent_velocity(config, params, z, t, v_g, labels_in)
+    u, du_dt = mean_velocity_jvp(config, params, z, r, t, labels_in, w)
     u_target = target(v_g, du_dt, t, r)
-    error = squared_error(u, u_target)
+    error = squared_error(u, u_target) / num_averaged(config)
     weight = adaptive_weight(config, error)
     total = (weight * error).mean()
     v_loss = squared_error(u, v)
@@ -140,16 +176,30 @@ def loss(config: Any, params: Params, batch: Any, draws: Any) -> Loss:
     )  # fmt: skip
 
 
-def loss_and_gradient(config: Any, params: Params, batch: Any, draws: Any) -> tuple[Loss, Params]:
+def loss_and_gradient(
+    config: Any, params: Params, batch: Any, draws: Any, step: Any = None
+) -> tuple[Loss, Params]:
     """MeanFlow loss and its gradient, by canonical parameter name.
 
     Target and weight pass no gradient, so it is the VJP of u with the cotangent
-    2 w_i (u_i - u_tgt_i) / B.
+    g_i = 2 w_i (u_i - u_tgt_i) / B. Modular MeanFlow (arXiv 2508.17426) differentiates
+    V = u + clip(t - r, 0, 1) SG_l[du/dt], SG_l[x] = l x + (1 - l) sg(x), in place of u: it adds the
+    VJP of du/dt with the cotangent l clip(t - r, 0, 1) g. The loss itself does not depend on l.
+
+    Args:
+        step: number of steps made; read by tangent_gradient_steps alone.
     """
-    out = loss(config, params, batch, draws)
+    out = loss(config, params, batch, draws, step)
     cotangent = 2 * _image_axes(out.weight) * (out.u - out.target) / len(out.t)
+    cotangent /= num_averaged(config)
     h = out.t - out.r
     gradient = mean_velocity_vjp(config, params, out.z, out.t, h, out.labels_in, cotangent)
+    if config.method.tangent_gradient:
+        w = tangent_velocity(config, params, out.z, out.t, out.v_g, out.labels_in)
+        share = tangent_gradient(config, step) * _image_axes(np.clip(h, 0, 1))
+        inputs = out.z, out.r, out.t, out.labels_in, w, share * cotangent
+        more = derivative_vjp(config, params, *inputs)
+        gradient = {name: array + more[name] for name, array in gradient.items()}
     return out, gradient
 
 

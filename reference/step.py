@@ -31,11 +31,13 @@ def train_step(config: Any, state: State, batch: Any, draws: Any) -> tuple[State
     Returns:
         The state after the step, and the loss before it.
     """
-    loss, gradient = accumulate(config, state.params, batch, draws)
+    loss, gradient = accumulate(config, state.params, batch, draws, state.step)
     return update(config, state, clip_gradient(config, gradient)[0]), loss
 
 
-def accumulate(config: Any, params: Params, batch: Any, draws: Any) -> tuple[Loss, Params]:
+def accumulate(
+    config: Any, params: Params, batch: Any, draws: Any, step: Any = None
+) -> tuple[Loss, Params]:
     """Gradient accumulation: loss and mean gradient over num_microbatches equal parts of a batch.
 
     Each part counts its own rows with r = t and with dropped labels, as the official code does on
@@ -46,8 +48,8 @@ def accumulate(config: Any, params: Params, batch: Any, draws: Any) -> tuple[Los
     found = []
     for part in range(num_parts):
         rows = slice(part * size, (part + 1) * size)
-        inputs = (type(x)(*(array[rows] for array in x)) for x in (batch, draws))
-        found.append(loss_and_gradient(config, params, *inputs))
+        images, drawn = (type(x)(*(array[rows] for array in x)) for x in (batch, draws))
+        found.append(loss_and_gradient(config, params, images, drawn, step))
     losses, gradients = zip(*found, strict=True)
     total, *fields = zip(*losses, strict=True)
     loss = Loss(np.mean(total), *map(np.concatenate, fields))

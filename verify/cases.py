@@ -5,7 +5,7 @@ a float32 run see the same problem and differ by rounding alone.
 """
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -76,13 +76,14 @@ class Case:
     params: dict[str, Array]  # canonical name -> array
     batch: Batch
     draws: Draws
+    # Argument `step` of the loss, where a schedule reads it.
+    steps_made: int | None = field(default=None, kw_only=True)
 
     @functools.cached_property
     def step(self) -> tuple[Any, dict[str, Array]]:
         """The answer: the reference's loss and gradient in float64."""
-        return reference.loss_and_gradient(
-            self.config, *as_dtype((self.params, self.batch, self.draws), np.float64)
-        )
+        params, batch, draws = as_dtype((self.params, self.batch, self.draws), np.float64)
+        return reference.loss_and_gradient(self.config, params, batch, draws, self.steps_made)
 
     @functools.cached_property
     def stages(self) -> Any:

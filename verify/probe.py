@@ -108,8 +108,9 @@ class Probe:
 
     def _step(self, case: Case) -> tuple[Any, dict[str, Array]]:
         inputs = map(self._cross, (case.batch, case.draws))
+        scheduled = {} if case.steps_made is None else {"step": case.steps_made}
         params = self.params(case).value
-        loss, gradient = self.subject.loss_and_gradient(case.config, params, *inputs)
+        loss, gradient = self.subject.loss_and_gradient(case.config, params, *inputs, **scheduled)
         exported = self.subject.export_params(case.config, gradient)
         loss = self.subject.get(loss)
         self._notice_dtype("loss_and_gradient", (loss, exported))

@@ -1,4 +1,4 @@
-"""Cases with other settings: random rows of r = t, and the paper's Table 1 (b) and (c)."""
+"""Cases with other settings: random rows of r = t, Table 1 (b) and (c), other losses."""
 
 import functools
 from dataclasses import replace
@@ -12,6 +12,15 @@ from verify.registry import NotApplicable
 # method.tangent with model.embedding: between them each of both, and a tangent of each time.
 ABLATIONS = (("v00", "t_r_h"), ("v10", "t_r_h"), ("v11", "t_r"), ("v01", "h"))
 SEED = 7
+MANY_DROPPED = "many_dropped"
+# Loss of Modular MeanFlow, of improved MeanFlow without its head, and both: settings, steps made.
+COMPOUND = (
+    ({"tangent_gradient": 1.0}, None),
+    ({"tangent_gradient": 0.8, "tangent_gradient_steps": 7}, 3),
+    ({"tangent_velocity": "network"}, None),
+    ({"tangent_velocity": "network", "tangent_gradient": 0.3, "reduction": "mean"}, None),
+)
+OTHER_LOSSES = ("method.tangent_gradient", "method.tangent_velocity", "method.reduction")
 
 
 @functools.cache
@@ -52,4 +61,26 @@ def _ablations(case: Case) -> tuple[Case, ...]:
         params = perturbed_parameters(config, SEED)
         name = f"{case.name} {tangent} {embedding}"
         made.append(replace(case, name=name, config=config, params=params))
+    return tuple(made)
+
+
+def compound(probe: Probe) -> tuple[Case, ...]:
+    """Cases with each of COMPOUND: most rows with r < t, some labels dropped.
+
+    Raises:
+        NotApplicable: when the subject lacks one of these settings.
+    """
+    for key in OTHER_LOSSES:
+        if key not in probe.subject.ablations():
+            raise NotApplicable(f"it has no {key}")
+    return _compound(next(case for case in probe.cases if case.name == MANY_DROPPED))
+
+
+@functools.cache
+def _compound(case: Case) -> tuple[Case, ...]:
+    made = []
+    for settings, steps_made in COMPOUND:
+        config = with_method(case.config, **settings)
+        said = " ".join(f"{key} {value}" for key, value in settings.items())
+        made.append(replace(case, name=said, config=config, steps_made=steps_made))
     return tuple(made)

@@ -61,7 +61,11 @@ OFFICIAL_ONLY: dict[str, object] = {
 }
 
 # Keys that were added when there were records of runs without them, with their defaults.
-LATER: dict[str, object] = {"training.ema_warmup": False}
+LATER: dict[str, object] = {
+    "training.ema_warmup": False, "method.tangent_velocity": "guided",
+    "method.tangent_gradient": 0.0, "method.tangent_gradient_steps": None,
+    "method.reduction": "sum",
+}  # fmt: skip
 
 
 class MismatchError(ValueError):
@@ -199,12 +203,24 @@ class MethodConfig(Section):
     jvp: Literal["sparse", "dense", "autodiff"] = "sparse"
     # Of (z, r, t): v01 is (v, 0, 1), the right one; the others are the wrong ones of Table 1 (b).
     tangent: Literal["v01", "v00", "v10", "v11"] = "v01"
+    # What u is differentiated along. guided: v_g; network: u(z, t, 0, y), as in improved MeanFlow.
+    tangent_velocity: Literal["guided", "network"] = "guided"
+    # Share of the gradient of du/dt that the loss passes on: 0 in MeanFlow, above in Modular
+    # MeanFlow; PyTorch then takes torch.func.jvp for it, and does not compile the step.
+    tangent_gradient: Fraction = 0.0
+    tangent_gradient_steps: OptionalCount = None  # steps in which it rises from 0; null: constant
+    reduction: Literal["sum", "mean"] = "sum"  # of the squared error over pixels and channels
 
     @model_validator(mode="after")
     def _window_is_ordered(self) -> Self:
         if self.t_start > self.t_end:
             expected = f"at most method.t_end ({self.t_end}): guidance acts from t_start to t_end"
             raise MismatchError("method.t_start", self.t_start, expected)
+        if self.tangent_gradient_steps and not self.tangent_gradient:
+            expected = "null because method.tangent_gradient is 0: set that, up to 1"
+            raise MismatchError(
+                "method.tangent_gradient_steps", self.tangent_gradient_steps, expected
+            )
         return self
 
     @property

@@ -214,8 +214,9 @@ def mean_velocity_jvp(
 
 
 def ablations() -> tuple[str, ...]:
-    """Configuration keys of the paper's ablations that this implementation supports."""
-    return ("method.tangent", "model.embedding")
+    """Configuration keys of ablations and other losses that this implementation supports."""
+    other = ("method.tangent_gradient", "method.tangent_velocity", "method.reduction")
+    return ("method.tangent", "model.embedding", *other)
 
 
 def activations(

@@ -94,6 +94,22 @@ def drop_labels(
     return jnp.where(_image_axes(dropped), v, v_g), labels_in
 
 
+def tangent_velocity(
+    config: Config, params: Any, z: Array, t: Array, v_g: Array, labels: Array
+) -> Array:
+    """Velocity w that u is differentiated along, without gradient: du/dt along (w, 0, 1).
+
+    tangent_velocity guided:  w = v_g, as in MeanFlow
+    tangent_velocity network: w = u(z, t, 0, y), as in improved MeanFlow (arXiv 2512.02012)
+
+    Args:
+        labels: [batch], after dropout.
+    """
+    if config.method.tangent_velocity == "guided":
+        return v_g
+    return mean_velocity(config, _stop(params), z, t, jnp.zeros_like(t), labels)
+
+
 def jvp_forms() -> tuple[str, ...]:
     """Values of method.jvp that this implementation supports; "dense" is the official form."""
     return ("sparse", "dense", "autodiff")
@@ -109,7 +125,8 @@ def dense_velocities(
     """
     v_g = guided_velocity(config, params, z, t, v, labels)
     v_g, labels_in = drop_labels(config, labels, v, v_g, draws)
-    u, du_dt = mean_velocity_jvp(config, params, z, r, t, labels_in, v_g)
+    w = tangent_velocity(config, params, z, t, v_g, labels_in)
+    u, du_dt = mean_velocity_jvp(config, params, z, r, t, labels_in, w)
     return v_g, labels_in, u, du_dt
 
 
@@ -130,7 +147,9 @@ def sparse_velocities(
     if config.method.guidance_eq == "none" or config.method.kappa == 0:  # no v_c in it
         v_g = guided_velocity(config, params, z, t, v, labels)
         v_g, labels_in = drop_labels(config, labels, v, v_g, draws)
-        u, du_dt = mean_velocity_jvp(config, params, z, r, t, labels_in, v_g[num_equal:])
+        apart = (x[num_equal:] for x in (z, t, v_g, labels_in))
+        w = tangent_velocity(config, params, *apart)
+        u, du_dt = mean_velocity_jvp(config, params, z, r, t, labels_in, w)
         return v_g, labels_in, u, jnp.concatenate([jnp.zeros_like(v[:num_equal]), du_dt])
     null = jnp.full_like(labels, num_classes)
     both = mean_velocity(
@@ -145,7 +164,9 @@ def sparse_velocities(
     v_g_apart = guide(config, t[num_equal:], v[num_equal:], v_u[num_equal:], v_c)  # where r < t
     v_g = jnp.concatenate([v[:num_equal], v_g_apart])
     v_g, labels_in = drop_labels(config, labels, v, v_g, draws)
-    u, du_dt = mean_velocity_jvp(config, params, z, r, t, labels_in, v_g[num_equal:])
+    apart = (x[num_equal:] for x in (z, t, v_g, labels_in))
+    w = tangent_velocity(config, params, *apart)
+    u, du_dt = mean_velocity_jvp(config, params, z, r, t, labels_in, w)
     v_c = jnp.concatenate([_stop(u[:num_equal]), v_c])
     v_g, _ = drop_labels(config, labels, v, guide(config, t, v, v_u, v_c), draws)
     return v_g, labels_in, u, jnp.concatenate([jnp.zeros_like(v[:num_equal]), du_dt])
@@ -161,9 +182,38 @@ def target(v_g: Array, du_dt: Array, t: Array, r: Array) -> Array:
     return _stop(v_g - _image_axes(jnp.clip(t - r, 0, 1)) * du_dt)
 
 
+def tangent_gradient(config: Config, step: Any = None) -> Any:
+    """Share l of the gradient of du/dt that the loss passes on, in 0..1.
+
+    tangent_gradient, or with tangent_gradient_steps T: tangent_gradient min(1, step / T)
+
+    Args:
+        step: number of steps made, a number or a [] array; not read without a schedule.
+    """
+    share, num_steps = config.method.tangent_gradient, config.method.tangent_gradient_steps
+    return share if num_steps is None else share * _ramp(step, num_steps)
+
+
+def with_tangent_gradient(share: Any, u: Array, du_dt: Array, t: Array, r: Array) -> Array:
+    """u, with the share l of the gradient of du/dt: u + clip(t - r, 0, 1) l (du/dt - sg(du/dt))
+
+    Its value is u. Its squared error against u_tgt is that of Modular MeanFlow (arXiv 2508.17426),
+
+    V = u + clip(t - r, 0, 1) SG_l[du/dt] against v_g,      SG_l[x] = l x + (1 - l) sg(x)
+    """
+    weight = _image_axes(jnp.clip(t - r, 0, 1)) * _like(u, share)
+    return u + weight * (du_dt - _stop(du_dt))
+
+
 def squared_error(u: Array, u_target: Array) -> Array:
     """Squared error of each sample, a sum over pixels and channels: s = ||u - u_tgt||^2, [batch]"""
     return jnp.square(u - u_target).sum((1, 2, 3))
+
+
+def num_averaged(config: Config) -> int:
+    """Number that each squared error is divided by: of pixels and channels with reduction mean."""
+    size = config.network
+    return size.input_size**2 * size.in_channels if config.method.reduction == "mean" else 1
 
 
 def adaptive_weight(config: Config, error: Array) -> Array:
@@ -171,7 +221,7 @@ def adaptive_weight(config: Config, error: Array) -> Array:
     return _stop(1 / (error + config.method.norm_eps) ** config.method.norm_p)
 
 
-def loss(config: Config, params: Any, batch: Batch, draws: Draws) -> Loss:
+def loss(config: Config, params: Any, batch: Batch, draws: Draws, step: Any = None) -> Loss:
     """MeanFlow loss (eq. 9, guided eq. 17; algorithm 1): mean over the batch of w ||u - u_tgt||^2.
 
     With equal_rows random the dense form is taken, whatever method.jvp says.
@@ -180,6 +230,7 @@ def loss(config: Config, params: Any, batch: Batch, draws: Draws) -> Loss:
         params: from `load_params` or `init_params`.
         batch: images [batch, height, width, channel], labels [batch].
         draws: t_raw, r_raw, noise, drop_uniform, equal_uniform, see `impls.common.types.Draws`.
+        step: number of steps made, [] or a number; read by tangent_gradient_steps alone.
 
     Raises:
         ValueError: for an array of another shape or kind, naming it.
@@ -191,19 +242,23 @@ def loss(config: Config, params: Any, batch: Batch, draws: Draws) -> Loss:
     velocities = sparse_velocities if sparse else dense_velocities
     v_g, labels_in, u, du_dt = velocities(config, params, z, v, t, r, batch.labels, draws)
     u_target = target(v_g, du_dt, t, r)
-    error = squared_error(u, u_target)
+    share = tangent_gradient(config, step)
+    compound = with_tangent_gradient(share, u, du_dt, t, r) if config.method.tangent_gradient else u
+    error = squared_error(compound, u_target) / num_averaged(config)
     weight = adaptive_weight(config, error)
     total = (weight * error).mean()
     v_loss = squared_error(u, v)
     return Loss(total, error, weight, v_loss, t, r, z, v, v_g, labels_in, u, du_dt, u_target)
 
 
-def loss_and_gradient(config: Config, params: Any, batch: Batch, draws: Draws) -> tuple[Loss, Any]:
+def loss_and_gradient(
+    config: Config, params: Any, batch: Batch, draws: Draws, step: Any = None
+) -> tuple[Loss, Any]:
     """MeanFlow loss and the gradient of its total, in the tree of `params`."""
     check_step(config, batch, draws)
 
     def total(params: Any) -> tuple[Array, Loss]:
-        out = loss(config, params, batch, draws)
+        out = loss(config, params, batch, draws, step)
         return out.total, out
 
     (_, out), gradient = jax.value_and_grad(total, has_aux=True)(params)
@@ -213,6 +268,16 @@ def loss_and_gradient(config: Config, params: Any, batch: Batch, draws: Draws) -
 def _image_axes(x: Array) -> Array:
     """[batch] -> [batch, 1, 1, 1]"""
     return x[:, None, None, None]
+
+
+def _ramp(step: Any, num_steps: int) -> Any:
+    """min(1, step / num_steps)"""
+    return jnp.minimum(1, step / num_steps)
+
+
+def _like(x: Array, number: Any) -> Array:
+    """A number in the dtype of an array: []"""
+    return jnp.asarray(number, x.dtype)
 
 
 def _rows(x: Array) -> Array:

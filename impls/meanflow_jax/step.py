@@ -53,11 +53,13 @@ def train_step(config: Config, state: State, batch: Batch, draws: Draws) -> tupl
     Returns:
         The state after the step, and the loss before it.
     """
-    loss, gradient = accumulate(config, state.params, batch, draws)
+    loss, gradient = accumulate(config, state.params, batch, draws, _scheduled(config, state))
     return update(config, state, clip_gradient(config, gradient)[0]), loss
 
 
-def accumulate(config: Config, params: Any, batch: Batch, draws: Draws) -> tuple[Loss, Any]:
+def accumulate(
+    config: Config, params: Any, batch: Batch, draws: Draws, step: Any = None
+) -> tuple[Loss, Any]:
     """Gradient accumulation: loss and mean gradient over num_microbatches equal parts of a batch.
 
     Each part counts its own rows with r = t and with dropped labels, as the official code does on
@@ -65,16 +67,21 @@ def accumulate(config: Config, params: Any, batch: Batch, draws: Draws) -> tuple
     """
     num_parts = config.training.num_microbatches
     if num_parts == 1:
-        return loss_and_gradient(config, params, batch, draws)
+        return loss_and_gradient(config, params, batch, draws, step)
     parts = jax.tree.map(lambda rows: rows.reshape(num_parts, -1, *rows.shape[1:]), (batch, draws))
 
     def add(gradient: Any, part: Any) -> tuple[Any, Loss]:
-        loss, more = loss_and_gradient(config, params, *part)
+        loss, more = loss_and_gradient(config, params, *part, step)
         return jax.tree.map(lambda one, other: one + other / num_parts, gradient, more), loss
 
     gradient, losses = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, params), parts)
     rows = (x if x.ndim == 1 else x.reshape(-1, *x.shape[2:]) for x in losses)
     return Loss(*rows)._replace(total=losses.total.mean()), gradient
+
+
+def _scheduled(config: Config, state: State) -> Any:
+    """Number of steps made where a schedule of the loss reads it, else None."""
+    return None if config.method.tangent_gradient_steps is None else state.step
 
 
 def update(config: Config, state: State, gradient: Any) -> State:
@@ -98,7 +105,7 @@ def compile_step(config: Config) -> Callable[[State, Batch, Draws], tuple[State,
     """
 
     def step(state: State, batch: Batch, draws: Draws) -> tuple[State, Metrics]:
-        loss, gradient = accumulate(config, state.params, batch, draws)
+        loss, gradient = accumulate(config, state.params, batch, draws, _scheduled(config, state))
         finite = _finite(config, batch, draws, loss, gradient)
         gradient, norm = clip_gradient(config, gradient)
         rate = learning_rate(config, state.step)

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 from impls.common import parameters
 from impls.common.config import Config, Network
@@ -20,6 +21,7 @@ from impls.common.parameters import TIME_EMBEDDERS, TIME_FEATURES
 from .device import Array
 from .dual_dit import Dual, dual_mean_velocity
 from .layers import (
+    LAYER_NORM_EPS,
     constant,
     layer_norm,
     modulate,
@@ -217,20 +219,25 @@ def mean_velocity_jvp(
     """
     if not len(tangent):
         return mean_velocity(config, params, z, t, t - r, labels), tangent
-    low = _product_dtype(config, z)
-    t_dual = t[len(t) - len(tangent) :]
-    dr, dt = (torch.full_like(t_dual, rate) for rate in config.method.tangent_of_times)
-    if config.method.jvp == "autodiff":
-        inputs, along = (z.to(low), t, t - r, labels), (tangent.to(low), dt, dt - dr)
-        return _forward_mode(config, params, inputs, along)
+    low, num_equal = _product_dtype(config, z), len(t) - len(tangent)
+    dr, dt = (torch.full_like(t[num_equal:], rate) for rate in config.method.tangent_of_times)
+    # No gradient passes through the tangents of dual_dit.py.
+    if config.method.jvp == "autodiff" or config.method.tangent_gradient:
+        inputs = z.to(low), t, t - r, labels
+        equal, apart = zip(*((x[:num_equal], x[num_equal:]) for x in inputs), strict=True)
+        u, du_dt = _forward_mode(config, params, apart, (tangent.to(low), dt, dt - dr))
+        if num_equal:
+            u = torch.concatenate([mean_velocity(config, params, *equal).to(u.dtype), u])
+        return u, du_dt
     duals = Dual(z.to(low), tangent.to(low)), Dual(t, dt), Dual(t - r, dt - dr)
     u, du_dt = dual_mean_velocity(config.network, _cast(params, low), *duals, labels)
     return u.to(z.dtype), du_dt.to(z.dtype)
 
 
 def ablations() -> tuple[str, ...]:
-    """Configuration keys of the paper's ablations that this implementation supports."""
-    return ("method.tangent", "model.embedding")
+    """Configuration keys of ablations and other losses that this implementation supports."""
+    other = ("method.tangent_gradient", "method.tangent_velocity", "method.reduction")
+    return ("method.tangent", "model.embedding", *other)
 
 
 def activations(
@@ -280,9 +287,24 @@ def _forward_mode(config: Config, params: Any, inputs: Any, along: Any) -> Any:
     def u(*inputs: Array) -> Array:
         return torch.func.functional_call(module, params, (*inputs, labels))
 
-    with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no forward mode
+    # The fused kernels have no forward mode; what that of layer_norm returns has a wrong gradient.
+    with sdpa_kernel(SDPBackend.MATH), _PlainLayerNorm():
         pair = torch.func.jvp(u, (z, t, h), along)
     return tuple(part.to(t.dtype) for part in pair)
+
+
+class _PlainLayerNorm(TorchFunctionMode):
+    """LayerNorm from elementary operations, wherever F.layer_norm is called.
+
+    The gradient of a JVP through F.layer_norm is silently wrong in PyTorch 2.13: its tangent passes
+    none through mean and deviation (pytorch/pytorch#196700).
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is not F.layer_norm:
+            return func(*args, **(kwargs or {}))
+        centred = args[0] - args[0].mean(-1, keepdim=True)
+        return centred / torch.sqrt((centred**2).mean(-1, keepdim=True) + LAYER_NORM_EPS)
 
 
 def _product_dtype(config: Config, z: Array) -> torch.dtype:

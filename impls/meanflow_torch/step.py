@@ -52,11 +52,13 @@ def train_step(config: Config, state: State, batch: Batch, draws: Draws) -> tupl
     Returns:
         The state after the step, and the loss before it.
     """
-    loss, gradient = accumulate(config, state.params, batch, draws)
+    loss, gradient = accumulate(config, state.params, batch, draws, _scheduled(config, state))
     return update(config, state, clip_gradient(config, gradient)[0]), loss
 
 
-def accumulate(config: Config, params: Any, batch: Batch, draws: Draws) -> tuple[Loss, Any]:
+def accumulate(
+    config: Config, params: Any, batch: Batch, draws: Draws, step: Any = None
+) -> tuple[Loss, Any]:
     """Gradient accumulation: loss and mean gradient over num_microbatches equal parts of a batch.
 
     Each part counts its own rows with r = t and with dropped labels, as the official code does on
@@ -64,16 +66,22 @@ def accumulate(config: Config, params: Any, batch: Batch, draws: Draws) -> tuple
     """
     num_parts = config.training.num_microbatches
     if num_parts == 1:
-        return loss_and_gradient(config, params, batch, draws)
+        return loss_and_gradient(config, params, batch, draws, step)
     parts = zip(*(rows.chunk(num_parts) for rows in (*batch, *draws)), strict=True)
     gradient, losses = {name: torch.zeros_like(x) for name, x in params.items()}, []
     for images, labels, *drawn in parts:
-        loss, more = loss_and_gradient(config, params, Batch(images, labels), Draws(*drawn))
+        part = Batch(images, labels), Draws(*drawn)
+        loss, more = loss_and_gradient(config, params, *part, step)
         for name, tensor in more.items():
             gradient[name] += tensor / num_parts
         losses.append(loss)
     total, *fields = zip(*losses, strict=True)
     return Loss(torch.stack(total).mean(), *map(torch.cat, fields)), gradient
+
+
+def _scheduled(config: Config, state: State) -> Any:
+    """Number of steps made where a schedule of the loss reads it, else None."""
+    return None if config.method.tangent_gradient_steps is None else state.step
 
 
 def update(config: Config, state: State, gradient: Any) -> State:
@@ -96,21 +104,22 @@ def compile_step(config: Config) -> Callable[[State, Batch, Draws], tuple[State,
         A function of state, batch and draws that returns the state after the step, and metrics.
     """
 
-    def loss_and_norm(params: Any, batch: Batch, draws: Draws) -> tuple[Any, ...]:
-        loss, gradient = accumulate(config, params, batch, draws)
+    def loss_and_norm(params: Any, batch: Batch, draws: Draws, step: Any) -> tuple[Any, ...]:
+        loss, gradient = accumulate(config, params, batch, draws, step)
         finite = _finite(config, batch, draws, loss, gradient)
         gradient, norm = clip_gradient(config, gradient)
         return gradient, loss.total, loss.v_loss.mean(), norm, finite
 
     mode, on_gpu = config.training.compile, torch.get_default_device().type == "cuda"
     # PyTorch 2.13 compiles the zero tangents of torch.func.jvp to buffers that it fails to write to
-    compiles = config.method.jvp != "autodiff"
+    compiles = config.method.jvp != "autodiff" and not config.method.tangent_gradient
     if compiles and (mode == "always" or (mode == "auto" and on_gpu)):
         meta_module(config.network)  # made before torch.compile traces its use
         loss_and_norm = torch.compile(loss_and_norm)
 
     def step(state: State, batch: Batch, draws: Draws) -> tuple[State, Metrics]:
-        gradient, total, v_loss, norm, finite = loss_and_norm(state.params, batch, draws)
+        inputs = state.params, batch, draws, _scheduled(config, state)
+        gradient, total, v_loss, norm, finite = loss_and_norm(*inputs)
         rate = learning_rate(config, state.step)
         return update(config, state, gradient), Metrics(total, v_loss, norm, rate, finite)
 

@@ -7,7 +7,7 @@ of Student's t. A difference is decided where that interval leaves out zero, and
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -61,10 +61,14 @@ class Order(NamedTuple):
     tau: float  # Kendall's, of the means
 
 
-def measured(records: Sequence[Record]) -> Measured:
-    """The newest record of each preset, framework and seed, of a whole run scored as SCORED."""
+def measured(records: Sequence[Record], presets: Iterable[str] = ()) -> Measured:
+    """The newest record of each preset, framework and seed, of a whole run scored as SCORED.
+
+    Args:
+        presets: which ones; those of the ablations by default.
+    """
     found: Measured = {}
-    presets = {str(row.small) for group in GROUPS for row in published(group)}
+    presets = set(presets) or {str(row.small) for group in GROUPS for row in published(group)}
     steps = {preset: load_config(preset).training.num_steps for preset in presets}
     for record in records:
         preset = str(record.settings.get("preset", ""))
@@ -130,10 +134,10 @@ def ablations(records: list[Record]) -> Table:
         for row in published(group):
             runs = [found.get((subject, str(row.small)), {}) for subject in NAMES]
             gaps = [
-                "" if row.small == DEFAULT else _gap(of, found.get((subject, DEFAULT), {}))
+                "" if row.small == DEFAULT else gap_cell(of, found.get((subject, DEFAULT), {}))
                 for subject, of in zip(NAMES, runs, strict=True)
             ]
-            rows.append([title, setting_of(row), printed(row), *map(_mean, runs), *gaps])
+            rows.append([title, setting_of(row), printed(row), *map(mean_cell, runs), *gaps])
     return Table(heads, rows, [HOW])
 
 
@@ -196,7 +200,8 @@ def setting_of(row: Published) -> Said:
     return Said(value if isinstance(value, str) else f"{value:g}", (row,))
 
 
-def _mean(runs: Runs) -> Piece:
+def mean_cell(runs: Runs) -> Piece:
+    """The mean of some runs, with the lowest and the highest."""
     if not runs:
         return NOT_MEASURED
     values = [_value(record) for record in runs.values()]
@@ -206,7 +211,8 @@ def _mean(runs: Runs) -> Piece:
     return marked(said, *runs.values())
 
 
-def _gap(one: Runs, other: Runs) -> Piece:
+def gap_cell(one: Runs, other: Runs) -> Piece:
+    """The difference of some runs from others, with its interval."""
     if not set(one) & set(other):
         return NOT_MEASURED
     gap, sources = difference(one, other), (*one.values(), *other.values())

@@ -20,6 +20,7 @@ from results.tabulate.digits import digits
 from results.tabulate.fid import fid
 from results.tabulate.glance import glance
 from results.tabulate.jvp_overhead import jvp_overhead
+from results.tabulate.modular import modular
 from results.tabulate.reproduction import reproduction
 from results.tabulate.soak import soak
 from results.tabulate.throughput import throughput
@@ -40,6 +41,7 @@ ALL: dict[str, Callable[[list[Record]], Table]] = {
     "soak": soak,
     "glance": glance,
     "commands": commands,
+    "modular": modular,
 }
 
 

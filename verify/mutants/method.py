@@ -35,15 +35,13 @@ h is r in the JVP
 
 @ reference/objective.py
 r and t are exchanged in the JVP
-- mean_velocity_jvp(config, params, z, r, t, labels_in, v_g)
-+ mean_velocity_jvp(config, params, z, t, r, labels_in, v_g)
+- mean_velocity_jvp(config, params, z, r, t, labels_in, w)
++ mean_velocity_jvp(config, params, z, t, r, labels_in, w)
 > mean_velocity_and_derivative_match velocity_loss_matches official_velocity_loss_matches
 
 the tangent of z is the unguided velocity
-- labels_in, v_g)
--     u_target
-+ labels_in, v)
-+     u_target
+- w = tangent_velocity(config, params, z, t, v_g, labels_in)
++ w = tangent_velocity(config, params, z, t, v, labels_in)
 > mean_velocity_and_derivative_match
 
 # times
@@ -203,6 +201,56 @@ the gradient of a dropped row goes to its old label
 - h, out.labels_in, cotangent
 + h, batch.labels, cotangent
 > unread_labels_get_no_gradient gradient_matches_hand_written
+
+# other losses
+@ impls/meanflow_jax/objective.py
+du/dt passes its whole gradient
+- _like(u, share)
++ _like(u, 1.0)
+> compound_gradients_match compound_gradients_match_central_difference
+
+the gradient of du/dt has no factor t - r
+- weight = _image_axes(jnp.clip(t - r, 0, 1)) * _like(u, share)
++ weight = _like(u, share)
+> compound_gradients_match_central_difference compound_gradients_match
+
+the share of the gradient scales du/dt
+- weight * (du_dt - _stop(du_dt))
++ weight * du_dt
+> tangent_gradient_leaves_the_loss compound_losses_match
+
+the network's velocity passes gradient
+- mean_velocity(config, _stop(params), z, t, jnp.zeros_like(t), labels)
++ mean_velocity(config, params, z, t, jnp.zeros_like(t), labels)
+> compound_gradients_match
+
+the gradient of du/dt sets in with the first step
+- jnp.minimum(1, step / num_steps)
++ jnp.minimum(1, (step + 1) / num_steps)
+> tangent_gradient_rises_with_the_steps compound_gradients_match
+
+@ impls/meanflow_torch/step.py
+the schedule of the loss stands still
+- is None else state.step
++ is None else 0
+> tangent_gradient_rises_with_the_steps
+
+@ impls/meanflow_torch/network.py
+du/dt is differentiated through F.layer_norm
+- sdpa_kernel(SDPBackend.MATH), _PlainLayerNorm():
++ sdpa_kernel(SDPBackend.MATH):
+> compound_gradients_match compound_gradients_match_central_difference
+
+@ reference/objective.py
+the network's velocity replaces the target's
+- w = tangent_velocity(config, params, z, t, v_g, labels_in)
++ w = v_g = tangent_velocity(config, params, z, t, v_g, labels_in)
+> compound_losses_match
+
+the mean over pixels is not in the gradient
+- cotangent /= num_averaged(config)
++ cotangent /= 1
+> compound_gradients_match
 
 @ reference/network.py
 biases have no gradient

@@ -175,9 +175,9 @@ random rows take the sparse step
 > loss_with_random_rows_matches gradient_with_random_rows_matches
 
 the dense form takes labels before dropout
-- u, du_dt = mean_velocity_jvp(config, params, z, r, t, labels_in, v_g)
+- u, du_dt = mean_velocity_jvp(config, params, z, r, t, labels_in, w)
 -     return
-+ u, du_dt = mean_velocity_jvp(config, params, z, r, t, labels, v_g)
++ u, du_dt = mean_velocity_jvp(config, params, z, r, t, labels, w)
 +     return
 > other_form_of_the_jvp_gives_the_same
 
@@ -188,8 +188,8 @@ without a tangent the interval is r
 > rows_without_a_tangent_are_not_changed
 
 forward mode takes r for the length of the interval
-- inputs, along = (z.to(low), t, t - r, labels), (tangent.to(low), dt, dt - dr)
-+ inputs, along = (z.to(low), t, r, labels), (tangent.to(low), dt, dt - dr)
+- inputs = z.to(low), t, t - r, labels
++ inputs = z.to(low), t, r, labels
 > other_form_of_the_jvp_gives_the_same
 """
 )

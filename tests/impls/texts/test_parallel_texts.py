@@ -70,7 +70,7 @@ OTHER_DOCSTRING = {
 OTHER_LINES = {
     "layers.py": {"sinusoid", "split_heads", "layer_norm"},
     "network.py": {"mean_velocity_jvp", "activations", "parameter_shapes", "_cast", "_apply"},
-    "objective.py": {"loss_and_gradient", "_rows", "_stop"},
+    "objective.py": {"loss_and_gradient", "_ramp", "_like", "_rows", "_stop"},
     "step.py": {"init_state", "accumulate", "compile_step", "_finite"},
 }
 # public name -> why it is offered though no check calls it

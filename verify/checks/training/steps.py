@@ -9,6 +9,7 @@ from verify.cases import Array, Case, with_method
 from verify.probe import Probe, arbiter
 from verify.registry import Errors, check, checks
 from verify.trajectory import NEEDS, moved_errors, trained, with_training
+from verify.variations import compound
 
 NUM_STEPS = 3
 # A large adam_eps keeps gradients that are rounding alone from being blown up to a full step.
@@ -72,6 +73,25 @@ def _warmed_up(probe: Probe, case: Case) -> list[dict[str, Array]]:
     *_, (state, _) = trained(probe, config, case.params, inputs)
     averages = (state.ema_params, *state.ema_more)
     return [probe.subject.export_params(config, average) for average in averages]
+
+
+@check(f"{NEEDS} ablations", like="steps_with_every_setting_match")
+def tangent_gradient_rises_with_the_steps(probe: Probe) -> Errors:
+    """With tangent_gradient_steps T step k trains with tangent_gradient min(1, k / T)."""
+    case = compound(probe)[0]
+    found, expected = (p.trained(case, _with_rising_share) for p in (probe, arbiter()))
+    return moved_errors(found, expected, case.params, case.name)
+
+
+def _with_rising_share(probe: Probe, case: Case) -> dict[str, Array]:
+    """The parameters after as many steps as the share takes to rise, and one."""
+    settings = {"tangent_gradient": 1.0, "tangent_gradient_steps": 2, "guidance_eq": "none"}
+    config = with_method(with_training(case, learning_rate=0.02, adam_eps=1e-3), **settings)
+    rows = len(case.batch.labels)
+    inputs = ((case.batch, draws.training_draws(config, 0, i, rows)) for i in range(3))
+    *_, (state, _) = trained(probe, config, case.params, inputs)
+    exported: dict[str, Array] = probe.subject.export_params(config, state.params)
+    return exported
 
 
 @check(NEEDS, exact=True)
