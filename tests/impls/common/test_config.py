@@ -25,8 +25,8 @@ from impls.common.errors import Notice
 from impls.common.values import LARGEST, SMALLEST
 from meanflow_repro import main
 from results.published import all_published
-from results.tabulate.modular import ROWS
 from results.reading import read
+from results.tabulate.modular import ROWS
 
 # Every key of the official default.py and run_b4.yml, and those its code reads with .get().
 OFFICIAL = """
