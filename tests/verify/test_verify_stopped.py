@@ -82,7 +82,7 @@ def test_a_signal_ends_a_run_with_what_was_judged(processes, number, kill, stuck
     found = processes  # outcomes: one of each process
     assert f"stopped by {number.name}: {found} of 12 judged, the others not" in out
     assert "incomplete  stuck: 1 checks" in out
-    assert "nothing recorded: the run was stopped" in out
+    assert "nothing recorded: the run was interrupted" in out
     assert "Traceback" not in out + err
     told = json.loads(Path(tmp_path, "out.json").read_text())
     assert (told["complete"], told["num_missing"]) == (False, 12 - found)

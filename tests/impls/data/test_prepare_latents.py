@@ -331,7 +331,7 @@ def test_the_command_says_when_other_processes_are_not_done(tmp_path, folder, ca
     assert main(command(folder, tmp_path, *options)) == 0
     out = capsys.readouterr().out
     assert f"encoded 7 images into 2 shards in {tmp_path}" in out
-    assert "not whole yet: the process that finishes last writes the index" in out
+    assert "not complete yet: the process that finishes last writes the index" in out
 
 
 def test_items_are_read_while_those_before_are_worked_on():
