@@ -32,7 +32,7 @@ def score_records(
     records = [
         Record(
             **{**about, "subject": of},
-            what=f"evaluate/{name.replace(' ', '_')}",
+            what=f"evaluate/{name.replace(' ', '_').replace('é', 'e')}",
             value=score.value,
             unit="1",
             interval=(score.low, score.high),
