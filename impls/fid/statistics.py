@@ -152,8 +152,8 @@ def _check_covariance(path: Path, covariance: Array) -> None:
         least, largest = eigenvalues[0], eigenvalues[-1]
         if not least >= -ROUNDING * largest:
             raise StatisticsError(
-                f"the covariance in {path} has the eigenvalue {least:g}, the largest being"
-                f" {largest:g}: features have none below 0 but by rounding: {REMEDY}"
+                f"the covariance in {path} has the negative eigenvalue {least:g}, the largest being"
+                f" {largest:g}: {REMEDY}"
             ) from None
 
 

@@ -128,4 +128,4 @@ def test_the_last_line_tells_seconds_and_memory(capsys):
     assert main(["verify", "reference", "--check", "target_matches"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
     assert " seconds, at most " in last
-    assert " GB of memory a process" in last
+    assert " GB of memory per process" in last
