@@ -66,7 +66,7 @@ def _throughput(found: Measured, console: Console) -> None:
 
 
 def _sampling(found: Measured, console: Console) -> None:
-    table = _table("samples in", "seconds a batch", "samples/s")
+    table = _table("samples in", "seconds per batch", "samples/s")
     for of in found.times:
         seconds = _number(found.value("sampling_seconds", of))
         table.add_row(of, seconds, _estimate(found.value("samples_per_second", of), 1))

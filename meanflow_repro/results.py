@@ -16,7 +16,7 @@ app.command(results, name="results", help="Show and compare records, or add some
 
 @results.command(name="show")
 def show(*, what: str = "*", subject: str = "*", records: Records = None) -> int:
-    """Print the newest record of each quantity, subject and setting.
+    """Print the newest record of each quantity, by subject, settings and protocol.
 
     Args:
         what: part of the quantity's name, such as fid or bench/step_time; shell patterns allowed.
