@@ -30,7 +30,7 @@ def glance(records: list[Record]) -> Table:
         ["time of a MeanFlow step / a flow matching step, two CPU cores", both, paper],
         ["time of the guided step / the authors' step, JAX, two CPU cores", ratio[JAX, OFFICIAL]],
         ["digits in one step: share classified as their label", _digits(records)],
-        ["the paper's FIDs that were reproduced", _fids(records)],
+        ["the paper's FIDs that were measured again", _fids(records)],
     ]
     return Table(["", "here", "published"], rows)
 

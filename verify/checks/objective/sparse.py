@@ -1,4 +1,4 @@
-"""The objective without what cancels, against the same with it."""
+"""Sparse JVP (only rows with r < t) against the other forms of the same objective."""
 
 from dataclasses import replace
 
