@@ -1,4 +1,4 @@
-"""What moved between records, what got worse, and what cannot be compared."""
+"""Comparison of records: changes, regressions, and what is not comparable."""
 
 import importlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Somebody's FID becomes a record when all is told, and else it is said what lacks."""
+"""Somebody's FID becomes a record if it is complete; otherwise the missing key is named."""
 
 import datetime as dt
 import json

@@ -217,8 +217,8 @@ def trained_tensors_match(probe: Probe, training: GoldenTraining, kind: str) -> 
     """Error of each tensor after the stored training steps.
 
     Adam divides by the root of the second moment, which magnifies rounding in entries whose
-    gradient is rounding alone. The tolerance follows from the error of the reference in float32, for the
-    worst tensor of each kind.
+    gradient is rounding alone. The tolerance follows from the error of the reference in float32,
+    for the worst tensor of each kind.
     """
     narrow, wide = (_reference_training(training, d)[kind] for d in (np.float32, np.float64))
     spread = max(relative_error(narrow[name], wide[name]) for name in wide)
