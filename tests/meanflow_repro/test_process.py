@@ -113,6 +113,12 @@ def test_a_terminal_without_unicode_gets_plain_characters(command, status, said)
     assert said in done.stdout + done.stderr
 
 
+def test_a_name_keeps_its_letters_in_ascii():
+    assert "Fréchet distance ± 1 …".encode("ascii", "meanflow.plain") == (
+        b"Frechet distance \\xb1 1 ..."
+    )
+
+
 def test_version_is_that_of_the_project(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"meanflow {release()}\n"

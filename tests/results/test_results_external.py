@@ -129,7 +129,10 @@ def test_changes_are_of_the_configuration(folder, tmp_path, capsys):
         ({"notes": "x" * 2001}, "notes in {} is 'xxx"),
         *(({"framework": text}, "expected text that can be printed")
           for text in (" ", "\x1b[2J", "a\x00", "\u202etorch")),
-        ({"preset": "unknown", "changes": {"training.batch_size": 1}}, "changes in {} are of no"),
+        (
+            {"preset": "unknown", "changes": {"training.batch_size": 1}},
+            "changes in {} need a preset",
+        ),
         ({"date": "January"}, "date in {} is 'January', expected a date such as 2026-01-31"),
         ({"date": 3}, "date in {} is 3, expected a date"),
         ({"ema": True}, "ema in {} is True, expected the decay"),

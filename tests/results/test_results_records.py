@@ -143,7 +143,7 @@ def test_a_torn_line_is_named_and_skipped_wherever_it_ends(end, tmp_path):
     path = tmp_path / "a.jsonl"
     for length in range(1, len(text)):
         path.write_bytes(whole + b"\n" + text[:length] + end)
-        with pytest.warns(Notice, match=r"a\.jsonl, line 2 ends before its record does"):
+        with pytest.warns(Notice, match=r"a\.jsonl, line 2 is only part of a record"):
             assert [one.value for one in read(tmp_path)] == [2.0]
 
 
