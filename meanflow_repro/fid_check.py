@@ -33,7 +33,7 @@ def fid_check(
 
     Without files the same code runs on tiny stand-ins, and both frameworks must agree to rounding.
     Exit status 1 if a FID differs from the expected value, or the two frameworks differ from each
-    other, by more than one sampling seed can resolve.
+    other, by more than one training seed can resolve.
 
     Args:
         checkpoint: a run's folder, or a checkpoint of the authors' code or its parent folder.

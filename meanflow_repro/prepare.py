@@ -23,7 +23,7 @@ def pack(
     """Pack latents, one .pt file each, into memory-mapped shards, which are read much faster.
 
     Args:
-        input: folder of .pt files, or the folder above it if that one is named train.
+        input: folder of .pt files, directly or in its folder train.
         output: folder to write the shards to; an interrupted run resumes.
         shard_size: latents in each shard.
         half: store float16, which halves the size and rounds.
@@ -60,7 +60,7 @@ def latents(
     its last complete shard.
 
     Args:
-        imagenet: folder with one folder of images per class, or the folder above its folder train.
+        imagenet: folder with one folder of images per class, directly or in its folder train.
         vae: folder with config.json and diffusion_pytorch_model.safetensors of the autoencoder,
             from huggingface.co/stabilityai/sd-vae-ft-mse.
         output: folder to write the shards to.

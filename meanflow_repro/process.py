@@ -24,7 +24,9 @@ from impls.common.errors import Notice
 PIPE_CLOSED = 141  # 128 + SIGPIPE, as a shell reports it
 # box drawing, bullets and dots, dashes and signs, quotes, Fréchet's accent
 TYPOGRAPHIC = "─━│┃╭╮╰╯├┤┌┐└┘•·×–—−≤≥‘’“”é"  # noqa: RUF001  each is meant
-PLAIN = dict(zip(TYPOGRAPHIC, "--||++++++++++**x---<>''\"\"e", strict=True)) | {"…": "..."}
+PLAIN = dict(zip(TYPOGRAPHIC, "--||++++++++++**x---<>''\"\"e", strict=True)) | {
+    "…": "...", "±": "+-",
+}  # fmt: skip
 
 
 def run(main: Callable[[], int], interrupted: Callable[[], int]) -> int | str | None:

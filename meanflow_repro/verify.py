@@ -38,8 +38,8 @@ def verify(
 ) -> int:
     """Check implementations against the reference, the official numbers and each other.
 
-    Exit status: 0 if every check passes; 1 if a check fails; 2 if no check was applicable to a
-    subject, or an option or a file is wrong. Failures listed in deviations.toml beside a subject's
+    Exit status: 0 if every check passes; 1 if a check fails; 2 if no function of a subject was
+    checked, or an option or a file is wrong. Failures listed in deviations.toml beside a subject's
     file, each with its reason, are known and do not change the status; an entry without a failure
     is stale, which gives 1. Progress goes to stderr, the report to stdout. Ctrl-C ends the run
     with a report of the checks done so far and status 130, SIGTERM with 143.

@@ -47,7 +47,7 @@ class Record(BaseModel):
     settings: Settings = {}  # what else the value depends on, by name
     protocol: Settings = {}  # how it was measured; numbers of other protocols do not compare
     tolerance: float | None = None  # the largest value that passes
-    expected: float | None = None  # the published value that it is held against
+    expected: float | None = None  # the published value that it is compared with
     detail: str = ""
     dtype: str = ""
     config_hash: str = ""  # of impls.common.config.config_hash, where one configuration applies

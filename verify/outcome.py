@@ -94,7 +94,7 @@ class Report:
 
     @property
     def unjudged(self) -> list[Subject]:
-        """Subjects to which no check was applicable: the run says nothing about them."""
+        """Subjects of which no function was checked: the run says nothing about them."""
         return [subject for subject in self.subjects if not self.judged(subject.name)]
 
     @property

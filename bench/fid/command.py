@@ -78,7 +78,7 @@ def check_files(subjects: Mapping[str, Any], given: Options) -> bool:
 
     Returns:
         False if a FID differs from the expected value, or the frameworks differ from each other, by
-        more than one sampling seed can resolve.
+        more than one training seed can resolve.
 
     Raises:
         UserError: for a file that is missing, damaged, or does not match the others.

@@ -50,7 +50,7 @@ def encode_folder(
     content, encode into another folder.
 
     Args:
-        images: folder with one folder per class, or the folder above its folder train.
+        images: folder with one folder per class, directly or in its folder train.
         vae: folder of the autoencoder: see `impls.files.autoencoder`.
         output: folder to write to: see `impls.files.shards`.
         image_size: pixels per side after the crop.

@@ -33,7 +33,7 @@ def pack(folder: Path, output: Path, shard_size: int = SHARD_SIZE, *, half: bool
     into another folder.
 
     Args:
-        folder: folder of one .pt file per image, or the folder above its folder train.
+        folder: folder of one .pt file per image, directly or in its folder train.
         output: folder to write to; created if it does not exist.
         shard_size: examples in each shard but the last; a shard is built in memory.
         half: store float16, half the size, with means and deviations rounded to 11 bits.

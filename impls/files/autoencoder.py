@@ -104,7 +104,7 @@ def read_autoencoder(folder: Path) -> Autoencoder:
             another kind, or a tensor is missing, unknown or of another shape.
     """
     if not folder.is_dir():
-        found = "is no folder" if folder.exists() else "does not exist"
+        found = "is not a folder" if folder.exists() else "does not exist"
         raise AutoencoderError(f"{folder} {found}: {_remedy(CONFIG, WEIGHTS)}")
     if not (folder / CONFIG).exists() and (folder / "vae" / CONFIG).exists():
         folder = folder / "vae"

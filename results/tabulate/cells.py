@@ -18,7 +18,7 @@ NAMES = {JAX: "JAX", TORCH: "PyTorch"}
 DIRTY = "†"
 FOOTNOTE = f"{DIRTY} measured in a tree with changes that no commit holds"
 MARKUP = re.compile(r"[\\`*\[\]<>|&~$]|_(?![^\W_])|(?<![^\W_])_")  # within a word, _ is none
-PIPE = re.compile(r"(?<!\\)\|")  # a table of GitHub asks for one backslash, whatever is before it
+PIPE = re.compile(r"(?<!\\)\|")  # GitHub's tables need one backslash, whatever precedes it
 IN_ADDRESS = "/:?#@!$&'*+,;=%~"  # stands as it is in the address of a link
 
 

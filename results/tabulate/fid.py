@@ -65,7 +65,7 @@ def _expected(record: Record) -> Published | None:
 def _protocol(record: Record) -> str:
     words = {"labels": "{} labels", "uint8": "{}", "resize": "resized as {}"}
     said = [form.format(record.protocol[k]) for k, form in words.items() if k in record.protocol]
-    return "; ".join(said) or "not told"
+    return "; ".join(said) or "unknown"
 
 
 def _how_to() -> Cell:

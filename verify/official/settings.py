@@ -80,7 +80,7 @@ def random_settings(num_settings: int, seed: int) -> list[dict[str, Settings]]:
     for i in range(num_settings):
         if i % PER_NETWORK == 0:
             rng = generator(seed, Stream.CHECK, name_index("network"), i)
-            # One batch size too: JAX compiles each operation anew for every shape.
+            # One batch size too: JAX compiles each operation for every shape.
             model, batch = _network(rng), int(rng.integers(1, MAX_ROWS + 1))
             networks.append({})
         rng = generator(seed, Stream.CHECK, name_index("setting"), i)
