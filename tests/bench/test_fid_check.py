@@ -183,7 +183,7 @@ np.savez(OTHER, mu=np.zeros(7), sigma=np.eye(7))
     [
         ("inception", None, "there is no Inception file"),
         ("stats", OTHER.getvalue(), "expected (128,)"),
-        ("vae", HTML, "is no folder"),
+        ("vae", HTML, "is not a folder"),
         ("checkpoint", HTML, "web page"),
         ("checkpoint", None, "there is no official checkpoint"),
     ],

@@ -198,7 +198,7 @@ signed = functools.partial(edited, True)
         (lambda text: "[1]", "is [1], expected one JSON object"),
         (lambda text: "[" * 100_000, "nested too deep"),
         (lambda text: "<<<<<<< HEAD", "is left from a merge conflict"),
-        (lambda text: text.replace("1.2", "NaN"), "NaN is no number of JSON"),
+        (lambda text: text.replace("1.2", "NaN"), "NaN is not a number of JSON"),
         (lambda text: text.replace("1.2", "1e999"), "1e999 is beyond float64"),
         (lambda text: text.replace("1.2", "9" * 5000), "is not JSON"),
         (lambda text: text.replace("plain", "\\ud800"), "is not JSON"),
