@@ -1,4 +1,4 @@
-"""Every act of the project: `nox -l` lists them, `nox -s NAME -- …` passes options on."""
+"""Sessions of the project: `nox -l` lists them, `nox -s NAME -- …` passes options on."""
 
 import shutil
 from functools import partial
@@ -11,7 +11,7 @@ nox.options.reuse_venv = "yes"  # the second run of a session starts at once
 nox.options.sessions = ["verify", "tests", "lint", "types"]
 
 FRAMEWORKS = ("jax", "torch")
-# More processes would each compile what another has not yet finished, and take a gigabyte.
+# More processes would each take a gigabyte, and compile what another is still compiling.
 PARALLEL = ("-n", "logical", "--maxprocesses=4", "--dist=worksteal")
 
 
@@ -30,31 +30,31 @@ def verify(session: nox.Session) -> None:
 
 @nox.session(name="verify-jax")
 def verify_jax(session: nox.Session) -> None:
-    """The same for JAX alone, in an environment without torch."""
+    """Check the JAX implementation alone, in an environment without PyTorch."""
     install(session, "jax")
     session.run("meanflow", "verify", *session.posargs)
 
 
 @nox.session(name="verify-torch")
 def verify_torch(session: nox.Session) -> None:
-    """The same for PyTorch alone, in an environment without JAX."""
+    """Check the PyTorch implementation alone, in an environment without JAX."""
     install(session, "torch", "fid", "vae")
     session.run("meanflow", "verify", *session.posargs)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The test suite, on up to four processors; `nox -s tests -- --slow` adds the slow ones."""
+    """Run the test suite on up to four processors; `nox -s tests -- --slow` adds the slow tests."""
     install(session, "jax", "torch", "fid", "vae", "docs", "dev")
     session.run("pytest", *PARALLEL, *session.posargs)
 
 
 @nox.session(default=False)
 def soak(session: nox.Session) -> None:
-    """Repetitions too long for the suite, recorded in results/records: at most 90 minutes.
+    """Run the tests too long for the suite, at most 90 minutes; recorded in results/records.
 
-    `-- kills repetitions fuzz mutants slips` are its acts, `-- --minutes 10` bounds the time of
-    all, `-- --seed N` repeats the draws of a record. Ends with exit status 1 when any failed.
+    `-- kills repetitions fuzz mutants slips` selects among its parts, `-- --minutes 10` bounds the
+    total time, `-- --seed N` repeats the draws of a record. Exit status 1 if any part failed.
     """
     install(session, "jax", "torch", "fid", "vae", "dev")
     session.run("python", "tests/soak.py", *session.posargs)
@@ -62,7 +62,7 @@ def soak(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def slips(session: nox.Session) -> None:
-    """Every small slip in both implementations must turn a check red: most of an hour."""
+    """Test that some check fails for every small error in the implementations: up to an hour."""
     install(session, "jax", "torch", "fid", "vae", "dev")
     text = "tests/verify/test_verify_catches_any_slip.py"
     session.run("pytest", *PARALLEL, "--soak=slips", text, *session.posargs)
@@ -70,7 +70,7 @@ def slips(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Ruff, rules and format, and the contracts of who may import whom."""
+    """Check lint rules and formatting (Ruff) and the import contracts (import-linter)."""
     session.install("-c", "constraints.txt", "import-linter", "ruff")
     session.run("ruff", "check", *session.posargs)
     session.run("ruff", "format", "--check")
@@ -79,14 +79,14 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Mypy, strict, on what is shared and on what judges."""
+    """Check types with mypy, strict for the framework-independent code."""
     install(session, "dev")
     session.run("mypy", *session.posargs)
 
 
 @nox.session(default=False)
 def notebook(session: nox.Session) -> None:
-    """Run examples/digits.ipynb from top to bottom, and keep what it shows."""
+    """Execute examples/digits.ipynb from top to bottom and store its output."""
     install(session, "jax", "torch", "examples")
     options = session.posargs or ["--inplace"]
     session.run("jupyter", "execute", *options, "examples/digits.ipynb")
@@ -94,10 +94,10 @@ def notebook(session: nox.Session) -> None:
 
 @nox.session(name="train-digits", default=False)
 def train_digits(session: nox.Session) -> None:
-    """Train the digits in both frameworks with one seed or more, and record their scores.
+    """Train on digits in both frameworks with one seed or more, and record the scores.
 
     `-- 42 43 44` are the seeds (42 alone by default). Each run takes minutes; runs go to
-    runs/digits-FRAMEWORK-SEED, records to results/records and pictures to results/samples.
+    runs/digits-FRAMEWORK-SEED, records to results/records and sample grids to results/samples.
     """
     install(session, "jax", "torch")
     for seed in session.posargs or ["42"]:
@@ -116,9 +116,9 @@ def train_digits(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def ablations(session: nox.Session) -> None:
-    """The paper's ablations on digits, in both frameworks with three seeds: most of an hour.
+    """Train the paper's ablations on digits in both frameworks with three seeds: up to an hour.
 
-    What was stopped goes on; what is recorded is not done again, until runs/ablations is removed.
+    Interrupted runs resume; recorded runs are not repeated until runs/ablations is removed.
     """
     install(session, "jax", "torch")
     folders = ("--workdir", "runs/ablations", "--record", "results/records")
@@ -127,11 +127,11 @@ def ablations(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """What the JVP costs, throughput and sampling in both frameworks, recorded in results/records.
+    """Benchmark JVP overhead, throughput and sampling in both frameworks; records the results.
 
     `-- --full` adds compiled PyTorch, larger networks, batches and numbers of tokens (an hour);
-    `-- --against official=PATH` times the authors' own step of a checkout in the same rounds.
-    Ends with exit status 1 when a ratio is worse than the last ones of the same kind of machine.
+    `-- --against official=PATH` times the training step of a checkout of the authors' code too.
+    Exit status 1 if a ratio is worse than the last ones on the same kind of machine.
     """
     install(session, "jax", "torch", "bench")
     options = [option for option in session.posargs if option != "--full"]
@@ -155,10 +155,11 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(name="fid-check", default=False)
 def fid_check(session: nox.Session) -> None:
-    """FID of a checkpoint by both frameworks, beside what is published; stand-ins without files.
+    """Compute a checkpoint's FID in both frameworks, beside the published one.
 
-    `-- --checkpoint DIR --vae DIR --inception FILE --stats FILE` are the files. Scores of files
-    are recorded in results/records.
+    Without files it runs on tiny stand-ins.
+    `-- --checkpoint DIR --vae DIR --inception FILE --stats FILE` are the files; scores computed
+    from files are recorded in results/records.
     """
     install(session, "jax", "torch", "fid", "vae")
     recorded = ("--record", "results/records") if session.posargs else ()
@@ -167,9 +168,9 @@ def fid_check(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def golden(session: nox.Session) -> None:
-    """Run the official code of a checkout: `-- --official PATH --golden FOLDER --output FOLDER`.
+    """Write golden files with a checkout of the authors' code, in its own pinned environment.
 
-    In the official code's own pinned environment. Its options: verify/official/golden_writer.py.
+    `-- --official PATH --golden FOLDER --output FOLDER`; see verify/official/golden_writer.py.
     """
     session.install("-r", "verify/official/requirements.txt")
     session.run("python", "verify/official/golden_writer.py", *session.posargs)
@@ -177,9 +178,9 @@ def golden(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def official(session: nox.Session) -> None:
-    """Run the manual's commands on the authors' code of a checkout: `-- --official CHECKOUT`.
+    """Test the manual's commands on a checkout of the authors' code: `-- --official CHECKOUT`.
 
-    Without this session the test suite runs them on a stand-in of the same interface.
+    The test suite runs them on a stand-in with the same interface.
     """
     checkout = Path(session.posargs[-1] if session.posargs[:1] == ["--official"] else "")
     if len(session.posargs) != 2 or not checkout.is_dir():
@@ -191,14 +192,14 @@ def official(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def tables(session: nox.Session) -> None:
-    """Write every table and figure of results and of the manual anew, from the records."""
+    """Regenerate every table and figure of results and of the manual from the records."""
     install(session, "figures")
     session.run("meanflow", "tables", *session.posargs)
 
 
 @nox.session(default=False)
 def docs(session: nox.Session) -> None:
-    """Build the manual into site/, with the report; no page of it needs the network."""
+    """Build the manual and the report into site/; its pages work offline."""
     install(session, "docs", "figures")
     session.run("meanflow", "tables")
     session.env["NO_MKDOCS_2_WARNING"] = "1"
@@ -207,13 +208,13 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def commands(session: nox.Session) -> None:
-    """What sessions cost on a fresh checkout, recorded: `-- verify verify-jax verify-torch`."""
+    """Measure and record the time of sessions on a fresh checkout: `-- verify verify-jax`, …"""
     install(session, "dev")
     session.run("python", "-m", "bench.studies.commands", *session.posargs)
 
 
 @nox.session(default=False)
 def tolerances(session: nox.Session) -> None:
-    """Measure anew what NumPy's float32 rounding does, and store it in verify/tolerances.json."""
+    """Measure NumPy's float32 rounding errors again, and store them in verify/tolerances.json."""
     install(session)
     session.run("python", "-m", "verify.rounding")

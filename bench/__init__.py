@@ -1,1 +1,1 @@
-"""What the JVP costs, and throughput: ratios of the trainer's own step, timed in turns."""
+"""Benchmarks of the trainer's own step: JVP overhead, throughput, sampling; interleaved timing."""

@@ -1,4 +1,4 @@
-"""How the overhead of the JVP grows with the number of tokens, where attention weighs more."""
+"""JVP overhead by number of tokens, as attention takes a larger share of the step."""
 
 from bench.forms import FLOW_MATCHING
 from bench.measurement import Measured, Run
@@ -10,7 +10,7 @@ SPARSE = "unguided sparse"
 
 
 def attention(run: Run) -> Measured:
-    """Unguided sparse step / flow-matching step, for each patch size of the network."""
+    """JVP overhead by patch size: unguided sparse step / flow-matching step."""
     found = Measured("attention", run)
     for patch_size in PATCH_SIZES:
         config = run.config(SPARSE, model__patch_size=patch_size)

@@ -1,4 +1,4 @@
-"""`meanflow bench`: the benches by name, made one after another."""
+"""`meanflow bench`: runs benches by name, one after another."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,14 +26,14 @@ BENCHES: dict[str, Callable[[Run], Measured]] = {
 
 
 def measure(names: Sequence[str], run: Run, json: Path | None, record: Path | None) -> None:
-    """Make benches one after another, print each, and write what was asked for.
+    """Run benches one after another, print each, and write JSON and records if asked for.
 
     Raises:
-        UserError: for a bench without sense in these settings, or a checkout that is none.
+        UserError: for a bench that these settings make meaningless, or an invalid checkout.
     """
     if run.official is not None and "jvp-overhead" not in names:
         raise UserError("--against is for the bench jvp-overhead")
-    run.config()  # a wrong one is said before the work
+    run.config()  # a wrong one is reported before the work
     console, finished = Console(highlight=False), []
     with console.status("") as status:
         for name in names:
@@ -46,7 +46,7 @@ def measure(names: Sequence[str], run: Run, json: Path | None, record: Path | No
 
 
 def checkout(against: str | None) -> Path | None:
-    """PATH of official=PATH."""
+    """Path of the checkout in official=PATH."""
     if against is None:
         return None
     name, _, path = against.partition("=")

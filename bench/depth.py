@@ -1,4 +1,4 @@
-"""How rounding grows with the number of blocks: u, du/dt and the gradient, in each precision."""
+"""Rounding error by number of blocks, of u, du/dt and the gradient, in each precision."""
 
 from collections.abc import Iterator
 from types import ModuleType
@@ -23,9 +23,9 @@ ROWS, SEED = 8, 0
 QUANTITIES = ("u", "du/dt", "gradient")
 
 
-# dtype of what goes in, and training.precision of the products inside
+# dtype of the inputs, and training.precision of matrix products
 PRECISIONS: dict[str, tuple[Any, str]] = {
-    "float64": (np.float64, "float32"),  # which never lowers what goes in
+    "float64": (np.float64, "float32"),  # which never lowers the inputs
     "float32": (np.float32, "float32"),
     "bfloat16": (np.float32, "bfloat16"),
 }
@@ -34,8 +34,9 @@ PRECISIONS: dict[str, tuple[Any, str]] = {
 def depth(run: Run) -> Measured:
     """Errors against the float64 reference, relative to the largest entry: see `verify.compare`.
 
-    Of u and du/dt the worst sample of a batch counts, of the gradient the worst tensor. Whatever
-    the configuration: the networks are those of `DIGITS` with more blocks or fewer.
+    The error of u and du/dt is that of the worst sample of a batch, the error of the gradient that
+    of the worst tensor. The networks are those of `DIGITS` with more blocks or fewer, whatever the
+    configuration.
     """
     found = Measured("depth", run)
     for blocks in DEPTHS:
@@ -50,7 +51,7 @@ def depth(run: Run) -> Measured:
 
 
 def errors(subject: ModuleType, case: Case, dtype: Any) -> Iterator[tuple[str, float]]:
-    """Each of QUANTITIES with its error."""
+    """Error of each of QUANTITIES, by name."""
     probe, x = Probe(subject, dtype, (case,)), case.inputs
     arrays = (x.z, x.r, x.t, x.labels, x.tangent)
     expected = reference.mean_velocity_jvp(
@@ -64,7 +65,7 @@ def errors(subject: ModuleType, case: Case, dtype: Any) -> Iterator[tuple[str, f
 
 
 def _case(blocks: int, products: str) -> Case:
-    """Real digits and perturbed parameters, the same whatever the precision."""
+    """Case of digits with perturbed parameters, the same in every precision."""
     config = from_sizes({**DIGITS, "depth": blocks}, {}, {"precision": products})
     images, labels = digits()
     batch = Batch(images[:ROWS], labels[:ROWS])

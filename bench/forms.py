@@ -1,7 +1,7 @@
-"""The forms of a train step that are held against each other, as overrides of a configuration.
+"""Forms of the training step to compare, as overrides of a configuration.
 
 Plain flow matching is MeanFlow with r = t in every row and no guidance: the same network, step and
-optimizer without a JVP. That is what the paper's overhead of 16 % is measured against.
+optimizer without a JVP. The paper's overhead of 16 % is relative to it.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "guided dense": {"method.jvp": "dense"},
     "guided autodiff": {"method.jvp": "autodiff"},
 }
-# What bench measures where the caller does not say: the official default with a small network.
+# Default configuration of the benches: the official one with a small network.
 DEFAULT_SOURCE = "mf_b4"
 DEFAULT = {"model.cls": "DiT_S_4", "training.batch_size": 32}
 
@@ -30,13 +30,13 @@ DEFAULT = {"model.cls": "DiT_S_4", "training.batch_size": 32}
 def configuration(
     source: str | None, overrides: dict[str, Any], form: str = "guided sparse"
 ) -> Config:
-    """A preset or file, or the default where there is none, with overrides, in one of the forms."""
+    """Configuration of a preset or file, by default that of the benches, in one of the forms."""
     default = DEFAULT if source is None else {}
     return load_config(source or DEFAULT_SOURCE, default | overrides | FORMS[form])
 
 
 def forms(framework: str, wanted: Sequence[str] = ()) -> tuple[str, ...]:
-    """The forms that differ in a framework, or those wanted, flow matching first.
+    """Forms that differ in a framework, or the given ones, flow matching first.
 
     In JAX the dense form is autodiff.
 

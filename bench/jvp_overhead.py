@@ -1,4 +1,4 @@
-"""What a MeanFlow step costs beside a plain flow-matching step, and the sparse beside the dense."""
+"""JVP overhead: cost of a MeanFlow step over flow matching, and of sparse over dense JVPs."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ PAPER = 1.16  # MeanFlow / flow matching without guidance, B/4 on TPU v4-8: arXi
 
 
 def jvp_overhead(run: Run) -> Measured:
-    """Every form of the step in turns, with ratios of their times, FLOPs and memory."""
+    """Interleaved timing of every form of the step, with ratios of times, FLOPs and memory."""
     found = Measured("jvp-overhead", run)
     chosen, official = forms(run.framework, run.forms), _official(run)
     steps: dict[str, Any] = {}
@@ -37,7 +37,7 @@ def jvp_overhead(run: Run) -> Measured:
 
 
 def _bases(form: str, steps: dict[str, Any]) -> list[str]:
-    """What a form is held against: plain flow matching, and the same without sparsity."""
+    """Baselines of a form: plain flow matching, and the same form without sparsity."""
     others = [FLOW_MATCHING] if form != FLOW_MATCHING else []
     if form.endswith(" sparse"):
         guidance = form.removesuffix("sparse")
@@ -46,7 +46,7 @@ def _bases(form: str, steps: dict[str, Any]) -> list[str]:
 
 
 def _official(run: Run) -> dict[str, Any]:
-    """The authors' own step, where a checkout of their code is given."""
+    """Training step of the authors' code, if a checkout is given."""
     if run.official is None:
         return {}
     if run.framework != "jax":

@@ -1,4 +1,4 @@
-"""What a bench is told and what it hands over: numbers, and the times they came from."""
+"""Settings and results of a bench: quantities, and the times that they were computed from."""
 
 import datetime as dt
 import json
@@ -24,7 +24,7 @@ Value = Estimate | float | None  # None: not counted
 
 
 class Run(NamedTuple):
-    """Whom to measure, in which configuration, and how often."""
+    """Settings of a run of benches."""
 
     subject: Any  # an implementation
     framework: str
@@ -35,16 +35,16 @@ class Run(NamedTuple):
     models: Sequence[str] = ()  # for throughput; none: as configured
     batch_sizes: Sequence[int] = ()  # the same
     official: Path | None = None  # checkout of the authors' code, to be timed by jvp-overhead
-    report: Callable[[str], None] = print  # is told what is being done
+    report: Callable[[str], None] = print  # called with progress messages
 
     def config(self, form: str = "guided sparse", **overrides: Any) -> Config:
-        """The configuration in one of the forms, with further overrides, as model__depth=2."""
+        """Configuration in one of the forms, with further overrides such as model__depth=2."""
         further = {key.replace("__", "."): value for key, value in overrides.items()}
         return configuration(self.source, self.overrides | further, form)
 
 
 class Quantity(NamedTuple):
-    """One number."""
+    """Measured quantity."""
 
     what: str  # with its unit in the name: step_time_ratio, step_seconds, …
     of: str  # the form of the step, or what else was measured
@@ -54,12 +54,12 @@ class Quantity(NamedTuple):
 
     @property
     def unit(self) -> str:
-        """The unit in its name; "1" for ratios and counts."""
+        """Unit, from the name; "1" for ratios and counts."""
         units = {"_per_second": "1/s", "_seconds": "s", "bytes": "B", "bytes_accessed": "B"}
         return next((unit for end, unit in units.items() if self.what.endswith(end)), "1")
 
     def record(self, **where: Any) -> Record:
-        """Its record, with the subject and where it was made."""
+        """Record of the quantity, with subject and provenance."""
         estimate = self.value if isinstance(self.value, Estimate) else (self.value,)
         value, interval = estimate[0], estimate[1:] or None
         return Record(
@@ -77,7 +77,7 @@ class Quantity(NamedTuple):
 
 @dataclass
 class Measured:
-    """A finished bench."""
+    """Results of a bench."""
 
     name: str
     run: Run
@@ -95,23 +95,23 @@ class Measured:
         return str(self.run.subject.device_name())
 
     def add(self, of: str, config: Config, settings: Settings, **values: Value) -> None:
-        """Add numbers by name."""
+        """Add quantities by name."""
         for what, value in values.items():
             self.quantities.append(Quantity(what, of, value, config, settings))
 
     def value(self, what: str, of: str) -> Value:
-        """The number of this name."""
+        """Value of the quantity of this name."""
         (found,) = (q.value for q in self.quantities if (q.what, q.of) == (what, of))
         return found
 
     def records(self) -> list[Record]:
-        """A record of every number."""
+        """Records of every quantity."""
         where = provenance(self.device)
         return [quantity.record(subject=self.subject, **where) for quantity in self.quantities]
 
 
 def write_json(found: Sequence[Measured], path: Path) -> None:
-    """The times in pytest-benchmark's format: `pytest-benchmark compare FILE …` reads it."""
+    """Write the times in pytest-benchmark's format: `pytest-benchmark compare FILE …` reads it."""
     content = {
         "machine_info": pytest_benchmark_generate_machine_info(),
         "commit_info": get_commit_info(),

@@ -1,7 +1,7 @@
-"""The authors' own train step, from a user's checkout, on today's JAX.
+"""Training step of the authors' code, from a user's checkout, on current JAX.
 
-Their files are used as they are: what today's JAX lacks is put in place from outside, for as long
-as the import and the trace take (verify/official/checkout.py).
+Their files are used unmodified: names that current JAX lacks are patched in while their code is
+imported and traced (verify/official/checkout.py).
 """
 
 import contextlib
@@ -27,10 +27,11 @@ from verify.official.checkout import METHOD_FIELDS, CheckoutError, official_code
 class OfficialStep:
     """`train_step_with_vae` of their train.py under their pmap, with a VAE that passes latents on.
 
-    It draws its random numbers itself, as theirs does; the bench's own steps are given theirs.
+    It draws its random numbers inside the step, as their code does; the bench's own steps take them
+    as arguments.
 
     Raises:
-        UserError: when the folder is no checkout of the authors' code.
+        UserError: when the folder is not a checkout of the authors' code.
     """
 
     def __init__(self, checkout: Path, config: Config) -> None:
@@ -60,13 +61,13 @@ class OfficialStep:
         self.cost = Cost(counts["flops"], counts["bytes accessed"], peak, seconds)
 
     def __call__(self) -> None:
-        """One step, until the device is done."""
+        """Run one step, until the device is done."""
         self._state, metrics = self._step(self._state, self._batch)
         jax.block_until_ready((self._state, metrics))
 
 
 def _initial_state(train: Any, config: Config) -> Any:
-    """Their state with their initialization, on one device."""
+    """Initial training state of the authors' code, on one device."""
     size, method = config.network, config.method
     dit: Any = importlib.import_module("models.models_dit")
     fields = ("input_size", "patch_size", "in_channels", "hidden_size", "depth", "num_heads")
@@ -93,7 +94,7 @@ def _initial_state(train: Any, config: Config) -> Any:
 
 @contextlib.contextmanager
 def _code_of(checkout: Path) -> Iterator[ModuleType]:
-    """Their train.py, importable and traceable while the context lasts."""
+    """Context in which the authors' train.py can be imported and traced."""
     try:
         with official_code(checkout) as (train, _):
             yield train

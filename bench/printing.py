@@ -1,4 +1,4 @@
-"""Benches as tables of 80 columns."""
+"""Printed tables of benches, in 80 columns."""
 
 import math
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from bench.timer import Estimate
 
 
 def print_report(found: Measured, console: Console) -> None:
-    """What was measured, with 95 % intervals of the medians over interleaved rounds in brackets."""
+    """Print a bench, with 95 % intervals of medians over interleaved rounds in brackets."""
     rounds = {q.settings.get("num_rounds") for q in found.quantities}
     about = {q.config.training.precision for q in found.quantities}
     made = f", {', '.join(sorted(about))}, {rounds.pop()} rounds" if None not in rounds else ""
@@ -66,7 +66,7 @@ def _throughput(found: Measured, console: Console) -> None:
 
 
 def _sampling(found: Measured, console: Console) -> None:
-    table = _table("samples in", "seconds a batch", "samples/s")
+    table = _table("samples in", "seconds per batch", "samples/s")
     for of in found.times:
         seconds = _number(found.value("sampling_seconds", of))
         table.add_row(of, seconds, _estimate(found.value("samples_per_second", of), 1))
@@ -116,7 +116,7 @@ def _memory(found: Measured, of: str) -> tuple[str, str]:
 
 
 def _plain(value: Value) -> float:
-    """The number alone; NaN where there is none."""
+    """Value without interval; NaN if there is none."""
     if value is None:
         return float("nan")
     return value.value if isinstance(value, Estimate) else value

@@ -1,4 +1,4 @@
-"""Where a number of a bench, of fid-check or of a study was made, and the file it is kept in."""
+"""Provenance of records of a bench, of fid-check or of a study, and their file."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from results.schema import Record, append, record_file
 
 
 def provenance(device: str | None = None) -> dict[str, Any]:
-    """Fields of a record that say when and where it is made: date, code, machine, versions.
+    """Fields of a record about its provenance: date, code, machine, versions.
 
     Args:
-        device: its name, where the number depends on it; the threads are then told too.
+        device: its name, if the value depends on it; the number of threads is then included.
     """
     where = environment()
     if device is not None:
@@ -24,7 +24,7 @@ def provenance(device: str | None = None) -> dict[str, Any]:
 
 
 def keep(records: Sequence[Record], kind: str, folder: Path, console: Console) -> None:
-    """Append records to the file of their kind and day in a folder, and say which it is."""
+    """Append records to the file of their kind and day in a folder, and print its path."""
     path = record_file(folder, kind, records[0].date)
     append(records, path)
     console.print(f"records appended to {path}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""How long samples take, from one network call to four."""
+"""Sampling throughput by NFE, from one to four network calls."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ NUM_STEPS = (1, 2, 3, 4)
 
 
 def sampling(run: Run) -> Measured:
-    """Samples per second for 1 to 4 network calls each, the number in a batch as in training."""
+    """Samples per second for 1 to 4 network calls each, with the batch size of training."""
     found, subject, config = Measured("sampling", run), run.subject, run.config()
     num_rows = config.training.batch_size
     params = subject.init_params(config, seed=0)

@@ -1,4 +1,4 @@
-"""A train step of a subject, compiled and counted, that can be called again and again."""
+"""Training step of a subject, compiled, with its cost counted, ready for timing."""
 
 from typing import Any
 
@@ -14,9 +14,10 @@ from results.schema import Settings
 
 
 class Step:
-    """The trainer's own step with a state, a batch and draws that lie on the device.
+    """The trainer's own step, with state, batch and draws already on the device.
 
-    Compilation, random numbers and conversion are over when it is made; `cost` reports the first.
+    Compilation, random numbers and transfers happen in the constructor; `cost` has the time of the
+    first.
     """
 
     def __init__(self, subject: Any, config: Config) -> None:
@@ -28,20 +29,20 @@ class Step:
         self._step, self.cost = subject.compile_with_cost(config, self._state, *self._inputs)
 
     def __call__(self) -> None:
-        """One step, until the device is done."""
+        """Run one step, until the device is done."""
         self._state, metrics = self._step(self._state, *self._inputs)
         self._subject.sync((self._state, metrics))
 
 
 def make_batch(config: Config) -> Batch:
-    """Images of noise with labels in turn: what they hold changes no time."""
+    """Batch of noise images with labels in turn; the content does not change the time."""
     num_rows, num_classes = config.training.batch_size, config.network.num_classes
     images = normal((num_rows, *image_shape(config.network)), 0, Stream.CHECK)
     return Batch(images, np.arange(num_rows, dtype=np.int32) % num_classes)
 
 
 def add_step(found: Measured, of: str, step: Any, stats: Stats, **more: int) -> None:
-    """Add time, counts and throughput of one step, which has `config` and `cost`."""
+    """Add time, FLOPs, memory and throughput of a step, which has `config` and `cost`."""
     config, cost = step.config, step.cost
     found.add(
         of,
@@ -57,7 +58,7 @@ def add_step(found: Measured, of: str, step: Any, stats: Stats, **more: int) -> 
 
 
 def step_settings(found: Measured, config: Config, **more: int) -> Settings:
-    """What a step's time depends on, as a record says it."""
+    """Settings of a record that a step's time depends on."""
     training = config.training
     return {
         "model": config.model.cls,

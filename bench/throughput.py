@@ -1,4 +1,4 @@
-"""Images per second of the trainer's own step, and the share of the machine's peak it reaches."""
+"""Training throughput in images per second, and utilization of the machine's peak."""
 
 from collections.abc import Callable
 from itertools import product
@@ -8,16 +8,16 @@ from bench.measurement import Measured, Run
 from bench.steps import Step, add_step, step_settings
 from bench.timer import Estimate, interleave, rate, ratio
 
-PRODUCT_SIZE = 2048  # of the square matrices whose product is taken for the peak
-PRODUCTS = 4  # of each round's several products the machine's best counts
+PRODUCT_SIZE = 2048  # of the square matrices whose product defines the peak
+PRODUCTS = 4  # products per round
 PEAK = PRODUCTS * 2 * PRODUCT_SIZE**3  # FLOPs of a round's products
 
 
 def throughput(run: Run) -> Measured:
-    """The configured step over network and batch sizes, each timed in turns with a matrix product.
+    """Throughput over network and batch sizes, interleaved with a matrix product.
 
-    The utilization is the FLOPs of the step, as its framework counts them, per second, over those
-    of the product of two square matrices of 2048 rows in the same precision and the same round.
+    Utilization is the step's FLOPs per second, as its framework counts FLOPs, over those of the
+    product of two square matrices of 2048 rows in the same precision and the same round.
     """
     found, subject, default = Measured("throughput", run), run.subject, run.config()
     models = run.models or [default.model.cls]

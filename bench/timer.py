@@ -1,8 +1,8 @@
-"""Times of several calls taken in turns, and ratios of them with their uncertainty.
+"""Interleaved timing of several calls, and ratios of times with bootstrap intervals.
 
-A machine's speed drifts by more than what is to be measured. So each round times every call once,
-in an order that changes from round to round; a ratio is taken within each round, and the median of
-these is reported with a bootstrap interval.
+A machine's speed drifts by more than the differences to be measured. So each round times every call
+once, in an order that changes from round to round; ratios are computed within each round, and their
+median is reported with a bootstrap interval.
 """
 
 import time
@@ -17,7 +17,7 @@ CONFIDENCE = 0.95
 
 
 class Estimate(NamedTuple):
-    """A median with its 95 % bootstrap interval."""
+    """Median with its 95 % bootstrap interval."""
 
     value: float
     low: float
@@ -25,7 +25,7 @@ class Estimate(NamedTuple):
 
 
 def interleave(calls: Mapping[str, Callable[[], Any]], num_rounds: int) -> dict[str, Stats]:
-    """Seconds of each call in each round, after one round that is not counted.
+    """Seconds of each call in each round, after a warm-up round that is not counted.
 
     A call must return only when its result is computed.
     """
@@ -43,17 +43,17 @@ def interleave(calls: Mapping[str, Callable[[], Any]], num_rounds: int) -> dict[
 
 
 def ratio(ours: Stats, theirs: Stats) -> Estimate:
-    """Median over the rounds of ours / theirs."""
+    """Ratio of times: median over the rounds of ours / theirs."""
     return _median(np.divide(ours.data, theirs.data))
 
 
 def seconds(stats: Stats) -> Estimate:
-    """Median over the rounds."""
+    """Time in seconds: median over the rounds."""
     return _median(np.asarray(stats.data))
 
 
 def rate(amount: float, stats: Stats) -> Estimate:
-    """Amount per second, median over the rounds."""
+    """Rate: amount per second, median over the rounds."""
     taken = seconds(stats)
     return Estimate(amount / taken.value, amount / taken.high, amount / taken.low)
 

@@ -51,7 +51,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         target = posixpath.normpath(posixpath.join(folder, match[1]))
         path = target.removeprefix("../")
         if files.get_file_from_path(path) is None:
-            raise PluginError(f"{page.file.src_uri} links to {match[1]}, which is no file")
+            raise PluginError(f"{page.file.src_uri} links to {match[1]}, which is not a file")
         return posixpath.relpath(path, folder or ".")
 
     folder = posixpath.dirname(page.file.src_uri)

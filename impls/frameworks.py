@@ -1,4 +1,4 @@
-"""An implementation, loaded by the name of its framework."""
+"""Import of an implementation by the name of its framework."""
 
 import importlib
 from typing import Any
@@ -7,7 +7,7 @@ from impls.common.errors import UserError
 
 
 def implementation(framework: str) -> Any:
-    """The module of a framework.
+    """Implementation in a framework, as a module.
 
     Raises:
         UserError: when the framework is not installed.

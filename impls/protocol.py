@@ -1,10 +1,10 @@
-"""What verify, bench and the trainer may call: a module with these names is a subject.
+"""Interface of an implementation to verify, bench and the trainer; a module with it is a subject.
 
-Arrays are the framework's own; `put` and `get` cross the border. Every random number is an argument
-(`Draws`). A subject that lacks a name is not failed by the checks that need it: they say "not
-applicable" and why. A useful judgement needs the eight names of `ESSENTIAL`, for which more than
-fifty checks apply: network, derivative, loss, gradient and sampler against the reference, the
-authors' numbers and another subject. Each further name makes more of them apply.
+Arrays are the framework's own; `put` and `get` convert them from and to NumPy. Every random number
+is an argument (`Draws`). Checks that need a function which a subject lacks are "not applicable" to
+it, and do not fail. With the eight functions of `ESSENTIAL` more than fifty checks apply: network,
+JVP, loss, gradient and sampler against the reference, the authors' numbers and another subject.
+Each further function makes more of them apply.
 
 Shapes are the same everywhere: images, z, v, u and noise are [batch, height, width, channel] float;
 times t, r and h = t - r are [batch] float in 0..1 with r <= t; labels are [batch] integer, and
@@ -23,19 +23,19 @@ from impls.files.autoencoder import Autoencoder
 from impls.files.inception import InceptionWeights
 
 Canonical = dict[str, np.ndarray[Any, Any]]  # canonical name -> array: see impls.common.parameters
-Params = Any  # whatever the subject keeps its parameters in
+Params = Any  # the subject's own structure of parameters
 State = Any  # has step, params, ema_params, ema_more, opt_state
 Step = Callable[[State, Batch, Draws], tuple[State, Any]]  # -> state after it, metrics
 
 
 class Core(Protocol):
-    """The border between NumPy and the device, the parameters, and the network.
+    """Transfer between NumPy and the device, parameters, and the network.
 
     `put` and `get` map any tree of tuples and dictionaries of arrays and keep every dtype.
     `clear_caches` is called between families of checks. `mean_velocity` returns u(z, t, h, y);
     `mean_velocity_jvp` u and du/dt along (tangent, 0, 1) of (z, r, t), where `tangent` belongs to
     the last rows and only those get a du/dt. `activations` are arrays by canonical module name.
-    `ablations` are the keys that are understood of method.tangent and model.embedding.
+    `ablations` are the supported values of method.tangent and model.embedding.
 
     Raises:
         UserError: from `select_device`, when there is no such device.
@@ -69,12 +69,12 @@ class Core(Protocol):
 
 
 class Objective(Protocol):
-    """The loss, and every quantity on the way to it.
+    """Loss, and every intermediate quantity.
 
-    `jvp_forms` are the values of method.jvp that are understood. `times` returns t and r,
-    `interpolate` z and v, `guided_velocity` v_g, `drop_labels` v_g and the labels that the network
-    is given. `squared_error` and `adaptive_weight` are [batch], `target` is shaped as v_g, and the
-    last two pass no gradient. The gradient is in the tree of the parameters.
+    `jvp_forms` are the supported values of method.jvp. `times` returns t and r, `interpolate` z and
+    v, `guided_velocity` v_g, `drop_labels` v_g and the labels that the network gets.
+    `squared_error` and `adaptive_weight` are [batch], `target` has the shape of v_g, and no
+    gradient flows through the last two. The gradient has the structure of the parameters.
 
     Raises:
         ValueError: from `loss` and `loss_and_gradient`, naming an array of another shape or kind.
@@ -101,12 +101,12 @@ class Objective(Protocol):
 
 
 class Trainer(Protocol):
-    """Train steps, the states between them, and samples from what was trained.
+    """Training steps, training states, and sampling.
 
     `accumulate` is `loss_and_gradient` over the parts of a batch. `learning_rate` takes the number
-    of steps made; `clip_gradient` returns the gradient and its norm [] before. `train_step` and
-    `compile_step` may reuse the memory of the state that they are given. `sample` goes along the
-    times 1 = s_0 > … > s_N = 0, host numbers, with one network call each.
+    of steps made; `clip_gradient` returns the gradient and its norm [] before clipping.
+    `train_step` and `compile_step` may donate the buffers of the given state. `sample` steps
+    through the times 1 = s_0 > … > s_N = 0, host numbers, with one network call per step.
 
     Raises:
         CheckpointError: from `restore_checkpoint`, for damaged files or a network of another size.
@@ -135,10 +135,10 @@ class Trainer(Protocol):
 
 
 class Vision(Protocol):
-    """The autoencoder that latents are made with, and the features that FID is made of.
+    """Autoencoder of the latents, and Inception features for FID.
 
     Images of the autoencoder are in -1..1. `encode` returns mean and standard deviation of the
-    latent, a factor of 8 smaller and on the autoencoder's own scale; `decode` is the way back.
+    latent, a factor of 8 smaller and on the autoencoder's own scale; `decode` maps latents back.
     Images of Inception are [n, height, width, 3] in 0..255, its features [n, features].
 
     Raises:
@@ -155,7 +155,7 @@ class Vision(Protocol):
 
 
 class Bench(Protocol):
-    """What a compiled step costs, and a product of two matrices [size, size] beside it."""
+    """Cost of a compiled step, and a product of two matrices [size, size] for comparison."""
 
     def compile_with_cost(
         self, config: Config, state: State, batch: Batch, draws: Draws
@@ -172,4 +172,4 @@ ESSENTIAL = (
 
 
 class Implementation(Core, Objective, Trainer, Vision, Bench, Protocol):
-    """The whole protocol, as both texts offer it."""
+    """The whole protocol, as both implementations offer it."""

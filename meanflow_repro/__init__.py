@@ -4,11 +4,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-INTERRUPTED = 130  # 128 + SIGINT, as a shell tells it
+INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 2 for what the user can mend."""
+    """Run the command line; returns the exit status, which is 2 for an error of usage."""
     # Float64 checks need 64-bit mode, and exact float32 products, before JAX is imported.
     os.environ.setdefault("JAX_ENABLE_X64", "1")
     os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
@@ -39,13 +39,13 @@ def run() -> None:
 
 
 def interrupted() -> int:
-    """Say so in one line; returns the exit status."""
+    """Print one line for an interrupt; returns the exit status."""
     print("meanflow: interrupted", file=sys.stderr)
     return INTERRUPTED
 
 
 def _subcommand(arguments: Sequence[str]) -> int:
-    """Import the subcommands and run the one that is asked for."""
+    """Import the subcommands and run the one named on the command line."""
     if list(arguments) == ["--version"]:
         from impls.common.environment import release
 
@@ -68,6 +68,9 @@ def _subcommand(arguments: Sequence[str]) -> int:
     )
     from meanflow_repro.options import app, spell_out
 
-    about = "meanflow --version prints the version."
+    about = (
+        "MeanFlow in JAX and PyTorch: verify implementations, train, sample, score, benchmark."
+        " meanflow --version prints the version."
+    )
     status: int = app.cli(prog="meanflow", description=about, args=spell_out(arguments))
     return status

@@ -15,16 +15,16 @@ def ablations(
     record: ScoreRecords = None,
     samples: Path | None = None,
 ) -> int:
-    """Train the paper's ablations on digits (presets ablation/*) and score them; most of an hour.
+    """Train the paper's ablations on digits (presets ablation/*) and score them: up to an hour.
 
-    A run that was stopped goes on, and one whose scores are recorded is passed over.
+    Interrupted runs resume; runs whose scores are recorded are skipped.
 
     Args:
         workdir: folder of the runs.
-        framework: jax or torch; both side by side by default, on a core each.
-        presets: which ones; all by default.
-        seeds: of training.
-        samples: folder for pictures of samples of each preset.
+        framework: jax or torch; by default both at the same time, on one core each.
+        presets: presets to train; all by default.
+        seeds: training seeds.
+        samples: folder for grids of samples, one PNG file for each preset.
     """
     from bench.studies import ablations as study
     from impls.common.config_files import load_config

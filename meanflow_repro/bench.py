@@ -28,26 +28,27 @@ def bench(
     record: Path | None = None,
     override: options.Override = (),
 ) -> int:
-    """Measure what the JVP costs, throughput, sampling, overhead by tokens, rounding by depth.
+    """Benchmark JVP overhead, throughput, sampling, overhead by tokens, rounding error by depth.
 
-    A small network (DiT_S_4) and batch (32) of mf_b4 where no --config is given. Any key of the
+    Without --config: preset mf_b4 with a small network (DiT_S_4) and batch (32). Any key of the
     configuration is an option too: --model.cls DiT_B_4 --training.batch-size 64.
 
     Args:
         names: jvp-overhead, throughput, sampling, attention, depth; one or more.
         framework: jax or torch.
-        config: a preset's name or a YAML file, which then says network and batch.
-        rounds: times that each step is made, in turns with the others.
-        against: official=PATH times the authors' step of a checkout too (jvp-overhead, jax).
-        forms: of jvp-overhead, such as "unguided sparse"; all of them by default.
-        models: sizes of the network, for throughput.
-        batch_sizes: for throughput.
+        config: a preset's name or a YAML file; network and batch size are then taken from it.
+        rounds: number of timed runs of each step, interleaved with the others.
+        against: official=PATH also times the training step of a checkout of the authors' code
+            (jvp-overhead, jax).
+        forms: forms of the loss for jvp-overhead, such as "unguided sparse"; all by default.
+        models: network sizes for throughput.
+        batch_sizes: batch sizes for throughput.
         json: file to write the times to, in the format of pytest-benchmark.
         record: folder to append records of every number to.
     """
     if set(names) == {"depth"}:  # nothing is timed: compile fast
         os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
-    os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # PyTorch's profiler says when it starts
+    os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # PyTorch's profiler logs its start
 
     from bench.command import checkout, measure
     from bench.measurement import Run

@@ -9,12 +9,12 @@ from meanflow_repro.options import Override, app, overrides
 def config(
     source: Positional[str | None] = None, /, *, explain: bool = False, override: Override = ()
 ) -> int:
-    """Print a configuration, complete, with the size of its network; or what its keys mean.
+    """Print a complete configuration and its number of parameters, or explain its keys.
 
     Args:
         source: a preset's name or a YAML file; digits by default. With --explain a key such as
-            method.kappa, a section such as method, or nothing for all.
-        explain: print what keys mean, what they may be and what they are by default.
+            method.kappa, a section such as method, or nothing for all keys.
+        explain: print the meaning, the allowed values and the default of keys.
     """
     from impls.common.config_files import effective_yaml, load_config
     from impls.common.explain import explain as explanation

@@ -23,18 +23,19 @@ def convert(
     weights: str = "ema",
     checksum: Checksum = True,
 ) -> int:
-    """Carry a checkpoint to the other framework, bit for bit, or write its plain weights.
+    """Convert a checkpoint to the other framework, bit for bit, or export its weights.
 
     Args:
         checkpoint: a run's folder, or that of one of its checkpoints.
-        from_official: instead of it a checkpoint of the authors' code, or a folder that holds one.
-        from_torch: or a .pt, .pth or .safetensors file of a PyTorch port with the names of DiT.
-        rename: OLD=NEW, beginnings of names in that file; may be repeated.
-        config: of what is imported: a preset's name or a YAML file.
-        framework: whose checkpoint to write.
-        output: folder of a run to write it to, which can be resumed there.
-        safetensors: file to write plain weights to, under the names of facebookresearch/DiT.
-        weights: of that file: ema, params (no average), or the decay of an average that was kept.
+        from_official: import a checkpoint of the authors' code, or a folder that holds one.
+        from_torch: import a .pt, .pth or .safetensors file with the tensor names of DiT's PyTorch
+            code.
+        rename: OLD=NEW replaces a prefix of tensor names in that file; may be repeated.
+        config: configuration of the imported weights: a preset's name or a YAML file.
+        framework: framework to write the checkpoint for.
+        output: run folder to write the checkpoint to; training resumes there.
+        safetensors: file to export weights to, under the tensor names of facebookresearch/DiT.
+        weights: weights to export: ema, params (the raw parameters), or the decay of a stored EMA.
     """
     from impls.common.config_files import load_config
     from impls.files import checkpoints
@@ -68,5 +69,5 @@ def convert(
 def _beginnings(rule: str) -> tuple[str, str]:
     old, sign, new = rule.partition("=")
     if not sign or not old:
-        raise UserError(f"--rename is {rule}, expected OLD=NEW, two beginnings of names")
+        raise UserError(f"--rename is {rule}, expected OLD=NEW, two prefixes of tensor names")
     return old, new

@@ -6,8 +6,8 @@ from typing import Any
 
 from meanflow_repro import options
 
-# Weight of the initial parameters in an average above which the parameters are scored beside it: it
-# has had too few updates for its decay.
+# Weight of the initial parameters in an EMA above which the raw parameters are scored beside it:
+# the EMA has had too few updates for its decay.
 MUCH = 0.01
 
 
@@ -25,14 +25,14 @@ def evaluate(
     curve: bool = False,
     checksum: options.Checksum = True,
 ) -> int:
-    """Print the scores of a checkpoint of digits, with those of real digits beside them.
+    """Score a checkpoint trained on digits, with the scores of real digits for comparison.
 
-    Those of the parameters too, where the average still holds over 1 % of the initial ones.
+    The raw parameters are scored too while the EMA still holds over 1 % of the initial ones.
 
     Args:
-        num_samples: samples that are scored.
-        seed: of the noise.
-        curve: record the losses of the run too.
+        num_samples: number of samples to score.
+        seed: seed of the noise.
+        curve: record the run's loss curve too.
     """
     from impls.files import checkpoints
     from impls.frameworks import implementation
@@ -57,7 +57,7 @@ def print_scores(
     *,
     curve: bool = False,
 ) -> None:
-    """Sample, score and print the scores of digits beside those of real ones; record them."""
+    """Sample and score digits, print the scores beside those of real digits, and record them."""
     from rich.console import Console
     from rich.table import Table
 
@@ -82,7 +82,7 @@ def print_scores(
     for name, (ours, real) in found.items():
         table.add_row(name, _shown(ours), _shown(real))
         if name in of_params:
-            table.add_row("  of the parameters", _shown(of_params[name][0]))
+            table.add_row("  of the raw parameters", _shown(of_params[name][0]))
     console = Console(highlight=False)
     console.print(table)
     if of_params:
@@ -100,17 +100,17 @@ def _shown(score: Any) -> str:
 
 
 def _few_steps(checkpoint: Any, start: float) -> str:
-    """Why the parameters are scored beside the average, and what to do."""
+    """Reason why the raw parameters are scored beside the EMA, and what to do."""
     steps = f"{checkpoint.step} step{'s' * (checkpoint.step > 1)}"
     warm_up = "" if checkpoint.config.training.ema_warmup else " or set training.ema_warmup,"
     return (
-        f"The average is still {start:.0%} initial parameters: {steps}, few for its decay."
+        f"The EMA is still {start:.0%} initial parameters: {steps}, few for its decay."
         f" Train longer,{warm_up} or take --weights params."
     )
 
 
 def _share_of_start(checkpoint: Any, weights: str) -> float:
-    """Weight of the initial parameters in an average: the product of the decays of its updates."""
+    """Weight of the initial parameters in an EMA: the product of the decays of its updates."""
     from reference.optimizer import average_decay
 
     training = checkpoint.config.training

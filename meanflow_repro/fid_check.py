@@ -29,25 +29,25 @@ def fid_check(
     checksum: options.Checksum = True,
     override: options.Override = (),
 ) -> int:
-    """FID of a checkpoint by both frameworks from the same noise, beside what is published for it.
+    """FID of a checkpoint in both frameworks from the same noise, beside the published value.
 
-    Without files the whole path runs on tiny stand-ins, and must give the same in both. Exit
-    status 1 when a FID differs from the expected one, or the frameworks' from each other by more
-    than one seed resolves; with stand-ins by more than rounding.
+    Without files the same code runs on tiny stand-ins, and both frameworks must agree to rounding.
+    Exit status 1 if a FID differs from the expected value, or the two frameworks differ from each
+    other, by more than one training seed can resolve.
 
     Args:
-        checkpoint: a run's folder, or a checkpoint of the authors' code or its parent.
-        vae: folder of the autoencoder, as of stabilityai/sd-vae-ft-mse; none for pixels.
+        checkpoint: a run's folder, or a checkpoint of the authors' code or its parent folder.
+        vae: folder of the autoencoder, as of stabilityai/sd-vae-ft-mse; leave out for pixel models.
         inception: inception-2015-12-05.pt, or pytorch-fid's file.
-        stats: .npz with mean and covariance of the data's features, in either layout.
-        num_samples: published FIDs are of 50000.
-        seed: of noise and labels.
-        weights: ema, params, or the decay of an average that was kept.
-        mode: legacy_tensorflow, as official numbers are made, or clean; never mix them.
-        config: of an official checkpoint: a preset's name or a YAML file.
-        framework: one or both.
-        batch_size: samples at once.
-        output_dir: for features and pictures; a check that was stopped goes on there.
+        stats: .npz file with mean and covariance of the data's features, in either layout.
+        num_samples: number of samples; published FIDs use 50000.
+        seed: seed of noise and labels.
+        weights: ema, params (the raw parameters), or the decay of one of the stored EMAs.
+        mode: image resizing: legacy_tensorflow, as in published FIDs, or clean; never mix them.
+        config: configuration of an official checkpoint: a preset's name or a YAML file.
+        framework: one framework or both.
+        batch_size: samples generated at once.
+        output_dir: folder for features and sample images; an interrupted check resumes there.
     """
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # leaves memory to PyTorch
     given = {"--checkpoint": checkpoint, "--inception": inception, "--stats": stats}

@@ -1,4 +1,4 @@
-"""What the subcommands share: the app they belong to, and what their options mean."""
+"""The command's app, and the options, checks of options and parsing that subcommands share."""
 
 import re
 from collections.abc import Sequence
@@ -17,35 +17,35 @@ Framework = Literal["jax", "torch"]
 Device = Annotated[str, arg(help="auto (a GPU or TPU where there is one), cpu, cuda, …")]
 Override = Annotated[
     UseAppendAction[tuple[str, ...]],
-    arg(name="set", help="SECTION.KEY=VALUE, laid over the configuration; may be repeated."),
+    arg(name="set", help="SECTION.KEY=VALUE sets a key of the configuration; may be repeated."),
 ]
 Run = Annotated[Path, arg(help="a run's folder, or that of one of its checkpoints.")]
 Checksum = Annotated[
-    bool, arg(help="compare the checkpoint with its SHA-256, a second for a gigabyte.")
+    bool, arg(help="verify the checkpoint's SHA-256, about one second per gigabyte.")
 ]
 NumSteps = Annotated[
-    int | None, arg(help="network calls for each; as configured (one) by default.")
+    int | None, arg(help="sampling steps (NFE) per sample; as configured (one) by default.")
 ]
 Weights = Annotated[
-    str, arg(help="ema, params (no average), or the decay of one of the averages that were kept.")
+    str, arg(help="ema, params (the raw parameters), or the decay of one of the stored EMAs.")
 ]
 Maker = Annotated[
-    Framework | None, arg(help="makes the samples; that of the checkpoint by default.")
+    Framework | None, arg(help="framework to sample with; the checkpoint's own by default.")
 ]
 ScoreRecords = Annotated[Path | None, arg(help="folder to append records of the scores to.")]
-LONGEST_ARGUMENT = 1000  # characters, but for values of keys
+LONGEST_ARGUMENT = 1000  # characters, except values of configuration keys
 app = tyro.extras.SubcommandApp()
 
 
 def check_writable(file: Path | None, folder: Path | None) -> None:
-    """Find out before the work, not after it; a file that was not there is not there after it."""
+    """Raise UserError if outputs cannot be written, before any work; leaves no new file behind."""
     try:
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
         if file:
             is_new = not file.exists()
             file.open("a").close()
-            if is_new:  # an empty file would look like an answer
+            if is_new:  # an empty file would look like a result
                 file.unlink()
     except OSError as error:
         raise UserError(f"cannot write to {error.filename}: {error.strerror}") from error
@@ -71,25 +71,25 @@ def check_seeds(**options: Sequence[int]) -> None:
 
 
 def check_batches(**sizes: int) -> None:
-    """Raise UserError for what is no size of a batch."""
+    """Raise UserError for an option that is not a valid batch size."""
     check_counts(most=MOST_ROWS, **sizes)
 
 
 def check_generation(least: int, num_samples: int, num_steps: int | None, seed: int) -> None:
-    """Raise UserError for fewer samples than the least, or what no sampler is asked for."""
+    """Raise UserError for too few or too many samples, too many steps, or an invalid seed."""
     check_counts(least=least, most=MOST_SAMPLES, num_samples=num_samples)
     check_counts(most=MOST_STEPS, num_steps=num_steps)
     check_seeds(seed=[seed])
 
 
 def overrides(assignments: Sequence[str], **plain: object) -> dict[str, object]:
-    """SECTION.KEY=VALUE, each -> values by key, as a configuration file reads them.
+    """Values by key, from assignments SECTION.KEY=VALUE parsed as in a configuration file.
 
     Args:
         plain: values of keys that have an option of their own; None where it is not given.
 
     Raises:
-        UserError: for one without a value or a readable one, or a key that is given twice.
+        UserError: for an assignment without a value, an invalid value, or a key given twice.
     """
     from impls.common.yaml_files import parse_yaml
 
@@ -105,14 +105,14 @@ def overrides(assignments: Sequence[str], **plain: object) -> dict[str, object]:
 
 
 def spell_out(arguments: Sequence[str]) -> list[str]:
-    """Turn `--section.some-key value` into `--set section.some_key=value`, ~ into the home.
+    """Rewrite `--section.some-key value` as `--set section.some_key=value`, and expand ~.
 
     Raises:
-        UserError: for a key without a value, or an argument that no terminal can show.
+        UserError: for a key without a value, or an argument that is too long.
     """
     spelled, rest = [], iter(arguments)
     for argument in rest:
-        if argument == "--set":  # ~ is null in YAML, and what is long is cut where it is refused
+        if argument == "--set":  # ~ is null in YAML, and errors shorten long values themselves
             spelled += [argument, *islice(rest, 1)]
             continue
         match = re.fullmatch(r"--([a-z]+)\.([\w-]+)(?:=(.*))?", argument, re.DOTALL)

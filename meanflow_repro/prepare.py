@@ -1,4 +1,4 @@
-"""`meanflow prepare`: data sets in the form that the trainer reads fastest."""
+"""`meanflow prepare`: shards of latents, which training reads fastest."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from meanflow_repro.options import Device, Framework, app, check_batches, check_
 preparation = tyro.extras.SubcommandApp()
 
 
-app.command(preparation, name="prepare", help="Turn data sets into what the trainer reads fastest.")
+app.command(preparation, name="prepare", help="Encode images to latents, or pack them, in shards.")
 
 
 @preparation.command(name="pack")
@@ -23,8 +23,8 @@ def pack(
     """Pack latents, one .pt file each, into memory-mapped shards, which are read much faster.
 
     Args:
-        input: folder of .pt files, or with them in its folder train.
-        output: folder to write the shards to; a packing that was stopped goes on.
+        input: folder of .pt files, directly or in its folder train.
+        output: folder to write the shards to; an interrupted run resumes.
         shard_size: latents in each shard.
         half: store float16, which halves the size and rounds.
     """
@@ -55,23 +55,23 @@ def latents(
     """Encode a folder of images, such as ImageNet, to latents, in shards ready for training.
 
     Several processes share the work when each is started with its own --process, on one machine or
-    many; each uses one device (CUDA_VISIBLE_DEVICES chooses a GPU). The index, which makes the
-    shards a data set, is written by the one that finishes last. Started again, a process goes on
-    after its last whole shard.
+    many; each uses one device (CUDA_VISIBLE_DEVICES selects a GPU). The process that finishes last
+    writes the index, without which the shards cannot be read. An interrupted process resumes after
+    its last complete shard.
 
     Args:
-        imagenet: folder with a folder of images for each class, in it or in its folder train.
+        imagenet: folder with one folder of images per class, directly or in its folder train.
         vae: folder with config.json and diffusion_pytorch_model.safetensors of the autoencoder,
             from huggingface.co/stabilityai/sd-vae-ft-mse.
         output: folder to write the shards to.
-        framework: encodes; torch does it with diffusers.
-        image_size: pixels along each side, after cropping the middle as ADM does.
-        batch_size: images that are encoded at once.
+        framework: framework to encode with; torch uses diffusers.
+        image_size: pixels per side after ADM's center crop.
+        batch_size: images encoded at once.
         shard_size: latents in each shard.
         half: store float16, which halves the size and rounds.
-        flip: encode the mirror image of each image too; training then mirrors at random.
-        num_processes: processes that share the work.
-        process: which of them this is, from 0.
+        flip: encode each image mirrored too; training then picks one of the two at random.
+        num_processes: number of processes that share the work.
+        process: number of this process, from 0.
     """
     from impls.data.encode import encode_folder
     from impls.frameworks import implementation
@@ -85,5 +85,5 @@ def latents(
     )  # fmt: skip
     print(f"encoded {made.num_images} images into {made.num_shards} shards in {output}")
     if not made.is_whole:
-        print("not whole yet: the process that finishes last writes the index")
+        print("not complete yet: the process that finishes last writes the index")
     return 0

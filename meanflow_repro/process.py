@@ -1,10 +1,10 @@
 """The command as a process: its standard streams, its interrupts, its exit status.
 
 a closed pipe (`meanflow … | head -1`)     ends the command at once, silently, with status 141
-a full disk (`meanflow … > log`)           drops what cannot be written; the work goes on, so
-that nothing asked for elsewhere is lost, and the
-command ends with one sentence and status 2
-a terminal of few characters (LC_ALL=C)    gets plain ones for the typographic ones
+a full disk (`meanflow … > log`)           drops what cannot be written; the work continues,
+so that no other output is lost, and the command ends
+with one sentence and status 2
+a terminal without UTF-8 (LC_ALL=C)        gets ASCII in place of typographic characters
 """
 
 import _thread
@@ -21,10 +21,12 @@ from typing import Any
 
 from impls.common.errors import Notice
 
-PIPE_CLOSED = 141  # 128 + SIGPIPE, as a shell tells it
-# box drawing, bullets and dots, dashes and signs, quotes
-TYPOGRAPHIC = "─━│┃╭╮╰╯├┤┌┐└┘•·×–—−≤≥‘’“”"  # noqa: RUF001  each is meant
-PLAIN = dict(zip(TYPOGRAPHIC, "--||++++++++++**x---<>''\"\"", strict=True)) | {"…": "..."}
+PIPE_CLOSED = 141  # 128 + SIGPIPE, as a shell reports it
+# box drawing, bullets and dots, dashes and signs, quotes, Fréchet's accent
+TYPOGRAPHIC = "─━│┃╭╮╰╯├┤┌┐└┘•·×–—−≤≥‘’“”é"  # noqa: RUF001  each is meant
+PLAIN = dict(zip(TYPOGRAPHIC, "--||++++++++++**x---<>''\"\"e", strict=True)) | {
+    "…": "...", "±": "+-",
+}  # fmt: skip
 
 
 def run(main: Callable[[], int], interrupted: Callable[[], int]) -> int | str | None:
@@ -41,8 +43,8 @@ def run(main: Callable[[], int], interrupted: Callable[[], int]) -> int | str | 
     except Exception:
         if not was_interrupted():
             raise
-        status = interrupted()  # C code and class bodies make other exceptions of an interrupt
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # one more interrupt finds nothing left to say
+        status = interrupted()  # C code and class bodies turn an interrupt into other exceptions
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a further interrupt ends the process silently
     if stdout and stdout.failure:
         print(f"meanflow: cannot write to standard output: {stdout.failure}", file=sys.stderr)
         return 2
@@ -76,7 +78,7 @@ class Stream(io.FileIO):
         """Write bytes, or drop them where that is not possible.
 
         Raises:
-            SystemExit: where nobody reads the pipe any more.
+            SystemExit: if the reader has closed the pipe.
         """
         if self._closed_pipe:  # the interpreter flushes once more when it ends
             return memoryview(content).nbytes  # type: ignore[arg-type]
@@ -93,7 +95,7 @@ class Stream(io.FileIO):
 def _guard(name: str) -> Stream | None:
     """Let sys.stdout or sys.stderr write through a `Stream`, which is returned.
 
-    None where it is closed, or no plain file (a console of Windows).
+    None if the stream is closed, or is not a file descriptor (a Windows console).
     """
     stream = getattr(sys, name)
     buffer = getattr(stream, "buffer", None)  # the file itself with PYTHONUNBUFFERED
@@ -111,13 +113,13 @@ def _guard(name: str) -> Stream | None:
 
 
 def _flush() -> None:
-    """Write what is still to be written; a closed pipe is known by then, or it is found now."""
+    """Flush standard output, which raises SystemExit if the pipe is closed."""
     if sys.stdout is not None:
         sys.stdout.flush()
 
 
 def _remember_interrupts() -> Callable[[], bool]:
-    """Whether there was an interrupt; one that comes where none can be raised comes once more."""
+    """Function that returns if there was an interrupt; one lost in a destructor is raised again."""
     times = []
 
     def remember(number: int, frame: FrameType | None) -> None:
@@ -139,7 +141,7 @@ def _remember_interrupts() -> Callable[[], bool]:
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:
-    """Plain characters for those that an encoding does not have."""
+    """ASCII in place of the characters that an encoding does not have."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     found = error.object[error.start : error.end]

@@ -1,4 +1,4 @@
-"""`meanflow results`: records shown, held against each other, and added by hand."""
+"""`meanflow results`: show records, compare them, and add somebody's result."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,11 +16,11 @@ app.command(results, name="results", help="Show and compare records, or add some
 
 @results.command(name="show")
 def show(*, what: str = "*", subject: str = "*", records: Records = None) -> int:
-    """Print the newest record of each number by each protocol.
+    """Print the newest record of each quantity, by subject, settings and protocol.
 
     Args:
-        what: a part of the quantity, such as fid or bench/step_time; shell patterns allowed.
-        subject: a part of the subject, such as torch or external.
+        what: part of the quantity's name, such as fid or bench/step_time; shell patterns allowed.
+        subject: part of the subject's name, such as torch or external.
     """
     from results.compare import matching, measurement, newest
     from results.reading import read
@@ -41,13 +41,13 @@ def diff(
     subject: str = "*",
     records: Records = None,
 ) -> int:
-    """Print what moved beyond its interval between two commits or two machines.
+    """Print the quantities that changed beyond their intervals between two commits or machines.
 
     Args:
-        old: beginning of a commit, or part of the name of a processor or GPU.
-        new: another.
-        what: a part of the quantities to compare; shell patterns allowed.
-        subject: a part of the subjects.
+        old: beginning of a commit hash, or part of the name of a processor or GPU.
+        new: the same, to compare with it.
+        what: part of the names of the quantities to compare; shell patterns allowed.
+        subject: part of the subjects' names.
     """
     from results.compare import difference, matching
     from results.reading import read
@@ -60,10 +60,10 @@ def diff(
 
 @results.command(name="check")
 def check(*, records: Records = None) -> int:
-    """Hold the newest ratios of the bench against those before, of the same machine and threads.
+    """Compare the newest ratios of the bench with earlier ones of the same machine and threads.
 
-    Exit status 1 when one got worse beyond the intervals of each of the last, and a timed one by
-    more than two runs of the same code differ.
+    Exit status 1 if a ratio is worse than each of the last ones beyond its interval, and, if it is
+    a ratio of times, by more than two runs of the same code differ.
     """
     from results.compare import regressions
     from results.reading import read
@@ -76,7 +76,7 @@ def check(*, records: Records = None) -> int:
 
 @results.command(name="add")
 def add(file: Positional[Path], /, *, records: Records = None) -> int:
-    """Check somebody's FID and append it to the records; `meanflow tables` then shows it.
+    """Validate somebody's FID and append it to the records; `meanflow tables` then shows it.
 
     Args:
         file: YAML or JSON, as `meanflow results template` prints it.

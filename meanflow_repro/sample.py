@@ -21,14 +21,14 @@ def sample(
     save_images: bool = False,
     checksum: options.Checksum = True,
 ) -> int:
-    """Make samples with a checkpoint of either framework: samples.npz and grid.png.
+    """Sample from a checkpoint of either framework; writes samples.npz and grid.png.
 
     Args:
         output_dir: folder to write to.
-        num_samples: how many.
-        seed: of the noise and of random labels.
-        labels: balanced (0, 1, 2, … in turn), random, or one label.
-        save_images: also write each sample as a PNG.
+        num_samples: number of samples.
+        seed: seed of the noise and of random labels.
+        labels: balanced (0, 1, 2, … in turn), random, or one class number.
+        save_images: also write each sample as a PNG file.
     """
     from impls.files import checkpoints
     from impls.frameworks import implementation

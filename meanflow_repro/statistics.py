@@ -20,18 +20,18 @@ def statistics(
     num_processes: int = 1,
     process: int = 0,
 ) -> int:
-    """Make the reference statistics of FID from a folder of images.
+    """Compute FID reference statistics (mean and covariance of Inception features) of images.
 
     Args:
-        images: folder with images anywhere below it.
+        images: folder with images at any depth.
         inception: file of Inception's weights, NVIDIA's .pt or pytorch-fid's .pth.
-        output: .npz file to write; a run that was stopped goes on.
+        output: .npz file to write; an interrupted run resumes.
         mode: how images are resized to 299 x 299: as TensorFlow 1 did, which is what published
             FIDs of ImageNet use, or as clean-fid does.
-        image_size: pixels of a side that images are cropped to first, as ADM crops them.
-        framework: computes the features.
-        batch_size: images on the device at a time.
-        num_processes: started with the same options, each with its own --process, share the work.
+        image_size: pixels per side of ADM's center crop, which comes first.
+        framework: framework to compute the features with.
+        batch_size: images on the device at once.
+        num_processes: number of processes that share the work, each started with its own --process.
         process: number of this process, from 0.
     """
     from impls.fid.image_folder import folder_statistics

@@ -6,10 +6,10 @@ from meanflow_repro.options import app
 
 @app.command(name="tables")
 def tables(*, check: bool = False) -> int:
-    """Write every table and figure, and the report, anew from the records.
+    """Regenerate every table, every figure and the report from the records.
 
     Args:
-        check: write nothing; exit with status 1 if one differs from what the records make.
+        check: write nothing; exit with status 1 if a table or figure is out of date.
     """
     from results.report.page import write_page
     from results.tabulate.write import write_tables

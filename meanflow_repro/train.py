@@ -21,15 +21,16 @@ def train(
     override: Override = (),
     checksum: Checksum = True,
 ) -> int:
-    """Train, or go on from the newest checkpoint of the run's folder; then print the scores.
+    """Train, or resume from the newest checkpoint in the run's folder; digits are then scored.
 
-    SIGINT (Ctrl-C) and SIGTERM end it after the step at hand, saved, with status 130 and 143.
+    SIGINT (Ctrl-C) and SIGTERM end the run after the current step, with a checkpoint saved and
+    status 130 or 143.
 
     Any key of the configuration is an option too: --training.num-steps 200.
 
     Args:
         framework: jax or torch.
-        workdir: folder of the run: checkpoints, TensorBoard, configuration.
+        workdir: folder of the run: checkpoints, TensorBoard events, configuration.
         config: a preset's name or a YAML file.
         load_from: checkpoint to start from, of either framework.
         eval_only: print the scores of that checkpoint (digits only) instead of training.

@@ -38,31 +38,31 @@ def verify(
 ) -> int:
     """Check implementations against the reference, the official numbers and each other.
 
-    The exit status is 0 when everything agrees, 1 when something does not, and 2 when nothing of a
-    subject was judged, or when an option or a file is wrong. Failures that deviations.toml beside a
-    subject's file gives a reason for are known and turn no status; entries without a failure are
-    stale, which is 1. How far it is stands on stderr, the
-    report on stdout. Ctrl-C ends it with what was judged so far and status 130, SIGTERM with 143.
+    Exit status: 0 if every check passes; 1 if a check fails; 2 if no function of a subject was
+    checked, or an option or a file is wrong. Failures listed in deviations.toml beside a subject's
+    file, each with its reason, are known and do not change the status; an entry without a failure
+    is stale, which gives 1. Progress goes to stderr, the report to stdout. Ctrl-C ends the run
+    with a report of the checks done so far and status 130, SIGTERM with 143.
 
     Args:
-        subjects: module names, or paths of their files; both implementations by default.
+        subjects: module names or paths of Python files; both implementations by default.
         check: a check or a family of checks, shell patterns allowed; may be repeated.
-        full: compile as training does, with every optimization, and run the slow checks too.
-        dtype: one precision alone.
-        require: checks or families (patterns) that fail where they are applicable in no dtype.
+        full: compile with every optimization, as training does, and run the slow checks too.
+        dtype: run in this dtype only; in both by default.
+        require: checks or families (patterns) that fail if they are not applicable in any dtype.
         deviations: file of known deviations, instead of deviations.toml beside the subject's file.
-        no_deviations: judge as if there were no such file.
+        no_deviations: ignore files of known deviations.
         golden: folder of golden files to check against, instead of the bundled one.
         official: checkout of the authors' code (Gsunshine/meanflow) to run and check against.
-        official_settings: how many random settings to run it with (20 unless told).
-        official_seed: what these settings, their parameters and inputs follow from (0).
-        json: file to write every outcome to; of a run that was stopped "complete" is false there.
-        record: folder to append records of this run to, unless it is stopped.
-        verbose: list what was not applicable, and several of the worst places of each failure.
-        traceback: print where in the subject an exception came from, frame by frame.
-        processes: how many to use; by default one a processor (8 at most), one for a few checks.
-        cache: keep what XLA compiles in the user's cache folder (--no-cache: do not).
-        list: print the checks with what they say, and stop.
+        official_settings: number of random settings to run the authors' code with; 20 by default.
+        official_seed: seed of these settings, their parameters and inputs; 0 by default.
+        json: file to write every outcome to; "complete" is false in it if the run was interrupted.
+        record: folder to append records of this run to, unless it is interrupted.
+        verbose: list the checks that were not applicable, and the worst errors of each failure.
+        traceback: print the traceback of every exception in the subject.
+        processes: number of processes; by default one for few checks, else one per processor.
+        cache: keep compiled XLA programs in the user's cache folder.
+        list: print the checks and their sentences, and exit.
     """
     from rich.console import Console
 
@@ -88,7 +88,7 @@ def verify(
             console.print(f"{name}\n    {chosen.sentence}", markup=False)
         return 0
     if live and "official" not in {chosen.family for chosen in checks}:
-        raise UserError("--official brings cases for the family official, which --check leaves out")
+        raise UserError("--official makes cases for the family official, which --check leaves out")
     if deviations and no_deviations:
         raise UserError(
             "--deviations names a file and --no-deviations ignores it: give one of them"
@@ -115,14 +115,14 @@ def verify(
         for case in problems.cases:
             if extra := unread(case):
                 console.print(f"not checked in golden case {case.name}: {', '.join(extra)}")
-    finally:  # also where nobody reads to the end, as in `meanflow verify | head`
+    finally:  # also when the pipe is closed early, as in `meanflow verify | head`
         if json:
             reports.write_json(found, json)
-        if record and not found.stopped_by:  # records of a part would be read as the whole
+        if record and not found.stopped_by:  # records of part of a run would be read as all of it
             recorded = reports.write_records(found, record)
     if record:
         console.print(
-            "nothing recorded: the run was stopped"
+            "nothing recorded: the run was interrupted"
             if found.stopped_by
             else f"records appended to {recorded}"
         )

@@ -1,1 +1,1 @@
-"""Every number as a record with its provenance."""
+"""Records of every result with its provenance, and tables, figures and a report made from them."""

@@ -1,8 +1,8 @@
-"""Records held against each other: of two commits, of two machines, and the newest against before.
+"""Comparison of records: of two commits, of two machines, and of the newest with earlier ones.
 
-Two numbers are of the same thing when subject, quantity, type and settings are the same. A number
-moved when the two 95 % intervals have no point in common; where only one has an interval, when the
-other lies outside it; where neither has one (it was counted), when it is another number.
+Two records are comparable when subject, quantity, dtype and settings are the same. A value changed
+when the two 95 % intervals are disjoint; if only one has an interval, when the other lies outside
+it; if neither has one (it was counted), when the values differ.
 """
 
 import fnmatch
@@ -12,13 +12,13 @@ from typing import NamedTuple
 from impls.common.errors import UserError, did_you_mean
 from results.schema import Record
 
-# They say how well something was measured, or of which weights, not what was.
-NOT_IDENTITY = (
+# Settings that say how well something was measured, or of which weights, not what was measured.
+NOT_COMPARED = (
     "num_rounds", "standard_error", "bias", "params_sha256", "split_deviation", "url",
 )  # fmt: skip
 COUNTED = 1e-6  # relative difference up to which counted numbers are the same
 LAST = 3  # records that a newest one must be worse than, each of them
-# Relative distance of intervals that two runs of the same code were seen to have.
+# Relative gap between intervals that was observed for two runs of the same code.
 BETWEEN_RUNS = 0.05
 HIGHER_IS_BETTER = ("utilization_ratio",)  # of the bench's ratios; of the others lower is
 TIMES = ("s", "seconds", "1/s")
@@ -28,59 +28,61 @@ Key = tuple[str, ...]
 
 
 class Pair(NamedTuple):
-    """Two records of the same thing."""
+    """Two comparable records."""
 
     old: Record
     new: Record
 
 
 class Difference(NamedTuple):
-    """What two sets of records say of each other."""
+    """Comparison of two sets of records."""
 
     compared: list[Pair]
     moved: list[Pair]
     not_compared: dict[str, list[Record]]  # why -> the records
 
 
-def identity(record: Record) -> Key:
-    """What a record is of: subject, quantity, type and settings, but not how it was measured."""
-    settings = (f"{k}={v}" for k, v in sorted(record.settings.items()) if k not in NOT_IDENTITY)
+def comparison_key(record: Record) -> Key:
+    """Key of comparable records: subject, quantity, dtype and settings, without the protocol."""
+    settings = (f"{k}={v}" for k, v in sorted(record.settings.items()) if k not in NOT_COMPARED)
     return (record.subject, record.what, record.dtype, *settings)
 
 
 def measurement(record: Record) -> Key:
-    """What a record is of, and how it was measured."""
-    return (*identity(record), *(f"{k}={v}" for k, v in sorted(record.protocol.items())))
+    """Key that records of the same quantity by the same protocol share."""
+    return (*comparison_key(record), *(f"{k}={v}" for k, v in sorted(record.protocol.items())))
 
 
 def machine_class(record: Record) -> str:
-    """Processor, device and threads: what a time depends on beside the code."""
+    """Processor, device and threads, which a time depends on."""
     machine = record.machine
     threads = (f"{name} {machine[name]}" for name in THREADS if name in machine)
     return ", ".join(filter(None, (machine_name(record), *threads)))
 
 
 def machine_name(record: Record) -> str:
-    """The accelerator where there is one, else the processor."""
+    """Name of the accelerator if there is one, else of the processor."""
     on_processor = record.device in ("", "cpu")
     return str(record.machine.get("processor", "unknown")) if on_processor else record.device
 
 
 def origin(record: Record) -> str:
-    """Day, commit and machine."""
+    """Origin of a record in words: day, commit and machine."""
     return f"{record.date[:10]}, commit {record.commit[:7]}, {machine_name(record)}"
 
 
-def newest(records: Iterable[Record], key: Callable[[Record], Key] = identity) -> dict[Key, Record]:
-    """The last record of each key; records come by date."""
+def newest(
+    records: Iterable[Record], key: Callable[[Record], Key] = comparison_key
+) -> dict[Key, Record]:
+    """Newest record of each key; records must be sorted by date."""
     return {key(record): record for record in records}
 
 
 def matching(records: Sequence[Record], what: str, subject: str) -> list[Record]:
-    """Records whose quantity and subject match shell patterns, of which a part is enough.
+    """Records with a part of quantity and subject that matches shell patterns.
 
     Raises:
-        UserError: when there is none; the quantities that there are, are named.
+        UserError: when there is none, naming the quantities that there are.
     """
     found = [record for record in records if fnmatch.fnmatch(record.what, f"*{what}*")]
     found = [record for record in found if fnmatch.fnmatch(record.subject, f"*{subject}*")]
@@ -95,9 +97,9 @@ def matching(records: Sequence[Record], what: str, subject: str) -> list[Record]
 
 
 def moved(old: Record, new: Record) -> bool:
-    """Whether two numbers of the same thing lie beyond their intervals.
+    """True if the values of two comparable records differ beyond their intervals.
 
-    A check (a record with a tolerance) moved when it passes in one record and fails in the other.
+    A check (a record with a tolerance) changed when it passes in one record and fails in the other.
     """
     if old.tolerance is not None or new.tolerance is not None:
         return passes(old) != passes(new)
@@ -110,16 +112,16 @@ def moved(old: Record, new: Record) -> bool:
 
 
 def passes(record: Record) -> bool:
-    """Whether a check's error is within its tolerance; one that has no number is not."""
+    """True if a check's error is within its tolerance; false if it has no value."""
     value, tolerance = record.value, record.tolerance
     return value is not None and tolerance is not None and value <= tolerance
 
 
 def difference(records: Sequence[Record], old: str, new: str) -> Difference:
-    """What moved between two commits or two machines, and what cannot be compared.
+    """Comparison of the newest records of two commits or two machines.
 
     Args:
-        old: the beginning of a commit, or part of a machine's name; the newest records count.
+        old: the beginning of a commit hash, or part of a machine's name; likewise `new`.
 
     Raises:
         UserError: when one of the two is neither.
@@ -141,20 +143,20 @@ def difference(records: Sequence[Record], old: str, new: str) -> Difference:
 
 
 def regressions(records: Iterable[Record]) -> tuple[list[Pair], list[Pair]]:
-    """The bench's ratios against the last ones before them of the same machine class.
+    """Regressions: the bench's ratios compared with the last ones of the same machine class.
 
-    A ratio got worse when its interval lies beyond those of each of the last LAST records, and
-    ones that were timed by more than BETWEEN_RUNS: an interval is of the rounds of one process, and
-    two processes of the same code differ by more.
+    A ratio got worse when its interval lies beyond those of each of the last LAST records; a ratio
+    of times also by more than BETWEEN_RUNS, since an interval is over the rounds of one process,
+    and two processes of the same code differ by more.
 
     Returns:
-        Every pair of a newest record and the one before it, and those that got worse.
+        Pairs of each newest record and the one before it, and those that got worse.
     """
     series: dict[Key, list[Record]] = {}
     for record in records:
         is_ratio = record.what.startswith("bench/") and record.what.endswith("_ratio")
         if is_ratio and record.value is not None:
-            key = (*identity(record), machine_class(record))
+            key = (*comparison_key(record), machine_class(record))
             series.setdefault(key, []).append(record)
     pairs, worse = [], []
     for found in series.values():
@@ -183,7 +185,7 @@ def _bounds(record: Record) -> tuple[float, float]:
 
 
 def _obstacle(old: Record, new: Record, by_machine: bool) -> str:
-    """Why two records of the same name are not comparable; nothing where they are."""
+    """Reason why two records are not comparable; "" if they are."""
     if old.protocol != new.protocol:
         names = {name for name, _ in old.protocol.items() ^ new.protocol.items()}
         return f"another protocol ({', '.join(sorted(names))})"
@@ -201,7 +203,7 @@ def _obstacle(old: Record, new: Record, by_machine: bool) -> str:
 
 
 def _sides(records: Sequence[Record], old: str, new: str) -> tuple[list[list[Record]], bool]:
-    """The records of both, and whether they are machines."""
+    """Records of both commits or machines, and whether they are machines."""
     by_commit = [
         [record for record in records if len(prefix) >= 4 and record.commit.startswith(prefix)]
         for prefix in (old, new)

@@ -1,6 +1,6 @@
-"""An FID that somebody else measured: a file written by hand, checked, and made a record.
+"""External results: an FID that somebody else measured, in a file written by hand, as a record.
 
-`meanflow results template` prints such a file to fill in; it follows from the fields of told.py.
+`meanflow results template` prints such a file to fill in, from the fields of external_fields.py.
 """
 
 import datetime as dt
@@ -14,9 +14,9 @@ from impls.common.config import Config
 from impls.common.config_files import config_hash, load_config, preset_names
 from impls.common.errors import UserError, did_you_mean
 from impls.common.yaml_files import read_yaml
+from results.external_fields import UNKNOWN, External, Protocol
 from results.reading import nearest, read
 from results.schema import Record, append, record_file
-from results.told import UNKNOWN, External, Protocol
 from results.verdict import IMAGES_PER_EPOCH, SAME_EPOCHS
 
 # Data sets that FIDs are published of, and the images of their training sets.
@@ -25,20 +25,20 @@ WEIGHTS = {"none": "params", UNKNOWN: UNKNOWN}  # ema -> which parameters were s
 
 
 class ExternalError(UserError):
-    """An external result that cannot be taken; the message is one sentence on one line."""
+    """Invalid external result; the message is one sentence on one line."""
 
 
 def load(path: Path) -> External:
-    """Read an external result from a YAML or JSON file.
+    """External result read from a YAML or JSON file.
 
     Raises:
-        ExternalError: one sentence that names file and key, what was got and expected.
-        ConfigError: for a file that is no YAML.
+        ExternalError: naming file and key, the invalid value and what was expected.
+        ConfigError: for a file that is not YAML.
     """
     content = read_yaml(path)
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise ExternalError(
-            f"{path} is no mapping of names to values, expected the keys that meanflow results"
+            f"{path} is not a mapping of names to values, expected the keys that meanflow results"
             " template prints"
         )
     try:
@@ -53,12 +53,11 @@ def load(path: Path) -> External:
 
 
 def _check_run(path: Path, found: External) -> None:
-    """Refuse a preset that has no FID, and a run that its own changes contradict."""
+    """Raise ExternalError for a preset without FID, and for values that its changes contradict."""
     if found.preset == UNKNOWN:
         if found.changes:
             raise ExternalError(
-                f"changes in {path} are of no preset, which is unknown: name it, or tell them as"
-                " notes"
+                f"changes in {path} need a preset, which is unknown: name it, or use notes"
             )
         return
     names = preset_names()
@@ -74,7 +73,7 @@ def _check_run(path: Path, found: External) -> None:
     data_set = config.dataset.name
     if data_set not in SCORED:
         raise ExternalError(
-            f"preset in {path} is {found.preset}, of {data_set}: there is no FID of that"
+            f"preset in {path} is {found.preset}, of {data_set}, which FID is not measured on"
         )
     for key, (name, known) in _told_twice(config).items():
         got, room = getattr(found, name), SAME_EPOCHS if name == "epochs" else 0.0
@@ -82,13 +81,13 @@ def _check_run(path: Path, found: External) -> None:
         if key in found.changes and not is_known:
             made = " or ".join(f"{number:g}" for number in known)
             raise ExternalError(
-                f"{name} in {path} is {got}, but {key} in its changes makes that {made}: mend one"
-                " of them, or leave the key out"
+                f"{name} in {path} is {got}, but {key} in its changes makes that {made}: correct"
+                " one of them, or leave the key out"
             )
 
 
 def _told_twice(config: Config) -> dict[str, tuple[str, tuple[float, ...]]]:
-    """Key of the changes -> the key of a result that says the same, and what it can then be."""
+    """Keys of the changes that determine a field of a result: key -> (field, possible values)."""
     run, images = config.training, SCORED[config.dataset.name]
     by_steps = "training.num_steps", (run.num_steps or 0) * run.batch_size / images
     key, epochs = by_steps if run.num_steps else ("training.num_epochs", run.num_epochs)
@@ -101,7 +100,7 @@ def _told_twice(config: Config) -> dict[str, tuple[str, tuple[float, ...]]]:
 
 
 def as_record(found: External) -> Record:
-    """The record of an external result: what it does not tell is `unknown`, not ours."""
+    """Record of an external result; values that are not given are `unknown`."""
     settings: dict[str, int | float | str] = {
         "preset": found.preset,
         "epochs": found.epochs,
@@ -139,7 +138,7 @@ def add(path: Path, folder: Path) -> tuple[Record, Path]:
     """Append an external result to the records; returns the record and its file.
 
     Raises:
-        ExternalError: also when that very result is there already, of whichever date.
+        ExternalError: also when the same result is recorded already, with any date.
     """
     made = as_record(load(path))
     for known in read(folder):
@@ -151,7 +150,7 @@ def add(path: Path, folder: Path) -> tuple[Record, Path]:
 
 
 def template() -> str:
-    """A commented YAML file to fill in: every key with what it says and an example."""
+    """Template: a commented YAML file to fill in, with an example for every key."""
     lines = [
         "# One FID that somebody measured. Fill in, then: meanflow results add FILE",
         "# Keys marked optional may be left out.",
@@ -173,14 +172,14 @@ def _keys(model: type[BaseModel], indent: str) -> list[str]:
 
 
 def _explain(path: Path, error: Any) -> str:
-    """One pydantic error as a sentence."""
+    """Error of pydantic as one sentence."""
     model: type[BaseModel] = External
     name = key = str(error["loc"][0])
     if name == "protocol" and len(error["loc"]) > 1:
         model, name = Protocol, str(error["loc"][1])
         key = f"protocol.{name}"
     if error["type"] == "extra_forbidden":
-        return f"{key} in {path} is no key of a result{nearest(name, model.model_fields)}"
+        return f"{key} in {path} is not a key of a result{nearest(name, model.model_fields)}"
     field = model.model_fields[name]
     asked = f"{field.description}" + (f", such as {field.examples[0]}" if field.examples else "")
     if error["type"] == "missing":

@@ -1,4 +1,4 @@
-"""Published numbers: what reference/published.yml says."""
+"""Published numbers, read from reference/published.yml."""
 
 import functools
 from decimal import Decimal
@@ -15,7 +15,7 @@ Setting = dict[str, int | float | str]
 
 
 class Source(BaseModel):
-    """Where numbers were published."""
+    """Source of published numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -24,7 +24,7 @@ class Source(BaseModel):
 
 
 class Published(BaseModel):
-    """One published number with its setting. Frozen, and no key beyond these."""
+    """Published number with its setting. Frozen; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,12 +42,12 @@ class Published(BaseModel):
 
     @property
     def printed(self) -> str:
-        """The value as it was printed: 18.70."""
+        """Value as it was printed: 18.70."""
         return f"{self.value:.{self.places}f}"
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads 18.70 as a number of two places."""
+    """YAML loader that reads 18.70 as a number of two decimal places."""
 
 
 _Loader.add_constructor("tag:yaml.org,2002:float", lambda _, node: Decimal(node.value))
@@ -55,10 +55,10 @@ _Loader.add_constructor("tag:yaml.org,2002:float", lambda _, node: Decimal(node.
 
 @functools.cache
 def all_published() -> tuple[Published, ...]:
-    """Every published number, in the order of the file.
+    """Published numbers, in the order of the file.
 
     Raises:
-        ValueError: for a key or a value that the file may not have.
+        ValueError: for an invalid key or value.
     """
     # The loader is PyYAML's safe one, but for how it reads numbers.
     content = yaml.load(FILE.read_text(encoding="utf-8"), _Loader)  # noqa: S506
@@ -84,7 +84,7 @@ def _number(group: dict[str, Any], source: Source, row: dict[str, Any]) -> Publi
 
 
 def published(group: str) -> tuple[Published, ...]:
-    """The numbers of a group.
+    """Published numbers of a group.
 
     Raises:
         KeyError: when the file has no such group.
@@ -96,5 +96,5 @@ def published(group: str) -> tuple[Published, ...]:
 
 
 def one_seed() -> float:
-    """Share of FID below which the result of one seed says nothing."""
+    """Relative difference of FIDs that one training seed cannot resolve."""
     return published("one_seed")[0].value

@@ -1,8 +1,8 @@
-"""Records read back: every line is what was once written, or it is said which one is not.
+"""Reading of records, with detection of lines that were changed, repeated or torn.
 
-A line that was edited, repeated or torn is found. One that is gone as a whole, or that stands at
-another place of its file, is not: each vouches for itself alone, so that the lines of two people
-can be merged. `git log -p` shows both, and order counts only among records of the same date.
+A deleted or moved line is not detected: each line has its own digest alone, so that the lines of
+two people can be merged. `git log -p` shows both, and order matters only among records of the same
+date.
 """
 
 import json
@@ -19,21 +19,21 @@ from impls.common.errors import Notice, UserError, did_you_mean
 from results.schema import FORMAT, RECORDS, Record, digest
 
 MARKERS = (b"<<<<<<<", b"=======", b">>>>>>>", b"|||||||")  # that git leaves of a merge
-TAKE_BACK = "take the line back from git, or measure anew"
+TAKE_BACK = "restore the line from git, or measure again"
 
 
 class RecordError(UserError):
-    """A line that is no record; the message names file and line, and what to do."""
+    """Line that is not a valid record; the message names file and line, and what to do."""
 
 
 def read(folder: Path = RECORDS) -> list[Record]:
-    """Every record of a folder by date, those of one date in the order of file names and lines.
+    """Records of a folder by date, those of one date in the order of file names and lines.
 
-    A torn line (part of a record, as a full disk leaves it) is passed over with a `Notice`.
+    A torn line (part of a record, as a full disk leaves it) is skipped with a `Notice`.
 
     Raises:
-        RecordError: for a line that is no record, was changed after it was written, or stands
-            there twice.
+        RecordError: for a line that is not a record, was changed after it was written, or is
+            repeated.
     """
     found: list[Record] = []
     first: dict[str, str] = {}
@@ -49,7 +49,7 @@ def read(folder: Path = RECORDS) -> list[Record]:
 
 
 def _records_of(file: Path) -> Iterator[tuple[str, Record]]:
-    """Where each record of a file stands, and the record."""
+    """Pairs of the place (file and line) of each record of a file, and the record."""
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -58,8 +58,8 @@ def _records_of(file: Path) -> Iterator[tuple[str, Record]]:
         place = f"{file}, line {number}"
         if _is_torn(text):
             notice = (
-                f"{place} ends before its record does, as a full disk leaves it, and is passed"
-                " over: delete the line, and measure anew what it held"
+                f"{place} is only part of a record, as a full disk leaves it, and is"
+                " skipped: delete the line, and measure it again"
             )
             warnings.warn(Notice(notice), stacklevel=3)
         elif text.strip():
@@ -67,9 +67,9 @@ def _records_of(file: Path) -> Iterator[tuple[str, Record]]:
 
 
 def _is_torn(text: bytes) -> bool:
-    """Whether a line is the beginning of one record: JSON without a fault, but for its end.
+    """True if a line is the beginning of one record: valid JSON up to a missing end.
 
-    A torn line with another record glued to it is none: that record would be lost without a word.
+    A torn line with another record appended to it is not: that record would be lost silently.
     """
     if not text.startswith(b"{") or text.count(b'{"format"') > 1:
         return False
@@ -81,13 +81,13 @@ def _is_torn(text: bytes) -> bool:
 
 
 def parse(text: bytes, place: str) -> Record:
-    """The record of one line.
+    """Record parsed from one line.
 
     Args:
         place: file and line, for the error.
 
     Raises:
-        RecordError: one sentence that names the place, what was got and expected.
+        RecordError: naming the place, the invalid value and what was expected.
     """
     content = _json_object(text, place)
     got = content.get("format")
@@ -112,10 +112,10 @@ def parse(text: bytes, place: str) -> Record:
 
 
 def _json_object(text: bytes, place: str) -> dict[str, Any]:
-    """The JSON object of a line, whatever its fields; one that gives a field twice is refused."""
+    """JSON object of a line, whatever its fields; a repeated field is refused."""
     if text.startswith(MARKERS):
         raise RecordError(
-            f"{place} is left from a merge with conflicts: keep the lines of both sides and delete"
+            f"{place} is left from a merge conflict: keep the lines of both sides and delete"
             " the three markers"
         )
     try:
@@ -136,7 +136,7 @@ def _json_object(text: bytes, place: str) -> dict[str, Any]:
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a key given twice: a reader sees the first, and Python keeps the last."""
+    """Dictionary of pairs; refuses a repeated key, of which a reader sees only one."""
     names = [name for name, _ in pairs]
     for name in names:
         if names.count(name) > 1:
@@ -145,7 +145,7 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_number(name: str) -> float:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a number of JSON")
 
 
 def _finite(digits: str) -> float:
@@ -156,12 +156,12 @@ def _finite(digits: str) -> float:
 
 
 def _explain(error: ErrorDetails, content: dict[str, Any]) -> str:
-    """One pydantic error as a sentence: the field, what was got and expected."""
+    """Error of pydantic as one sentence: the field, the value and what was expected."""
     field, kind = str(error["loc"][0]), error["type"]
     if kind == "missing" and len(error["loc"]) == 1:
         return f"the field {field} is missing, which every record has: {TAKE_BACK}"
     if kind == "extra_forbidden":
-        return f"{field} is no field of a record{nearest(field, Record.model_fields)}"
+        return f"{field} is not a field of a record{nearest(field, Record.model_fields)}"
     if kind == "string_pattern_mismatch":
         expected = "a kind and a quantity, such as bench/step_seconds"
     elif field == "interval" and kind != "value_error":
@@ -177,6 +177,6 @@ def _explain(error: ErrorDetails, content: dict[str, Any]) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`; did you mean X?`, or else all the known words."""
+    """Suggestion `; did you mean X?`, or else all the known words."""
     names = tuple(known)
     return did_you_mean(word, names) or f", expected one of {', '.join(names)}"

@@ -1,9 +1,9 @@
-"""The record: one outcome with everything needed to judge it, one JSON line each.
+"""Record: one result with its provenance, stored as one line of JSON.
 
-A line is written once and never changed. It ends with a digest of the rest, by which an edit by
-hand is found: a slip, or a number made nicer, not the work of somebody who means to deceive. A line
-that is deleted as a whole leaves nothing to be found by here: git shows it. Files are one for each
-kind, day and machine, so two people who add records touch different files.
+A line is written once and never changed. It ends with a digest of the rest, which detects edits by
+hand (a slip, or a number made nicer), not a deliberate forgery. A deleted line is not detected
+here: git shows it. There is one file for each kind, day and machine, so two people who add records
+write to different files.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ Settings = dict[str, int | float | str]
 
 
 class Record(BaseModel):
-    """One number, or one that could not be had. Frozen, and no key beyond these."""
+    """Record of a value, or of a failed measurement. Frozen; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -47,7 +47,7 @@ class Record(BaseModel):
     settings: Settings = {}  # what else the value depends on, by name
     protocol: Settings = {}  # how it was measured; numbers of other protocols do not compare
     tolerance: float | None = None  # the largest value that passes
-    expected: float | None = None  # the published value that it is held against
+    expected: float | None = None  # the published value that it is compared with
     detail: str = ""
     dtype: str = ""
     config_hash: str = ""  # of impls.common.config.config_hash, where one configuration applies
@@ -61,21 +61,21 @@ class Record(BaseModel):
 
     @property
     def device(self) -> str:
-        """Where it ran: cpu, the name of a GPU, or nothing where that was not asked."""
+        """Device: cpu, the name of a GPU, or "" if it was not recorded."""
         return str(self.machine.get("device", ""))
 
     @property
     def when(self) -> dt.datetime:
-        """The date with its time zone; UTC where it names none."""
+        """Date with its time zone; UTC if it names none."""
         found = dt.datetime.fromisoformat(self.date)
         return found if found.tzinfo else found.replace(tzinfo=dt.UTC)
 
     @model_validator(mode="before")
     @classmethod
     def _of_json(cls, data: Any) -> Any:
-        """JSON has no infinity and no NaN: such a value becomes None, and the detail says so.
+        """Fields as JSON allows: infinity or NaN becomes None, and the detail says so.
 
-        Nor has it tuples: a list of bounds becomes one.
+        A list of bounds becomes a tuple.
         """
         if not isinstance(data, dict):
             return data
@@ -103,9 +103,9 @@ class Record(BaseModel):
 
 
 def digest(content: dict[str, Any]) -> str:
-    """First 16 hexadecimal digits of SHA-256 over the fields of a line, the digest left out.
+    """First 16 hexadecimal digits of SHA-256 over the fields of a line, without the digest.
 
-    It is of the JSON with sorted keys and no spaces, so of what is said, not of how it is written.
+    It is taken over JSON with sorted keys and no spaces, so it does not depend on formatting.
     """
     rest = {name: value for name, value in content.items() if name != "digest"}
     text = json.dumps(rest, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -113,20 +113,20 @@ def digest(content: dict[str, Any]) -> str:
 
 
 def line(record: Record) -> str:
-    """The record as one line of JSON, with its digest last."""
+    """Record as one line of JSON, with its digest last."""
     content = record.model_dump(mode="json", exclude={"digest"})
     return json.dumps(content | {"digest": digest(content)}, ensure_ascii=False, allow_nan=False)
 
 
 def record_file(folder: Path, kind: str, date: str) -> Path:
-    """File for records of a kind (verify, bench, …) made on this machine on the day of a date."""
+    """Path of the file for records of a kind (verify, bench, …), of this machine and a day."""
     return folder / f"{kind}-{date[:10]}-{machine_id()}.jsonl"
 
 
 def append(records: Iterable[Record], path: Path) -> None:
-    """Add records to a file of JSON lines, all or none; nothing that is there is touched.
+    """Append records to a file of JSON lines, all or none; existing lines are not changed.
 
-    Where they cannot be written no new file is left.
+    If they cannot be written, no new file is left.
 
     Raises:
         UserError: when they cannot be written, as on a full disk.
@@ -148,7 +148,7 @@ def append(records: Iterable[Record], path: Path) -> None:
 
 
 def _opened(path: Path) -> FileIO:
-    """Open a file to append to it alone."""
+    """File opened and locked for appending."""
     while True:
         file = path.open("a+b", buffering=0)
         _lock(file)
@@ -158,14 +158,14 @@ def _opened(path: Path) -> FileIO:
 
 
 def _lock(file: FileIO) -> None:
-    """Keep other processes that append out until the file is closed."""
+    """Lock a file against other appending processes, until it is closed."""
     if fcntl:
         with contextlib.suppress(OSError):  # a network file system without locks
             fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def _write_whole(file: FileIO, content: bytes) -> None:
-    """Write at the end of a file, on a line of its own; leave no part of it where that fails."""
+    """Append to a file, on a new line, all of the content or nothing."""
     end = file.seek(0, os.SEEK_END)
     file.seek(max(end - 1, 0))
     if end and file.read(1) != b"\n":  # part of a line, or one that was written by hand

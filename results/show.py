@@ -1,4 +1,4 @@
-"""Records for people: tables of 80 columns."""
+"""Printed tables of records, in 80 columns."""
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -11,7 +11,7 @@ from results.compare import Difference, Pair, machine_class
 from results.schema import Record
 from results.tabulate.cells import DIRTY, FOOTNOTE
 
-# Settings that the table has no room for, or that its other columns say.
+# Settings that the table has no room for, or that its other columns show.
 UNSAID = ("url", "params_sha256", "standard_error", "bias", "num_rounds", "model", "weights")
 FIRST = ("check", "of", "preset")  # said without their names
 KEPT = (*FIRST, "epochs", "num_steps")  # said even where all of a group have the same
@@ -19,18 +19,18 @@ LISTED = 3  # records named of those that could not be compared
 
 
 def print_records(records: Iterable[Record]) -> None:
-    """One line for each record, by subject and quantity: of what, value with interval, origin."""
+    """Print a line for each record, by subject and quantity: value with interval, origin."""
     rows = [(record, (estimate(record), record.date[:10], record.commit[:7])) for record in records]
     _print_groups(rows, {"value": 24, "date": 10, "commit": 7})
 
 
 def print_difference(found: Difference, old: str, new: str) -> None:
-    """What moved, then what could not be compared and why, then how many were."""
+    """Print changed records, the number compared, and those not comparable with the reason."""
     if found.moved:
         _print_pairs(found.moved, old, new)
     console = _console()
     console.print(
-        f"{len(found.compared)} compared, {len(found.moved)} moved beyond the intervals of both"
+        f"{len(found.compared)} compared, {len(found.moved)} changed beyond both intervals"
     )
     for reason, records in found.not_compared.items():
         names = list(dict.fromkeys(record.what for record in records))
@@ -40,20 +40,20 @@ def print_difference(found: Difference, old: str, new: str) -> None:
 
 
 def print_regressions(pairs: list[Pair], worse: list[Pair]) -> None:
-    """The ratios that got worse, with their machine, and how many were looked at."""
+    """Print the ratios that got worse, with their machine, and the number compared."""
     console = _console()
     if worse:
         _print_pairs(worse, "before", "newest")
         for name in sorted({machine_class(pair.new) for pair in worse}):
             console.print(f"on {name}", soft_wrap=True)
     console.print(
-        f"{len(pairs)} ratios have a record before the newest, {len(worse)} got worse beyond the"
-        " intervals of the last"
+        f"{len(pairs)} ratios have an earlier record, {len(worse)} got worse beyond the intervals"
+        " of the last ones"
     )
 
 
 def _console() -> Console:
-    """Prints what records say as it stands: brackets and colons in it are no markup."""
+    """Console without markup, so that brackets and colons in records are printed as they are."""
     return Console(highlight=False, markup=False, emoji=False)
 
 
@@ -63,7 +63,7 @@ def _print_pairs(pairs: list[Pair], old: str, new: str) -> None:
 
 
 def _print_groups(rows: Sequence[tuple[Record, tuple[str, ...]]], columns: dict[str, int]) -> None:
-    """A table for each subject and quantity: of what each record is, and the cells beside it."""
+    """Print a table for each subject and quantity: the settings of each record, and its cells."""
     console = _console()
     ordered = sorted(rows, key=lambda row: _title(row[0]))
     for title, members in groupby(ordered, key=lambda row: _title(row[0])):
@@ -77,7 +77,7 @@ def _print_groups(rows: Sequence[tuple[Record, tuple[str, ...]]], columns: dict[
 
 
 def estimate(record: Record) -> str:
-    """Value (low to high), with a mark where the tree was dirty."""
+    """Estimate in words: value (low to high), marked if the tree was dirty."""
     bounds = " to ".join(number(bound) for bound in record.interval or ())
     allowed = "" if record.tolerance is None else f" of {number(record.tolerance)}"
     said = "no number"
@@ -87,22 +87,22 @@ def estimate(record: Record) -> str:
 
 
 def number(value: float) -> str:
-    """Four digits, in powers of ten where that is shorter."""
+    """Number with four digits, in powers of ten if that is shorter."""
     if value == 0 or 0.001 <= abs(value) < 1e5:
         return f"{value:.4g}"
     return f"{value:.2e}"
 
 
 def _title(record: Record) -> tuple[str, str]:
-    """Subject and quantity; the checks of a family stand together."""
+    """Title of a group: subject and quantity; the checks of a family share a title."""
     family, _, last = record.what.rpartition("/")
     return record.subject, family if "/" in family else f"{family}/{last}"
 
 
 def _labels(group: list[Record]) -> list[str]:
-    """What each record of a group is of: the settings in which they differ, in few words.
+    """Labels of the records of a group: the settings in which they differ, in few words.
 
-    Where two have the same, how they were measured too.
+    If two have the same label, the protocol is added.
     """
     said = [_settings(record) for record in group]
     labels = _differences(said)
@@ -113,7 +113,7 @@ def _labels(group: list[Record]) -> list[str]:
 
 
 def _differences(said: list[dict[str, str]]) -> list[str]:
-    """Each one's values, but for those that all of them share."""
+    """Values of each record that are not shared by all."""
     names = [name for name in said[0] if all(name in one for one in said)]
     shared = [name for name in names if len({one[name] for one in said}) == 1]
     dull = [name for name in shared if name not in KEPT]
@@ -135,7 +135,7 @@ def _settings(record: Record) -> dict[str, str]:
 
 
 def _table(title: tuple[str, str], columns: dict[str, int]) -> Table:
-    """A table headed by subject and quantity, with a first column as wide as is left."""
+    """Table headed by subject and quantity; its first column takes the remaining width."""
     subject, what = title
     table = Table(
         box=None, pad_edge=False, padding=(0, 1, 0, 0), expand=True, title_justify="left",

@@ -1,7 +1,7 @@
-"""Whether a measured FID agrees with a published one: one rule for every table.
+"""Verdict on a measured FID beside a published one: one rule for every table.
 
 Both are estimates: the measured one has a 95 % interval from resampled features, the published one
-its last digit, and a training its seed. `One seed` of FID resolves about 1.3 %.
+is rounded, and both depend on the training seed. One seed resolves about 1.3 % of FID.
 """
 
 from typing import Literal
@@ -10,7 +10,7 @@ from results.published import Published, one_seed
 
 Verdict = Literal["agrees", "differs", "inconclusive"]
 IMAGES_PER_EPOCH = 1_281_167  # of ImageNet's training set
-SAME_EPOCHS = 0.05  # relative difference up to which a run is one of so many epochs
+SAME_EPOCHS = 0.05  # relative difference up to which two numbers of epochs count as equal
 PUBLISHED_SAMPLES = 50_000  # of every published FID; FID falls as the number of samples grows
 RULE = (
     "agrees: the whole 95 % interval lies within 1.3 % of the expected FID, which is what one seed"
@@ -20,19 +20,19 @@ RULE = (
 
 
 def rounding(expected: Published) -> float:
-    """Half a unit of the last digit of a published FID: 0.005 for 18.70, 0.05 for 11.4."""
+    """Rounding error of a published FID, half a unit of its last digit: 0.005 for 18.70."""
     return 0.5 * 10.0**-expected.places
 
 
 def fid_verdict(
     interval: tuple[float, float], expected: float, num_samples: int, rounding: float = 0.0
 ) -> Verdict:
-    """What can be said of a FID with a 95 % interval.
+    """Verdict on a FID with a 95 % interval.
 
     Args:
         expected: the published FID.
-        num_samples: that the measured one was made of.
-        rounding: half a unit of the published number's last digit, by which it may be off.
+        num_samples: number of samples of the measured one.
+        rounding: half a unit of the published number's last digit.
     """
     if num_samples != PUBLISHED_SAMPLES:
         return "inconclusive"

@@ -1,4 +1,4 @@
-"""Damage for tests: to bytes, to what JSON says, to arrays; and what has to come of it."""
+"""Damaged inputs for tests: bytes, JSON values and arrays; and the results allowed for them."""
 
 import copy
 import io

@@ -1,4 +1,4 @@
-"""Figures for tests: drawn of any records, or once of none and of all."""
+"""Figures for tests: drawn from any records, or once from none and from all."""
 
 from functools import cache
 

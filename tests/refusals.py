@@ -1,4 +1,4 @@
-"""What a user is told: the one sentence of an error."""
+"""The message of an error for the user, which must be one sentence."""
 
 import pytest
 

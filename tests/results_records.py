@@ -1,4 +1,4 @@
-"""Records for tests, and the end of a command that a user has to mend."""
+"""Records for tests, and the error of a command that the user has to correct."""
 
 import yaml
 

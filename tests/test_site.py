@@ -52,8 +52,8 @@ def test_the_site_builds_with_every_page_and_file_that_is_linked(project):
 @pytest.mark.parametrize(
     ("planted", "said"),
     [
-        ("[no such file](../impls/none.py)", "links to ../impls/none.py, which is no file"),
-        ("[no such page](none.md)", "links to none.md, which is no file"),
+        ("[no such file](../impls/none.py)", "links to ../impls/none.py, which is not a file"),
+        ("[no such page](none.md)", "links to none.md, which is not a file"),
         ("[no such heading](data.md#none)", "does not contain an anchor '#none'"),
         ("<script src='https://example.org/a.js'></script>", "loads from the network"),
         ("![picture](https://example.org/a.png)", "loads from the network"),

@@ -1,4 +1,4 @@
-"""Checks that any subject is put through: see `verify.runner.run` and `meanflow verify --list`.
+"""The conformance suite: run by `verify.runner.run`, listed by `meanflow verify --list`.
 
 A subject raises `NotApplicable` for a configuration that it does not implement.
 """

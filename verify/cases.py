@@ -1,7 +1,7 @@
-"""The problems that every subject is put through: small networks on real and latent-shaped images.
+"""Built-in cases: small networks on digits and on noise of the shape of latents.
 
-Parameters are perturbed so that nothing is zero. Every input is a float32 number, so a float64 and
-a float32 run see the same problem and differ by rounding alone.
+Parameters are perturbed so that none is zero. Every input is a float32 number, so runs in float64
+and float32 have the same inputs and differ by rounding alone.
 """
 
 import functools
@@ -69,7 +69,7 @@ class NetworkInputs(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One problem: a configuration and everything that goes in. NumPy, float32."""
+    """Case: a configuration and every input of the objective, NumPy float32."""
 
     name: str
     config: Config
@@ -81,13 +81,13 @@ class Case:
 
     @functools.cached_property
     def step(self) -> tuple[Any, dict[str, Array]]:
-        """The answer: the reference's loss and gradient in float64."""
+        """Expected result: the reference's loss and gradient in float64."""
         params, batch, draws = as_dtype((self.params, self.batch, self.draws), np.float64)
         return reference.loss_and_gradient(self.config, params, batch, draws, self.steps_made)
 
     @functools.cached_property
     def stages(self) -> Any:
-        """Every intermediate of the loss, rounded to float32: inputs for checks of one stage."""
+        """Intermediate results of the loss, rounded to float32: inputs for checks of one stage."""
         return as_dtype(self.step[0], np.float32)
 
     @functools.cached_property
@@ -103,7 +103,7 @@ class Case:
 
     @functools.cached_property
     def activations(self) -> dict[str, Array]:
-        """What each module of the reference puts out for `inputs`, in float64."""
+        """Outputs of each module of the reference for `inputs`, in float64."""
         x = self.inputs
         wide = as_dtype((self.params, x.z, x.t, x.h, x.labels), np.float64)
         return reference.activations(self.config, *wide)
@@ -146,9 +146,9 @@ def cases() -> tuple[Case, ...]:
 
 
 def make_case(name: str, sizes: dict[str, Any], rows: int, settings: dict[str, Any]) -> Case:
-    """A case of these sizes, this number of rows and these settings of the method.
+    """Case with these network sizes, this number of rows and these settings of the method.
 
-    Networks of the sizes DIGITS see digits, all others noise.
+    Networks of the sizes DIGITS get digits, all others noise.
     """
     config = from_sizes(sizes, settings)
     seed = draws.name_index(name)

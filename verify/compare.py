@@ -1,4 +1,4 @@
-"""Distances between arrays. A NaN stays a NaN, and NaN <= tolerance is false."""
+"""Distances between arrays; a NaN stays a NaN, and NaN <= tolerance is false."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
@@ -10,9 +10,9 @@ Array = NDArray[Any]
 
 
 class Error(float):
-    """An error, with the place where it was found and, when known there, its tolerance.
+    """Error with its place and, if it has one of its own, its tolerance.
 
-    `entry` says what was returned and what was expected where the arrays differ most.
+    `entry` gives the returned and the expected number where the arrays differ most.
     """
 
     where: str
@@ -22,31 +22,30 @@ class Error(float):
     def __new__(
         cls, value: float, where: str = "", tolerance: float | None = None, entry: str = ""
     ) -> Self:
-        """Make a float that remembers where it was measured."""
+        """Create the error as a float with attributes."""
         error = super().__new__(cls, value)
         error.where, error.tolerance, error.entry = where, tolerance, entry
         return error
 
 
 def relative_error(actual: Array, expected: Array) -> float:
-    """Largest |actual - expected| over the largest |expected| of the whole array.
+    """Relative error in the maximum norm: max |actual - expected| / max |expected|
 
-    The scale is a maximum, so the number of entries does not enter. Where everything expected is
-    zero, nothing else will do: the error is 0 or infinite. Another shape is infinitely wrong, and
-    the error says which.
+    It does not depend on the number of entries. If every expected entry is zero, the error is 0 or
+    infinite. For another shape it is infinite, and names the shape.
     """
     return _relative(actual, expected, axes=None)
 
 
 def row_error(actual: Array, expected: Array) -> float:
-    """The worst `relative_error` over the rows (samples): each is judged by its own scale."""
+    """Largest `relative_error` of a row (sample), each relative to its own largest entry."""
     return _relative(actual, expected, axes=tuple(range(1, np.ndim(expected))))
 
 
 def used_derivative(loss: Any) -> Array:
-    """du_dt of a loss where its target uses it, 0 elsewhere.
+    """du_dt of a loss where the target uses it, 0 elsewhere.
 
-    Where r = t it is multiplied by 0, so an implementation need not compute it.
+    Where r = t the target multiplies it by 0, so an implementation need not compute it.
     """
     apart = np.asarray(loss.t) > np.asarray(loss.r)
     return np.where(apart[:, None, None, None], loss.du_dt, 0)
@@ -71,13 +70,13 @@ def mismatches(actual: Array, expected: Array) -> float:
 def tensor_errors(
     actual: Mapping[str, Array], expected: Mapping[str, Array], place: str = ""
 ) -> Iterator[tuple[str, float]]:
-    """The relative error of each expected tensor, by its name."""
+    """Relative error of each expected tensor, by name."""
     for name, array in expected.items():
         yield f"{place} {name}".strip(), relative_error(actual[name], array)
 
 
 def loss_errors(actual: Any, expected: Any, place: str = "") -> Iterator[tuple[str, float]]:
-    """The worst row of each field of a Loss; of du_dt where the target uses it."""
+    """Error of the worst row of each field of a Loss; of du_dt where the target uses it."""
     ours, theirs = (loss._replace(du_dt=used_derivative(loss)) for loss in (actual, expected))
     for field, array in theirs._asdict().items():
         compare = mismatches if field == "labels_in" else row_error
@@ -85,14 +84,14 @@ def loss_errors(actual: Any, expected: Any, place: str = "") -> Iterator[tuple[s
 
 
 def badness(error: float) -> float:
-    """What errors are ordered by: their size, or their share of a tolerance of their own."""
+    """Sort key of errors: their size, or their share of a tolerance of their own."""
     tolerance = getattr(error, "tolerance", None)
     value = float(error) / tolerance if tolerance else float(error)
     return float("inf") if np.isnan(value) else value
 
 
 def at(place: str, error: float | np.floating[Any], tolerance: float | None = None) -> Error:
-    """The error with a place put before the one that it names; its tolerance, or this one."""
+    """The error with a place put before its own; it keeps its tolerance, or takes this one."""
     where = ": ".join(filter(None, (place, getattr(error, "where", ""))))
     own = getattr(error, "tolerance", None)
     return Error(float(error), where, tolerance or own, getattr(error, "entry", ""))
@@ -117,7 +116,7 @@ def _relative(actual: Array, expected: Array, axes: tuple[int, ...] | None) -> f
 
 
 def _entry(actual: Array, expected: Array, index: tuple[Any, ...]) -> str:
-    """What was returned and expected at an index, with the digits that tell them apart."""
+    """Returned and expected number at an index, with enough digits to differ."""
     found = actual[index].item(), expected[index].item()
     short = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in found]
     returned, wanted = short if short[0] != short[1] else map(repr, found)

@@ -1,7 +1,7 @@
-"""How XLA compiles what is checked: quickly, and only once.
+"""Settings of XLA for a run of checks: fast compilation, and a cache of compiled programs.
 
-The problems are tiny, so that nearly all of a run is compilation. Unless the full run is asked for,
-XLA leaves its optimizations out; what it has compiled is kept in the user's cache folder.
+The problems are tiny, so nearly all the time of a run is compilation. Except in full runs, XLA
+compiles without optimizations; compiled programs are kept in the user's cache folder.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import platform
 import shutil
 from pathlib import Path
 
-# Without optimizations, and by the older code generator, which takes half the time.
+# Without optimizations, and with the older code generator, which takes half the time.
 QUICK = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 LIMIT = 256 * 2**20  # bytes; a run of every check leaves about 25 MB
 PREFIX = "xla-"
@@ -19,11 +19,11 @@ FOLDER = "JAX_COMPILATION_CACHE_DIR"  # read by JAX; one that the user has set i
 
 
 def prepare(*, full: bool, cache: bool) -> None:
-    """Set the environment for XLA, before JAX is imported, in this process and those it starts.
+    """Set environment variables for XLA before JAX is imported, here and in worker processes.
 
     Args:
-        full: compile as training does, with all of XLA's optimizations.
-        cache: keep what is compiled, and use what was kept.
+        full: compile with all of XLA's optimizations, as training does.
+        cache: read and write compiled programs in the user's cache folder.
     """
     # Threads of PyTorch, BLAS and XLA would mostly wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -41,8 +41,8 @@ def prepare(*, full: bool, cache: bool) -> None:
 def cache_folder() -> Path | None:
     """Folder for programs compiled by this version of XLA for this kind of processor.
 
-    XLA compiles for the instructions of the processor at hand, and its own key does not name them.
-    None where there is no XLA, or where the folder cannot be made.
+    XLA compiles for the instruction set of this processor, which its own cache key does not name.
+    None if there is no XLA, or the folder cannot be created.
     """
     try:
         version = importlib.metadata.version("jaxlib")
@@ -58,7 +58,7 @@ def cache_folder() -> Path | None:
 
 
 def shrink_cache(limit: int = LIMIT) -> None:
-    """Remove the oldest entries until what is left, of every version, has at most `limit` bytes."""
+    """Remove the oldest entries until the cache, over all versions, has at most `limit` bytes."""
     entries = []
     for file in _home().glob(f"{PREFIX}*/*"):
         try:
@@ -78,13 +78,13 @@ def shrink_cache(limit: int = LIMIT) -> None:
 
 
 def _home() -> Path:
-    """This project's folder in the user's cache folder."""
+    """Folder of this project in the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
     return (Path(base) if base else Path.home() / ".cache") / "meanflow-repro"
 
 
 def _instructions() -> str:
-    """What the processor understands, as the system tells it."""
+    """Instruction set of the processor, as the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

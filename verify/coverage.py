@@ -1,4 +1,4 @@
-"""How much of a subject a run judged, and which functions would make it judge more."""
+"""Coverage: functions of a subject that were checked, and those that would make checks apply."""
 
 import itertools
 from collections import Counter
@@ -7,7 +7,7 @@ from textwrap import wrap
 from verify.checks import all_checks
 from verify.outcome import NOT_APPLICABLE, PAIR, Outcome, Report, Subject
 from verify.registry import FAMILIES
-from verify.subjects import BORDER, PROTOCOL
+from verify.subjects import PROTOCOL, TRANSFER
 from verify.table import WIDTH
 
 Needs = list[tuple[str, ...]]  # one function of each
@@ -15,11 +15,11 @@ MOST = 4  # functions of a suggestion
 
 
 def not_applicable(report: Report, *, verbose: bool) -> list[str]:
-    """Why checks were not applicable.
+    """Lines with the reasons why checks were not applicable.
 
     Args:
-        verbose: each reason as it is; otherwise those that lack functions of a subject are counted,
-            with the functions that would make the most of them apply.
+        verbose: list each reason; otherwise checks that need functions the subject lacks are only
+            counted, with the functions that would make most of them applicable.
     """
     absent = [outcome for outcome in report.outcomes if outcome.status == NOT_APPLICABLE]
     lacking: dict[str, list[Outcome]] = {}
@@ -38,7 +38,7 @@ def not_applicable(report: Report, *, verbose: bool) -> list[str]:
 
 
 def _suggestions(checks: set[str], offers: frozenset[str]) -> list[str]:
-    """The function, and the few functions, that make most checks apply for each that is added."""
+    """Lines: the one function, and the few functions, that make most checks applicable for each."""
     lacks = {check: _lacks(check, offers) for check in sorted(checks)}
     sets = {frozenset(one) for needs in lacks.values() for one in itertools.product(*needs)}
     added = {
@@ -68,7 +68,7 @@ def _suggestions(checks: set[str], offers: frozenset[str]) -> list[str]:
 
 
 def _offers(report: Report, name: str) -> frozenset[str]:
-    """What a subject, or both of a pair, offer; everything where that is not known."""
+    """Functions that a subject, or both of a pair, offer; all of them where that is not known."""
     offers = {subject.name: frozenset(subject.offers) for subject in report.subjects}
     return frozenset.intersection(
         *(offers.get(part, frozenset(PROTOCOL)) for part in name.split(PAIR))
@@ -76,38 +76,38 @@ def _offers(report: Report, name: str) -> frozenset[str]:
 
 
 def _lacks(check: str, offers: frozenset[str]) -> Needs:
-    """What a check needs beside this: one function of each."""
+    """Needs of a check that these functions do not meet: one function of each is missing."""
     found = all_checks().get(check)
     needs = (tuple(need.split("|")) for need in found.needs) if found else ()
     return [need for need in needs if not offers.intersection(need)]
 
 
 def judged(report: Report, subject: Subject, *, verbose: bool) -> list[str]:
-    """Which functions of a subject were judged and which were not, in lines of 80 columns.
+    """Lines of 80 columns: the functions of a subject that were checked and that were not.
 
     Args:
-        verbose: name those too that the subject does not offer.
+        verbose: name functions that the subject does not offer too.
     """
     names = report.judged(subject.name)
     if not names and report.stopped_by:
-        return [f"nothing of {subject.name} was judged before the run was stopped"]
+        return [f"nothing of {subject.name} was checked before the run was interrupted"]
     if not names:
-        return wrap(f"nothing of {subject.name} was judged: {_missing(report, subject)}", WIDTH)
+        return wrap(f"nothing of {subject.name} was checked: {_missing(report, subject)}", WIDTH)
     waiting = {
-        lack for o in report.outcomes for lack in _lacks(o.check, frozenset((*names, *BORDER)))
+        lack for o in report.outcomes for lack in _lacks(o.check, frozenset((*names, *TRANSFER)))
     }
     rest = [name for name in PROTOCOL if any(name in lack for lack in waiting)]
     if not rest:
-        return [f"judged of {subject.name}: every function that these checks need"]
-    said = f"judged of {subject.name}: {', '.join(names)}"
+        return [f"checked in {subject.name}: every function that these checks need"]
+    said = f"checked in {subject.name}: {', '.join(names)}"
     unjudged = rest if verbose else [name for name in rest if name in subject.offers]
     if unjudged:
-        said += f"; {'not' if verbose else 'offered, but not judged'}: {', '.join(unjudged)}"
+        said += f"; {'not' if verbose else 'offered, but not checked'}: {', '.join(unjudged)}"
     return wrap(said, WIDTH, subsequent_indent="    ")
 
 
 def _missing(report: Report, subject: Subject) -> str:
-    """What a subject would have to offer for some check to judge it."""
+    """Functions that a subject would have to offer for some check to be applicable."""
     offers = frozenset(subject.offers)
     short = {tuple(need[0] for need in _lacks(o.check, offers)) for o in report.outcomes}
     sets = sorted((names for names in short if names), key=lambda names: (len(names), names))
@@ -115,5 +115,5 @@ def _missing(report: Report, subject: Subject) -> str:
         reasons = (o.detail for o in report.outcomes if subject.name in o.subject.split(PAIR))
         return next(filter(None, reasons), "no function of it was called")
     few = [" and ".join(names) for names in sets if len(names) == len(sets[0])]
-    offered = ", ".join(name for name in subject.offers if name not in BORDER) or "nothing else"
+    offered = ", ".join(name for name in subject.offers if name not in TRANSFER) or "nothing else"
     return f"it offers {offered}, and would have to offer {', or '.join(few[:8])}"

@@ -1,17 +1,16 @@
-"""Known deviations of a subject: failures that are meant, each with its reason.
+"""Known deviations of a subject: intended failures, each with its reason.
 
-They stand in `deviations.toml` beside the subject's file:
+They are listed in `deviations.toml` beside the subject's file:
 
     [[deviation]]
     check = "target_clips_the_interval"  # a check's name, or a pattern such as "guidance_*"
     reason = "t - r is in 0..1 by construction"
-    dtype = "float32"                    # optional: at this precision alone
-    link = "https://arxiv.org/abs/…"     # optional: where more is said
+    dtype = "float32"                    # optional: in this dtype only
+    link = "https://arxiv.org/abs/…"     # optional: a source
 
-A failure that an entry names is known: it is shown with its reason, and the run may pass. It
-excuses nothing else. What an unknown failure hides, because it follows from it, a known one does
-not: each later failure needs an entry of its own. An entry without a failure is stale, and the run
-fails.
+A failure that an entry names is known: it is shown with its reason, and does not fail the run.
+Failures that follow from it are not excused: each needs an entry of its own. An entry without a
+failure is stale, and fails the run.
 """
 
 import fnmatch
@@ -43,7 +42,7 @@ class Deviation:
     file: Path = Path(NAME)
 
     def names(self, outcome: Outcome) -> bool:
-        """Whether the entry is about this check at this precision."""
+        """True if the entry is about this check in this dtype."""
         named = fnmatch.fnmatchcase(outcome.check, self.check)
         return named and self.dtype in ("", outcome.dtype)
 
@@ -53,12 +52,12 @@ KEYS = tuple(key.name for key in fields(Deviation) if key.name != "file")
 
 
 def of_subjects(subjects: Iterable[Subject], file: Path | None = None) -> Deviations:
-    """Entries for each subject, of this file or of the one beside its own, where there is one.
+    """Known deviations of each subject, from the given file or the one beside the subject's file.
 
     The project's own implementations have no known deviations.
 
     Raises:
-        UserError: when a file, or an entry, cannot be used; when a file is given for nobody.
+        UserError: for an invalid file or entry, or a file given when no subject could use it.
     """
     theirs = [subject for subject in subjects if subject.name.split(".")[0] not in IMPLEMENTATIONS]
     if file and not theirs:
@@ -68,7 +67,7 @@ def of_subjects(subjects: Iterable[Subject], file: Path | None = None) -> Deviat
 
 
 def _beside(subject: Subject) -> Path | None:
-    """The file beside a subject's own, as seen from the current folder."""
+    """Path of deviations.toml beside a subject's file, relative to the current folder."""
     file = Path(subject.file).parent / NAME
     if not subject.file or not file.exists():
         return None
@@ -77,10 +76,10 @@ def _beside(subject: Subject) -> Path | None:
 
 
 def read(file: Path) -> tuple[Deviation, ...]:
-    """The entries of a file.
+    """Entries of a file of known deviations.
 
     Raises:
-        UserError: naming the file, and the entry that cannot be used.
+        UserError: naming the file and the invalid entry.
     """
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -91,14 +90,14 @@ def read(file: Path) -> tuple[Deviation, ...]:
     _refuse_unknown(str(file), content, ("deviation",))
     entries = content.get("deviation", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise UserError(f"{file}: deviation is no list of tables: head each with [[deviation]]")
+        raise UserError(f"{file}: deviation is not a list of tables: head each with [[deviation]]")
     found: dict[tuple[str, str], Deviation] = {}
     for number, entry in enumerate(entries, start=1):
         made = _deviation(f"{file}, entry {number}", entry, file)
         key = made.check, made.dtype
         if key in found:
             named = " ".join(filter(None, key))
-            raise UserError(f"{file}, entry {number}: {named} has an entry before")
+            raise UserError(f"{file}, entry {number}: {named} has an earlier entry")
         found[key] = made
     return tuple(found.values())
 
@@ -107,7 +106,7 @@ def _deviation(where: str, entry: dict[str, Any], file: Path) -> Deviation:
     _refuse_unknown(where, entry, KEYS)
     for key, value in entry.items():
         if not isinstance(value, str):
-            raise UserError(f"{where}: {key} is {value!r}, expected a text in quotes")
+            raise UserError(f"{where}: {key} is {value!r}, expected a string in quotes")
     for key in ("check", "reason"):
         if not entry.get(key, "").strip():
             raise UserError(f"{where} has no {key}")
@@ -129,14 +128,14 @@ def _refuse_unknown(where: str, table: dict[str, Any], known: Sequence[str]) -> 
 
 
 def _named(entry: Deviation) -> set[str]:
-    """Checks that an entry names; of a pattern's those that every whole run of one subject has."""
+    """Checks that an entry names; for a pattern, those that every run of one subject has."""
     found = [c for name, c in all_checks().items() if fnmatch.fnmatchcase(name, entry.check)]
     usual = {check.name for check in found if not check.full and check.family != "cross"}
     return usual or {check.name for check in found}
 
 
 def _entries(outcome: Outcome, given: Deviations) -> list[Deviation]:
-    """Entries of the subject, or of both of a pair, that are about this outcome's check."""
+    """Entries of the subject, or of both subjects of a pair, about this outcome's check."""
     return [
         entry
         for subject in outcome.subject.split(PAIR)
@@ -146,7 +145,7 @@ def _entries(outcome: Outcome, given: Deviations) -> list[Deviation]:
 
 
 def mark(outcome: Outcome, given: Deviations) -> Outcome:
-    """The outcome; a failure that an entry names, the first of them, as known."""
+    """The outcome, marked as known if it is a failure and an entry names it (the first counts)."""
     entries = _entries(outcome, given) if outcome.status == FAIL else []
     if not entries:
         return outcome
@@ -154,7 +153,7 @@ def mark(outcome: Outcome, given: Deviations) -> Outcome:
 
 
 def stale(outcomes: Sequence[Outcome], given: Deviations) -> tuple[Stale, ...]:
-    """Entries of which nothing failed, though all that they name was run."""
+    """Stale entries: every check that they name was run, and none failed."""
     found = []
     for entry in dict.fromkeys(entry for entries in given.values() for entry in entries):
         about = [outcome for outcome in outcomes if entry in _entries(outcome, given)]

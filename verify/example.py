@@ -1,4 +1,4 @@
-"""What the manual shows of `meanflow verify`: a part of the newest recorded run, every check."""
+"""Generated parts of the manual: output of the newest recorded run, and the table of checks."""
 
 from results.compare import passes
 from results.schema import Record
@@ -14,7 +14,7 @@ SHOWN = ("jvp", "checkpoint", "official")  # families
 
 
 def example(records: list[Record]) -> str:
-    """What was printed of some families, and the last lines."""
+    """Printed report of some families, and its last lines."""
     subjects = [*NAMES, PAIR.join(NAMES)]
     recorded = [record for subject in subjects for record in newest_run(records, subject)]
     report = Report([outcome for subject in subjects for outcome in _outcomes(recorded, subject)])
@@ -38,14 +38,14 @@ def example(records: list[Record]) -> str:
 
 
 def every_sentence(_records: list[Record]) -> str:
-    """Every check with what it states, by family."""
+    """Table of every check and its sentence, by family."""
     lines = ["| family | check | states |", "|-|-|-|"]
     lines += [f"| {family} | `{name}` | {said} |" for family, name, said in sentences()]
     return "\n".join(lines) + "\n"
 
 
 def _outcomes(recorded: list[Record], subject: str) -> list[Outcome]:
-    """Every check of the run, in its order; what has no record was not applicable."""
+    """Outcomes of the recorded run in order; a check without a record was not applicable."""
     names = {record.what.rpartition("/")[2] for record in recorded}
     found = {
         (record.what.rpartition("/")[2], record.dtype): record

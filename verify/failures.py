@@ -1,4 +1,4 @@
-"""What failed, in words: blocks of a report."""
+"""Failures and known deviations: blocks of the printed report."""
 
 from collections.abc import Iterator
 from textwrap import wrap
@@ -14,9 +14,9 @@ INDENT = 5 * " "
 
 
 def blocks(report: Report, *, verbose: bool, tracebacks: bool) -> Iterator[Text]:
-    """Known deviations, then failures; those that follow from others are only named.
+    """Blocks of text: known deviations, then failures; failures that follow from others are named.
 
-    What follows from a known deviation alone is no known one: it has a block of its own.
+    A failure that follows from a known deviation alone is not known: it has a block of its own.
     """
     new, every = causes(report.unexpected), causes(report.failed)
     followers: dict[str, list[Outcome]] = {}
@@ -43,7 +43,7 @@ def blocks(report: Report, *, verbose: bool, tracebacks: bool) -> Iterator[Text]
 
 
 def _gathered(outcomes: list[Outcome]) -> list[list[Outcome]]:
-    """Outcomes of one check on one subject that differ in their precision alone."""
+    """Outcomes grouped by check, subject and known deviation: members differ in dtype alone."""
     found: dict[object, list[Outcome]] = {}
     for outcome in outcomes:
         found.setdefault((outcome.check, outcome.subject, outcome.known), []).append(outcome)
@@ -64,7 +64,7 @@ def _known(alike: list[Outcome], verbose: bool) -> Text:
 
 
 def _failure(alike: list[Outcome], cause: str, verbose: bool) -> Text:
-    """A block of failures.
+    """Block of failures.
 
     Args:
         cause: a known deviation that they may follow from, if there is one.
@@ -80,7 +80,7 @@ def _sentence(alike: list[Outcome]) -> list[str]:
 
 
 def _found(alike: list[Outcome], verbose: bool) -> list[str]:
-    """The error at each precision and where it lies, which is said once where it is the same."""
+    """Lines: the error in each dtype and its place, which is printed once if it is the same."""
     lines, same = [], len({outcome.detail for outcome in alike}) == 1
     for outcome in alike:
         said = [outcome.dtype] * (len(alike) > 1)
@@ -109,7 +109,7 @@ def _tracebacks(alike: list[Outcome], wanted: bool) -> Iterator[Text]:
 
 
 def stale_lines(report: Report) -> list[str]:
-    """A sentence for each entry of known deviations to which nothing corresponds."""
+    """Lines, a sentence for each known deviation that no failure corresponds to."""
     lines = []
     for entry in report.stale:
         named = " ".join(filter(None, (entry.check, entry.dtype)))
@@ -119,7 +119,7 @@ def stale_lines(report: Report) -> list[str]:
 
 
 def _folded(line: str, indent: str, further: str) -> list[str]:
-    """A line in lines of 80 columns; no name is broken."""
+    """Text wrapped at 80 columns; names are not broken."""
     return wrap(
         line, WIDTH, initial_indent=indent, subsequent_indent=further,
         break_long_words=False, break_on_hyphens=False,

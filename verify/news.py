@@ -1,4 +1,4 @@
-"""How far a run is, on stderr: the report alone stands on stdout."""
+"""Progress of a run, on stderr; the report goes to stdout."""
 
 import time
 from types import TracebackType
@@ -9,20 +9,20 @@ from rich.status import Status
 
 from verify.outcome import Report, tally
 
-SILENCE = 30.0  # seconds after which an outcome is told that ends no family
+SILENCE = 30.0  # seconds after which progress is printed even within a family
 
 
 class News:
-    """One line that changes on a terminal; elsewhere a line as each family ends.
+    """Progress: a single line that is updated on a terminal; elsewhere a line per family.
 
-    Lines elsewhere, as in a file or in CI, are written at once:
+    Where there is no terminal, as in a file or in CI, a line is written as each family ends:
 
-        210 of 478 judged, 34 s: network 52 of 52 pass
+        210 of 478 checks, 34 s: network 52 of 52 pass
     """
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
-        # Letters alone, which every terminal has.
+        # ASCII only, which every terminal has.
         self._line = Status("", console=self._console, spinner="line")
         self._begin = self._told = time.monotonic()
 
@@ -40,7 +40,7 @@ class News:
         self._line.stop()
 
     def say(self, text: str) -> None:
-        """Tell what is being done."""
+        """Print the current activity."""
         self._told = time.monotonic()
         if self._console.is_interactive:
             self._line.update(text)
@@ -48,11 +48,11 @@ class News:
             self._console.print(text, markup=False)
 
     def judged(self, report: Report) -> None:
-        """Tell that the last outcome of the report was found, where that is news."""
+        """Print progress after the last outcome of the report, if it is time to."""
         last, total = report.outcomes[-1], sum(report.expected.values())
         family = [outcome for outcome in report.outcomes if outcome.family == last.family]
         now = time.monotonic()
-        far = f"{len(report.outcomes)} of {total} judged, {now - self._begin:.0f} s: {last.family}"
+        far = f"{len(report.outcomes)} of {total} checks, {now - self._begin:.0f} s: {last.family}"
         if self._console.is_interactive:
             self.say(f"{far}, {last.check}")
         elif len(family) == report.expected[last.family]:

@@ -1,4 +1,4 @@
-"""What a run finds: outcomes of checks, and the report that holds them."""
+"""Outcomes of checks, and the report of a run that holds them."""
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -9,7 +9,7 @@ PAIR = " ~ "  # between the two subjects of a cross check
 
 @dataclass(frozen=True)
 class Known:
-    """Why a failure is no news: see `verify.deviations`."""
+    """Reason of a known failure: see `verify.deviations`."""
 
     reason: str
     link: str | None = None
@@ -17,7 +17,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one check found on one subject (or pair) at one dtype."""
+    """Result of one check on one subject (or pair) in one dtype."""
 
     check: str
     family: str
@@ -35,7 +35,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Subject:
-    """What a subject offers, as far as a report needs it."""
+    """Description of a subject for the report."""
 
     name: str
     offers: tuple[str, ...]  # names of the protocol
@@ -45,7 +45,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Stale:
-    """An entry of known deviations to which nothing corresponds."""
+    """Entry of known deviations that no failure corresponds to."""
 
     check: str  # name or pattern
     dtype: str | None
@@ -56,7 +56,7 @@ class Stale:
 
 @dataclass
 class Report:
-    """Every outcome of a run, with the seconds that each family took."""
+    """Every outcome of a run, and its cost."""
 
     outcomes: list[Outcome] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)  # of each family, summed over processes
@@ -67,22 +67,22 @@ class Report:
     num_processes: int = 1
     peak_bytes: int = 0  # the largest resident memory of one process
     expected: dict[str, int] = field(default_factory=dict)  # outcomes of each family of the run
-    stopped_by: int = 0  # the signal that ended the run before all were there
-    stale: tuple[Stale, ...] = ()  # known deviations that are none
+    stopped_by: int = 0  # number of the signal that ended the run early, or 0
+    stale: tuple[Stale, ...] = ()  # known deviations without a failure
 
     @property
     def num_missing(self) -> int:
-        """How many outcomes the whole run would have beside these."""
+        """Number of outcomes that an interrupted run lacks."""
         return sum(self.expected.values()) - len(self.outcomes)
 
     @property
     def failed(self) -> list[Outcome]:
-        """Outcomes that are failures, known deviations among them."""
+        """Failures, known deviations included."""
         return [outcome for outcome in self.outcomes if outcome.status == FAIL]
 
     @property
     def unexpected(self) -> list[Outcome]:
-        """Failures that are no known deviations."""
+        """Failures that are not known deviations."""
         return [outcome for outcome in self.failed if outcome.known is None]
 
     def judged(self, subject: str) -> tuple[str, ...]:
@@ -94,21 +94,21 @@ class Report:
 
     @property
     def unjudged(self) -> list[Subject]:
-        """Subjects of which nothing was judged: about them the run says nothing."""
+        """Subjects of which no function was checked: the run says nothing about them."""
         return [subject for subject in self.subjects if not self.judged(subject.name)]
 
     @property
     def exit_status(self) -> int:
-        """What the process ends with: see `meanflow verify --help`."""
+        """Exit status of the process: see `meanflow verify --help`."""
         if self.stopped_by:
-            return 128 + self.stopped_by  # as a shell tells it
+            return 128 + self.stopped_by  # as a shell reports it
         if self.unexpected or self.stale:
             return 1
         return 2 if self.unjudged else 0
 
 
 def tally(outcomes: list[Outcome]) -> str:
-    """So many of so many pass, how many are known deviations, and how many not applicable."""
+    """Counts in words: how many pass, how many are known deviations, how many not applicable."""
     counts = Counter(outcome.status for outcome in outcomes)
     known = sum(outcome.known is not None for outcome in outcomes)
     said = [f"{counts[PASS]} of {counts[PASS] + counts[FAIL]} pass"]
@@ -118,7 +118,7 @@ def tally(outcomes: list[Outcome]) -> str:
 
 
 def required(outcomes: list[Outcome], names: set[str]) -> list[Outcome]:
-    """The outcomes, where a check of these names that judges a subject at no dtype is a failure."""
+    """The outcomes, with named checks that are not applicable to a subject in any dtype failed."""
     judged = {(o.check, o.subject) for o in outcomes if o.status != NOT_APPLICABLE}
     return [
         replace(outcome, status=FAIL, detail=f"required, but not applicable: {outcome.detail}")

@@ -1,4 +1,4 @@
-"""A subject at one dtype, called with NumPy arrays and answering with NumPy arrays."""
+"""Probe: a subject in one dtype, called with NumPy arrays and returning NumPy arrays."""
 
 import contextlib
 import functools
@@ -16,7 +16,7 @@ from impls.common.errors import NotInstalledError
 from verify.cases import Array, Case
 from verify.golden import GoldenCase, GoldenTraining
 from verify.registry import NotApplicable
-from verify.subjects import BORDER, PROTOCOL, offers
+from verify.subjects import PROTOCOL, TRANSFER, offers
 
 Answer = TypeVar("Answer")
 OF_THEIR_OWN_DTYPE = ("device_draws",)  # float32 in a float64 run too
@@ -24,16 +24,16 @@ OF_THEIR_OWN_DTYPE = ("device_draws",)  # float32 in a float64 run too
 
 @dataclass(frozen=True)
 class Host:
-    """An argument that does not cross the border: loaded parameters, a tuple of times."""
+    """Argument passed on as it is, neither cast nor put on the device: loaded parameters, times."""
 
     value: Any
 
 
 class Probe:
-    """A subject at one dtype, with the problems to put it through.
+    """Subject in one dtype, with its problems (cases, golden cases, golden training).
 
     `call` casts floating NumPy arrays to the dtype, puts them on the subject's device, calls one
-    function of the protocol and gets the answer back as NumPy arrays.
+    function of the protocol and gets the result back as NumPy arrays.
     """
 
     def __init__(
@@ -60,13 +60,13 @@ class Probe:
         return name in self._offers
 
     def call(self, name: str, *args: Any) -> Any:
-        """One function of the protocol, NumPy in and NumPy out."""
-        answer = self.subject.get(getattr(self.subject, name)(*map(self._cross, args)))
+        """Result of one function of the protocol, NumPy in and NumPy out."""
+        answer = self.subject.get(getattr(self.subject, name)(*map(self._put, args)))
         self._notice_dtype(name, answer)
         return answer
 
     def once(self, key: tuple[Any, ...], make: Callable[[], Answer]) -> Answer:
-        """`make()`, once for each key; what was called then counts as called again."""
+        """Result of `make()`, cached by key; functions it called count as called each time."""
         if key not in self._answers:
             before = set(self.returned)
             self.returned.clear()
@@ -84,7 +84,7 @@ class Probe:
         return Host(self.subject.load_params(config, as_dtype(canonical, self.dtype)))
 
     def load_weights(self, function: str, weights: Any) -> Host:
-        """An autoencoder or Inception, its tensors cast, loaded by this function of the subject."""
+        """Autoencoder or Inception with cast tensors, loaded by this function of the subject."""
         cast = weights._replace(tensors=as_dtype(weights.tensors, self.dtype))
         try:
             return Host(getattr(self.subject, function)(cast))
@@ -92,22 +92,22 @@ class Probe:
             raise NotApplicable(str(error)) from error
 
     def params(self, case: Case) -> Host:
-        """The loaded parameters of a case, once."""
+        """Loaded parameters of a case, cached."""
         return self.once(("params", self._id(case)), lambda: self.load(case.config, case.params))
 
     def loss(self, case: Case) -> Any:
-        """The subject's Loss of a case, once: of loss_and_gradient, or else of loss."""
+        """The subject's Loss of a case, cached: from loss_and_gradient, or else from loss."""
         if self.offers("loss_and_gradient") and self.offers("export_params"):
             return self.step(case)[0]
         arguments = (case.config, self.params(case), case.batch, case.draws)
         return self.once(("loss", self._id(case)), lambda: self.call("loss", *arguments))
 
     def step(self, case: Case) -> tuple[Any, dict[str, Array]]:
-        """The subject's loss and gradient of a case, once: (Loss, canonical name -> gradient)."""
+        """The subject's loss and gradient of a case, cached: (Loss, canonical name -> gradient)."""
         return self.once(("step", self._id(case)), functools.partial(self._step, case))
 
     def _step(self, case: Case) -> tuple[Any, dict[str, Array]]:
-        inputs = map(self._cross, (case.batch, case.draws))
+        inputs = map(self._put, (case.batch, case.draws))
         scheduled = {} if case.steps_made is None else {"step": case.steps_made}
         params = self.params(case).value
         loss, gradient = self.subject.loss_and_gradient(case.config, params, *inputs, **scheduled)
@@ -117,7 +117,7 @@ class Probe:
         return loss, exported
 
     def activations(self, case: Case, *inputs: Array) -> dict[str, Array]:
-        """The subject's activations of a case, once."""
+        """The subject's activations of a case, cached."""
         arguments = (case.config, self.params(case), *inputs)
         return self.once(
             ("activations", self._id(case)), lambda: self.call("activations", *arguments)
@@ -126,11 +126,11 @@ class Probe:
     def trained(
         self, training: GoldenTraining | Case, train: Callable[..., Any], *args: Any
     ) -> Any:
-        """The result of `train(self, training, *args)`, once."""
+        """Result of `train(self, training, *args)`, cached."""
         return self.once((train, self._id(training), args), lambda: train(self, training, *args))
 
     def stepper(self, config: Config) -> Callable[..., tuple[Any, Any]]:
-        """One training step as the subject's loop makes it, compiled once where it compiles.
+        """Training step as the subject's loop makes it, compiled once if the subject compiles.
 
         Returns:
             A function of state, batch and draws: the state after, and Metrics, else the Loss.
@@ -143,19 +143,19 @@ class Probe:
         return made
 
     def require(self, dtype: Any, reason: str) -> None:
-        """Declare a check not applicable in the other dtype."""
+        """Raise NotApplicable in the other dtype."""
         if self.dtype != dtype:
             raise NotApplicable(reason)
 
     def clear_caches(self) -> None:
-        """Drop what the subject has compiled; answers, which are NumPy arrays, are kept."""
+        """Free the subject's compiled programs; cached results, which are NumPy, are kept."""
         self._answers = {k: v for k, v in self._answers.items() if k[0] != "stepper"}
         if self.offers("clear_caches"):
             with contextlib.suppress(Exception):  # housekeeping, about which no check says anything
                 self.subject.clear_caches()
 
     def _id(self, problem: Any) -> int:
-        """A key for a problem, which is kept alive so that no other gets the same."""
+        """Key of a problem, which is kept alive so that no other gets the same id."""
         self._kept.append(problem)
         return id(problem)
 
@@ -165,7 +165,7 @@ class Probe:
         if other and name not in OF_THEIR_OWN_DTYPE:
             self.other_dtypes[name] = other[0]
 
-    def _cross(self, argument: Any) -> Any:
+    def _put(self, argument: Any) -> Any:
         if isinstance(argument, Host):
             return argument.value
         if isinstance(argument, Config):
@@ -174,12 +174,12 @@ class Probe:
 
 
 def arbiter() -> Probe:
-    """The reference in float64."""
+    """Probe of the reference in float64, which every subject is compared with."""
     return Probe(reference, np.float64, ())
 
 
 def both(one: Probe, name: str, *arguments: Any, other: Probe | None = None) -> tuple[Any, Any]:
-    """What a subject and another, or the arbiter, answer; a case stands for its parameters."""
+    """Results of a subject and of another or the reference; a case stands for its parameters."""
 
     def answer(probe: Probe) -> Any:
         given = (probe.params(a) if isinstance(a, Case) else a for a in arguments)
@@ -189,7 +189,7 @@ def both(one: Probe, name: str, *arguments: Any, other: Probe | None = None) -> 
 
 
 class _Watched:
-    """A subject whose functions of the protocol note that they were called and returned."""
+    """Subject that records which functions of the protocol were called and returned."""
 
     def __init__(self, subject: ModuleType, returned: set[str]) -> None:
         self._subject, self._returned = subject, returned
@@ -197,7 +197,7 @@ class _Watched:
 
     def __getattr__(self, name: str) -> Any:
         function = getattr(self._subject, name)
-        if name not in PROTOCOL or name in BORDER or not callable(function):
+        if name not in PROTOCOL or name in TRANSFER or not callable(function):
             return function
 
         def watched(*args: Any, **named: Any) -> Any:
@@ -209,7 +209,7 @@ class _Watched:
 
 
 def _arrays(tree: Any) -> list[np.ndarray[Any, Any]]:
-    """The arrays in nested tuples and dictionaries."""
+    """Arrays in nested tuples and dictionaries."""
     if isinstance(tree, dict):
         tree = tuple(tree.values())
     if isinstance(tree, tuple):

@@ -1,4 +1,4 @@
-"""Checks spread over processes: each takes families that share answers, at one dtype."""
+"""Checks in several processes: each runs families that share results, in one dtype."""
 
 import itertools
 import math
@@ -19,20 +19,20 @@ from verify.outcome import Outcome, Report, Subject
 from verify.registry import DTYPES, FAMILIES, Check
 from verify.workers import Done, Given, News, Part, judge, judge_in_processes, peak_bytes
 
-# Families that look at the same steps of a subject are checked by the same process.
+# Families that share training steps of a subject run in the same process.
 TOGETHER = (
     ("objective", "gradient", "training", "precision", "checkpoint", "cross"),
     ("official", "published"),
 )
-FEW = 20  # checks that are not worth the seconds in which a process starts
+FEW = 20  # checks; for fewer, starting processes takes longer than it saves
 MOST = 8  # processes
 
 
 def num_processes(checks: Sequence[Check], *, long: bool = False) -> int:
-    """How many processes to use for these checks: one for few, else one for each processor.
+    """Number of processes for these checks: one for few checks, else one per processor.
 
     Args:
-        long: there are many cases, so that a few checks take long too.
+        long: there are many cases, so that few checks take long too.
     """
     if len(checks) < FEW and not long:
         return 1
@@ -51,19 +51,18 @@ def run_spread(
     known: Callable[[Sequence[Subject]], Deviations] = lambda _: {},
     progress: Callable[[Report], None] = lambda _: None,
 ) -> Report:
-    """Put subjects through checks, in several processes.
+    """Report of checks on subjects, run in several processes.
 
-    SIGINT (Ctrl-C) or SIGTERM ends the run: the report holds what was judged before.
+    SIGINT (Ctrl-C) or SIGTERM ends the run; the report then holds the outcomes so far.
 
     Args:
-        names: of subjects, see `load_subject`.
+        names: names of subjects, see `load_subject`.
         skip_missing: leave out a subject whose framework is not installed, unless all are.
-        known: called with the subjects before the first check: their known deviations.
-        progress: called with the report as it stands, after each outcome.
+        known: called with the subjects before the first check; returns their known deviations.
+        progress: called after each outcome with the report so far.
 
     Raises:
-        UserError: when a subject cannot be used, or a process ends before it has answered, or of
-            `known`.
+        UserError: if a subject cannot be used, a process dies, or `known` raises it.
     """
     begin = time.perf_counter()
     parts, given = _parts(checks, dtypes), Given(tuple(names), skip_missing, problems)
@@ -80,7 +79,7 @@ def run_spread(
             progress(report)
         elif isinstance(news, Done):
             _add(report, news)
-        elif not report.subjects:  # each process says the same
+        elif not report.subjects:  # each process sends the same
             report.subjects, report.notes = news.subjects, (*news.missing, *problems.notes)
             report.expected = _expected(parts, checks, len(news.subjects))
             deviations.update(known(news.subjects))
@@ -100,7 +99,7 @@ def run_spread(
 
 @contextmanager
 def _stopped_by_signals(report: Report) -> Iterator[None]:
-    """SIGINT and SIGTERM end what is within, and the report says which of them did."""
+    """Context that SIGINT or SIGTERM ends; the report then names the signal."""
 
     def stop(number: int, _frame: FrameType | None) -> None:
         report.stopped_by = number
@@ -116,7 +115,7 @@ def _stopped_by_signals(report: Report) -> Iterator[None]:
 
 
 def _parts(checks: Sequence[Check], dtypes: Sequence[Any]) -> list[Part]:
-    """The work in pieces, the longest first."""
+    """Parts of the run that one process takes at a time, the longest first."""
     gathered = {family for group in TOGETHER for family in group}
     rest = tuple(family for family in FAMILIES if family not in gathered)
     parts = []
@@ -128,7 +127,7 @@ def _parts(checks: Sequence[Check], dtypes: Sequence[Any]) -> list[Part]:
 
 
 def _expected(parts: Sequence[Part], checks: Sequence[Check], num_subjects: int) -> dict[str, int]:
-    """How many outcomes each family will have."""
+    """Expected number of outcomes of each family."""
     families = {check.name: check.family for check in checks}
     counts: Counter[str] = Counter()
     for name in (name for part in parts for name in part.checks):
@@ -144,7 +143,7 @@ def _add(report: Report, done: Done) -> None:
 
 
 def _in_order(report: Report, checks: Sequence[Check]) -> None:
-    """Outcomes and families as one process would have them."""
+    """Sort outcomes and families as a run in one process has them."""
     order = {check.name: place for place, check in enumerate(checks)}
     subjects = {subject.name: place for place, subject in enumerate(report.subjects)}
     dtypes = {np.dtype(dtype).name: place for place, dtype in enumerate(DTYPES)}

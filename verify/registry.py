@@ -1,11 +1,10 @@
-"""The list of checks: each a function whose name is a sentence that should be true.
+"""Registry of checks: each is a function whose name is a sentence that should be true.
 
-A check takes a `Probe` (a subject at one dtype; family cross: two). It yields pairs of a place and
+A check takes a `Probe` (a subject in one dtype; family cross: two). It yields pairs of a place and
 the error there, or returns its only error. A check with a parameter named `case`, `golden` or
-`training` is called for each built-in case, golden case or golden training in turn. What it cannot
-judge it declares by raising `NotApplicable` with the reason, which then holds for that case alone,
-or by yielding it in place of an error. Its family is the file, or the folder, of verify/checks that
-it stands in.
+`training` is called for each built-in case, golden case or golden training in turn. Where it does
+not apply it raises `NotApplicable` with the reason, which holds for that case alone, or yields it
+in place of an error. Its family is its file, or its folder, in verify/checks.
 """
 
 import functools
@@ -26,10 +25,10 @@ PROBLEMS = ("case", "golden", "training")  # parameters of a check that is calle
 
 
 class NotApplicable(Exception):
-    """This check has nothing to say here; the message is the reason.
+    """Raised where a check does not apply; the message is the reason.
 
-    A subject may raise it from any function, for a configuration that it does not implement: then
-    that case is not judged, and the others are.
+    A subject may raise it from any function for a configuration that it does not implement: that
+    case is then left out, and the others are checked.
     """
 
 
@@ -38,30 +37,30 @@ Errors = Iterator[tuple[str, "float | NotApplicable"]]  # what a check yields: p
 
 @dataclass(frozen=True)
 class Check:
-    """One check: `function(probe)` gives its errors; `function(probe, other)` in family cross."""
+    """Check: `function(probe)` gives its errors; `function(probe, other)` in family cross."""
 
     name: str
     family: str
     function: Callable[..., float | Errors]
     needs: tuple[str, ...]  # protocol names without which it is not applicable; a|b: one of two
-    exact: bool = False  # no rounding is excused: the tolerance is 0
-    # The check whose tolerance applies, its own name by default; for one that compares a subject
-    # with itself, that against the reference which measures the rounding of what is compared.
+    exact: bool = False  # the tolerance is 0
+    # The check whose tolerance applies, its own name by default. A check that compares a subject
+    # with itself takes that of the check that compares the same quantity with the reference.
     like: str = ""
-    allow: float | None = None  # the tolerance of a check whose errors are no rounding
-    # Only of `meanflow verify --full`: it costs more than 3 s a subject, trains long or starts
+    allow: float | None = None  # the tolerance of a check whose errors are not rounding
+    # Only in `meanflow verify --full`: it takes more than 3 s per subject, trains long or starts
     # processes.
     full: bool = False
-    only: Callable[[Any], bool] = lambda _case: True  # the cases, or golden cases, it is about
+    only: Callable[[Any], bool] = lambda _case: True  # selects its cases, or golden cases
 
     @property
     def each(self) -> str:
-        """Which of PROBLEMS it is called for one by one; nothing for a check called once."""
+        """Member of PROBLEMS that it is called for one by one; "" for a check called once."""
         return next((n for n in inspect.signature(self.function).parameters if n in PROBLEMS), "")
 
     @property
     def sentence(self) -> str:
-        """What it says, for people: the first line of its docstring."""
+        """First line of its docstring: what it states."""
         return (self.function.__doc__ or "").strip().splitlines()[0]
 
 
@@ -69,7 +68,7 @@ CHECKS: dict[str, Check] = {}
 
 
 def check(needs: str, **options: Any) -> Callable[[Any], Any]:
-    """Register a function as a check of the family that its module is named after.
+    """Decorator that registers a function as a check of the family named by its module.
 
     Args:
         needs: protocol names, separated by spaces; `loss|loss_and_gradient` means one of the two.
@@ -90,10 +89,10 @@ def check(needs: str, **options: Any) -> Callable[[Any], Any]:
 
 
 def checks(needs: str, rows: dict[str, tuple[Any, ...]], **options: Any) -> Callable[[Any], Any]:
-    """Register a function as several checks, which differ in what it is called with at the end.
+    """Decorator that registers a function as several checks, which differ in its last arguments.
 
     Args:
-        rows: name of each check -> its sentence, and these last arguments.
+        rows: name of each check -> its sentence, and its last arguments.
         options: as of `check`.
     """
 

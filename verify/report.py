@@ -1,4 +1,4 @@
-"""What a run found, for people (tables of 80 columns), for scripts (JSON) and for the archive."""
+"""Reports of a run: text (tables of 80 columns), JSON for scripts, and records."""
 
 import datetime as dt
 import json
@@ -26,12 +26,12 @@ NOT_IN_JSON = ("judges", "places", "traceback")
 def print_report(
     report: Report, console: Console, *, verbose: bool = False, tracebacks: bool = False
 ) -> None:
-    """Tables by family, then every failure with its place, then what was judged.
+    """Print tables by family, every failure with its place, and the functions that were checked.
 
     Args:
-        verbose: with what was not applicable, line by line, and several of the worst places of
-            each failure.
-        tracebacks: print the whole traceback of a check that an exception ended.
+        verbose: print every check that was not applicable, and several of the worst places of each
+            failure.
+        tracebacks: print the whole traceback of each exception in a subject.
     """
     console.print(
         "Worst error of each check, with the largest that is allowed. Errors are relative\n"
@@ -56,14 +56,14 @@ def print_report(
 
 
 def partly_judged(report: Report) -> list[str]:
-    """A line for each check that passed but judged only some of its cases."""
+    """Lines, one for each check that passed but was not applicable to some of its cases."""
     passed = (outcome for outcome in report.outcomes if outcome.status == PASS)
     said = ((f"{o.check} ({o.subject})", o.detail.split("; ")[-1]) for o in passed)
-    return [*dict.fromkeys(f"{who}: {how}" for who, how in said if how.startswith("judged "))]
+    return [*dict.fromkeys(f"{who}: {how}" for who, how in said if how.startswith("checked "))]
 
 
 def summary(report: Report, *, verbose: bool = False) -> list[str]:
-    """One line per subject and pair, what of them was judged, and what the run took."""
+    """Lines: the result of each subject and pair, the functions checked, the cost of the run."""
     lines = []
     following = causes(report.unexpected)
     for name in dict.fromkeys(outcome.subject for outcome in report.outcomes):
@@ -90,33 +90,33 @@ def _verdict(report: Report, rows: list[Outcome], num_stale: int) -> str:
 
 
 def stopped(report: Report) -> str:
-    """How a run ended that did not come to its end."""
+    """Line for a run that a signal ended early."""
     count = len(report.outcomes)
     name = signal.Signals(report.stopped_by).name
-    return f"stopped by {name}: {count} of {count + report.num_missing} judged, the others not"
+    return f"stopped by {name} after {count} of {count + report.num_missing} checks"
 
 
 def _cost(report: Report) -> list[str]:
-    """Seconds and memory of the run, as far as they are known."""
+    """Line with the time and memory of the run, as far as they are known."""
     seconds = sum(report.seconds.values()) if report.wall_seconds is None else report.wall_seconds
     if not seconds:
         return []
     said = [f"{seconds:.0f} seconds"]
     if report.peak_bytes:
-        said.append(f"at most {report.peak_bytes / 1e9:.1f} GB of memory a process")
+        said.append(f"at most {report.peak_bytes / 1e9:.1f} GB of memory per process")
     if report.num_processes > 1:
         said.append(f"{report.num_processes} processes")
     return [", ".join(said)]
 
 
 def write_json(report: Report, path: Path) -> None:
-    """The run as JSON: format, environment, outcomes, what was judged, seconds per family.
+    """Write the run as JSON: format, environment, outcomes, checked functions, seconds per family.
 
-    A known deviation has the key `known`; what is `stale` of them is listed beside the outcomes.
-    Of a run that was stopped, `complete` is false and `num_missing` says how many outcomes lack.
+    A known deviation has the key `known`; stale entries are listed under `stale`. If the run was
+    interrupted, `complete` is false and `num_missing` counts the outcomes that are missing.
 
     Raises:
-        UserError: when the disk refuses; what stood in the file stays.
+        UserError: if the file cannot be written; its previous content is then kept.
     """
     content: dict[str, Any] = {
         "format": FORMAT,
@@ -135,7 +135,7 @@ def write_json(report: Report, path: Path) -> None:
 
 
 def _plain(outcome: Outcome) -> dict[str, Any]:
-    """JSON has no infinity: an infinite error becomes null, and its detail says so."""
+    """Outcome as a JSON object; an infinite error becomes null, and its detail says so."""
     left_out = NOT_IN_JSON if outcome.known else (*NOT_IN_JSON, "known")
     plain = {key: value for key, value in asdict(outcome).items() if key not in left_out}
     if outcome.error is not None and outcome.error == float("inf"):
@@ -144,9 +144,9 @@ def _plain(outcome: Outcome) -> dict[str, Any]:
 
 
 def write_records(report: Report, folder: Path) -> Path:
-    """Append a record for each outcome, but for what is not applicable, and the seconds spent.
+    """Append a record for each applicable outcome, and records of the time spent.
 
-    A known deviation is a failure there, with its reason in the detail.
+    A known deviation is recorded as a failure, with its reason in the detail.
     """
     now = dt.datetime.now(dt.UTC)
     where = {

@@ -1,4 +1,4 @@
-"""What NumPy's float32 rounding does to every check: `python -m verify.rounding` stores it."""
+"""Rounding errors of NumPy in every check, stored by `python -m verify.rounding`."""
 
 import json
 import math
@@ -15,10 +15,10 @@ from verify.tolerances import STORED
 
 
 def measure() -> dict[str, dict[str, Any]]:
-    """Distance of the reference in each dtype from its float64 answers, for every check.
+    """Error of the reference in each dtype against its float64 results, for every check.
 
-    A cross check is measured between the reference in float32 and in float64. A check that cannot
-    say anything in float32 is measured in float64 alone.
+    A cross check is measured between the reference in float32 and in float64. A check that is not
+    applicable in float32 is measured in float64 alone.
     """
     wide, narrow = (Probe(reference, dtype, cases()) for dtype in (np.float64, np.float32))
     entries: dict[str, dict[str, Any]] = {}
@@ -40,7 +40,7 @@ def measure() -> dict[str, dict[str, Any]]:
 
 
 def _two_digits(value: float) -> float:
-    """Rounded up to two digits, so that a stored number is readable and never too small."""
+    """Number rounded up to two digits, so that it is readable and never too small."""
     if value == 0:
         return 0.0
     unit = 10.0 ** (math.floor(math.log10(value)) - 1)

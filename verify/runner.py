@@ -26,19 +26,19 @@ from verify.probe import Probe
 from verify.registry import DTYPES, FAMILIES, Check, NotApplicable
 
 Stored = TypeVar("Stored", GoldenCase, GoldenTraining)
-ENOUGH = 13 * 10**8  # bytes of resident memory above which compiled programs are given up
-NUM_PLACES = 5  # of the worst that an outcome names
+ENOUGH = 13 * 10**8  # bytes of resident memory above which compiled programs are freed
+NUM_PLACES = 5  # number of worst places that an outcome names
 
 
 class UnknownCheckError(UserError):
-    """A pattern that matches no check; the message is one sentence for the user."""
+    """Pattern that matches no check; the message is one sentence for the user."""
 
 
 def select(patterns: Sequence[str], *, full: bool = True) -> list[Check]:
-    """Checks whose name or family matches one of the patterns (shell style); all for none.
+    """Checks whose name or family matches one of the shell patterns; all if there are no patterns.
 
     Args:
-        full: with those of the full run; a check that is named is always selected.
+        full: include checks of the full run; a check given by name is always selected.
 
     Raises:
         UnknownCheckError: naming the pattern that matches nothing, and the nearest name.
@@ -64,7 +64,7 @@ def run(
     dtypes: Sequence[Any] = DTYPES,
     hear: Callable[[Outcome], None] = lambda _: None,
 ) -> Report:
-    """Put every subject through every check at every dtype; pairs through the cross checks.
+    """Report of every check on every subject in every dtype, and of cross checks on pairs.
 
     Args:
         subjects: (name, module) pairs.
@@ -92,18 +92,18 @@ def run(
 
 
 def _release(probes: Iterable[Probe]) -> None:
-    """Give back the memory of compiled programs where it is much; families share some of them."""
+    """Free compiled programs if the process uses much memory; families share some of them."""
     if 0 < resident_bytes() < ENOUGH:
         return
     for probe in probes:
         probe.clear_caches()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
-    if trim:  # the C library would keep what is freed
+    if trim:  # the C library would keep freed memory
         trim(0)
 
 
 def resident_bytes() -> int:
-    """Resident memory of this process; 0 where the system does not tell."""
+    """Resident memory of this process in bytes; 0 where the system does not report it."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:
@@ -112,12 +112,12 @@ def resident_bytes() -> int:
 
 
 def _stored_as(dtype: Any, problems: tuple[Stored, ...]) -> tuple[Stored, ...]:
-    """Problems whose official numbers were computed in this dtype; all where none were."""
+    """Problems whose official numbers were computed in this dtype; all of them if none were."""
     return tuple(problem for problem in problems if problem.dtype == dtype) or problems
 
 
 def outcome_of(check: Check, name: str, probes: tuple[Probe, ...]) -> Outcome:
-    """What a check finds on a subject, or on a pair of subjects, of a name."""
+    """Outcome of a check on a subject, or on a pair of subjects, of this name."""
     for probe in probes:
         probe.returned.clear()
         probe.other_dtypes.clear()
@@ -158,14 +158,14 @@ def _returned(probes: tuple[Probe, ...]) -> tuple[str, ...]:
 class _Found:
     error: Error  # the worst
     places: tuple[str, ...]  # the worst ones, in words
-    unjudged: str  # what of the problems was not judged, and why; "" where all were
+    unjudged: str  # how many problems were checked, and why not all; "" where all were
 
 
 def _measure(check: Check, probes: tuple[Probe, ...]) -> _Found:
-    """Every error that the check yields; the worst of them.
+    """Worst of the errors that the check yields.
 
     Raises:
-        NotApplicable: when nothing was judged.
+        NotApplicable: if the check is applicable to none of its problems.
     """
     _require_names(check, probes)
     found: list[Error] = []
@@ -185,7 +185,7 @@ def _measure(check: Check, probes: tuple[Probe, ...]) -> _Found:
     found.sort(key=badness, reverse=True)
     places = tuple(f"{float(error):.2e} {error.where}" for error in found[:NUM_PLACES])
     count = f"{len(judged)} of {len(judged | set(reasons))} {'cases' if check.each else 'places'}"
-    return _Found(found[0], places, f"judged {count} ({reason})" if reasons else "")
+    return _Found(found[0], places, f"checked {count} ({reason})" if reasons else "")
 
 
 def _require_names(check: Check, probes: tuple[Probe, ...]) -> None:
@@ -200,7 +200,7 @@ def _require_names(check: Check, probes: tuple[Probe, ...]) -> None:
 
 
 def _errors(check: Check, probes: tuple[Probe, ...]) -> Iterator[tuple[str, str, Any]]:
-    """The name of the case, the place, and the error there, or why there is none."""
+    """Tuples of the case's name, the place, and the error there or the reason why it is absent."""
     if not check.each:
         yield from (("", *answer) for answer in _answers(check.function(*probes)))
         return
@@ -222,7 +222,7 @@ def _problems(check: Check, probe: Probe) -> list[Any]:
         raise NotApplicable(absent)
     chosen = [problem for problem in given if check.only(problem)]
     if not chosen:
-        raise ValueError("no case has the settings that the check is about")
+        raise ValueError("no case has the settings that the check needs")
     return chosen
 
 
@@ -238,7 +238,7 @@ def _tolerance(check: Check, dtype: Any, error: Error) -> float:
 
 
 def worst_error(check: Check, *probes: Probe) -> Error | None:
-    """The worst error of a check; None where it is not applicable or has a tolerance of its own."""
+    """Worst error of a check; None if it is not applicable or has a tolerance of its own."""
     try:
         error = _measure(check, probes).error
     except NotApplicable:
@@ -251,7 +251,7 @@ def _dtype(probe: Probe) -> str:
 
 
 def _brief(failure: BaseException, probes: tuple[Probe, ...]) -> str:
-    """The exception in one line, with the innermost line of the subject's own code."""
+    """Exception in one line, with the innermost line of the subject's code."""
     text = " ".join(str(failure).split())[:200]
     said = ": ".join(filter(None, (f"raised {type(failure).__name__}", text)))
     homes = [Path(file) for probe in probes if (file := probe.file)]

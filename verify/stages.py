@@ -1,7 +1,7 @@
-"""Which checks look at what others have looked at before: one mistake is one failure.
+"""Dependencies between checks, so that one mistake is reported as one failure.
 
-A failing check follows from a failing check of an earlier stage: where u is wrong, so are the loss
-and all that is made of it. Names are shell patterns of checks.
+A failing check may follow from a failing check of an earlier stage: if u is wrong, so are the loss
+and everything computed from it. Names are shell patterns of checks.
 """
 
 import fnmatch
@@ -76,7 +76,7 @@ same_training_trajectory converted_state_goes_on_the_same: steps_with_every_sett
 
 @functools.cache
 def earlier() -> dict[str, tuple[str, ...]]:
-    """Check -> the checks that it builds on directly, patterns spelt out."""
+    """Check -> the checks that it builds on directly, patterns expanded."""
     names = list(all_checks())
     found: dict[str, tuple[str, ...]] = {}
     for line in EARLIER.replace("\n    ", " ").strip().splitlines():
@@ -93,16 +93,16 @@ def _matching(names: list[str], patterns: str) -> tuple[str, ...]:
 
 
 def causes(failed: list[Outcome]) -> dict[tuple[str, str, str], str]:
-    """For each failure that follows from one of an earlier stage: that one's check.
+    """Cause of each failure that follows from a failure of an earlier stage.
 
     Returns:
         (check, subject, dtype) -> the check of the earliest stage that failed on the same subject,
-        or on one of the pair, at the same dtype.
+        or on one of the pair, in the same dtype.
     """
     at = {(outcome.check, outcome.subject, outcome.dtype) for outcome in failed}
 
     def first(check: str, subjects: list[str], dtype: str) -> str:
-        """The earliest failing stage before a check; nothing where all of them pass."""
+        """Earliest failing check that this one builds on; "" if all of them pass."""
         for before in earlier().get(check, ()):
             deeper = first(before, subjects, dtype)
             if deeper:

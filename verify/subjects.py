@@ -1,4 +1,4 @@
-"""Subjects by name: found, imported, and described."""
+"""Import of subjects by name, and the functions of the protocol that they offer."""
 
 import ast
 import difflib
@@ -13,29 +13,29 @@ from impls.common.errors import UserError
 from verify.outcome import Subject
 
 PROTOCOL = protocol.NAMES
-# What carries arrays to and from the device: any module may borrow it, and it is not judged.
-BORDER = ("put", "get", "sync", "select_device", "device_name", "clear_caches")
+# Functions that move arrays to and from the device: any module may import them; not checked.
+TRANSFER = ("put", "get", "sync", "select_device", "device_name", "clear_caches")
 ROOT = Path(__file__).parent.parent
 OURS = ("impls", "reference", "verify", "bench", "results")  # packages that a subject may shadow
 IMPLEMENTATIONS = ("impls", "reference")
-NEAR = 0.8  # share of letters from which a name is taken for a misspelt one
+NEAR = 0.8  # similarity from which a name counts as misspelt
 
 
 class SubjectError(UserError):
-    """A subject that cannot be used; the message is one sentence for the user."""
+    """Subject that cannot be used; the message is one sentence for the user."""
 
 
 class NotInstalled(SubjectError):
-    """The subject is fine, but a package that it imports is not installed."""
+    """Subject that imports a package which is not installed."""
 
 
 def load_subject(name: str) -> ModuleType:
-    """Import a subject by module name, also from the current folder, or by the path of its file.
+    """Subject imported by module name (also from the current folder) or by the path of its file.
 
     Raises:
         NotInstalled: when a package that the subject imports is missing.
-        SubjectError: when there is no such module, when it offers nothing of the protocol, or when
-            it imports modules of its own that have the name of one of this project's packages.
+        SubjectError: when there is no such module, when it offers no function of the protocol, or
+            when it imports a module of its own with the name of one of this project's packages.
     """
     if name.endswith(".py"):
         folder, name = _module_of(Path(name))
@@ -70,7 +70,7 @@ def load_subject(name: str) -> ModuleType:
 def load_subjects(
     names: Sequence[str], skip_missing: bool
 ) -> tuple[list[tuple[str, ModuleType]], tuple[str, ...]]:
-    """Modules by name, and a sentence for each that was left out.
+    """Subjects as (name, module), and a sentence for each that was left out.
 
     Raises:
         UserError: when one cannot be used, or none is installed.
@@ -92,20 +92,20 @@ def load_subjects(
 
 
 def offers(module: ModuleType) -> tuple[str, ...]:
-    """Names of the protocol that count as the subject's own, in the protocol's order.
+    """Functions of the protocol that the subject implements, in the protocol's order.
 
-    A function of impls or reference that somebody else's module merely imports is not its own,
-    but for those that carry arrays to and from the device.
+    A function that somebody else's module merely imports from impls or reference does not count,
+    except those that move arrays to and from the device.
     """
     found = (name for name in PROTOCOL if callable(getattr(module, name, None)))
-    return tuple(name for name in found if name in BORDER or not _is_borrowed(module, name))
+    return tuple(name for name in found if name in TRANSFER or not _is_borrowed(module, name))
 
 
 def describe(name: str, module: ModuleType) -> Subject:
-    """What the subject offers, with a sentence for each name that seems to be a mistake."""
+    """Description of a subject, with a sentence for each name that seems to be a mistake."""
     own = offers(module)
     borrowed = [
-        f"{name}: {function} is that of {getattr(module, function).__module__}, so it is not judged"
+        f"{name}: {function} is imported from {getattr(module, function).__module__}: not checked"
         for function in PROTOCOL
         if function not in own and callable(getattr(module, function, None))
     ]
@@ -114,7 +114,7 @@ def describe(name: str, module: ModuleType) -> Subject:
     for other in (word for word in dir(module) if not word.startswith("_")):
         near = difflib.get_close_matches(other, lacking, 1, NEAR) if other not in PROTOCOL else []
         if near and callable(getattr(module, other)):
-            misspelt.append(f"{name}: {other} is no name of the protocol; did you mean {near[0]}?")
+            misspelt.append(f"{name}: {other} is not in the protocol; did you mean {near[0]}?")
     return Subject(name, own, (*borrowed, *misspelt), str(vars(module).get("__file__") or ""))
 
 
@@ -125,7 +125,7 @@ def _is_borrowed(module: ModuleType, name: str) -> bool:
 
 
 def _module_of(file: Path) -> tuple[Path, str]:
-    """The folder to import from, and the dotted name there, of a Python file."""
+    """Folder to import a Python file from, and its dotted module name there."""
     if not file.is_file():
         raise SubjectError(f"there is no subject {file}: no such file")
     folder, parts = file.resolve().parent, [file.stem]
@@ -140,9 +140,9 @@ def _module_of(file: Path) -> tuple[Path, str]:
 
 
 def _refuse_shadows(name: str, folder: Path) -> None:
-    """Refuse a subject whose own `results`, `bench`, … this project's would stand in for.
+    """Refuse a subject that imports its own `results`, `bench`, …, names that this project uses.
 
-    Both cannot be imported by one name in one process. The subject's file is read, and what it
+    One process cannot import both by one name. The subject's file is read, and the files that it
     imports from its folder, imports within functions included.
     """
     folder = folder.resolve()
@@ -159,14 +159,14 @@ def _refuse_shadows(name: str, folder: Path) -> None:
             theirs = _file_of(folder, top)
             if top in OURS and theirs:
                 raise SubjectError(
-                    f"{file} imports {top}, which is {theirs} there and {ROOT / top} here: both"
-                    f" cannot be had in one process, so give {theirs.name} another name"
+                    f"{file} imports {top}, which is {theirs} there and {ROOT / top} here: one"
+                    f" process cannot import both, so give {theirs.name} another name"
                 )
             waiting.append(_file_of(folder, imported))
 
 
 def _file_of(folder: Path, name: str) -> Path | None:
-    """The source file of a dotted module name below a folder."""
+    """Source file of a dotted module name below a folder."""
     path = folder.joinpath(*name.split("."))
     for candidate in (path.with_suffix(".py"), path / "__init__.py"):
         if candidate.is_file():
@@ -176,7 +176,7 @@ def _file_of(folder: Path, name: str) -> Path | None:
 
 
 def _imports(file: Path, folder: Path) -> list[str]:
-    """Names, from the folder on, of modules that a file imports; nothing where it is unreadable."""
+    """Modules that a file imports, named relative to the folder; none if it cannot be parsed."""
     try:
         tree = ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError):

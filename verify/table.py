@@ -1,6 +1,6 @@
-"""The table of a report: a line for each check, a column for each precision and subject.
+"""Tables of a report: a line for each check, a column for each dtype and subject.
 
-No line has more than 80 columns, and every name stands whole: a check's is what --check wants.
+Lines have at most 80 columns, and names are never shortened: --check takes a check's name.
 """
 
 from collections.abc import Iterator
@@ -21,10 +21,10 @@ Column = tuple[str, str]  # dtype, and subject or ALLOW
 
 
 def tables(outcomes: list[Outcome], report: Report, *, every: bool = True) -> Iterator[Text]:
-    """One table for each two subjects (or pairs) whose names fit side by side, or for each one.
+    """Tables, one for each two subjects (or pairs) whose names fit side by side, or for each one.
 
     Args:
-        every: with the checks that are applicable to none of them.
+        every: include checks that are applicable to none of the subjects.
     """
     dtypes = [dtype for dtype in DTYPES if any(o.dtype == dtype for o in outcomes)]
     waiting = list(dict.fromkeys(outcome.subject for outcome in outcomes))
@@ -40,7 +40,7 @@ def tables(outcomes: list[Outcome], report: Report, *, every: bool = True) -> It
 def table(
     outcomes: list[Outcome], subjects: list[str], report: Report, *, every: bool = True
 ) -> Text:
-    """Errors by family and check, a column for each precision and subject, with what is allowed."""
+    """Errors by family and check, a column for each dtype and subject, and the tolerances."""
     dtypes = [dtype for dtype in DTYPES if any(o.dtype == dtype for o in outcomes)]
     columns = [(dtype, subject) for dtype in dtypes for subject in (*subjects, ALLOW)]
     width = min(_longest(subjects), _most(dtypes, subjects))
@@ -64,18 +64,18 @@ def _applicable(outcomes: list[Outcome]) -> list[Outcome]:
 
 
 def _longest(subjects: list[str]) -> int:
-    """Width that the names of subjects want, and X3e-16 needs."""
+    """Width of the longest subject's name, or of a cell such as X3e-16."""
     return max(6, *(len(line) for subject in subjects for line in _lines(subject)))
 
 
 def _most(dtypes: list[str], subjects: list[str]) -> int:
-    """Width of a subject's column where they share all that names and tolerances leave."""
+    """Largest width of a subject's column that fits beside names and tolerances."""
     rest = WIDTH - NAME_WIDTH - len(dtypes) * (1 + ALLOW_WIDTH)
     return rest // (len(dtypes) * len(subjects)) - 1
 
 
 def _heading(columns: list[Column], widths: list[int]) -> list[Text]:
-    """The precisions, then the subjects in as many lines as their names need."""
+    """Heading: the dtypes, then the subjects in as many lines as their names need."""
     named = [
         [folded for line in _lines(subject) for folded in wrap(line, width)] or ["allow"]
         for (_, subject), width in zip(columns, widths, strict=True)
@@ -92,13 +92,13 @@ def _heading(columns: list[Column], widths: list[int]) -> list[Text]:
 
 
 def _lines(subject: str) -> list[str]:
-    """impls.meanflow_jax -> jax; a pair stands in two lines."""
+    """Lines of a subject's heading: impls.meanflow_jax -> jax; two lines for a pair."""
     parts = [part.removeprefix("impls.").removeprefix("meanflow_") for part in subject.split(PAIR)]
     return [*(f"{part} ~" for part in parts[:-1]), *parts[-1:]] if subject else []
 
 
 def _row(name: str, cells: list[Text], widths: list[int]) -> list[Text]:
-    """A line of the table, after another with the name alone where that is too long."""
+    """Line of the table, after a line with the name alone if the name is too long."""
     above, line = [], Text(name.ljust(NAME_WIDTH))
     if len(name) > NAME_WIDTH:
         above, line = [Text(name)], Text(" " * NAME_WIDTH)
@@ -110,7 +110,7 @@ def _row(name: str, cells: list[Text], widths: list[int]) -> list[Text]:
 
 
 def _cells(found: dict[Column, Outcome], columns: list[Column]) -> list[Text]:
-    """What was found of one check, and after each precision what is allowed there."""
+    """Cells of one check: the errors, and after each dtype the tolerance."""
     cells = []
     for dtype, subject in columns:
         if subject:
@@ -123,7 +123,7 @@ def _cells(found: dict[Column, Outcome], columns: list[Column]) -> list[Text]:
 
 
 def _cell(outcome: Outcome | None) -> Text:
-    if outcome is None:  # the run was stopped before
+    if outcome is None:  # the run was interrupted before
         return Text("")
     if outcome.status == NOT_APPLICABLE:
         return Text("-", style="dim")

@@ -1,16 +1,16 @@
-"""How much rounding is excused, and why.
+"""Tolerances for rounding errors, derived from the rounding error of NumPy itself.
 
-The measure is what NumPy itself does: the reference, run in float32 through the same check, lies at
-some distance d from its float64 answer. Another float32 evaluation of the same mathematics may sum
-in another order and call another exp, and gets FACTOR times d. A float64 evaluation gets the same,
-scaled by the ratio of the units of rounding, and FACTOR_FLOAT64 once more, because double-precision
-elementary functions are good to several units where single-precision ones are nearly exact. Where a
-check has an error of its own even in float64 (a finite difference), FACTOR times the reference's
-float64 distance is added. Nothing is scaled by an array's size or loosened for a backend.
+The reference, run in float32 through the same check, has some error d against its float64 result.
+Another float32 evaluation of the same mathematics may sum in another order and call another exp: it
+is allowed FACTOR times d. A float64 evaluation is allowed the same, scaled by the ratio of the unit
+roundoffs, times FACTOR_FLOAT64, because double-precision elementary functions are accurate to
+several units where single-precision ones are nearly exact. If a check has an error of its own even
+in float64 (a finite difference), FACTOR times the reference's float64 error is added. No tolerance
+is scaled by an array's size or loosened for a backend.
 
-The distances of the built-in cases are stored in tolerances.json, so that a tolerance does not move
-from machine to machine; `python -m verify.rounding` measures them anew. Golden folders of other
-sizes bring other distances, which are measured by the same rule when they are checked.
+The errors of the built-in cases are stored in tolerances.json, so that tolerances are the same on
+every machine; `python -m verify.rounding` measures them again. Those of other golden folders are
+measured by the same rule when they are checked.
 """
 
 import functools
@@ -27,7 +27,7 @@ STORED = Path(__file__).with_suffix(".json")
 
 
 def rounding_tolerance(dtype: Any, distance32: float, distance64: float = 0.0) -> float:
-    """Tolerance of a dtype from the reference's distances in float32 and float64."""
+    """Tolerance in a dtype from the reference's errors in float32 and float64."""
     tolerance = FACTOR * max(distance32, HALF_UNIT[np.float32])
     if dtype == np.float32:
         return tolerance

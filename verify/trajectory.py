@@ -1,4 +1,4 @@
-"""Training runs with every setting at once, which several checks look at: step by step, cached."""
+"""Training runs with every setting at once, which several checks share: step by step, cached."""
 
 import functools
 from collections.abc import Iterable, Iterator
@@ -31,7 +31,7 @@ NEEDS = "init_state train_step load_params export_params"
 
 @dataclass
 class Trajectory:
-    """What a run left behind, NumPy."""
+    """Results of a training run, NumPy."""
 
     logged: list[Any] = field(default_factory=list)  # Metrics of each step, else its Loss
     averages: list[tuple[dict[str, Array], ...]] = field(default_factory=list)  # of each step
@@ -39,14 +39,14 @@ class Trajectory:
 
 
 def with_training(case: Case, **settings: Any) -> Config:
-    """The configuration of a case with other settings of training, for its number of rows."""
+    """Configuration of a case with other settings of training, for its number of rows."""
     settings = {"batch_size": len(case.batch.labels), **settings}
     training = case.config.training.model_copy(update=settings)
     return case.config.model_copy(update={"training": training})
 
 
 def everything(case: Case) -> Config:
-    """The configuration of a case with every setting of training at a value of no default."""
+    """Configuration of a case with every setting of training different from its default."""
     return with_training(case, **EVERYTHING)
 
 
@@ -65,7 +65,7 @@ def start(probe: Probe, case: Case) -> Any:
 
 
 def advance(probe: Probe, case: Case, state: Any, steps: range) -> tuple[Any, list[Any]]:
-    """The subject's state after these steps, and what it logged; the state given may be used up."""
+    """State after these steps, and what was logged; the given state's buffers may be donated."""
     config, logged = everything(case), []
     make_step = probe.stepper(config)
     for step in steps:
@@ -76,7 +76,7 @@ def advance(probe: Probe, case: Case, state: Any, steps: range) -> tuple[Any, li
 
 
 def follow(probe: Probe, case: Case, num_steps: int) -> Trajectory:
-    """A run of the subject from the parameters of a case."""
+    """Training run of the subject from the parameters of a case."""
     found, state = Trajectory(), start(probe, case)
     config, export = everything(case), probe.subject.export_params
     for step in range(num_steps):
@@ -90,7 +90,7 @@ def follow(probe: Probe, case: Case, num_steps: int) -> Trajectory:
 
 @functools.cache
 def answer(case: Case, num_steps: int) -> Trajectory:
-    """The same run of the reference in float64."""
+    """Training run of the reference in float64 from the parameters of a case."""
     return follow(arbiter(), case, num_steps)
 
 
@@ -109,7 +109,7 @@ def trained(
 def moved_errors(
     actual: dict[str, Array], expected: dict[str, Array], begin: dict[str, Array], name: str
 ) -> Iterator[tuple[str, float]]:
-    """Error of each tensor by how far it moved: a run is judged by its own size."""
+    """Error of each tensor relative to the largest change of its entries over the run."""
     ours, theirs, start = as_dtype((actual, expected, begin), np.float64)
     for tensor, array in start.items():
         yield f"{name} {tensor}", relative_error(ours[tensor] - array, theirs[tensor] - array)

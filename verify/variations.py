@@ -25,7 +25,7 @@ OTHER_LOSSES = ("method.tangent_gradient", "method.tangent_velocity", "method.re
 
 @functools.cache
 def with_random_rows(case: Case, data_proportion: float = 0.5) -> Case:
-    """The case with r = t in every other row; r < t in the first, which lose their labels."""
+    """Case with r = t in every other row, and r < t in the first rows, whose labels are dropped."""
     settings = {"data_proportion": data_proportion, "class_dropout_prob": 0.5}
     uniforms = np.resize(np.array([0.75, 0.25, 0.5, 0.0], np.float32), len(case.batch.labels))
     return replace(
@@ -52,7 +52,7 @@ def ablations(probe: Probe, *needed: str) -> tuple[Case, ...]:
 
 @functools.cache
 def _ablations(case: Case) -> tuple[Case, ...]:
-    """A tangent in every row, and no guidance, which knows neither tangents nor embeddings."""
+    """Ablations of a case, with r < t in every row and no guidance, which plays no part in them."""
     made = []
     for tangent, embedding in ABLATIONS:
         settings = {"tangent": tangent, "guidance_eq": "none", "data_proportion": 0.0}

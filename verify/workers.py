@@ -1,4 +1,4 @@
-"""Processes that put subjects through checks, each outcome sent as soon as it is found."""
+"""Worker processes that run checks and send each outcome as soon as it is known."""
 
 import multiprocessing
 import signal
@@ -23,11 +23,11 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-PATIENCE = 3.0  # seconds in which a process may tidy up before it is killed
+PATIENCE = 3.0  # seconds for a process to clean up before it is killed
 
 
 class Given(NamedTuple):
-    """What every process is told."""
+    """Arguments of every process."""
 
     names: tuple[str, ...]  # of subjects
     skip_missing: bool  # leave out a subject whose framework is not installed
@@ -35,21 +35,21 @@ class Given(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What one process is given at a time: names of checks, in their order, at one dtype."""
+    """Part of a run that a process takes at a time: names of checks in order, and a dtype."""
 
     checks: tuple[str, ...]
     dtype: Any
 
 
 class Loaded(NamedTuple):
-    """The subjects are imported: what they are, and a sentence for each that was left out."""
+    """Message that the subjects are imported, with a sentence for each that was left out."""
 
     subjects: tuple[Subject, ...]
     missing: tuple[str, ...]
 
 
 class Done(NamedTuple):
-    """A part is judged: the seconds that each family took, and the largest memory so far."""
+    """Message that a part is done, with the seconds of each family and the peak memory so far."""
 
     seconds: dict[str, float]
     peak_bytes: int
@@ -60,10 +60,10 @@ Hear = Callable[[News], None]
 
 
 def judge(given: Given, parts: Iterable[Part], hear: Hear) -> None:
-    """Put the subjects through parts of the checks in this process.
+    """Run parts of the checks on the subjects in this process.
 
     Args:
-        hear: called with Loaded, then with every Outcome of a part and with Done, part for part.
+        hear: called with Loaded, then for each part with every Outcome and with Done.
 
     Raises:
         UserError: when a subject cannot be used.
@@ -78,12 +78,12 @@ def judge(given: Given, parts: Iterable[Part], hear: Hear) -> None:
 
 
 def judge_in_processes(given: Given, parts: Sequence[Part], count: int, hear: Hear) -> None:
-    """The same in so many processes, which end with this function, however it ends.
+    """Run parts of the checks in `count` processes, which end when this function does.
 
-    Each says Loaded for itself, and is given the next part when it is done with one.
+    Each process sends Loaded for itself, and takes the next part when it is done with one.
 
     Raises:
-        UserError: when a subject cannot be used, or a process ends before it has answered.
+        UserError: if a subject cannot be used, or a process dies.
     """
     waiting = iter(parts)
     processes: list[BaseProcess] = []
@@ -107,11 +107,11 @@ def judge_in_processes(given: Given, parts: Sequence[Part], count: int, hear: He
 
 def _start(given: Given, processes: list[BaseProcess]) -> Any:
     """Start one more process; returns this end of the pipe to it."""
-    # Frameworks have threads, which a forked process would lack: each starts afresh.
+    # Not forked: a forked process would lack the threads of the frameworks.
     context = multiprocessing.get_context("spawn")
     pipe, other = context.Pipe()
     process = context.Process(target=_work, args=(given, other))
-    # Ctrl-C reaches every process of a terminal: they are born deaf to it, and this one ends them.
+    # Ctrl-C reaches every process of a terminal: workers ignore it, and this process ends them.
     with _held():
         process.start()
         processes.append(process)
@@ -121,7 +121,7 @@ def _start(given: Given, processes: list[BaseProcess]) -> Any:
 
 @contextmanager
 def _held() -> Iterator[None]:
-    """SIGINT and SIGTERM wait until this is done; a process started within never gets SIGINT."""
+    """Context that delays SIGINT and SIGTERM; a process started within it never gets SIGINT."""
     came: list[int] = []
     handlers: dict[int, Any] = {
         number: signal.signal(number, lambda found, _frame: came.append(found))
@@ -147,8 +147,8 @@ def _received(pipe: Any) -> News:
         said = pipe.recv()
     except (EOFError, ConnectionError):
         raise UserError(
-            "a process that ran checks was ended (memory? a crash within a subject?): no"
-            " outcome can be told; --processes 1 checks one after another and shows where"
+            "a process that ran checks died (out of memory? a crash in a subject?), so there is no"
+            " result; --processes 1 runs the checks one after another and shows where"
         ) from None
     if isinstance(said, UserError):
         raise said
@@ -157,7 +157,7 @@ def _received(pipe: Any) -> News:
 
 
 def _end(processes: Sequence[BaseProcess]) -> None:
-    """End those that are at work: they may tidy up, but not for long."""
+    """Terminate running processes, and kill those that take too long to clean up."""
     for process in processes:
         process.terminate()
     deadline = time.monotonic() + PATIENCE
@@ -170,7 +170,7 @@ def _end(processes: Sequence[BaseProcess]) -> None:
 
 
 def _work(given: Given, pipe: Any) -> None:
-    """What a process does until there is no more to do, or nobody to tell."""
+    """Main function of a worker: run parts until there are none, or the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Windows too, where it was not held
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # temporary files are removed
     with suppress(KeyboardInterrupt, EOFError, ConnectionError):
@@ -182,7 +182,7 @@ def _work(given: Given, pipe: Any) -> None:
 
 
 def peak_bytes() -> int:
-    """Largest resident memory of this process so far; 0 where the system does not tell."""
+    """Peak resident memory of this process in bytes; 0 where the system does not report it."""
     if resource is None:
         return 0
     unit = 1 if sys.platform == "darwin" else 1024

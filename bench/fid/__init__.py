@@ -1,1 +1,1 @@
-"""FID of a checkpoint by both frameworks, beside what is published for it."""
+"""FID of a checkpoint in both frameworks, compared with the published value."""

@@ -1,4 +1,4 @@
-"""FID of a checkpoint by each framework, stage by stage the same, beside what is published."""
+"""Comparison of frameworks stage by stage, from noise to features, and with published FIDs."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -15,35 +15,35 @@ from results.published import Published, published
 from results.verdict import IMAGES_PER_EPOCH, SAME_EPOCHS, fid_verdict, rounding
 from verify.compare import row_error
 
-COMPARED = 4  # samples that go through the stages side by side
+COMPARED = 4  # samples compared in each stage
 STAGES = ("samples", "images", "features")
 
 
 class Scored(NamedTuple):
-    """What a framework's samples are worth."""
+    """Scores of a framework's samples."""
 
     fid: FrechetScore
-    inception_score: InceptionScore | None  # None: of too few samples
+    inception_score: InceptionScore | None  # None: too few samples
 
 
 class Agreement(NamedTuple):
-    """How far one subject's stage is from another's, with the same input."""
+    """Difference between two subjects in one stage, with the same input."""
 
     stage: str
     error: float  # largest difference over the largest entry, of the worst sample
-    tolerance: float | None  # None: it is printed, and FID decides
+    tolerance: float | None  # None: it is only printed, and FID decides
 
     @property
     def passes(self) -> bool:
-        """Whether an error is within its tolerance; a NaN is not."""
+        """True if the error is within its tolerance; false for a NaN."""
         return self.tolerance is not None and self.error <= self.tolerance
 
 
 def between(one: Any, other: Any, source: Source) -> tuple[list[Agreement], float]:
-    """How far two implementations are apart, each stage fed with the first one's output.
+    """Differences between two implementations, with the first one's output as input of each stage.
 
     Returns:
-        The error of each stage, and the share of the pixels that differ when each goes its own way.
+        Differences by stage, and the share of pixels that differ when each uses its own outputs.
     """
     first, second = (_stages(Pipeline(subject, source)) for subject in (one, other))
     ours = first(None)
@@ -55,10 +55,10 @@ def between(one: Any, other: Any, source: Source) -> tuple[list[Agreement], floa
 def against_reference(
     subjects: Mapping[str, Any], reference: Any, source: Source, allow: Callable[[float], float]
 ) -> dict[str, list[Agreement]]:
-    """How far each implementation is from the float64 reference, stage by stage.
+    """Differences of each implementation from the float64 reference, by stage.
 
     Args:
-        allow: the tolerance, from the distance of the reference in float32.
+        allow: function from the error of the reference in float32 to the tolerance.
     """
     truth = _stages(Pipeline(reference, in_dtype(source, np.float64)))(None)
     rounded = _stages(Pipeline(reference, in_dtype(source, np.float32)))(truth)
@@ -71,7 +71,7 @@ def against_reference(
 
 
 def _stages(pipeline: Pipeline) -> Callable[[Mapping[str, Array] | None], dict[str, Array]]:
-    """A function of the inputs of the stages, its own where there are none, to their outputs."""
+    """Function from inputs of the stages, by default its own outputs, to their outputs."""
     dtype = pipeline.source.params[next(iter(pipeline.source.params))].dtype
 
     def run(given: Mapping[str, Array] | None) -> dict[str, Array]:
@@ -86,11 +86,11 @@ def _stages(pipeline: Pipeline) -> Callable[[Mapping[str, Array] | None], dict[s
 
 
 def expected_fid(config: Config, step: int, *, official: bool) -> Published | None:
-    """The authors' FID of such a network, trained so long with such guidance, if they tell one.
+    """Published FID of a network trained for so many epochs with this guidance, if there is one.
 
     Args:
-        step: steps made; 0, of parameters alone, is taken for the end of the run.
-        official: whether it is a checkpoint of the authors' code.
+        step: steps made; 0, for parameters alone, means the end of the run.
+        official: True for a checkpoint of the authors' code.
     """
     epochs = step * config.training.batch_size / IMAGES_PER_EPOCH
     rows = published("official_readme")
@@ -104,7 +104,7 @@ def expected_fid(config: Config, step: int, *, official: bool) -> Published | No
 
 
 def verdict(found: Scored, expected: Published | None) -> str:
-    """What can be said of a FID."""
+    """Verdict on a FID, beside the expected one."""
     if expected is None:
         return ""
     _, low, high, *_, num_samples = found.fid
@@ -112,10 +112,11 @@ def verdict(found: Scored, expected: Published | None) -> str:
 
 
 def trained_as(config: Config, step: int, *, official: bool) -> dict[str, int | str]:
-    """The preset whose network and objective these are, and the epochs made; {} where none is.
+    """Preset with the same network and objective, and the number of epochs; {} if there is none.
 
     Args:
-        step: steps made; 0, of an official checkpoint's parameters alone, is the end of the run.
+        step: steps made; 0, for an official checkpoint's parameters alone, means the end of the
+            run.
     """
     for name in preset_names():
         preset = load_config(name)
@@ -127,6 +128,6 @@ def trained_as(config: Config, step: int, *, official: bool) -> dict[str, int | 
 
 
 def _trains_as(config: Config, preset: Config) -> bool:
-    """Whether network and objective are the same; the form of the JVP changes neither."""
+    """True if network and objective are the same; the form of the JVP changes neither."""
     ours, theirs = (given.method.model_dump(exclude={"jvp"}) for given in (config, preset))
     return config.network == preset.network and ours == theirs

@@ -1,4 +1,4 @@
-"""`meanflow fid-check`: the scores of files, or of the stand-ins, and what is said of them."""
+"""`meanflow fid-check`: scores of a checkpoint from files, or of the stand-ins, and verdicts."""
 
 import tempfile
 from collections.abc import Mapping
@@ -41,27 +41,27 @@ from verify.tolerances import rounding_tolerance
 
 
 class Options(NamedTuple):
-    """What a user has on disk, and how it is scored."""
+    """Files and settings of a score."""
 
     checkpoint: Path
     vae: Path | None
     inception: Path
     statistics: Path
-    config: str  # of an official checkpoint: a preset or a file
+    config: str  # configuration of an official checkpoint: a preset or a file
     overrides: dict[str, Any]  # of that configuration
-    weights: str  # ema, params, or the decay of an average that was kept
-    mode: str  # of resizing, one of impls.files.inception.MODES
+    weights: str  # ema, params, or the decay of a stored EMA
+    mode: str  # of image resizing, one of impls.files.inception.MODES
     num_samples: int
     num_steps: int | None  # network calls; as configured when None
     seed: int  # of noise and labels
     batch_size: int
-    output_dir: Path  # for features and pictures; what is there is not made again
+    output_dir: Path  # for features and sample images; interrupted checks resume there
     record: Path | None  # folder to append records to
-    checksum: bool = True  # compare the checkpoint with its SHA-256
+    checksum: bool = True  # verify the checkpoint's SHA-256
 
 
 class Weights(NamedTuple):
-    """A network to score."""
+    """Weights to score, with their configuration."""
 
     config: Config
     params: dict[str, Any]  # canonical
@@ -71,17 +71,17 @@ class Weights(NamedTuple):
 
 
 def check_files(subjects: Mapping[str, Any], given: Options) -> bool:
-    """Score a checkpoint in every framework, print it beside what is published, and record it.
+    """Score a checkpoint in every framework, print the scores beside published ones, record them.
 
     Args:
         subjects: framework -> implementation.
 
     Returns:
-        False when a FID differs from the expected one, or the frameworks' from each other by more
-        than one seed resolves.
+        False if a FID differs from the expected value, or the frameworks differ from each other, by
+        more than one training seed can resolve.
 
     Raises:
-        UserError: for a file that is missing, damaged, or does not fit the others.
+        UserError: for a file that is missing, damaged, or does not match the others.
     """
     console, mode = Console(highlight=False), given.mode
     network = _weights(given)
@@ -95,7 +95,7 @@ def check_files(subjects: Mapping[str, Any], given: Options) -> bool:
     if statistics.mode not in (None, mode):
         raise UserError(
             f"{given.statistics} was made with mode {statistics.mode} and the samples with {mode}:"
-            " FID of the two means nothing"
+            " an FID of the two is meaningless"
         )
     _print_between(subjects, source, console)
     sizes = given.num_samples, given.batch_size
@@ -106,7 +106,7 @@ def check_files(subjects: Mapping[str, Any], given: Options) -> bool:
     expected = expected_fid(*known, official=network.official) if comparable else None
     printing.print_scores(scores, expected, console)
     printing.print_published(console)
-    console.print(f"features and pictures: {given.output_dir}", soft_wrap=True)
+    console.print(f"features and sample images: {given.output_dir}", soft_wrap=True)
     if given.record:
         trained = trained_as(*known, official=network.official)
         about: Settings = {"training_step": network.step, "weights": network.name, **trained}
@@ -121,16 +121,16 @@ def check_files(subjects: Mapping[str, Any], given: Options) -> bool:
 
 
 def check_standins(subjects: Mapping[str, Any], record: Path | None) -> bool:
-    """Put the tiny stand-ins through the whole path, and hold each stage to the reference.
+    """Score the tiny stand-ins, and compare each stage with the reference.
 
     Returns:
-        Whether every framework agrees with NumPy, and with the other, to rounding.
+        True if every framework agrees with NumPy, and with the other, to rounding.
     """
     console, source = Console(highlight=False), standins.source()
     console.print(
-        "No files are given: these are stand-ins, a tiny checkpoint of the authors' code and an"
-        " autoencoder and an Inception with few channels and random weights. Their FID means"
-        " nothing; it must be the same from each framework and from NumPy in float64.\n"
+        "No files are given, so stand-ins are used: a tiny checkpoint of the authors' code, and an"
+        " autoencoder and an Inception with few channels and random weights. Their FID has no"
+        " meaning; it must be the same in each framework and in NumPy float64.\n"
     )
     agreements = against_reference(subjects, reference, source, _allow)
     printing.print_stages(agreements, console)
@@ -152,12 +152,12 @@ def check_standins(subjects: Mapping[str, Any], record: Path | None) -> bool:
 
 
 def _allow(distance: float) -> float:
-    """What float32 may do, from what NumPy does in float32: the rule of verify."""
+    """Tolerance in float32 from NumPy's float32 error, by the rule of `verify.tolerances`."""
     return rounding_tolerance(np.float32, distance)
 
 
 def _weights(given: Options) -> Weights:
-    """A checkpoint of ours, or of the authors' code."""
+    """Weights of a checkpoint of this project, or of the authors' code."""
     path, which = given.checkpoint, given.weights
     try:
         found = checkpoints.find(path, checksum=given.checksum)
@@ -195,7 +195,7 @@ def _scored(
     folder: Path,
     console: Console,
 ) -> dict[str, Scored]:
-    """The scores of each framework's samples, made of the same noise and labels."""
+    """Scores of each framework's samples, from the same noise and labels."""
     columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
     weight, found = source.inception.tensors["output.weight"], {}
     with Progress(*columns, console=console) as progress:

@@ -1,4 +1,4 @@
-"""What fid-check prints, in 80 columns."""
+"""Printed output of fid-check, in 80 columns."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,7 +17,7 @@ NAMES = {"jax": "JAX", "torch": "PyTorch"}
 def print_stages(
     agreements: Mapping[str, Sequence[Agreement]], console: Console, differing: float | None = None
 ) -> None:
-    """Errors of the stages, one column for each pair, with what is allowed where that is known."""
+    """Print differences by stage, one column for each pair, with tolerances where there are any."""
     first = next(iter(agreements.values()))
     table = _table("stage, largest error", *agreements)
     bounded = first[0].tolerance is not None
@@ -34,7 +34,7 @@ def print_stages(
 def print_scores(
     scores: Mapping[str, Scored], expected: Published | None, console: Console
 ) -> None:
-    """FID of each framework beside what is expected, with the verdict and its rule."""
+    """Print the FID of each framework beside the expected value, with the verdict and its rule."""
     table = _table("FID", "expected", "measured (95 %)", "verdict")
     value = f"{expected.value:g}" if expected else "none known"
     for name, found in scores.items():
@@ -64,7 +64,7 @@ def print_standins(
     allowed: float,
     console: Console,
 ) -> None:
-    """FID of the stand-ins by each framework and by NumPy, with the errors beside NumPy's."""
+    """Print the FID of the stand-ins in each framework and in NumPy, with relative errors."""
     table = _table("FID of the stand-ins", "FID", "error", "allow")
     table.add_row(" NumPy, float64", f"{expected:.6g}", "", "")
     for name, error in errors.items():
@@ -74,7 +74,7 @@ def print_standins(
 
 
 def print_published(console: Console) -> None:
-    """The official README's table: FID by guidance and epochs."""
+    """Print the official README's table: FID by guidance and epochs."""
     rows = published("official_readme")
     table = _table("official README", *(f"{epochs} epochs" for epochs in (80, 240)))
     for preset in dict.fromkeys(row.preset for row in rows):
@@ -88,12 +88,12 @@ def print_published(console: Console) -> None:
 
 
 def interval(found: Scored) -> str:
-    """Value (low to high) of a FID."""
+    """FID in words: value (low to high)."""
     return f"{_number(found.fid.value)} ({_number(found.fid.low)} to {_number(found.fid.high)})"
 
 
 def print_head(source: Source, num_samples: int, step: int, weights: str, console: Console) -> None:
-    """What is scored, and by which protocol."""
+    """Print the checkpoint and the protocol of the score."""
     size, steps = source.config.model.cls, num_calls(source)
     calls = f"{steps} steps" if steps > 1 else "one step"
     console.print(
@@ -102,8 +102,8 @@ def print_head(source: Source, num_samples: int, step: int, weights: str, consol
     )
     if num_samples != PUBLISHED_SAMPLES:
         console.print(
-            f"FID of {num_samples:,} samples lies above that of {PUBLISHED_SAMPLES:,}, which is"
-            " what is published."
+            f"FID of {num_samples:,} samples lies above that of {PUBLISHED_SAMPLES:,}, the number"
+            " in published results."
         )
 
 

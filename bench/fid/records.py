@@ -1,4 +1,4 @@
-"""Records of fid-check: the scores, with the protocol by which they were made."""
+"""Records of fid-check: scores with their protocol."""
 
 import hashlib
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from impls.fid.generation import Source
 from results.published import Published
 from results.schema import Record, Settings
 
-# What FIDs must have in common to be held against each other.
+# Settings that FIDs must share to be comparable.
 PROTOCOL = ("labels", "uint8", "resize", "inception_sha256", "vae_sha256", "reference_sha256")
 
 
@@ -24,10 +24,10 @@ def score_records(
     about: Settings,
     subjects: Mapping[str, Any],
 ) -> list[Record]:
-    """A record of each score, with its whole protocol.
+    """Records of the scores, each with its protocol.
 
     Args:
-        statistics: the file that the samples are held against.
+        statistics: file of the reference statistics.
         about: further settings, such as the step and the decay of the average.
         subjects: framework -> implementation.
     """

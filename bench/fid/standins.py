@@ -1,8 +1,8 @@
-"""Tiny stand-ins for the files that fid-check takes, in the real formats, and what they score.
+"""Tiny stand-ins for the files of fid-check, in the real formats, and their expected scores.
 
 The checkpoint is a real one of the authors' code, of a tiny network; autoencoder and Inception have
-the real topology, few channels and random weights. Their FID means nothing, and must be the same
-from every framework. `python -m bench.fid.standins` computes the expected numbers with NumPy.
+the real topology, few channels and random weights. Their FID has no meaning, and must be the same
+in every framework. `python -m bench.fid.standins` computes the expected numbers with NumPy.
 """
 
 import functools
@@ -32,7 +32,7 @@ BATCH_SIZE = 20
 
 
 def source(seed: int = 0) -> Source:
-    """The stand-ins, read as the real files are."""
+    """Stand-ins, read in the same way as the real files."""
     about = json.loads(TRAINING.read_text(encoding="utf-8"))
     config = from_sizes(about["model"], about["method"])
     return Source(
@@ -47,12 +47,12 @@ def source(seed: int = 0) -> Source:
 
 
 def statistics() -> Statistics:
-    """Of other samples of the same network, by NumPy in float64."""
+    """Reference statistics of other samples of the same network, by NumPy in float64."""
     return load_statistics(STATISTICS)
 
 
 def expected() -> dict[str, float]:
-    """FID by NumPy in float64, and how far, relative to it, NumPy in float32 is."""
+    """Expected FID by NumPy in float64, and the relative error of NumPy in float32."""
     found: dict[str, float] = json.loads(EXPECTED.read_text(encoding="utf-8"))
     return found
 

@@ -1,1 +1,1 @@
-"""Studies: many runs, trained, scored and recorded."""
+"""Studies of several runs, which are trained, scored and recorded."""

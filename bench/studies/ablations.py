@@ -1,7 +1,6 @@
-"""The paper's ablations in small: the presets of ablation/, trained and scored with several seeds.
+"""The paper's ablations on digits: the presets of ablation/, trained and scored with several seeds.
 
-What was done is not done again: a run that was stopped goes on, and one whose scores are recorded
-is passed over.
+Interrupted runs resume, and runs whose scores are recorded are skipped.
 """
 
 import os
@@ -42,12 +41,12 @@ def study(
     record: Path | None,
     samples: Path | None,
 ) -> Iterator[str]:
-    """Train and score every preset with every seed, and say of each run how it ended.
+    """Train and score every preset with every seed; yields a line of text for each run.
 
     Args:
         workdir: a run's folder is PRESET-FRAMEWORK-SEED in it.
         record: folder to append records to.
-        samples: folder for a picture of one-step samples of each preset, with the first seed.
+        samples: folder for a grid of one-step samples of each preset, with the first seed.
     """
     module = implementation(framework)
     for seed in seeds:
@@ -69,13 +68,13 @@ def study(
 
 
 def side_by_side(arguments: Sequence[str], workdir: Path) -> int:
-    """Run the command once for each framework, in processes of their own with a thread each.
+    """Run the command once for each framework, in separate processes with one thread each.
 
-    SIGTERM is passed on to them; Ctrl-C reaches them from the terminal. They save where they are.
+    SIGTERM is passed on to them; Ctrl-C reaches them from the terminal. They then save a
+    checkpoint.
 
     Returns:
-        The largest exit status; that of a process ended by signal n is 128 + n, as in a shell, and
-        so is that of this one.
+        The largest exit status; a process ended by signal n counts as 128 + n, as in a shell.
     """
     cache = {"JAX_COMPILATION_CACHE_DIR": str((workdir / "jax-cache").absolute())}
     command = [sys.executable, "-m", "meanflow_repro", "ablations", *arguments]
@@ -105,7 +104,7 @@ def side_by_side(arguments: Sequence[str], workdir: Path) -> int:
 def _one_run(
     module: Any, framework: str, config: Config, folder: Path, picture: Path | None
 ) -> list[Record]:
-    """Records of one run; none where a signal ended it before its last step."""
+    """Records of one run; none if a signal ended it before its last step."""
     try:
         ending = train(module, framework, config, folder)
     except NotFiniteError as error:
@@ -133,4 +132,4 @@ def _said(records: Sequence[Record]) -> str:
     (distance,) = (r for r in records if r.what.endswith("Frechet_distance"))
     if distance.value is None:
         return distance.detail
-    return f"digits Frechet distance {distance.value:.2f}"
+    return f"digits Fréchet distance {distance.value:.2f}"

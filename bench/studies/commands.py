@@ -1,4 +1,4 @@
-"""What a session of the noxfile costs on a fresh checkout: time, download, disk and memory.
+"""Cost of a session of the noxfile on a fresh checkout: time, download, disk and memory.
 
     python -m bench.studies.commands verify verify-jax
 
@@ -29,7 +29,7 @@ def main(sessions: list[str]) -> int:
     """Measure sessions one after the other and record them.
 
     Raises:
-        UserError: when a session fails, with the end of what it printed.
+        UserError: when a session fails, with the end of its output.
     """
     for session in sessions:
         with tempfile.TemporaryDirectory() as folder:
@@ -45,10 +45,10 @@ def main(sessions: list[str]) -> int:
 
 
 def measure(session: str, folder: Path) -> dict[str, float]:
-    """Seconds of the first and the second run, bytes downloaded, on disk, and of memory.
+    """Cost of a session: seconds of the first and second run, bytes of download, disk, memory.
 
     Args:
-        folder: an empty one, for the clone and the caches.
+        folder: empty folder for the clone and the caches.
     """
     checkout, caches = folder / "checkout", folder / "caches"
     subprocess.run(["git", "clone", "--quiet", ROOT, checkout], check=True)
@@ -81,7 +81,7 @@ def _seconds(session: str, checkout: Path, environment: dict[str, str]) -> float
 
 
 def _addresses(made: Path) -> list[str]:
-    """Where each package of an environment is downloaded from."""
+    """Download addresses of the packages of an environment."""
     pip = [str(made / "bin" / "python"), "-m", "pip", "--quiet"]
     frozen = subprocess.run(
         [*pip, "freeze", "--exclude-editable"], capture_output=True, text=True, check=True
@@ -93,7 +93,7 @@ def _addresses(made: Path) -> list[str]:
 
 
 def _size(address: str) -> int:
-    """Bytes of a file on the web or on a disk, without reading it."""
+    """Size in bytes of a file on the web or on disk, without reading it."""
     request = urllib.request.Request(address, method="HEAD")  # noqa: S310
     with urllib.request.urlopen(request) as answer:  # noqa: S310
         return int(answer.headers["Content-Length"])

@@ -1,4 +1,4 @@
-"""What a run leaves in the records: its scores, its seconds, its curves."""
+"""Records of a training run: scores, seconds, loss curves."""
 
 import json
 from itertools import pairwise
@@ -16,7 +16,7 @@ from results.schema import Record, Settings
 
 CURVES = ("loss", "v_loss")
 POINTS = 30  # of a curve, at most
-NO_PRESET = "none"  # said of a run that is of no preset: digits changed are not the digits
+NO_PRESET = "none"  # preset of a run that matches none, such as digits with other settings
 
 
 def score_records(
@@ -25,14 +25,14 @@ def score_records(
     found: dict[str, tuple[Score, Score]],
     settings: Settings,
 ) -> list[Record]:
-    """A record of each score and of its value for real digits, and of the seconds of training."""
+    """Records of each score, of its value for real digits, and of the seconds of training."""
     trained: Settings = {"training_step": checkpoint.step}
     settings = _run(checkpoint.config) | trained | settings
     about = _about(checkpoint.config, framework)
     records = [
         Record(
             **{**about, "subject": of},
-            what=f"evaluate/{name.replace(' ', '_')}",
+            what=f"evaluate/{name.replace(' ', '_').replace('é', 'e')}",
             value=score.value,
             unit="1",
             interval=(score.low, score.high),
@@ -49,10 +49,10 @@ def score_records(
 
 
 def curve_records(checkpoint: Checkpoint, framework: str) -> list[Record]:
-    """The losses of a run by step, each the mean since the point before; few enough to keep.
+    """Records of a run's loss curves, each point the mean since the one before.
 
     Returns:
-        At most POINTS records for each of CURVES; none for a run that was not logged unbroken.
+        At most POINTS records for each of CURVES; none if the log of the run has gaps.
     """
     lines = _scalars(checkpoint)
     about, run = _about(checkpoint.config, framework), _run(checkpoint.config)
@@ -72,7 +72,7 @@ def curve_records(checkpoint: Checkpoint, framework: str) -> list[Record]:
 
 
 def failed_record(config: Config, framework: str, reason: str) -> Record:
-    """A run that came to no score, with the reason in words."""
+    """Record of a run without a score, with the reason in words."""
     return Record(
         what="evaluate/digits_Frechet_distance",
         value=None,
@@ -84,7 +84,7 @@ def failed_record(config: Config, framework: str, reason: str) -> Record:
 
 
 def preset_of(config: Config) -> str | None:
-    """The preset that this run is one of, whatever its seed."""
+    """Preset whose settings this run has, whatever its seed."""
     steps, settings = config.training.num_steps, must_match_to_resume(config)
     for name in preset_names():
         preset = load_config(name, {"training.seed": config.training.seed})
@@ -107,7 +107,7 @@ def _about(config: Config, framework: str) -> dict[str, Any]:
 
 
 def _scalars(checkpoint: Checkpoint) -> list[dict[str, float]]:
-    """The log of an unbroken run that ended at this checkpoint; else nothing."""
+    """Logged scalars of a run that ended at this checkpoint; none if the log has gaps."""
     log = checkpoint.path.parent.parent / "scalars.jsonl"
     if not log.is_file():
         return []
@@ -118,7 +118,7 @@ def _scalars(checkpoint: Checkpoint) -> list[dict[str, float]]:
 
 
 def _training_seconds(checkpoint: Checkpoint) -> float | None:
-    """Time in the training loop, compilation included."""
+    """Seconds in the training loop, compilation included."""
     lines = _scalars(checkpoint)
     steps = pairwise([0, *(line["step"] for line in lines)])
     spent = [(b - a) / line["steps_per_second"] for (a, b), line in zip(steps, lines, strict=True)]

@@ -1,12 +1,12 @@
-"""Data sets as NumPy, and the batch of (seed, step).
+"""Data sets as NumPy arrays, and batches as a pure function of (seed, step).
 
     config = load_config("mnist", {"dataset.root": "/data/mnist"})
     examples = source(config)                       # what dataset.name stands for
     for batch in batches(config, examples, start=0):
         ...
 
-Every batch is a pure function of (seed, step), so it needs no state: it is the same in both
-frameworks, after a resume, and however many processes share it.
+The loader has no state: a batch is the same in both frameworks, after a resume, and however many
+processes share it.
 """
 
 from impls.common.errors import DataError

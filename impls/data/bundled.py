@@ -1,4 +1,4 @@
-"""The handwritten digits that come with scikit-learn: nothing to download."""
+"""Handwritten digits bundled with scikit-learn, without a download."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ HELD_OUT = 5  # of the digits, every fifth image is held out for evaluation
 
 
 def digits() -> Batch:
-    """Scikit-learn's bundled handwritten digits (Alpaydin and Kaynak, UCI 1998), no download.
+    """Scikit-learn's bundled handwritten digits (Alpaydin and Kaynak, UCI 1998).
 
     Returns:
         images: [1797, 8, 8, 1] float32 in -1..1; labels: [1797] int32 in 0..9.
@@ -27,14 +27,14 @@ def digits() -> Batch:
 
 
 def digits_split(held_out: bool) -> Batch:
-    """The digits to train on, or those held out: every fifth image."""
+    """Training digits, or the held-out ones: every fifth image."""
     images, labels = digits()
     chosen = (np.arange(len(labels)) % HELD_OUT == HELD_OUT - 1) == held_out
     return Batch(images[chosen], labels[chosen])
 
 
 def training_digits(config: DatasetConfig) -> Arrays:
-    """The digits to train on; never mirrored: a mirrored digit is none."""
+    """Training digits; never mirrored, since a mirrored digit is not a digit."""
     images, labels = digits_split(held_out=False)
     check_labels(labels, config.num_classes, config.name)
     return Arrays(images, labels, flip=False)

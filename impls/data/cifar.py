@@ -1,4 +1,4 @@
-"""CIFAR-10 (Krizhevsky 2009) from its archives: 50,000 photographs, 32 x 32 in colour."""
+"""Reader of CIFAR-10 (Krizhevsky 2009) from its archives: 50,000 colour photographs, 32 x 32."""
 
 import io
 import tarfile
@@ -18,7 +18,7 @@ from impls.files.reading import DataUnpickler, readable, root_folder
 BATCHES = [f"data_batch_{number}" for number in range(1, 6)]  # the binary ones end in .bin
 FOLDERS = ("cifar-10-batches-py", "cifar-10-batches-bin", ".")
 ARCHIVES = ("cifar-10-python.tar.gz", "cifar-10-binary.tar.gz")
-NEEDED = f"the folder with {' or '.join(ARCHIVES)}, or with what is in one of them"
+NEEDED = f"the folder with {' or '.join(ARCHIVES)}, or with the files of one of them"
 DOWNLOAD = "download CIFAR-10 again"
 PIXELS = 3 * 32 * 32
 
@@ -26,7 +26,7 @@ Part = tuple[NDArray[np.uint8], NDArray[np.int64]]  # pixels [n, 3072], labels [
 
 
 def cifar10(config: DatasetConfig) -> Arrays:
-    """The training images of CIFAR-10, [n, 32, 32, 3]; mirrored at random as officially.
+    """Training images of CIFAR-10, [n, 32, 32, 3]; mirrored at random as in the official code.
 
     Raises:
         DataError: when a file is missing or damaged.
@@ -44,7 +44,7 @@ def cifar10(config: DatasetConfig) -> Arrays:
 
 
 def read_binary(content: bytes) -> Part:
-    """Read records of a label byte, then 1024 red, 1024 green and 1024 blue bytes, row by row."""
+    """Images and labels from records: a label byte, 1024 red, 1024 green, 1024 blue bytes."""
     records = np.frombuffer(content, np.uint8).reshape(-1, 1 + PIXELS)
     if not len(records):
         raise ValueError("it is empty")
@@ -52,7 +52,7 @@ def read_binary(content: bytes) -> Part:
 
 
 def read_pickle(content: bytes) -> Part:
-    """Read a dictionary of `data`, pixels in the order of the binary records, and `labels`."""
+    """Images and labels from a pickled dictionary of `data`, in the same order, and `labels`."""
     named: dict[tuple[str, str], Any] = {
         ("numpy.core.multiarray", "_reconstruct"): lambda *_: _Array(),
         ("numpy._core.multiarray", "_reconstruct"): lambda *_: _Array(),
@@ -70,18 +70,18 @@ def read_pickle(content: bytes) -> Part:
 
 
 class _Dtype:
-    """An element type in a pickle; only bytes are wanted."""
+    """Element type of an array in a pickle; only bytes are accepted."""
 
     def __init__(self, code: object, *_: object) -> None:
         if code not in ("u1", b"u1"):
-            raise ValueError("its pixels are no bytes")
+            raise ValueError("its pixels are not bytes")
 
     def __setstate__(self, state: object) -> None:
         """Byte order and alignment, which bytes do not have."""
 
 
 class _Array:
-    """A NumPy array in a pickle: its state, without NumPy's own functions to restore it."""
+    """NumPy array in a pickle, restored without NumPy's own functions."""
 
     def __setstate__(self, state: tuple[int, tuple[int, ...], _Dtype, bool, bytes]) -> None:
         _, self._shape, _, self._is_fortran, self._content = state
@@ -92,7 +92,7 @@ class _Array:
 
 
 def _contents(root: Path) -> Iterator[tuple[str, bytes]]:
-    """Path and content of each of the five training files, wherever they are."""
+    """Path and content of each of the five training files, unpacked or in an archive."""
     for folder, ending in product(FOLDERS, ("", ".bin")):
         paths = [root / folder / f"{name}{ending}" for name in BATCHES]
         if paths[0].is_file():
@@ -113,7 +113,7 @@ def _contents(root: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _extract(path: Path) -> dict[str, bytes]:
-    """The training files in an archive, by name."""
+    """Training files in an archive: name -> content."""
     found = {}
     with tarfile.open(path) as archive:
         for member in archive:

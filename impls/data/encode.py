@@ -1,4 +1,4 @@
-"""Encodes a folder of images, such as ImageNet, to latents, written as shards for the trainer."""
+"""Encoding of a folder of images, such as ImageNet, to shards of latents."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,12 +19,12 @@ from impls.frameworks import implementation
 
 
 class Encoded(NamedTuple):
-    """What an encoding has come to."""
+    """Result of an encoding."""
 
     layout: Layout
     num_images: int  # of the shards of this process, those encoded earlier included
     num_shards: int
-    is_whole: bool  # whether every process is done, and the index is written
+    is_whole: bool  # every process is done, and the index is written
 
 
 def encode_folder(
@@ -41,24 +41,24 @@ def encode_folder(
     num_processes: int = 1,
     process: int = 0,
 ) -> Encoded:
-    """Encode every image of a folder of classes to the mean and deviation of its latent.
+    """Encode every image of a folder of classes to the mean and standard deviation of its latent.
 
-    Images are cropped as ADM crops ImageNet, and numbered as torchvision's ImageFolder does.
-    Process i of P writes the shards i, i + P, i + 2P, …; the one that finishes last writes the
-    index. What was stopped goes on after its last whole shard, to the same bits, since every batch
-    is filled up to the same size. Images are told apart by their names alone, so after changing
-    what is in them, encode into another folder.
+    Images are cropped as ADM crops ImageNet, and numbered as in torchvision's ImageFolder. Process
+    i of P writes the shards i, i + P, i + 2P, …; the one that finishes last writes the index. An
+    interrupted process resumes after its last complete shard, with the same bits, since every batch
+    is padded to the same size. Images are identified by their names alone: after changing their
+    content, encode into another folder.
 
     Args:
-        images: folder with a folder for each class in it or in its folder train.
+        images: folder with one folder per class, directly or in its folder train.
         vae: folder of the autoencoder: see `impls.files.autoencoder`.
         output: folder to write to: see `impls.files.shards`.
-        image_size: pixels along each side after cropping.
-        batch_size: images that are encoded at once.
+        image_size: pixels per side after the crop.
+        batch_size: images encoded at once.
         shard_size: images in each shard but the last; a shard is held in memory.
         half: store float16, half the size, with means and deviations rounded to 11 bits.
-        flip: encode the mirror image of each image too.
-        num_processes, process: how many share the work, each started by itself, and which this is.
+        flip: encode each image mirrored too.
+        num_processes, process: number of processes that share the work, and number of this one.
 
     Raises:
         DataError: when there are no images, or one is damaged.
@@ -92,12 +92,12 @@ def encode_folder(
 def _encoder(
     framework: str, autoencoder: Autoencoder, layout: Layout, batch_size: int
 ) -> Callable[[list[Example]], Stored]:
-    """A function of a batch of examples to what is stored of them."""
+    """Encoder: a function of a batch of examples that returns the arrays to store."""
     module = implementation(framework)
     model = module.load_autoencoder(autoencoder)
 
     def moments(images: NDArray[np.float32]) -> NDArray[Any]:
-        """Mean, then deviation: [n, height, width, 2 channel]; the batch is filled up."""
+        """Mean, then standard deviation: [n, height, width, 2 channel]; the batch is padded."""
         filled = np.zeros((batch_size, *images.shape[1:]), images.dtype)
         filled[: len(images)] = images
         encoded = module.get(module.encode(model, module.put(filled)))
@@ -105,7 +105,7 @@ def _encoder(
             stored = np.concatenate(encoded, axis=-1)[: len(images)].astype(layout.dtype)
         if not np.isfinite(stored).all():
             raise PrepareError(
-                "the autoencoder gives numbers that are not finite: is it damaged, or are they too"
+                "the autoencoder's output is not finite: is it damaged, or are the numbers too"
                 " large for --half?"
             )
         return stored
@@ -119,7 +119,7 @@ def _encoder(
 
 
 def _source(images: Path, image_size: int) -> tuple[ImageFolder, dict[str, Any]]:
-    """The images, and what says in the plan which they are."""
+    """Images, and their identification in the plan."""
     folder = training_folder(images)
     classes = class_names(folder, f"give --imagenet {LAYOUT}")
     paths, labels = image_files(folder, classes)
@@ -129,7 +129,7 @@ def _source(images: Path, image_size: int) -> tuple[ImageFolder, dict[str, Any]]
 
 
 def _latent_shape(autoencoder: Autoencoder, image_size: int) -> tuple[int, int, int]:
-    """(height, width, 2 channel) of what is stored of an image."""
+    """Shape of the stored latent of an image: (height, width, 2 channel)."""
     config = autoencoder.config
     if image_size % config.factor or image_size < config.factor:
         raise PrepareError(

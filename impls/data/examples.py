@@ -1,4 +1,4 @@
-"""What a data set offers: a length, examples by number, and batches of them."""
+"""Interface of data sets: a length, examples by number, and batches of them."""
 
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
@@ -18,10 +18,10 @@ LEVELS: NDArray[np.float32] = (np.arange(256) / 127.5 - 1).astype(np.float32)
 
 
 class Rows(NamedTuple):
-    """Rows of one step's batch: the key of every random choice about the examples in them.
+    """Rows of one step's batch: the random key of augmentations of the examples in them.
 
-    Row i of a step chooses by (seed, step, i), counted over the whole batch, so its choices are the
-    same however many processes share the batch, and after a resume.
+    The key of row i is (seed, step, i), with i counted over the whole batch, so augmentations are
+    the same however many processes share the batch, and after a resume.
     """
 
     seed: int
@@ -30,12 +30,12 @@ class Rows(NamedTuple):
     num_rows: int
 
     def mirrored(self) -> NDArray[np.bool_]:
-        """Which rows show the mirror image, each with probability 1/2: [num_rows] bool."""
+        """Mask of mirrored rows, each with probability 1/2: [num_rows] bool."""
         drawn = uniform((self.first + self.num_rows,), self.seed, Stream.FLIP, self.step)
         return drawn[self.first :] < 0.5
 
     def noise(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Standard normals with which latents are drawn: [num_rows, *shape] float32."""
+        """Standard normal noise for sampling latents: [num_rows, *shape] float32."""
         numbers = range(self.first, self.first + self.num_rows)
         return np.stack(
             [normal(shape, self.seed, Stream.LATENT, self.step, row) for row in numbers]
@@ -43,21 +43,21 @@ class Rows(NamedTuple):
 
 
 class Examples(ABC):
-    """The training examples of a data set."""
+    """Training examples of a data set."""
 
     shape: tuple[int, ...]  # (height, width, channel) of the images of a batch
 
     @abstractmethod
     def __len__(self) -> int:
-        """How many there are."""
+        """Number of examples."""
 
     @abstractmethod
     def batch(self, indices: Indices, rows: Rows | None) -> Batch:
-        """The examples with these numbers, as the given rows of a step show them.
+        """Batch of the examples with these numbers, augmented as given rows of a step.
 
         Args:
             indices: [n] int64, each 0 .. len - 1.
-            rows: n of them. None for no random choice: nothing mirrored, latents at their mean.
+            rows: n rows, or None for no augmentation: nothing mirrored, latents at their mean.
 
         Returns:
             images: [n, height, width, channel] float32; labels: [n] int32.
@@ -67,16 +67,16 @@ class Examples(ABC):
         """
 
     def __getitem__(self, index: int) -> Example:
-        """Image [height, width, channel] and label of one example, without random choices."""
+        """Image [height, width, channel] and label of one example, without augmentation."""
         images, labels = self.batch(np.array([range(len(self))[index]]), None)
         return images[0], int(labels[0])
 
 
 class Images(Examples):
-    """Images with labels, mirrored at random where that is wanted."""
+    """Images with labels, optionally mirrored at random."""
 
     def __init__(self, shape: tuple[int, ...], labels: NDArray[np.int32], *, flip: bool) -> None:
-        """Of images of this shape and their labels [n]; flip: whether rows may be mirrored."""
+        """Take the image shape, labels [n], and whether rows are mirrored at random."""
         self.shape, self._labels, self._flip = shape, labels, flip
 
     def __len__(self) -> int:
@@ -84,10 +84,10 @@ class Images(Examples):
 
     @abstractmethod
     def pixels(self, indices: Indices) -> NDArray[Any]:
-        """Copies [n, height, width, channel]: uint8 levels, or float32 as the network has them."""
+        """Copies [n, height, width, channel]: uint8, or float32 in -1 .. 1."""
 
     def batch(self, indices: Indices, rows: Rows | None) -> Batch:
-        """Copies of the rows; uint8 levels become -1 .. 1 here, so that memory holds bytes."""
+        """Copies of the rows; uint8 is converted to -1 .. 1 only here, to save memory."""
         images = self.pixels(indices)
         if images.dtype == np.uint8:
             images = LEVELS[images]
@@ -101,20 +101,20 @@ class Arrays(Images):
     """Images in memory."""
 
     def __init__(self, images: NDArray[Any], labels: NDArray[np.int32], *, flip: bool) -> None:
-        """Keep the arrays, not copies of them: images as `pixels` gives them, labels [n]."""
+        """Take the arrays without copying: images as `pixels` returns them, labels [n]."""
         super().__init__(images.shape[1:], labels, flip=flip)
         self._images = images
 
     def pixels(self, indices: Indices) -> NDArray[Any]:
-        """From memory."""
+        """Copies from memory."""
         return self._images[indices]
 
 
 def check_labels(labels: NDArray[Any], num_classes: int, where: object) -> None:
-    """Refuse a label that is not 0 .. num_classes - 1.
+    """Check that labels are 0 .. num_classes - 1.
 
     Raises:
-        DataError: naming the first such label, its index and `where` it stands.
+        DataError: naming the first wrong label, its index and `where` it was found.
     """
     wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
     if wrong.size:

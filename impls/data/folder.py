@@ -1,4 +1,4 @@
-"""A folder of images, one folder for each class, cropped as ADM crops ImageNet."""
+"""Folder of images with one folder per class, cropped as ADM crops ImageNet."""
 
 import os
 from pathlib import Path
@@ -13,14 +13,14 @@ from impls.data.examples import Images, Indices
 from impls.files.reading import readable, root_folder, training_folder
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-LAYOUT = "the folder of images, with a folder for each class in it or in its folder train"
+LAYOUT = "the folder of images, with one folder per class in it or in its folder train"
 MODES = {1: "L", 3: "RGB"}  # Pillow's name of grey and colour, by image_channels
 
 
 def image_folder(config: DatasetConfig) -> "ImageFolder":
-    """Images below ROOT/train/CLASS, or ROOT/CLASS; mirrored at random as officially.
+    """Images below ROOT/train/CLASS or ROOT/CLASS; mirrored at random as in the official code.
 
-    Labels number the names of the class folders in order. Within a class the order is that of
+    Labels number the class folders in the order of their names. Within a class the order is that of
     torchvision's ImageFolder, so that example i is the same image.
 
     Raises:
@@ -74,7 +74,7 @@ def image_files(folder: Path, classes: list[str]) -> tuple[list[str], NDArray[np
 
 
 def list_images(folder: Path) -> list[str]:
-    """Paths of the images anywhere below a folder."""
+    """Paths of the images at any depth below a folder."""
     found = []
     for parent, _, names in sorted(os.walk(folder, followlinks=True)):
         found += [f"{parent}/{name}" for name in sorted(names) if name.lower().endswith(ENDINGS)]
@@ -82,22 +82,22 @@ def list_images(folder: Path) -> list[str]:
 
 
 class ImageFolder(Images):
-    """Images on disk, decoded and cropped when they are asked for, then mirrored: as officially."""
+    """Images on disk, decoded, cropped and then mirrored on access, as in the official code."""
 
     def __init__(self, paths: list[str], labels: NDArray[np.int32], config: DatasetConfig) -> None:
-        """Of paths [n] and labels [n]."""
+        """Take paths [n] and labels [n]."""
         size = config.image_size
         super().__init__((size, size, config.image_channels), labels, flip=config.flip)
         self._paths = paths
 
     def pixels(self, indices: Indices) -> NDArray[np.uint8]:
-        """From disk."""
+        """Images read from disk."""
         size, _, channels = self.shape
         return np.stack([read_image(self._paths[index], size, channels) for index in indices])
 
 
 def read_image(path: str, size: int, channels: int) -> NDArray[np.uint8]:
-    """An image from disk, cropped as ADM crops: [size, size, channels], 3 (colour) or 1 (grey).
+    """Image read from disk and center-cropped: [size, size, channels], 3 (colour) or 1 (grey).
 
     Raises:
         DataError: when it is damaged.
@@ -108,10 +108,10 @@ def read_image(path: str, size: int, channels: int) -> NDArray[np.uint8]:
 
 
 def centre_crop(image: Image.Image, size: int) -> NDArray[np.uint8]:
-    """The middle square of an image at size x size, as ADM (Dhariwal and Nichol 2021) crops.
+    """Center crop of ADM (Dhariwal and Nichol 2021): the middle square, resized to size x size.
 
-    Halved by box averages while the short side is 2 size or more, brought to short side = size by
-    bicubic interpolation, then the middle is cut out, rounded towards the top left.
+    Halved by box filters while the short side is 2 size or more, resized to short side = size by
+    bicubic interpolation, then cropped at the center, rounded towards the top left.
 
     Returns:
         [size, size] or [size, size, channel] uint8.

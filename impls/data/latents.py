@@ -1,7 +1,7 @@
 """ImageNet as latents of the Stable Diffusion VAE: one .pt file each, or packed into shards.
 
-An example holds the mean and standard deviation of what the VAE encodes an image to; each time it
-is shown, the latent is drawn anew.
+An example holds the mean and standard deviation of the latent of an image; the latent is sampled
+again each time the example is used.
 """
 
 import os
@@ -25,7 +25,7 @@ WRONG = "write it again, with 'image' [2C, H, W] (mean, then std) and 'label'"
 
 
 class Latent(NamedTuple):
-    """What a .pt file holds."""
+    """Content of a .pt file."""
 
     image: NDArray[Any]  # [height, width, 2 channel] float32 or float16: mean, then std
     flipped: NDArray[Any] | None  # of the mirrored image, where the file has 'image_flip'
@@ -33,10 +33,10 @@ class Latent(NamedTuple):
 
 
 def latents(config: DatasetConfig) -> "Latents":
-    """The latents at ROOT/train or ROOT: packed shards where there is an index.json, or .pt files.
+    """Latents at ROOT/train or ROOT: packed shards if there is an index.json, else .pt files.
 
-    Rows are mirrored only where mirrored images were encoded too: mirroring a latent is not
-    encoding a mirrored image. The official files have none, and the official latents never flip.
+    Rows are mirrored only if mirrored images were encoded too, since mirroring a latent is not the
+    same as encoding a mirrored image. The official files have none, so those are never mirrored.
 
     Raises:
         DataError: when there are none, or they are damaged.
@@ -46,25 +46,23 @@ def latents(config: DatasetConfig) -> "Latents":
         if (folder / shards.INDEX).is_file():
             return PackedLatents(folder, config)
         if (folder / shards.PLAN).is_file():
-            raise DataError(
-                f"{folder} is not written to the end: run the same meanflow prepare again"
-            )
+            raise DataError(f"{folder} is incomplete: run the same meanflow prepare again")
     return LatentFiles(training_folder(root), config)
 
 
 class Latents(Examples):
-    """Latents of any kind of file: each row of each step draws its own."""
+    """Latents of any kind of file, sampled for each row of each step."""
 
     def __init__(self, shape: tuple[int, ...], *, can_flip: bool) -> None:
-        """Of stored arrays of `shape`, which is (height, width, 2 channel)."""
+        """Take the shape of the stored arrays: (height, width, 2 channel)."""
         self.shape, self._can_flip = (*shape[:2], shape[2] // 2), can_flip
 
     @abstractmethod
     def moments(self, indices: Indices, mirrored: NDArray[np.bool_]) -> Batch:
-        """Stored images [n, height, width, 2 channel] float32, or their mirrored ones; labels."""
+        """Stored arrays [n, height, width, 2 channel] float32, mirrored where asked; and labels."""
 
     def batch(self, indices: Indices, rows: Rows | None) -> Batch:
-        """The latents (mean + std e) 0.18215, with e standard normal."""
+        """Batch of latents (mean + std e) 0.18215, with e standard normal."""
         still = np.zeros(len(indices), bool)
         mirrored = rows.mirrored() if rows and self._can_flip else still
         images, labels = self.moments(indices, mirrored)
@@ -74,10 +72,10 @@ class Latents(Examples):
 
 
 class LatentFiles(Latents):
-    """One .pt file for each image, in the order of their names."""
+    """Latents in one .pt file per image, in the order of their names."""
 
     def __init__(self, folder: Path, config: DatasetConfig) -> None:
-        """Of the files in a folder."""
+        """Find the files in a folder."""
         self._folder, self._names = folder, latent_names(folder)
         self._num_classes = config.num_classes
         first = read_latent(folder / self._names[0])
@@ -87,7 +85,7 @@ class LatentFiles(Latents):
         return len(self._names)
 
     def moments(self, indices: Indices, mirrored: NDArray[np.bool_]) -> Batch:
-        """Read from a file each, which is checked as it is read."""
+        """Arrays read from files, each checked when it is read."""
         height, width, channels = self.shape
         images = np.empty((len(indices), height, width, 2 * channels), np.float32)
         labels = np.empty(len(indices), np.int32)
@@ -103,10 +101,10 @@ class LatentFiles(Latents):
 
 
 class PackedLatents(Latents):
-    """Shards that `meanflow prepare` wrote, mapped into memory: see `shards`."""
+    """Memory-mapped shards of latents, written by `meanflow prepare`: see `shards`."""
 
     def __init__(self, folder: Path, config: DatasetConfig) -> None:
-        """Of the shards in a folder."""
+        """Open the shards in a folder."""
         self._packed = packed = shards.open_shards(folder)
         check_labels(packed.labels, config.num_classes, folder)
         self._ends = np.cumsum([len(images) for images in packed.images])
@@ -116,7 +114,7 @@ class PackedLatents(Latents):
         return len(self._packed.labels)
 
     def moments(self, indices: Indices, mirrored: NDArray[np.bool_]) -> Batch:
-        """Copied from the shards: what is not in memory is read from disk."""
+        """Arrays copied from the memory-mapped shards."""
         packed = self._packed
         images = np.empty((len(indices), *packed.shape), np.float32)
         numbers = np.searchsorted(self._ends, indices, side="right")
@@ -140,16 +138,16 @@ def latent_names(folder: Path) -> list[str]:
 
 
 def read_latent(path: Path) -> Latent:
-    """What a .pt file holds: `torch.save({"image": [2C, H, W], "label": a number})`.
+    """Latent read from a .pt file: `torch.save({"image": [2C, H, W], "label": a number})`.
 
     Raises:
-        DataError: when it is damaged, or holds something else.
+        DataError: when it is damaged, or has other content.
     """
     loaded = torch_files.load(path)
     with readable(path, WRONG):
         label = np.asarray(loaded["label"])
         if label.size != 1 or label.dtype.kind not in "iu" or not 0 <= label.item() < 2**31:
-            raise ValueError("'label' is no whole number, 0 or more")
+            raise ValueError("'label' is not a whole number, 0 or more")
         flipped = loaded.get("image_flip")
         return Latent(
             _channels_last(loaded["image"]),
@@ -159,9 +157,9 @@ def read_latent(path: Path) -> Latent:
 
 
 def _channels_last(image: NDArray[Any]) -> NDArray[Any]:
-    """[2C, height, width] -> [height, width, 2C]."""
+    """Transposition [2C, height, width] -> [height, width, 2C]."""
     if image.dtype not in (np.float32, np.float16):
-        raise ValueError(f"'image' is {image.dtype}, no float32 or float16")
+        raise ValueError(f"'image' is {image.dtype}, not float32 or float16")
     if image.ndim != 3 or image.shape[0] % 2:
-        raise ValueError(f"'image' is {image.shape}, no [2C, H, W]")
+        raise ValueError(f"'image' is {image.shape}, not [2C, H, W]")
     return image.transpose(1, 2, 0)

@@ -1,4 +1,4 @@
-"""The examples that a configuration names, and their batches, loaded ahead by Grain's threads."""
+"""Data loader: the configured data set, in batches prefetched by threads of Grain."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -27,11 +27,11 @@ SOURCES: dict[str, Callable[[DatasetConfig], Examples]] = {
 
 
 def source(config: Config) -> Examples:
-    """The training examples that `dataset.name` stands for.
+    """Training examples of the data set `dataset.name`.
 
     Raises:
-        DataError: for files that are missing or damaged, a label that is no class, or images of
-            another shape than configured.
+        DataError: for missing or damaged files, a label out of range, or images of another shape
+            than configured.
     """
     examples = SOURCES[config.dataset.kind](config.dataset)
     shape = image_shape(config.network)
@@ -44,10 +44,10 @@ def source(config: Config) -> Examples:
 
 
 def steps_per_epoch(config: Config, num_examples: int) -> int:
-    """Full batches in one pass over the data; the last partial one is dropped.
+    """Number of full batches in an epoch; the last partial one is dropped.
 
     Raises:
-        DataError: when there is not one full batch.
+        DataError: when there is not a single full batch.
     """
     steps = num_examples // config.training.batch_size
     if not steps:
@@ -65,11 +65,11 @@ def batches(
     process: int = 0,
     num_processes: int = 1,
 ) -> Iterator[Batch]:
-    """Batches from step `start` on, without end; each process gets its rows of each batch.
+    """Infinite iterator of batches from step `start` on; each process gets its rows of each batch.
 
-    Grain shuffles as a pure function of (seed, epoch, position), anew each epoch, or with
-    `dataset.reshuffle` off in the first order again and again, which is what the official code does
-    in a single process. What is left of an epoch after its last full batch is dropped.
+    Grain shuffles as a pure function of (seed, epoch, position), again in each epoch, or with
+    `dataset.reshuffle` off in the order of the first epoch always, which is what the official code
+    does in a single process. The last partial batch of an epoch is dropped.
 
     Args:
         examples: from `source`, or any sequence of (image, label).
@@ -77,7 +77,8 @@ def batches(
         process, num_processes: this process takes rows [process * B / P, (process + 1) * B / P).
 
     Raises:
-        DataError: here, when the batch does not divide; from `next`, when a file cannot be read.
+        DataError: if the batch is not a multiple of the processes; from `next`, if a file cannot be
+            read.
     """
     import grain  # here, because it loads JAX where that is installed
 
@@ -114,7 +115,7 @@ def _take(examples: Examples | Sequence[Example], indices: Indices, rows: Rows) 
 
 
 def _until_an_error(loaded: Any) -> Iterator[Batch]:
-    """End at an error: Grain would go on after it, and hand out each batch one step too early."""
+    """Iterator that ends at an error; Grain would continue, with each batch one step too early."""
     try:
         yield from loaded
     finally:

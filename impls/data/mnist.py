@@ -1,4 +1,4 @@
-"""MNIST from its idx files (LeCun, Cortes and Burges): 60,000 handwritten digits, 28 x 28 grey."""
+"""Reader of MNIST (LeCun, Cortes and Burges) from idx files: 60,000 digits, 28 x 28 grey."""
 
 import gzip
 from itertools import product
@@ -20,7 +20,7 @@ UNSIGNED_BYTE = 8  # code of the element type
 
 
 def mnist(config: DatasetConfig) -> Arrays:
-    """The training images of MNIST, [n, 28, 28, 1]; never mirrored: a mirrored digit is none.
+    """Training images of MNIST, [n, 28, 28, 1]; never mirrored.
 
     Raises:
         DataError: when a file is missing or damaged.
@@ -38,7 +38,7 @@ def mnist(config: DatasetConfig) -> Arrays:
 
 
 def read_idx(path: Path, num_axes: int) -> NDArray[np.uint8]:
-    """The array of bytes in an idx file, plain or gzipped.
+    """Array of bytes in an idx file, plain or gzipped.
 
     Two zero bytes, the element type, the number of axes; each size as a big-endian 32-bit integer;
     the elements, last axis fastest.
@@ -50,7 +50,7 @@ def read_idx(path: Path, num_axes: int) -> NDArray[np.uint8]:
         stored = path.read_bytes()
         content = gzip.decompress(stored) if path.suffix == ".gz" else stored
         if content[:4] != bytes([0, 0, UNSIGNED_BYTE, num_axes]):
-            raise ValueError(f"no idx file of bytes with {num_axes} axes")
+            raise ValueError(f"not an idx file of bytes with {num_axes} axes")
         sizes: Any = np.frombuffer(content, ">i4", num_axes, offset=4)
         elements = np.frombuffer(content, np.uint8, offset=4 + 4 * num_axes)
         return elements.reshape([int(size) for size in sizes])

@@ -1,4 +1,4 @@
-"""Packs latents into what the trainer reads fastest; what every preparation of data shares."""
+"""Packing of latents into shards, and the writing of shards that every preparation shares."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -16,25 +16,25 @@ from impls.files.shards import Layout, Stored, is_written
 from impls.files.writing import PARTIAL, writable, write_new
 
 SHARD_SIZE = 8192  # examples; 256 MiB of 32 x 32 x 8 float32, which is held in memory
-CHUNK = 256  # files that are read before an error or an interrupt can end it
+CHUNK = 256  # files read between two points where an error or an interrupt can end it
 
 Item = TypeVar("Item")
 
 
 class PrepareError(UserError):
-    """Data that cannot be prepared; the message is one sentence for the user."""
+    """Preparation of data that failed; the message is one sentence for the user."""
 
 
 def pack(folder: Path, output: Path, shard_size: int = SHARD_SIZE, *, half: bool = False) -> Layout:
     """Pack .pt latents into memory-mapped shards: see `impls.files.shards`.
 
-    Example i is the same as before, bit for bit. A packing that was stopped goes on after its last
-    whole shard; files are told apart by their names alone, so after changing what is in them, pack
+    Example i is bit-equal to that of the .pt files. An interrupted packing resumes after its last
+    complete shard; files are identified by their names alone: after changing their content, pack
     into another folder.
 
     Args:
-        folder: of one .pt file for each image, or with them in its folder train.
-        output: folder to write to; made where it does not exist.
+        folder: folder of one .pt file per image, directly or in its folder train.
+        output: folder to write to; created if it does not exist.
         shard_size: examples in each shard but the last; a shard is built in memory.
         half: store float16, half the size, with means and deviations rounded to 11 bits.
 
@@ -81,21 +81,21 @@ def write_shards(
     read: Callable[[int], Item],
     make: Callable[[list[Item]], Stored],
 ) -> bool:
-    """Write those of some shards that are not there yet, and the index once every shard is.
+    """Write those of some shards that are missing, and the index once every shard is written.
 
-    Several processes may write to a folder at once, each the shards of its own numbers: what an
-    earlier one left half-written of these is removed.
+    Several processes may write to a folder at once, each its own shards; half-written files of an
+    earlier process are removed.
 
     Args:
         doing: a word for the progress bar.
-        about: what the shards are made from.
+        about: settings that must match to resume.
         read, make: see `impls.files.resumable.work_through`.
 
     Returns:
-        Whether every shard is there.
+        True if every shard is written.
 
     Raises:
-        PrepareError: when another preparation was begun there, or the folder cannot be written.
+        PrepareError: when the folder holds another preparation, or cannot be written.
     """
     every = split(range(sum(layout.counts)), layout.counts[0])
     total = sum(layout.counts[number] for number in numbers)
@@ -120,7 +120,7 @@ def write_shards(
 
 
 def _begin(output: Path, about: dict[str, Any]) -> None:
-    """Note what is being written to a folder, or make sure that it is what was begun there."""
+    """Store the plan of a folder, or compare it with the stored one."""
     path, plan = output / shards.PLAN, json.dumps(about).encode()
     output.mkdir(parents=True, exist_ok=True)
     if not path.exists() and not any(output.glob("[!.]*.npy")):
@@ -128,13 +128,13 @@ def _begin(output: Path, about: dict[str, Any]) -> None:
     begun = path.read_bytes() if path.exists() else b""
     if begun != plan:
         raise PrepareError(
-            f"{output} holds a packing of other files, or with other options{_other(begun, about)}:"
+            f"{output} holds shards of other files, or with other options{_other(begun, about)}:"
             " give another folder, or remove this one"
         )
 
 
 def _other(begun: bytes, about: dict[str, Any]) -> str:
-    """In brackets what a plan has otherwise, where that can be read."""
+    """Names of the differing settings, in brackets, if the stored plan can be read."""
     try:
         names = changed(json.loads(begun), about)
     except (ValueError, AttributeError):
@@ -143,7 +143,7 @@ def _other(begun: bytes, about: dict[str, Any]) -> str:
 
 
 def _like(first: Latent, file: Path) -> Latent:
-    """What a file holds, which must be like the first one."""
+    """Latent of a file, which must have the shape and dtype of the first one."""
     latent = read_latent(file)
     for name, array, model in zip(("image", "image_flip"), latent[:2], first[:2], strict=True):
         got, expected = (

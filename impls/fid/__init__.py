@@ -1,1 +1,1 @@
-"""From noise to FID and the Inception score: features, their moments, distance, intervals."""
+"""FID and Inception score: features of samples, their moments, Fréchet distance, intervals."""

@@ -1,4 +1,4 @@
-"""Features of many samples, on disk as they are made, so that what was stopped goes on.
+"""Features of many samples, saved to disk as they are computed, so that interrupted runs resume.
 
 FRAMEWORK.npy         [num_samples, feature] float32: 400 MB for 50,000 samples
 FRAMEWORK.json        what they are of, and how many there are so far
@@ -28,7 +28,7 @@ CHUNK = 1024  # features that are read at once
 
 
 def plan(source: Source, num_samples: int) -> dict[str, int | float | str]:
-    """Everything that the features depend on but the framework: the protocol of the score."""
+    """Settings that must match to resume: all that the features depend on but the framework."""
     autoencoder = source.autoencoder
     return {
         "num_samples": num_samples,
@@ -54,11 +54,11 @@ def make_features(
     """Features [num_samples, feature] of samples 0, 1, …, as a view of the file.
 
     Args:
-        file: without an ending; what it holds already is not made again.
-        advance: is told of samples as they are done.
+        file: path without an ending; features that it holds already are not computed again.
+        advance: called with the number of samples just done.
 
     Raises:
-        UserError: when the file holds features of something else, or cannot be written.
+        UserError: when the file holds features of other samples, or cannot be written.
     """
     about = plan(pipeline.source, num_samples)
     with writable(file.parent):
@@ -85,7 +85,7 @@ def make_features(
 
 
 def summaries(features: Array, weight: Array) -> tuple[tuple[Moments, ...], InceptionScore | None]:
-    """Moments of groups of samples, and the Inception score where there are enough for it.
+    """Moments of groups of samples, and the Inception score if there are enough samples.
 
     Args:
         features: [num_samples, feature], read a part at a time.
@@ -101,7 +101,7 @@ def summaries(features: Array, weight: Array) -> tuple[tuple[Moments, ...], Ince
 
 
 def _opened(file: Path, about: dict[str, Any], num_features: int) -> tuple[int, Any]:
-    """How many are done, and the array they stand in, which is made where there is none."""
+    """Number of samples done, and the array of features, which is created if it is absent."""
     file.parent.mkdir(parents=True, exist_ok=True)
     array, notes = file.with_suffix(".npy"), file.with_suffix(".json")
     shape = about["num_samples"], num_features
@@ -113,11 +113,11 @@ def _opened(file: Path, about: dict[str, Any], num_features: int) -> tuple[int, 
         done = int(noted.pop("done"))
         opened = np.lib.format.open_memmap(array, mode="r+")
     except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise UserError(f"{notes} is damaged: remove it to begin anew") from error
+        raise UserError(f"{notes} is damaged: remove it to start again") from error
     if noted != about or opened.shape != shape:
         differs = ", ".join(sorted(changed(noted, about))) or "shape"
         raise UserError(
-            f"{file.parent} holds features of something else ({differs}"
+            f"{file.parent} holds features of other samples ({differs}"
             " differs): give another --output-dir, or remove this one"
         )
     return done, opened

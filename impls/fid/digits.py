@@ -1,9 +1,9 @@
-"""Scores of generated digits that need no download: honest about what they are.
+"""Scores of generated digits that need no download.
 
-A small classifier is trained on the real training digits, always the same way. *Conditional
-accuracy* is the share of samples that it reads as the label they were asked for. The *digits
-Frechet distance* compares its hidden features of samples with those of held-out real digits; it is
-no FID and its numbers compare with nothing but themselves.
+A small classifier is trained on the real training digits, always in the same way. *Conditional
+accuracy* is the share of samples that it classifies as the label they were conditioned on. The
+*digits Fréchet distance* compares its hidden features of samples with those of held-out real
+digits; it is not FID, and its values are comparable with each other only.
 """
 
 import functools
@@ -23,7 +23,7 @@ RESAMPLES = 200
 
 
 class Score(NamedTuple):
-    """A score with its interval."""
+    """Score with its interval."""
 
     value: float
     low: float  # 95 % interval of value over other samples, as many, of the same model
@@ -31,9 +31,9 @@ class Score(NamedTuple):
 
 
 def conditional_accuracy(images: Array, labels: Array) -> Score:
-    """Share of images [n, 8, 8, 1] that the classifier reads as their labels [n].
+    """Share of images [n, 8, 8, 1] that are classified as their labels [n].
 
-    The interval is of a bootstrap.
+    The interval is a bootstrap interval.
     """
     right = (_classifier().predict(_flat(images)) == labels).astype(np.float64)
     resampled = [right[rows].mean() for rows in _resamples(len(right))]
@@ -41,9 +41,9 @@ def conditional_accuracy(images: Array, labels: Array) -> Score:
 
 
 def digits_frechet(images: Array) -> Score:
-    """Frechet distance of images [n, 8, 8, 1] from the held-out digits, in hidden features.
+    """Fréchet distance between images [n, 8, 8, 1] and the held-out digits, in hidden features.
 
-    With the interval of FID, whose bias it has: see `impls.fid.scores.frechet_score`.
+    Interval and bias are those of FID: see `impls.fid.scores.frechet_score`.
     """
     real = moments(features(digits_split(held_out=True).images))
     made = MomentGroups()
@@ -53,7 +53,7 @@ def digits_frechet(images: Array) -> Score:
 
 
 def features(images: Array) -> Array:
-    """Hidden layer of the classifier: [n, 8, 8, 1] -> [n, 64] float64, after its ReLU."""
+    """Activations of the classifier's hidden layer: [n, 8, 8, 1] -> [n, 64] float64, after ReLU."""
     network = _classifier()
     hidden: Array = np.maximum(_flat(images) @ network.coefs_[0] + network.intercepts_[0], 0)
     return hidden

@@ -1,4 +1,4 @@
-"""The Frechet distance between two normal distributions, by factors of their covariances."""
+"""Fréchet distance between two normal distributions, by factors of their covariances."""
 
 from typing import Any
 
@@ -13,9 +13,9 @@ def frechet_distance(mean_a: Array, cov_a: Array, mean_b: Array, cov_b: Array) -
     """|m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)) in float64 (Dowson and Landau 1982).
 
     With C_a = F_a F_a^T and C_b = F_b F_b^T the trace of the root is the sum of the singular
-    values of F_a^T F_b. They are found to a rounding of the largest one, whereas the root of a
-    rounded eigenvalue of C_a C_b that should be 0 is 1e-8, and there are up to `dimension` of
-    them: so covariances of fewer samples than dimensions are no trouble.
+    values of F_a^T F_b. Their errors are roundings of the largest one, whereas an eigenvalue of
+    C_a C_b that should be 0 has a root of about 1e-8 after rounding, up to `dimension` times. So
+    covariances of fewer samples than dimensions are handled accurately.
 
     Args:
         mean_a, mean_b: [dimension].
@@ -34,7 +34,7 @@ def frechet_distance(mean_a: Array, cov_a: Array, mean_b: Array, cov_b: Array) -
 
 
 def _factor(cov: Array) -> Array:
-    """F [dimension, rank] with F F^T = cov, by the Cholesky decomposition with pivots."""
+    """Factor F [dimension, rank] with F F^T = cov, by pivoted Cholesky decomposition."""
     lower, pivots, rank, _ = lapack.dpstrf(cov, lower=1)  # it stops where only rounding is left
     factor = np.empty((len(cov), rank))
     factor[pivots - 1] = np.tril(lower)[:, :rank]

@@ -1,4 +1,4 @@
-"""Inception features of any number of images, in batches of one size."""
+"""Inception features of any number of images, in batches of a fixed size."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,9 +14,9 @@ Extractor = Callable[[NDArray[Any]], NDArray[Any]]
 def extractor(
     implementation: Any, weights: InceptionWeights, mode: str, batch_size: int
 ) -> Extractor:
-    """A function of images [n, height, width, 3] in 0..255 that returns features [n, features].
+    """Feature extractor: images [n, height, width, 3] in 0..255 -> features [n, features].
 
-    The last batch is filled up, so that nothing is compiled anew for it.
+    The last batch is padded, so that it does not need another compilation.
 
     Args:
         implementation: a module of the protocol.

@@ -1,8 +1,8 @@
-"""From noise to the features that FID is made of, in one framework, stage by stage.
+"""Generation of samples and their Inception features in one framework, stage by stage.
 
     noise --samples--> latents --images--> pictures --pixels--> 0..255 --features--> [n, 2048]
 
-Samples of a network of pixels are pictures already, and need no autoencoder.
+A pixel-space network samples images, and needs no autoencoder.
 """
 
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from impls.files.pictures import to_uint8
 
 
 class Source(NamedTuple):
-    """What is scored, in no framework's form."""
+    """Model to score, independent of a framework."""
 
     config: Config
     params: dict[str, Array]  # canonical
@@ -35,7 +35,7 @@ def check_source(source: Source) -> None:
     channels, vae = source.config.network.in_channels, source.autoencoder
     if vae is None and channels != 3:
         raise UserError(
-            f"the network makes {channels} channels, which are no picture: give --vae, the folder"
+            f"the network makes {channels} channels, which are not an image: give --vae, the folder"
             " of the autoencoder"
         )
     if vae is not None and channels != vae.config.latent_channels:
@@ -46,10 +46,10 @@ def check_source(source: Source) -> None:
 
 
 class Pipeline:
-    """The stages of a source in one framework: NumPy in, NumPy out."""
+    """Stages from noise to features in one framework: NumPy in, NumPy out."""
 
     def __init__(self, subject: Any, source: Source) -> None:
-        """Load everything into the framework's own form.
+        """Load network, autoencoder and Inception into the framework.
 
         Raises:
             UserError: when a package that the framework needs for it is not installed.
@@ -62,25 +62,25 @@ class Pipeline:
             self._autoencoder = subject.load_autoencoder(source.autoencoder)
 
     def samples(self, noise: Array, labels: Array) -> Array:
-        """What the network makes: [n, height, width, channel]."""
+        """Samples of the network: [n, height, width, channel]."""
         put = self.subject.put
         given = self.source.config, self._params, put(noise), put(labels), self._times
         return self._got(self.subject.sample(*given))
 
     def images(self, samples: Array) -> Array:
-        """Pictures [n, height, width, 3] about in -1..1."""
+        """Decoded images [n, height, width, 3], about in -1..1."""
         if self.source.autoencoder is None:
             return samples
         latents = self.subject.put(samples / samples.dtype.type(SCALE))
         return self._got(self.subject.decode(self._autoencoder, latents))
 
     def features(self, pixels: Array) -> Array:
-        """[n, feature] of pixels [n, height, width, 3] uint8."""
+        """Features [n, feature] of pixels [n, height, width, 3] uint8."""
         given = self._inception, self.subject.put(pixels), self.source.mode
         return self._got(self.subject.inception_features(*given))
 
     def run(self, rows: range) -> tuple[Array, Array]:
-        """Features [n, feature] and pictures [n, height, width, 3] of samples by number."""
+        """Features [n, feature] and images [n, height, width, 3] of samples by number."""
         images = self.images(self.samples(*inputs(self.source, rows)))
         return self.features(to_uint8(images)), images
 
@@ -90,18 +90,18 @@ class Pipeline:
 
 
 def num_calls(source: Source) -> int:
-    """Calls of the network for each sample."""
+    """Number of function evaluations (NFE): network calls per sample."""
     return len(sampling_times(source.config, source.num_steps)) - 1
 
 
 def inputs(source: Source, rows: range) -> tuple[Array, Array]:
-    """Noise, and uniformly random labels, of samples by number: the same for every framework."""
+    """Noise and uniformly random labels of samples by number, the same for every framework."""
     config, seed = source.config, source.seed
     return sampling_noise(config, seed, rows), sampling_labels(config, seed, rows)
 
 
 def in_dtype(source: Source, dtype: Any) -> Source:
-    """The source with every tensor in a dtype, which is then that of computation."""
+    """Source with every tensor cast to a dtype, in which it is then computed."""
     vae, inception = source.autoencoder, source.inception
     return source._replace(
         params=as_dtype(source.params, dtype),

@@ -1,4 +1,4 @@
-"""Reference statistics of a folder of images: what FID compares samples with."""
+"""FID reference statistics of a folder of images."""
 
 import functools
 import json
@@ -19,7 +19,7 @@ from impls.files.reading import readable
 from impls.files.resumable import changed, digest, progress_bar, split, work_through
 from impls.files.writing import write_arrays
 
-BLOCK = 2048  # images between two times that what was found is saved
+BLOCK = 2048  # images after which partial results are saved
 
 
 def folder_statistics(
@@ -35,9 +35,9 @@ def folder_statistics(
 ) -> Statistics | None:
     """Mean and covariance of the features of every image below a folder, written to a .npz file.
 
-    Each image is centre-cropped to image_size as ADM does, and made RGB. What was found is saved
-    every 2048 images in OUTPUT.parts, where a run that was stopped goes on; images are told apart
-    by their names alone. The last of several processes to finish merges what they found.
+    Each image is center-cropped to image_size as ADM does, and converted to RGB. Partial results
+    are saved every 2048 images in OUTPUT.parts, from which interrupted runs resume; images are
+    identified by their names alone. The last of several processes to finish merges their results.
 
     Args:
         implementation: a module of the protocol.
@@ -48,7 +48,7 @@ def folder_statistics(
 
     Raises:
         DataError: when there are no images, or one is damaged.
-        StatisticsError: when the output exists or cannot be written, or was begun with other
+        StatisticsError: when the output exists or cannot be written, or was started with other
             images or options.
     """
     check_mode(mode)
@@ -63,7 +63,7 @@ def folder_statistics(
     if len(paths) < 2:
         raise DataError(
             f"{folder} holds {len(paths)} images ({', '.join(ENDINGS)}), expected 2 or more: give"
-            " a folder with images anywhere below it"
+            " a folder with images at any depth"
         )
     # What must be the same for a run to resume, and for the parts of several to be merged.
     plan = {
@@ -98,7 +98,7 @@ def _collect(
     file: Path,
     plan: dict[str, Any],
 ) -> None:
-    """Go through the images that are left, saving what was found block by block."""
+    """Process the remaining images, and save partial results after each block."""
 
     def save(_: range, made: list[NDArray[Any]]) -> None:
         nonlocal found
@@ -120,7 +120,7 @@ def _collect(
 
 
 def _read(file: Path, plan: dict[str, Any]) -> Moments:
-    """What a process has saved; of no images where it has not begun."""
+    """Partial results that a process has saved; of no images if it has not started."""
     if not file.exists():
         return NOTHING
     with (
@@ -133,7 +133,7 @@ def _read(file: Path, plan: dict[str, Any]) -> Moments:
         other = changed(begun, plan)
     if other:
         raise StatisticsError(
-            f"{file} was begun with another {other[0].replace('_', ' ')}: give the same options,"
+            f"{file} was started with another {other[0].replace('_', ' ')}: give the same options,"
             f" or remove {file.parent}"
         )
     return found

@@ -1,7 +1,7 @@
-"""Mean and covariance of features that come in batches, in any number of processes.
+"""Streaming mean and covariance of features, in batches and any number of processes.
 
-Kept as count, mean and scatter, which merge without cancellation (Chan, Golub and LeVeque 1979), so
-fifty thousand samples need no matrix of features.
+Stored as count, mean and scatter matrix, which merge without cancellation (Chan, Golub and LeVeque
+1979), so the features of fifty thousand samples need not be in memory.
 """
 
 from collections.abc import Iterable
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 NUM_GROUPS = 20
 GOLDEN = (5**0.5 - 1) / 2
-ROWS = 256  # of each group, about, that are gathered before they are added to it
+ROWS = 256  # rows of each group, about, that are buffered before they are added to it
 
 
 class Moments(NamedTuple):
-    """What samples leave of their first two moments, in float64."""
+    """Count, mean and scatter matrix of samples, in float64."""
 
     num_samples: int
     mean: Array  # [dimension]
@@ -25,7 +25,7 @@ class Moments(NamedTuple):
 
     @property
     def covariance(self) -> Array:
-        """Unbiased: scatter / (n - 1).
+        """Unbiased covariance: scatter / (n - 1)
 
         Raises:
             ValueError: for fewer than two samples.
@@ -39,7 +39,7 @@ NOTHING = Moments(0, np.zeros(0), np.zeros((0, 0)))
 
 
 def moments(features: Array) -> Moments:
-    """Of features [n, dimension]."""
+    """Moments of features [n, dimension]."""
     wide = np.asarray(features, np.float64)
     if wide.ndim != 2:
         raise ValueError(f"features have shape {wide.shape}, expected [n, dimension]")
@@ -50,7 +50,7 @@ def moments(features: Array) -> Moments:
 
 
 def merge(one: Moments, other: Moments) -> Moments:
-    """Of the samples of both.
+    """Moments of the union of two sets of samples.
 
     With d = mean_b - mean_a: mean = mean_a + d n_b / n, scatter = M_a + M_b + d d^T n_a n_b / n
     """
@@ -65,7 +65,7 @@ def merge(one: Moments, other: Moments) -> Moments:
 
 
 def without(whole: Moments, part: Moments) -> Moments:
-    """Of the samples of the whole that are not in a part of it: the way back from `merge`."""
+    """Moments of the samples of a whole that are not in a part of it: the inverse of `merge`."""
     n = whole.num_samples - part.num_samples
     mean = whole.mean + (whole.mean - part.mean) * (part.num_samples / n)
     difference = part.mean - mean
@@ -75,26 +75,26 @@ def without(whole: Moments, part: Moments) -> Moments:
 
 
 def group_numbers(first: int, count: int, num_groups: int) -> NDArray[np.int64]:
-    """The group of samples first, first + 1, …: floor(G frac(i golden ratio)).
+    """Group numbers of samples first, first + 1, …: floor(G frac(i golden ratio))
 
-    Each gets the same number, but for a few, and of any class: were they dealt in turn, labels
-    that go 0, 1, …, 999 in turn would put each class into one group of 20.
+    Groups have nearly equal sizes, and samples of every class: with i mod G, labels that cycle
+    through 0, 1, …, 999 would put each class into one of 20 groups.
     """
     place = (first + np.arange(count)) * GOLDEN % 1
     return (place * num_groups).astype(np.int64)
 
 
 class MomentGroups:
-    """Moments of samples that are dealt to groups, for the interval of a score.
+    """Moments of samples in groups, for the jackknife interval of a score.
 
-    A group takes dimension^2 numbers, 34 MB for 2048 features, whatever the number of samples.
+    A group holds dimension^2 numbers, 34 MB for 2048 features, whatever the number of samples.
     """
 
     def __init__(self, num_groups: int = NUM_GROUPS, first: int = 0) -> None:
-        """Of no samples yet.
+        """Start without samples.
 
         Args:
-            first: index of the first sample that will come, where a process makes a part of them.
+            first: index of the first sample, where a process makes only part of the samples.
 
         Raises:
             ValueError: for fewer than two groups.
@@ -106,23 +106,23 @@ class MomentGroups:
         self._next = first  # index of the first sample that waits
 
     def add(self, features: Array) -> None:
-        """Deal features [n, dimension] out; they follow those before."""
+        """Add features [n, dimension] of the next samples."""
         self._waiting.append(np.asarray(features))
         if sum(map(len, self._waiting)) >= ROWS * len(self._groups):
             self._deal()
 
     def add_groups(self, groups: Iterable[Moments]) -> None:
-        """Add the groups that another process found, one to one."""
+        """Add the groups of another process, one to one."""
         for number, other in enumerate(groups):
             self._groups[number] = merge(self._groups[number], other)
 
     def groups(self) -> tuple[Moments, ...]:
-        """The groups so far, but those without samples."""
+        """Moments of the groups that have samples."""
         self._deal()
         return tuple(group for group in self._groups if group.num_samples)
 
     def _deal(self) -> None:
-        """Give those that wait to their groups."""
+        """Add buffered features to their groups."""
         if self._waiting:
             rows = np.concatenate(self._waiting)
             group = group_numbers(self._next, len(rows), len(self._groups))

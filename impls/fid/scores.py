@@ -1,4 +1,4 @@
-"""FID and the Inception score, with how far other samples of the same model would move them."""
+"""FID and Inception score, with intervals over other samples of the same model."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -12,13 +12,13 @@ from impls.fid.distance import frechet_distance
 from impls.fid.moments import Array, Moments, merge, without
 from impls.fid.statistics import Statistics
 
-NUM_SPLITS = 10  # of the Inception score, everywhere it is published
+NUM_SPLITS = 10  # of the Inception score, as in published results
 
 
 class FrechetScore(NamedTuple):
-    """FID, with what is due to the choice and the number of the samples."""
+    """FID with its interval, standard error and bias."""
 
-    value: float  # of all samples: the number that is published
+    value: float  # of all samples: the number to publish
     low: float  # 95 % interval of value over other samples, as many, of the same model
     high: float
     standard_error: float  # the interval's: of the samples alone, not of another training
@@ -27,14 +27,14 @@ class FrechetScore(NamedTuple):
 
 
 class InceptionScore(NamedTuple):
-    """Mean and standard deviation over the splits, as it is published."""
+    """Inception score: mean and standard deviation over the splits."""
 
     value: float
     deviation: float
 
 
 class ScoreSums(NamedTuple):
-    """What the Inception score needs of samples; sums of several parts are added by `add_sums`."""
+    """Sums over samples for the Inception score; `add_sums` adds those of several parts."""
 
     num_samples: Array  # [splits] int64
     probabilities: Array  # [splits, classes]: sum of p(y | x)
@@ -42,10 +42,10 @@ class ScoreSums(NamedTuple):
 
 
 def fid(features: Moments, reference: Statistics) -> float:
-    """Frechet distance of samples from the reference, as normal distributions of features.
+    """FID: Fréchet distance between samples and reference, as normal distributions of features.
 
     Raises:
-        UserError: when they have another dimension.
+        UserError: when their numbers of features differ.
     """
     if features.mean.shape != reference.mean.shape:
         raise UserError(
@@ -57,17 +57,17 @@ def fid(features: Moments, reference: Statistics) -> float:
 
 
 def frechet_score(groups: Sequence[Moments], reference: Statistics) -> FrechetScore:
-    """FID with its interval, by leaving out a group of samples at a time (the jackknife).
+    """FID with its interval, by the jackknife: leaving out a group of samples at a time.
 
-    With v_g without group g, of G:
+    With v_g the FID without group g of G:
         standard_error^2 = (G - 1) / G sum_g (v_g - mean v)^2
         bias = (G - 1) (mean v - value)
 
-    FID is biased upward by about c / n, so percentiles of a bootstrap, which adds the bias once
-    more, would lie above it: the interval is value ± t standard_error instead, with Student's t of
-    G - 1 degrees. What the reference statistics were made of does not enter. With fewer samples
-    than about three times the features the interval is too wide, and with fewer than features the
-    bias means nothing.
+    FID is biased upward by about c / n. A bootstrap adds the bias once more, so its percentiles
+    would lie too high: the interval is value ± t standard_error instead, with Student's t of G - 1
+    degrees of freedom. The sampling error of the reference statistics is not included. With fewer
+    samples than about three times the number of features the interval is too wide, and with fewer
+    samples than features the bias is meaningless.
 
     Args:
         groups: moments of the groups, of about equal size, from `MomentGroups`.
@@ -90,14 +90,14 @@ def frechet_score(groups: Sequence[Moments], reference: Statistics) -> FrechetSc
 def score_sums(
     features: Array, weight: Array, first: int, num_samples: int, num_splits: int = NUM_SPLITS
 ) -> ScoreSums:
-    """What some of the samples give to the Inception score.
+    """Sums over some of the samples for the Inception score.
 
     p(y | x) = softmax(weight f(x)), without the bias, as the original does
 
     Args:
         features: [n, features] of samples first, first + 1, …
         weight: [classes, features], "output.weight" of Inception.
-        num_samples: how many there are in all; split k is samples k N / S to (k + 1) N / S.
+        num_samples: total number; split k has samples k N / S to (k + 1) N / S.
     """
     logits = np.asarray(features, np.float64) @ np.asarray(weight, np.float64).T
     log_p = log_softmax(logits, axis=1)
@@ -109,12 +109,12 @@ def score_sums(
 
 
 def add_sums(one: ScoreSums, other: ScoreSums) -> ScoreSums:
-    """Of the samples of both."""
+    """Sums over the samples of both."""
     return ScoreSums(*(a + b for a, b in zip(one, other, strict=True)))
 
 
 def inception_score(sums: ScoreSums) -> InceptionScore:
-    """exp(mean_x KL(p(y | x) || p(y))) of each split (Salimans et al. 2016).
+    """Inception score: exp(mean_x KL(p(y | x) || p(y))) of each split (Salimans et al. 2016)
 
     mean_x KL = mean_x sum_y p(y | x) log p(y | x) - sum_y p(y) log p(y)
 

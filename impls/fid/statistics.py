@@ -1,8 +1,7 @@
 """Reference statistics on disk: mean and covariance of the features of a set of images.
 
-The same two arrays go by two names: `mu` and `sigma` in the files of ADM, clean-fid and
-pytorch-fid, `ref_mu` and `ref_sigma` in those that the authors' code reads. Either is read; both
-are written.
+The two arrays have two names each: `mu` and `sigma` in the files of ADM, clean-fid and pytorch-fid,
+`ref_mu` and `ref_sigma` in those that the authors' code reads. Either is read; both are written.
 """
 
 from pathlib import Path
@@ -24,17 +23,17 @@ ROUNDING = 1e-5
 LARGEST = 1e30  # whose square, and the sum of many, is still a number; features are below 100
 NAMES = (("ref_mu", "ref_sigma"), ("mu", "sigma"))
 REMEDY = (
-    "get it anew (github.com/Gsunshine/meanflow links that of ImageNet 256), or make one with"
+    "download it again (github.com/Gsunshine/meanflow links that of ImageNet 256), or make one with"
     " `meanflow statistics`"
 )
 
 
 class StatisticsError(UserError):
-    """Statistics that cannot be used; the message is one sentence for the user."""
+    """Invalid statistics; the message is one sentence for the user."""
 
 
 class Statistics(NamedTuple):
-    """Of the features of a set of images; what made them, where the file says so."""
+    """Mean and covariance of features of a set of images, and their origin where it is stored."""
 
     mean: Array  # [features] float64
     covariance: Array  # [features, features] float64
@@ -44,7 +43,7 @@ class Statistics(NamedTuple):
 
 
 def save_statistics(path: Path, statistics: Statistics) -> None:
-    """Write statistics to a .npz file, whole or not at all.
+    """Write statistics to a .npz file, atomically.
 
     Raises:
         StatisticsError: when the file cannot be written.
@@ -58,14 +57,14 @@ def save_statistics(path: Path, statistics: Statistics) -> None:
 
 
 def load_statistics(path: Path, num_features: int | None = None) -> Statistics:
-    """Read statistics from a .npz file.
+    """Statistics read from a .npz file.
 
     Args:
-        num_features: that they must be of, where this is known.
+        num_features: expected number of features, where it is known.
 
     Raises:
-        StatisticsError: when the file is missing, damaged, holds no such arrays, or such as no
-            features have: of another shape, not finite, asymmetric, indefinite, contradictory.
+        StatisticsError: when the file is missing, damaged, or lacks the arrays, or when they have
+            another shape, or are not finite, symmetric, semidefinite or consistent.
     """
     if not path.is_file():
         raise StatisticsError(f"there is no file of statistics {path}: {REMEDY}")
@@ -93,7 +92,7 @@ def load_statistics(path: Path, num_features: int | None = None) -> Statistics:
 
 
 def _told(path: Path, name: str, array: Array) -> Any:
-    """What a file says of its making, as one number or text."""
+    """Entry of a file about the origin of the statistics, a number or a string."""
     value = array.item() if array.size == 1 else array.tolist()
     is_right, expected = {
         "num_images": (type(value) is int and value > 1, "a whole number, 2 or more"),
@@ -108,7 +107,7 @@ def _told(path: Path, name: str, array: Array) -> Any:
 
 
 def _check(path: Path, mean: Array, covariance: Array, num_features: int | None) -> None:
-    """Refuse arrays that no set of features has: shapes, numbers, symmetry, definiteness."""
+    """Raise StatisticsError for invalid arrays: shape, finite numbers, symmetry, definiteness."""
     count = num_features or (mean.size if mean.ndim == 1 else 0)
     if not count or mean.shape != (count,) or covariance.shape != (count, count):
         size = count or "features"
@@ -123,14 +122,14 @@ def _check(path: Path, mean: Array, covariance: Array, num_features: int | None)
         if wrong.any():
             place, value = _first(wrong, array)
             raise StatisticsError(
-                f"the {name} in {path} holds {value} at {place}, which is no finite number that"
-                f" features have: {REMEDY}"
+                f"the {name} in {path} holds {value} at {place}, which is not finite or too"
+                f" large: {REMEDY}"
             )
     _check_covariance(path, covariance.astype(np.float64))
 
 
 def _check_covariance(path: Path, covariance: Array) -> None:
-    """Refuse one that is not symmetric, or has a negative eigenvalue, beyond ROUNDING."""
+    """Raise StatisticsError for a covariance that is not symmetric and semidefinite to ROUNDING."""
     size = np.abs(covariance).max()
     skew = np.abs(covariance - covariance.T) > ROUNDING * size
     if skew.any():
@@ -143,8 +142,8 @@ def _check_covariance(path: Path, covariance: Array) -> None:
     if variances.min() < -ROUNDING * size:
         entry = int(variances.argmin())
         raise StatisticsError(
-            f"the covariance in {path} holds the variance {variances.min():g} at {[entry, entry]},"
-            f" which no feature has: {REMEDY}"
+            f"the covariance in {path} holds the negative variance {variances.min():g} at"
+            f" {[entry, entry]}: {REMEDY}"
         )
     try:  # far faster than eigenvalues, and stricter: no variance is above the largest of these
         np.linalg.cholesky(covariance + ROUNDING * variances.max() * np.eye(len(covariance)))
@@ -153,12 +152,12 @@ def _check_covariance(path: Path, covariance: Array) -> None:
         least, largest = eigenvalues[0], eigenvalues[-1]
         if not least >= -ROUNDING * largest:
             raise StatisticsError(
-                f"the covariance in {path} has the eigenvalue {least:g}, the largest being"
-                f" {largest:g}: features have none below 0 but by rounding: {REMEDY}"
+                f"the covariance in {path} has the negative eigenvalue {least:g}, the largest being"
+                f" {largest:g}: {REMEDY}"
             ) from None
 
 
 def _first(wrong: Array, array: Array) -> tuple[list[int], Any]:
-    """Where the first wrong entry is, and the entry."""
+    """Index of the first wrong entry, and the entry."""
     place = np.argwhere(wrong)[0]
     return place.tolist(), array[tuple(place)]

@@ -1,1 +1,1 @@
-"""Files as they lie on a disk: checkpoints, weights, shards, downloads."""
+"""File formats: checkpoints, weights, shards, images; atomic writes, locks, failed downloads."""

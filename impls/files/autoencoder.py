@@ -42,11 +42,11 @@ Count = Annotated[int, Field(strict=True, ge=1)]
 
 
 class AutoencoderError(UserError):
-    """An autoencoder that cannot be read; the message is one sentence for the user."""
+    """Autoencoder that cannot be read; the message is one sentence for the user."""
 
 
 class AutoencoderConfig(BaseModel):
-    """What the network needs to know of config.json; the defaults are diffusers' own."""
+    """Keys of config.json that determine the network; the defaults are diffusers' own."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -59,12 +59,12 @@ class AutoencoderConfig(BaseModel):
 
     @property
     def factor(self) -> int:
-        """Pixels along each side of an image for one of the latent: 8 in Stable Diffusion."""
+        """Downsampling factor: pixels per side of an image for one of the latent, usually 8."""
         return int(2 ** (len(self.block_out_channels) - 1))
 
 
 class Autoencoder(NamedTuple):
-    """An autoencoder in no framework's form."""
+    """Autoencoder, independent of a framework."""
 
     config: AutoencoderConfig
     tensors: dict[str, NDArray[Any]]  # diffusers' name -> array; kernels are [out, in, 3, 3]
@@ -97,14 +97,14 @@ def tensor_shapes(config: AutoencoderConfig) -> Shapes:
 
 
 def read_autoencoder(folder: Path) -> Autoencoder:
-    """The autoencoder in a folder, or in its folder `vae`, as a pipeline's files have it.
+    """Autoencoder read from a folder, or from its folder `vae`, as in a pipeline's files.
 
     Raises:
-        AutoencoderError: when a file is missing, damaged or something else, the network is of
+        AutoencoderError: when a file is missing, damaged or of another kind, the network is of
             another kind, or a tensor is missing, unknown or of another shape.
     """
     if not folder.is_dir():
-        found = "is no folder" if folder.exists() else "does not exist"
+        found = "is not a folder" if folder.exists() else "does not exist"
         raise AutoencoderError(f"{folder} {found}: {_remedy(CONFIG, WEIGHTS)}")
     if not (folder / CONFIG).exists() and (folder / "vae" / CONFIG).exists():
         folder = folder / "vae"
@@ -165,7 +165,7 @@ def _read_config(path: Path) -> AutoencoderConfig:
 
 
 def _check_kind(path: Path, config: AutoencoderConfig, read: Mapping[str, Any]) -> None:
-    """Refuse a configuration that asks for another network than the one that is written here."""
+    """Raise AutoencoderError for a configuration of a network that is not implemented here."""
     count = len(config.block_out_channels)
     blocks = {
         "down_block_types": (["DownEncoderBlock2D"] * count,),
@@ -191,7 +191,7 @@ def _read_tensors(path: Path) -> dict[str, NDArray[Any]]:
     pickled = path.with_name(PICKLED)
     if not path.exists() and pickled.exists():
         raise AutoencoderError(
-            f"{path.parent} has its weights as {PICKLED} alone, a pickle, which is not read:"
+            f"{path.parent} has its weights only as {PICKLED}, a pickle, which is not read:"
             f" {_remedy(WEIGHTS)}, or let diffusers convert it with"
             " AutoencoderKL.from_pretrained(FOLDER).save_pretrained(FOLDER)"
         )
@@ -206,7 +206,7 @@ def _read_tensors(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _bytes(path: Path, count: int = -1) -> bytes:
-    """The first bytes of a file, which must not be what is saved in the place of a download."""
+    """First bytes of a file, which must not be a failed download."""
     with readable(path, _remedy(path.name), AutoencoderError), path.open("rb") as file:
         read = file.read(count)
     if read and (what := not_the_file(path)):
@@ -215,7 +215,7 @@ def _bytes(path: Path, count: int = -1) -> bytes:
 
 
 def _renamed(tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Tensors under the names of today; kernels of attention [C, C, 1, 1] become [C, C]."""
+    """Tensors under current names; kernels of attention [C, C, 1, 1] become [C, C]."""
     renamed = {}
     for name, array in tensors.items():
         before, attention, part = name.partition(".attentions.0.")
@@ -250,8 +250,8 @@ def _check_tensors(
     for name in tensors:
         if name not in expected:
             raise AutoencoderError(
-                f"{path} holds the tensor {name}, which the network in {CONFIG} has not: are the"
-                " two files of one autoencoder?"
+                f"{path} holds the tensor {name}, which the network in {CONFIG} does not have:"
+                " are the two files of one autoencoder?"
             )
 
 

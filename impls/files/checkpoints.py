@@ -1,13 +1,13 @@
-"""Folders of checkpoints: written whole or not at all, the newest few kept.
+"""Folders of checkpoints, written atomically; the newest few are kept.
 
     workdir/checkpoints/<step>/state        the framework's own files
                                config.yml   the effective configuration
                                about.json   framework, step, SHA-256 of the others, environment
 
-A checkpoint is written under a temporary name and renamed when it is complete, so whatever is
-killed whenever, the newest folder with a plain number is a whole checkpoint. What is damaged later
-is refused: configuration and state are compared with their SHA-256 before they are read. Older
-checkpoints have none, and are read as they are.
+A checkpoint is written under a temporary name and renamed when it is complete, so the newest folder
+with a plain number is a complete checkpoint even if the process is killed. Later damage is
+detected: configuration and state are compared with their SHA-256 before they are read. Older
+checkpoints without SHA-256 are read unchecked.
 """
 
 import hashlib
@@ -33,12 +33,12 @@ FRAMEWORKS = ("jax", "torch")
 
 
 class CheckpointError(UserError):
-    """A checkpoint that cannot be used; the message is one sentence for the user."""
+    """Checkpoint that cannot be used; the message is one sentence for the user."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A whole checkpoint on disk."""
+    """Complete checkpoint on disk."""
 
     path: Path
     framework: str  # "jax" or "torch"
@@ -49,20 +49,20 @@ class Checkpoint:
 
     @property
     def state(self) -> Path:
-        """The framework's own files."""
+        """Path of the state, in the framework's own format."""
         return self.path / "state"
 
 
 def write(
     workdir: Path, framework: str, step: int, config: Config, save: Callable[[Path], None]
 ) -> Path:
-    """Write the checkpoint of a step, atomically, and drop the oldest beyond `keep_checkpoints`.
+    """Write the checkpoint of a step atomically, and delete the oldest beyond `keep_checkpoints`.
 
     Args:
-        save: writes the state to the path that it is given.
+        save: function that writes the state to a path.
 
     Raises:
-        CheckpointError: when the disk refuses; what was there before is untouched.
+        CheckpointError: when it cannot be written; earlier checkpoints are kept.
     """
     folder = workdir / "checkpoints"
     partial, final = folder / f".partial-{step}-{os.getpid()}", folder / str(step)
@@ -92,10 +92,10 @@ def write(
 
 
 def find(path: Path, *, checksum: bool = True) -> Checkpoint:
-    """The checkpoint at a path: a step's folder, or the newest of a run's folder.
+    """Checkpoint at a path: a step's folder, or the newest one in a run's folder.
 
     Args:
-        checksum: compare configuration and state with their SHA-256; the state when it is read.
+        checksum: verify the SHA-256 of configuration and state; that of the state when it is read.
 
     Raises:
         CheckpointError: when there is none, or it is damaged.
@@ -111,19 +111,19 @@ def find(path: Path, *, checksum: bool = True) -> Checkpoint:
 
 
 def newest(workdir: Path, *, checksum: bool = True) -> Checkpoint | None:
-    """The newest checkpoint of a run, or None where there is none yet."""
+    """Newest checkpoint of a run, or None if there is none yet."""
     return find(workdir, checksum=checksum) if _steps(workdir / "checkpoints") else None
 
 
 def restore(checkpoint: Checkpoint, read: Callable[[Path, Config], Any], config: Config) -> Any:
-    """The state of a checkpoint, whose files and step are what was written.
+    """Training state of a checkpoint, after its files and step are verified.
 
     Args:
         read: `restore_checkpoint` of the implementation that wrote it.
-        config: of the network that the state belongs to.
+        config: configuration of the network that the state belongs to.
 
     Raises:
-        CheckpointError: when it is damaged, naming the newest one that is not.
+        CheckpointError: when it is damaged, naming the newest undamaged one.
     """
     with _or_another(checkpoint.path):
         _compare(checkpoint.path, checkpoint.sha256)
@@ -137,7 +137,7 @@ def restore(checkpoint: Checkpoint, read: Callable[[Path, Config], Any], config:
 
 
 def unreadable(path: Path, error: Exception) -> CheckpointError:
-    """What is said of a state that a framework does not read: its own messages speak of itself."""
+    """Error for a state that a framework cannot read, in place of the framework's own message."""
     reason = getattr(error, "strerror", None) or type(error).__name__
     return CheckpointError(
         f"the checkpoint {path} cannot be read ({reason}): it is damaged, or of another network"
@@ -145,7 +145,7 @@ def unreadable(path: Path, error: Exception) -> CheckpointError:
 
 
 def _read(path: Path, checksum: bool) -> Checkpoint:
-    """The checkpoint in a step's folder; its state is not looked at yet.
+    """Checkpoint in a step's folder; its state is not read yet.
 
     Raises:
         UserError: when it is damaged, or of a later release.
@@ -167,19 +167,19 @@ def _read(path: Path, checksum: bool) -> Checkpoint:
 
 
 def _sha256_of_files(folder: Path) -> dict[str, str]:
-    """Relative path of every file below a folder -> hexadecimal SHA-256."""
+    """SHA-256 of every file below a folder: relative path -> hexadecimal."""
     files = (file for file in sorted(folder.rglob("*")) if file.is_file())
     return {file.relative_to(folder).as_posix(): _sha256(file) for file in files}
 
 
 def _sha256(file: Path) -> str:
-    """Hexadecimal SHA-256 of a file, about a second for a gigabyte."""
+    """Hexadecimal SHA-256 of a file, about one second per gigabyte."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _compare(folder: Path, recorded: Mapping[str, str | None]) -> None:
-    """Raise CheckpointError, naming the first file that is not what was written."""
+    """Raise CheckpointError, naming the first file whose SHA-256 differs."""
     for name, sha256 in recorded.items():
         with readable(folder / name, "it is damaged", CheckpointError):
             found = _sha256(folder / name)
@@ -189,7 +189,7 @@ def _compare(folder: Path, recorded: Mapping[str, str | None]) -> None:
 
 @contextmanager
 def _or_another(path: Path) -> Iterator[None]:
-    """Add to what is said of a damaged checkpoint which one of the same run can be used instead."""
+    """Context that adds to an error the newest undamaged checkpoint of the same run."""
     try:
         yield
     except UserError as error:
@@ -197,17 +197,17 @@ def _or_another(path: Path) -> Iterator[None]:
             raise CheckpointError(str(error)) from error
         others = (path.parent / str(step) for step in reversed(_steps(path.parent)))
         whole = next((other for other in others if other != path and _is_whole(other)), None)
-        instead = f"; there is no whole one beside it in {path.parent}"
+        instead = f"; there is no undamaged one beside it in {path.parent}"
         if whole is not None:
             instead = (
-                f"; the newest whole one is {whole}: give that path, or delete {path} and the run"
-                " resumes from there"
+                f"; the newest undamaged one is {whole}: give that path, or delete {path} and the"
+                " run resumes from there"
             )
         raise CheckpointError(f"{error}{instead}") from error
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether a checkpoint's files are there and what was written."""
+    """True if a checkpoint's files are present and their SHA-256 match."""
     try:
         found = _read(path, checksum=True)
         _compare(path, found.sha256)
@@ -217,7 +217,7 @@ def _is_whole(path: Path) -> bool:
 
 
 def _check_space(folder: Path, config: Config) -> None:
-    """Find a full disk before the writing, which the frameworks' own messages bury."""
+    """Raise CheckpointError for too little free space, before the frameworks fail obscurely."""
     copies = 4 + len(config.training.ema_more)  # parameters, averages, two moments
     needed = 4 * copies * num_parameters(config.network)
     free = shutil.disk_usage(folder).free
@@ -229,7 +229,7 @@ def _check_space(folder: Path, config: Config) -> None:
 
 
 def _steps(folder: Path) -> list[int]:
-    """The steps of a run's folder of checkpoints, in order."""
+    """Steps of the checkpoints in a folder, in order."""
     found = (
         [_step_of(entry) for entry in folder.iterdir() if entry.is_dir()] if folder.is_dir() else []
     )
@@ -237,14 +237,14 @@ def _steps(folder: Path) -> list[int]:
 
 
 def _step_of(path: Path) -> int | None:
-    """The step that a folder of a run's checkpoints is named for; None for any other folder."""
+    """Step of a checkpoint's folder, by its name; None for any other folder."""
     *_, above, name = path.absolute().parts
     is_step = above == "checkpoints" and re.fullmatch("0|[1-9][0-9]*", name)  # not 007, nor ²
     return int(name) if is_step else None
 
 
 def _discard(checkpoint: Path) -> None:
-    """Remove a checkpoint; it loses its name first, so half of it is never taken for a whole."""
+    """Delete a checkpoint; it is renamed first, so a partly deleted one is never read."""
     if checkpoint.exists():
         nameless = checkpoint.with_name(f".partial-discarded-{checkpoint.name}")
         shutil.rmtree(nameless, ignore_errors=True)
@@ -253,7 +253,7 @@ def _discard(checkpoint: Path) -> None:
 
 
 def _flush(folder: Path) -> None:
-    """Hand every file to the disk, so that the rename cannot overtake its content."""
+    """Flush every file to disk before the folder is renamed."""
     for file in folder.rglob("*"):
         if file.is_file():
             with file.open("rb") as handle:

@@ -1,4 +1,4 @@
-"""What a downloaded file really is, when it is not what its name says."""
+"""Recognition of failed downloads: an HTML page, a Git LFS pointer, an empty file."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ LONGEST = max(map(len, BEGINNINGS))
 
 
 def not_the_file(file: Path) -> str | None:
-    """What a file is instead of data: a web page, a pointer, empty, absent; None when it may be it.
+    """Kind of a failed download: a web page, a pointer, empty, absent; None for anything else.
 
     Returns:
         The end of a sentence that begins with "FILE is …".

@@ -1,10 +1,10 @@
-"""The Inception network of FID: its weights from the two files that people have, NumPy only.
+"""Weights of FID's Inception network, read from either of the two common files with NumPy only.
 
 Both hold the network of TensorFlow's inception-2015-12-05: `inception-2015-12-05.pt`, NVIDIA's
 TorchScript file, which clean-fid, EDM and StyleGAN score with, and
 `pt_inception-2015-12-05-6726825d.pth`, pytorch-fid's under torchvision's names. Nothing is ever
-downloaded. Names and kernels are checked, and that the channels fit; how many channels there are
-is left to the file, so a narrow network of the same topology can stand in for it.
+downloaded. Names, kernels and the consistency of channels are checked, but not the number of
+channels, so a narrow network of the same topology can stand in for it.
 """
 
 import hashlib
@@ -45,11 +45,11 @@ SOURCES = (
 
 
 class InceptionError(UserError):
-    """A file that is no Inception, or a wrong one; the message is one sentence for the user."""
+    """Invalid or wrong file of Inception; the message is one sentence for the user."""
 
 
 class InceptionWeights(NamedTuple):
-    """Inception's tensors, and where they came from."""
+    """Inception's tensors, and their origin."""
 
     path: Path
     sha256: str  # of the file
@@ -60,12 +60,12 @@ class InceptionWeights(NamedTuple):
 
     @property
     def num_features(self) -> int:
-        """2048 in the real one."""
+        """Number of features: 2048 in the real network."""
         return int(self.tensors["output.weight"].shape[1])
 
 
 def read_inception(path: Path | str) -> InceptionWeights:
-    """Read Inception's weights from either file, as float32.
+    """Inception's weights read from either file, as float32.
 
     Raises:
         InceptionError: when the file is missing, damaged, a web page, another network, or not the
@@ -90,11 +90,11 @@ def read_inception(path: Path | str) -> InceptionWeights:
 
 
 def trusted_content(weights: InceptionWeights) -> bytes:
-    """The bytes of a TorchScript file, to be loaded by PyTorch, which runs the code in it.
+    """Bytes of a trusted TorchScript file, for PyTorch to load, which runs the code in it.
 
     Raises:
-        InceptionError: when it is neither NVIDIA's file nor one that the user has named by its
-            SHA-256 in the variable TRUSTED, or has changed since its numbers were read.
+        InceptionError: when it is neither NVIDIA's file nor one that the user trusts by its SHA-256
+            in the environment variable TRUSTED, or has changed since its tensors were read.
     """
     path, sha256 = weights.path, weights.sha256
     trusted = (
@@ -111,15 +111,15 @@ def trusted_content(weights: InceptionWeights) -> bytes:
     with readable(path, f"get {SOURCES}", InceptionError):
         content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise InceptionError(f"{path} has changed since it was read: begin again")
+        raise InceptionError(f"{path} has changed since it was read: start again")
     return content
 
 
 def check_mode(mode: str) -> None:
-    """Refuse a mode that is none of MODES.
+    """Check that a mode is one of MODES.
 
     Raises:
-        UserError: naming those there are.
+        UserError: naming the valid modes.
     """
     if mode not in MODES:
         known = " or ".join(MODES)
@@ -127,7 +127,7 @@ def check_mode(mode: str) -> None:
 
 
 def check_images(shape: tuple[int, ...], mode: str) -> None:
-    """Refuse images that are not [n, height, width, 3], and an unknown mode.
+    """Check that images are [n, height, width, 3], and that the mode is known.
 
     Raises:
         UserError: for the mode.
@@ -141,8 +141,8 @@ def check_images(shape: tuple[int, ...], mode: str) -> None:
 def clean_resize(images: Array) -> NDArray[np.float32]:
     """Images at 299 x 299 as clean-fid's mode "clean" resizes them (Parmar et al. 2022).
 
-    Each channel is a float image to Pillow, whose bicubic filter widens where it shrinks (so it
-    does not alias); nothing is rounded to whole levels between, and the result is cut to 0..255.
+    Each channel is resized by Pillow as a float image, with an antialiased bicubic filter, without
+    rounding to integers; the result is clipped to 0..255.
 
     Args:
         images: [n, height, width, 3] in 0..255, uint8 or float.
@@ -162,18 +162,18 @@ def clean_resize(images: Array) -> NDArray[np.float32]:
 
 
 def _check_hash(path: Path, sha256: str) -> None:
-    """Refuse a file that carries another hash in its name, as torch.hub writes it."""
+    """Raise InceptionError if a hash in the file's name, as torch.hub writes it, does not match."""
     named = re.search(r"-([0-9a-f]{8,64})\.\w+$", path.name)
     expected = NVIDIA_SHA256 if path.name == NVIDIA_NAME else named[1] if named else ""
     if not sha256.startswith(expected):
         raise InceptionError(
-            f"{path} has the SHA-256 {sha256}, expected {expected} for a file of that name: get it"
-            " anew, or give it another name if it is meant to differ"
+            f"{path} has the SHA-256 {sha256}, expected {expected} for a file of that name:"
+            " download it again, or rename it if it is meant to differ"
         )
 
 
 def _from_torchvision(path: Path, held: Any) -> dict[str, Array]:
-    """The names of the TorchScript file, from torchvision's, with the scale of batch norm in them.
+    """Tensors under TorchScript's names from torchvision's, with batch norm's scale folded in.
 
     gamma (w x - mean) / sqrt(var + eps) + beta = (gamma w x - gamma mean) / sqrt(var + eps) + beta
     """
@@ -193,11 +193,11 @@ def _from_torchvision(path: Path, held: Any) -> dict[str, Array]:
 
 
 def _check(path: Path, tensors: dict[str, Array]) -> None:
-    """Hold names, kernels and channels against the topology, and the numbers for being finite."""
+    """Check names, kernels and channels against the topology, and that numbers are finite."""
     for ours, theirs in tensor_names().items():
         if ours not in tensors:
             raise InceptionError(
-                f"{path} is no Inception of FID: it holds neither {ours} nor {theirs}; get"
+                f"{path} is not FID's Inception: it holds neither {ours} nor {theirs}; get"
                 f" {SOURCES}"
             )
         if not tensors[ours].ndim:

@@ -1,6 +1,6 @@
-"""Which layers Inception has, what each reads, and what they are called in both files.
+"""Topology of Inception: layers, their inputs, and their names in both files of weights.
 
-For checking and renaming weights. What the layers compute is written in each text (inception.py).
+For checking and renaming weights. The layers are computed in each implementation (inception.py).
 """
 
 import functools
@@ -10,7 +10,7 @@ PARTS = ("weight", "beta", "mean", "var")  # of a layer: convolution, batch norm
 TORCHVISION_PARTS = ("conv.weight", "bn.bias", "bn.running_mean", "bn.running_var")
 
 # Each line is a chain of layers: name, height x width of the kernel, torchvision's name. A name
-# alone is a layer that stands above. What the chains make lies side by side, then what is pooled.
+# alone refers to a layer above. Outputs of the chains are concatenated, the pooled one last.
 STEM = """
 conv 3x3 Conv2d_1a_3x3 > conv_1 3x3 Conv2d_2a_3x3 > conv_2 3x3 Conv2d_2b_3x3
     > conv_3 1x1 Conv2d_3b_1x1 > conv_4 3x3 Conv2d_4a_3x3
@@ -67,7 +67,7 @@ BLOCKS = (
 
 
 class Layer(NamedTuple):
-    """A convolution with its batch norm."""
+    """Convolution with its batch norm."""
 
     name: str  # in the TorchScript file, after "layers."
     torchvision: str
@@ -77,7 +77,7 @@ class Layer(NamedTuple):
 
 @functools.cache
 def topology() -> tuple[tuple[Layer, ...], tuple[str, ...]]:
-    """Every layer in order, and the names of those whose channels are the features."""
+    """Layers in order, and the names of those whose channels are the features."""
     layers: dict[str, Layer] = {}
     inputs: tuple[str, ...] = ()
     for prefix, theirs, text in BLOCKS:
@@ -98,7 +98,7 @@ def topology() -> tuple[tuple[Layer, ...], tuple[str, ...]]:
 
 
 def tensor_names() -> dict[str, str]:
-    """Name of each tensor in the TorchScript file -> in pytorch-fid's, which is torchvision's."""
+    """Names of the tensors: in the TorchScript file -> in pytorch-fid's, which is torchvision's."""
     names = {
         f"layers.{layer.name}.{ours}": f"{layer.torchvision}.{theirs}"
         for layer in topology()[0]

@@ -1,4 +1,4 @@
-"""One process at a time in a folder."""
+"""Exclusive lock of a folder."""
 
 import errno
 import fcntl
@@ -14,20 +14,20 @@ from pathlib import Path
 from impls.common.errors import Notice, UserError
 from impls.files.writing import writable
 
-LOCK = "lock"  # file in the folder; what stands in it is for the message alone
+LOCK = "lock"  # file in the folder; its content is only for the message
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[Callable[[], None]]:
-    """Hold a folder, which is made where it does not exist, until the block or the process ends.
+    """Lock a folder, created if it does not exist, until the block or the process ends.
 
-    The system releases what a killed process held, so no lock is ever stale.
+    The system releases the locks of a killed process, so no lock is ever stale.
 
     Yields:
         A function that raises UserError when the folder was removed or moved since.
 
     Raises:
-        UserError: naming the process that holds the folder, or when it cannot be written.
+        UserError: naming the process that holds the lock, or when the folder cannot be written.
     """
     path = folder / LOCK
     with writable(folder):
@@ -51,7 +51,7 @@ def locked(folder: Path) -> Iterator[Callable[[], None]]:
 
 
 def _open(path: Path) -> FileIO:
-    """The file, locked; its last owner may have removed it between the opening and the locking."""
+    """Locked file; opened again if its last owner removed it before it was locked."""
     while True:
         file = path.open("ab+", buffering=0)
         try:
@@ -65,7 +65,7 @@ def _open(path: Path) -> FileIO:
 
 
 def _is_at(path: Path, file: FileIO) -> bool:
-    """Whether an open file is the one at a path."""
+    """True if an open file is the one at a path."""
     try:
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))
     except FileNotFoundError:
@@ -74,13 +74,13 @@ def _is_at(path: Path, file: FileIO) -> bool:
 
 def _lock(file: int, folder: Path) -> None:
     try:
-        # Not flock: what the process forks would hold it too, and outlive a kill.
+        # Not flock: forked processes would hold the lock too, and could outlive this one.
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EAGAIN):
             owner = os.pread(file, 200, 0).decode(errors="replace") or "another process"
             raise UserError(
-                f"{folder} is in use by {owner}: wait for its end, stop it, or give another folder"
+                f"{folder} is in use by {owner}: wait for it, stop it, or give another folder"
             ) from error
-        said = f"{folder} is on a file system without locks: nothing keeps another run out of it"
+        said = f"{folder} is on a file system without locks: do not start another run in it"
         warnings.warn(Notice(said), stacklevel=5)

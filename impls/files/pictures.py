@@ -1,4 +1,4 @@
-"""Images as bytes, many of them in one picture, and pictures as PNG files."""
+"""Conversion of images to bytes, grids of images, and PNG files."""
 
 import io
 import math
@@ -12,32 +12,32 @@ from PIL import Image, ImageDraw
 
 from impls.files.writing import write_whole
 
-LINE = 96  # grey between the images of a picture
-TEXT = 14  # pixels that a line of text is high
+LINE = 96  # grey level between the images of a grid
+TEXT = 14  # height of a line of text, in pixels
 
 
 def to_uint8(images: NDArray[Any]) -> NDArray[np.uint8]:
-    """Pixels of images in -1..1, as the official evaluation: clip(127.5 x + 128) truncated."""
+    """Pixels of images in -1..1, as in the official evaluation: clip(127.5 x + 128), truncated"""
     return np.clip(127.5 * images + 128, 0, 255).astype(np.uint8)
 
 
 def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
-    """Write pixels [height, width] or [height, width, 3] whole.
+    """Write pixels [height, width] or [height, width, 3] as a PNG file, atomically.
 
     Raises:
-        OSError: when the disk refuses.
+        OSError: when the file cannot be written.
     """
     write_whole(path, png(pixels))
 
 
 def picture_grid(images: NDArray[Any], columns: int = 0, scale: int = 1) -> NDArray[np.uint8]:
-    """One picture of many: images [n, height, width, 1 or 3] in -1..1 -> [H, W, 3] uint8.
+    """Grid of images: [n, height, width, 1 or 3] in -1..1 -> [H, W, 3] uint8.
 
     Args:
-        columns: images in a row; as near to a square as can be when 0.
+        columns: images in a row; 0 for a nearly square grid.
         scale: each pixel becomes scale x scale.
 
-    A grey line below and right of each image, half as wide as its pixels, keeps it apart.
+    Images are separated by grey lines half as wide as their pixels.
     """
     pixels = to_uint8(images).repeat(scale, 1).repeat(scale, 2)
     line = (0, max(scale // 2, 1))
@@ -53,7 +53,7 @@ def picture_grid(images: NDArray[Any], columns: int = 0, scale: int = 1) -> NDAr
 def labelled_grid(
     images: NDArray[Any], labels: Iterable[object], scale: int = 1
 ) -> NDArray[np.uint8]:
-    """A picture with a column for each label, which is written above: [H, W, 3] uint8.
+    """Grid of images with a column for each label, which is written above: [H, W, 3] uint8.
 
     Args:
         images: [n, height, width, 1 or 3] in -1..1, row by row.
@@ -68,7 +68,7 @@ def labelled_grid(
 
 
 def png(picture: NDArray[np.uint8]) -> bytes:
-    """A picture [height, width, 3] as the content of a PNG file."""
+    """Content of a PNG file of a picture [height, width, 3]."""
     content = io.BytesIO()
     Image.fromarray(picture).save(content, "PNG")
     return content.getvalue()

@@ -1,4 +1,4 @@
-"""Reading the files of others: where they lie, what is damaged, pickles without danger."""
+"""Reading of untrusted files: locations, errors for damaged files, safe unpickling."""
 
 import lzma
 import pickle
@@ -17,8 +17,8 @@ from impls.common.config import DatasetConfig
 from impls.common.errors import DataError, UserError
 from impls.common.paths import expanded
 
-# What the standard library, NumPy and Pillow raise on files that are broken, or of another kind.
-# Not among them: failed assertions, unknown names, missing packages, which are no file's fault.
+# Exceptions of the standard library, NumPy and Pillow for files that are damaged or of another
+# kind; not AssertionError, NameError or ImportError, which are not the file's fault.
 DAMAGE = (
     ArithmeticError, AttributeError, BufferError, EOFError, LookupError, MemoryError, OSError,
     RuntimeError, SyntaxError, TypeError, ValueError, Image.DecompressionBombError, lzma.LZMAError,
@@ -28,10 +28,11 @@ DAMAGE = (
 
 @contextmanager
 def readable(path: object, remedy: str, kind: type[UserError] = DataError) -> Iterator[None]:
-    """Turn what reading a damaged file raises into a sentence that names it and says what to do.
+    """Context that turns exceptions of reading a damaged file into one sentence with a remedy.
 
     Raises:
-        UserError: of the kind, `PATH cannot be read (REASON): REMEDY`, or what says more already.
+        UserError: of the given kind, `PATH cannot be read (REASON): REMEDY`, or a UserError raised
+            within.
     """
     try:
         yield
@@ -48,10 +49,10 @@ def readable(path: object, remedy: str, kind: type[UserError] = DataError) -> It
 
 
 def root_folder(config: DatasetConfig, needed: str) -> Path:
-    """The folder (or file) that `dataset.root` names.
+    """Folder (or file) that `dataset.root` names.
 
     Raises:
-        DataError: when it does not exist, saying what is needed there.
+        DataError: when it does not exist, naming what is needed there.
     """
     path = expanded(config.root)
     if not path.exists():
@@ -63,26 +64,26 @@ def root_folder(config: DatasetConfig, needed: str) -> Path:
 
 
 def training_folder(root: Path) -> Path:
-    """ROOT/train where that exists, as the official code expects it, else ROOT."""
+    """ROOT/train if it exists, as the official code expects, else ROOT."""
     return root / "train" if (root / "train").is_dir() else root
 
 
 class DataUnpickler(pickle.Unpickler):
-    """Reads pickles that hold data: what they may name is listed, so they can run no code."""
+    """Unpickler with a list of allowed names, so that a pickle cannot run code."""
 
     def __init__(self, file: IO[bytes], named: Mapping[tuple[str, str], Any], **options: Any):
         """Read from a file.
 
         Args:
-            named: what stands for each (module, name) that the pickle may name.
+            named: replacement for each (module, name) that the pickle may name.
             options: those of pickle.Unpickler.
         """
         super().__init__(file, **options)
         self._named = named
 
     def find_class(self, module: str, name: str) -> Any:
-        """Look a name up among those that are allowed, instead of importing it."""
+        """Replacement of an allowed name, instead of an import."""
         try:
             return self._named[module, name]
         except KeyError:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which is no data") from None
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which is not data") from None

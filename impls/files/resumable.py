@@ -1,8 +1,8 @@
-"""A long list worked through in batches and saved part by part, so that interrupted runs resume.
+"""Resumable processing of many items, in batches and saved part by part.
 
-Four pipelines are such a list: images to latents, .pt files to shards, images to moments of their
-features, noise to features of samples. Each keeps a plan beside what it saves: the settings that
-must match to resume.
+Four pipelines use it: images to latents, .pt files to shards, images to moments of their features,
+noise to features of samples. Each stores a plan beside its results: the settings that must match to
+resume.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import MofNCompleteColumn, Progress
 
-AHEAD = 3  # batches that are being read while one is worked on
+AHEAD = 3  # batches that are read ahead while one is processed
 READERS = max(8, os.cpu_count() or 1)  # threads; Pillow lets several run at once
 
 Item = TypeVar("Item")
@@ -27,7 +27,7 @@ Made = TypeVar("Made")
 
 
 def split(rows: range, size: int) -> list[range]:
-    """Rows in groups of a size, the last one perhaps smaller."""
+    """Rows in groups of a given size; the last one may be smaller."""
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
@@ -39,16 +39,16 @@ def work_through(
     save: Callable[[range, list[Made]], None],
     advance: Callable[[int], None],
 ) -> None:
-    """Read the items of each part, make something of each batch, and save what a part came to.
+    """Read the items of each part, process them in batches, and save the results of each part.
 
-    No batch reaches over the end of its part, so a part comes to the same bits whoever makes it.
+    No batch spans two parts, so a part has the same bits whichever process makes it.
 
     Args:
-        parts: numbers of the items that are saved together, without what was saved before.
-        read: an item by its number, in a thread, while the batches before it are worked on.
-        make: something of the items of a batch.
-        save: a part, from what was made of its batches.
-        advance: called with the number of items that were just done.
+        parts: numbers of the items that are saved together, without parts saved before.
+        read: reads an item by its number, in a thread, while earlier batches are processed.
+        make: processes the items of a batch.
+        save: saves a part, given the results of its batches.
+        advance: called with the number of items just done.
     """
     batches = [split(part, batch_size) for part in parts]
     with closing(_read_ahead([rows for part in batches for rows in part], read)) as items:
@@ -63,7 +63,7 @@ def work_through(
 def _read_ahead(
     batches: Sequence[range], read: Callable[[int], Item]
 ) -> Generator[list[Item], None, None]:
-    """The items of each batch, read by threads before they are asked for."""
+    """Items of each batch, read ahead by threads."""
     pool, waiting = ThreadPoolExecutor(READERS), deque[list[Future[Item]]]()
     try:
         for number in range(len(batches) + AHEAD):
@@ -77,7 +77,7 @@ def _read_ahead(
 
 @contextmanager
 def progress_bar(doing: str, total: int, done: int) -> Iterator[Callable[[int], None]]:
-    """A bar that counts items, of which some were done before: gives what tells it of more."""
+    """Context with a progress bar over items, some done before; yields a function to advance it."""
     with Progress(*Progress.get_default_columns(), MofNCompleteColumn()) as progress:
         yield partial(progress.advance, progress.add_task(doing, total=total, completed=done))
 
@@ -97,6 +97,6 @@ def digest_tensors(tensors: Mapping[str, NDArray[Any]], about: str = "") -> str:
 
 
 def changed(begun: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
-    """Names of what a plan has otherwise than the stored one that a run was begun with."""
+    """Names of settings in which a plan differs from the stored one of an interrupted run."""
     now = json.loads(json.dumps(plan))  # tuples are stored as lists
     return [name for name in now if begun.get(name) != now[name]]

@@ -4,9 +4,9 @@
     images-00000.npy          [n, height, width, 2 channel] float32 or float16: mean, then std
     image_flip-00000.npy      the same of the mirrored images, only where flip is true
     labels-00000.npy          [n] int32
-    packing.json              what it is made from, for a preparation that was stopped
+    packing.json              settings that must match to resume an interrupted preparation
 
-They need no reader of their own: NumPy opens each file.
+NumPy alone can open each file.
 """
 
 import io
@@ -30,24 +30,24 @@ AGAIN = "write it again with meanflow prepare"
 
 
 class Layout(NamedTuple):
-    """The index: what the shards of a folder hold."""
+    """Index of a folder of shards."""
 
     shape: tuple[int, ...]  # (height, width, 2 channel) of an example
     dtype: str  # of the images
-    flip: bool  # whether there are mirrored images
+    flip: bool  # mirrored images are stored too
     counts: tuple[int, ...]  # examples in each shard
 
 
 class Stored(NamedTuple):
-    """Some of the examples of a shard, in the order of KINDS."""
+    """Arrays of some examples of a shard, in the order of KINDS."""
 
     images: NDArray[Any]  # [n, height, width, 2 channel]
-    flipped: NDArray[Any] | None  # the same of the mirrored images, where they are kept
+    flipped: NDArray[Any] | None  # the same of the mirrored images, where they are stored
     labels: NDArray[np.int32]  # [n]
 
 
 class Shards(NamedTuple):
-    """The shards of a folder, opened; images stay on disk until they are read."""
+    """Opened shards of a folder, with memory-mapped images."""
 
     shape: tuple[int, ...]  # (height, width, 2 channel) of an example
     images: list[NDArray[Any]]  # of each shard: [n, height, width, 2 channel]
@@ -56,12 +56,12 @@ class Shards(NamedTuple):
 
 
 def array_path(folder: Path, kind: str, number: int) -> Path:
-    """The file of the images, image_flip or labels of a shard."""
+    """Path of the images, image_flip or labels of a shard."""
     return folder / f"{kind}-{number:05d}.npy"
 
 
 def open_shards(folder: Path) -> Shards:
-    """Open the shards of a folder.
+    """Shards of a folder, opened.
 
     Raises:
         DataError: when a file is missing, shorter than it should be, or of another shape.
@@ -88,7 +88,7 @@ def open_shards(folder: Path) -> Shards:
 
 
 def read_index(folder: Path) -> Layout:
-    """The index of a folder of shards.
+    """Index of a folder of shards, read from disk.
 
     Raises:
         DataError: when it is damaged or of a later release.
@@ -105,13 +105,13 @@ def read_index(folder: Path) -> Layout:
 
 
 def write_index(folder: Path, layout: Layout) -> None:
-    """Write the index, which makes the shards a data set."""
+    """Write the index, which completes the data set."""
     about = {"format": FORMAT, "version": VERSION, **layout._asdict()}
     write_whole(folder / INDEX, json.dumps(about).encode())
 
 
 def is_written(folder: Path, number: int) -> bool:
-    """Whether a shard is whole: its labels are written last."""
+    """True if a shard is complete: its labels are written last."""
     return array_path(folder, "labels", number).exists()
 
 
@@ -129,5 +129,5 @@ def write_array(path: Path, *parts: NDArray[Any]) -> None:
     about["shape"] = (sum(map(len, rows)), *rows[0].shape[1:])
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, about)
-    # Not np.save: it hides why a disk refuses.
+    # Not np.save: it hides the reason of a failed write.
     write_whole(path, header.getvalue(), *(part.data.cast("B") for part in rows))

@@ -1,9 +1,9 @@
-"""Reads what torch.save or torch.jit.save wrote, without PyTorch: tensors become NumPy arrays.
+"""Reader of files of torch.save and torch.jit.save without PyTorch: tensors become NumPy arrays.
 
 A file is a zip archive: `data.pkl`, a pickle in which each tensor names its storage, and one file
-of bare numbers for each storage. Only the names below are understood, so a file can run no code.
-A TorchScript module's code lies beside them, and is not read. Before PyTorch 1.6 the same pickle
-stood between others in a plain file, with the storages after it; that is read too.
+of raw numbers for each storage. Only the names below are allowed, so a file cannot run code. The
+code of a TorchScript module in the archive is not read. Before PyTorch 1.6 the file was a sequence
+of pickles, this one among them, followed by the storages; that is read too.
 """
 
 import io
@@ -48,7 +48,7 @@ class _Storage(NamedTuple):
 def _tensor(
     storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: object
 ) -> NDArray[Any]:
-    """The view of a storage that a tensor is; NumPy refuses one that leaves the storage."""
+    """Tensor as a strided view of its storage; NumPy raises for a view beyond the storage."""
     dtype = np.dtype("<u2" if storage.kind == BFLOAT16 else storage.kind)
     steps = [stride * dtype.itemsize for stride in strides]
     start = offset * dtype.itemsize
@@ -69,10 +69,10 @@ NAMED: dict[tuple[str, str], Any] = {
 
 
 class ScriptModule:
-    """Stands for a TorchScript module: its attributes, and none of its code."""
+    """Attributes of a TorchScript module, without its code."""
 
     def tensors(self, prefix: str = "") -> dict[str, NDArray[Any]]:
-        """Its tensors, and those of the modules in it, under the names of a state_dict."""
+        """Tensors of the module and its submodules, by state_dict names."""
         found: dict[str, NDArray[Any]] = {}
         for name, value in vars(self).items():
             if isinstance(value, ScriptModule):
@@ -83,7 +83,7 @@ class ScriptModule:
 
 
 class _Unpickler(DataUnpickler):
-    """Reads a pickle of tensors, asking for each storage where it is named."""
+    """Unpickler of tensors, which loads each storage when it is named."""
 
     def __init__(self, file: io.BytesIO, harmless: Harmless, content: Content) -> None:
         super().__init__(file, {**NAMED, **harmless})
@@ -98,7 +98,7 @@ class _Unpickler(DataUnpickler):
     def persistent_load(self, pid: Any) -> _Storage:
         tag, kind, key, _, size, *view = pid
         if tag != "storage" or kind not in STORAGES.values() or any(view):
-            raise pickle.UnpicklingError("it refers to something that is no storage")
+            raise pickle.UnpicklingError("it refers to something that is not a storage")
         return _Storage(kind, self._content(kind, key, size))
 
 
@@ -110,7 +110,7 @@ def _load_archive(archive: zipfile.ZipFile, harmless: Harmless) -> Any:
     folder = names[0].removesuffix("data.pkl")
 
     def member(name: str) -> bytes:
-        """Content of a file in the archive, held against its checksum; torch.save never packs."""
+        """Content of a file in the archive, with its checksum verified; never compressed."""
         info = archive.getinfo(folder + name)
         if info.compress_type != zipfile.ZIP_STORED:
             raise ValueError(f"{name} is compressed")
@@ -154,13 +154,13 @@ def load(
     harmless: Harmless = MappingProxyType({}),
     remedy: str = "write it again with torch.save, tensors only",
 ) -> Any:
-    """What torch.save wrote to a file, tensors as NumPy arrays (bfloat16 as float32).
+    """Object that torch.save wrote to a file, with tensors as NumPy arrays (bfloat16 as float32).
 
     A TorchScript module, as torch.jit.save writes it, is read as a `ScriptModule`.
 
     Args:
-        harmless: what stands for further (module, name) that the file may name.
-        remedy: what to do about a file that cannot be read.
+        harmless: replacements of further (module, name) that the file may name.
+        remedy: advice for a file that cannot be read, for the error message.
 
     Raises:
         DataError: when it is damaged, or holds more than tensors, numbers, text, lists and

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and one sentence where the disk refuses."""
+"""Atomic writing of files, with one sentence for an error of the disk."""
 
 import io
 import os
@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from impls.common.errors import UserError
 
-PARTIAL = ".partial-"  # how the names of files begin that are being written
+PARTIAL = ".partial-"  # prefix of the names of files that are being written
 
 
 @contextmanager
 def writable(path: Path, kind: type[UserError] = UserError) -> Iterator[None]:
-    """Turn an error of the disk into one sentence.
+    """Context that turns an OSError into one sentence.
 
     Raises:
-        UserError: of the kind, `cannot write to PATH: REASON`.
+        UserError: of the given kind, `cannot write to PATH: REASON`.
     """
     try:
         yield
@@ -31,9 +31,9 @@ def writable(path: Path, kind: type[UserError] = UserError) -> Iterator[None]:
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Let a file be written under a temporary name, which becomes its own when all went well.
+    """Context with a temporary path, which is renamed to the final one on success.
 
-    It has the mode that the umask gives, also where what writes it makes files for nobody else.
+    The file gets the mode of the umask, even if the writer creates private files.
     """
     with _partial(path) as partial:
         partial.touch()
@@ -45,9 +45,9 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, *parts: bytes | memoryview) -> None:
-    """Write a file under a temporary name and rename it, so that half of it never counts.
+    """Write a file atomically: under a temporary name, which is then changed.
 
-    What is no file of its own (a pipe, a device, a link to either) is written to as it is.
+    A pipe or a device (or a link to one) is written to directly.
     """
     if path.is_symlink() or (path.exists() and not path.is_file()):
         path.write_bytes(b"".join(parts))
@@ -57,7 +57,7 @@ def write_whole(path: Path, *parts: bytes | memoryview) -> None:
 
 
 def write_new(path: Path, content: bytes) -> None:
-    """Write a file whole, unless there is one: of several processes, the first to come writes."""
+    """Write a file atomically unless it exists: of several processes, the first one writes."""
     with _partial(path) as partial:
         partial.write_bytes(content)
         _flush(partial)
@@ -70,7 +70,7 @@ def write_new(path: Path, content: bytes) -> None:
 
 
 def append_whole(path: Path, content: bytes) -> None:
-    """Append to a file all of the content, or nothing where the disk refuses, which is raised."""
+    """Append all of the content to a file, or nothing; raises OSError when it cannot be written."""
     with path.open("ab", buffering=0) as file:
         before, rest = file.tell(), memoryview(content)
         try:
@@ -87,10 +87,10 @@ def append_whole(path: Path, content: bytes) -> None:
 def write_arrays(
     path: Path, arrays: Mapping[str, NDArray[Any]], kind: type[UserError] = UserError
 ) -> None:
-    """Write a .npz file whole, in a folder that is made where it does not exist.
+    """Write a .npz file atomically, in a folder that is created if it does not exist.
 
     Raises:
-        UserError: of the kind, when the disk refuses.
+        UserError: of the given kind, when it cannot be written.
     """
     content = io.BytesIO()
     np.savez(content, allow_pickle=False, **arrays)
@@ -101,7 +101,7 @@ def write_arrays(
 
 @contextmanager
 def _partial(path: Path) -> Iterator[Path]:
-    # Of one process alone, also where several machines write to one folder.
+    # Unique to this process, even if several machines write to one folder.
     partial = path.with_name(f"{PARTIAL}{platform.node()}-{os.getpid()}-{path.name}")
     try:
         yield partial
@@ -110,6 +110,6 @@ def _partial(path: Path) -> Iterator[Path]:
 
 
 def _flush(partial: Path) -> None:
-    """Hand a file to the disk, which may find out only now that it is full."""
+    """Flush a file to disk, where a full disk may show only now."""
     with partial.open("r+b") as file:
         os.fsync(file.fileno())

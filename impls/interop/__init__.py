@@ -1,1 +1,1 @@
-"""Checkpoints of other frameworks, of the authors' code and of ports."""
+"""Conversion of checkpoints: between frameworks, of the authors' code, of PyTorch ports."""

@@ -1,4 +1,4 @@
-"""Checkpoints between the frameworks, and plain weights."""
+"""Conversion of checkpoints between frameworks, imports, and export of weights."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,13 +22,13 @@ from impls.interop.torch_weights import load_torch
 
 
 def canonical_state(checkpoint: Checkpoint, config: Config | None = None) -> CanonicalState:
-    """The whole state of a checkpoint of either framework, in no framework's form.
+    """Complete training state of a checkpoint of either framework, in canonical form.
 
     Args:
-        config: the configuration that will go on with it; the checkpoint's own when absent.
+        config: configuration to continue with; the checkpoint's own when absent.
 
     Raises:
-        CheckpointError: for damaged files, or a network or averages of another kind.
+        CheckpointError: for damaged files, or another network or other EMAs than configured.
     """
     module, own = implementation(checkpoint.framework), checkpoint.config
     if config is not None and config.network != own.network:
@@ -37,7 +37,7 @@ def canonical_state(checkpoint: Checkpoint, config: Config | None = None) -> Can
         )
     if config is not None and config.training.ema_more != own.training.ema_more:
         raise CheckpointError(
-            f"{checkpoint.path} holds averages of training.ema_more"
+            f"{checkpoint.path} holds EMAs for training.ema_more"
             f" {list(own.training.ema_more)}, expected {list(config.training.ema_more)}"
         )
     state: CanonicalState = module.export_state(
@@ -47,10 +47,10 @@ def canonical_state(checkpoint: Checkpoint, config: Config | None = None) -> Can
 
 
 def convert(checkpoint: Checkpoint, framework: str, output: Path) -> Checkpoint:
-    """Write a checkpoint for a framework: every bit of its parameters, averages and moments.
+    """Convert a checkpoint to a framework, bit for bit: parameters, EMAs and moments.
 
     Args:
-        output: folder of a run, which can be resumed there.
+        output: run folder; training resumes there.
 
     Raises:
         CheckpointError: when the output holds a run already, or cannot be written.
@@ -59,15 +59,15 @@ def convert(checkpoint: Checkpoint, framework: str, output: Path) -> Checkpoint:
 
 
 def import_official(path: Path, config: Config, framework: str, output: Path) -> Checkpoint:
-    """Write a checkpoint of the authors' code for a framework: every bit of it.
+    """Convert a checkpoint of the authors' code to a framework, bit for bit.
 
     Args:
-        path: the folder checkpoint_<step>, one that holds it, or its msgpack file.
-        config: what to go on with; its network is that of the checkpoint.
-        output: folder of a run, which can be resumed there.
+        path: the folder checkpoint_<step>, its parent, or its msgpack file.
+        config: configuration to continue with; its network must be that of the checkpoint.
+        output: run folder; training resumes there.
 
     Raises:
-        UserError: for a file that is no official checkpoint or of another network, or when the
+        UserError: for a file that is not an official checkpoint or of another network, or when the
             output holds a run already, or cannot be written.
     """
     return _import(lambda: load_official(path, config), config, framework, output)
@@ -76,14 +76,14 @@ def import_official(path: Path, config: Config, framework: str, output: Path) ->
 def import_torch(
     file: Path, config: Config, framework: str, output: Path, rename: Sequence[tuple[str, str]] = ()
 ) -> Checkpoint:
-    """Write a checkpoint of a PyTorch port for a framework, as `impls.interop.torch_weights` reads.
+    """Convert a checkpoint of a PyTorch port to a framework, see `impls.interop.torch_weights`.
 
     Args:
-        output: folder of a run; there training can go on with a fresh optimizer.
+        output: run folder; training continues there with a fresh optimizer.
 
     Raises:
-        UserError: for a file that is none or of another network, or when the output holds a run
-            already, or cannot be written.
+        UserError: for a file that is not a checkpoint or of another network, or when the output
+            holds a run already, or cannot be written.
     """
     return _import(lambda: load_torch(file, config, rename), config, framework, output)
 
@@ -91,9 +91,9 @@ def import_torch(
 def _import(
     load: Callable[[], CanonicalState], config: Config, framework: str, output: Path
 ) -> Checkpoint:
-    """Write what was made elsewhere as the checkpoint of a run."""
+    """Write an imported state as the checkpoint of a run."""
     if config.training.ema_more:
-        raise UserError("such a checkpoint has one average: leave training.ema_more empty")
+        raise UserError("such a checkpoint has one EMA: leave training.ema_more empty")
     return _write(load, config, framework, output)
 
 
@@ -112,14 +112,14 @@ def _write(
 
 
 def chosen_weights(checkpoint: Checkpoint, which: str) -> Parameters:
-    """Canonical parameters of a checkpoint.
+    """Weights of a checkpoint, in canonical form.
 
     Args:
-        which: "ema" (the average of decay ema_val), "params" (no average), or the decay of one of
-            the averages that were kept.
+        which: "ema" (the EMA of decay ema_val), "params" (the raw parameters), or the decay of one
+            of the stored EMAs.
 
     Raises:
-        UserError: for an average that was not kept.
+        UserError: for an EMA that is not stored.
     """
     state, training = canonical_state(checkpoint), checkpoint.config.training
     if which == "params":
@@ -136,9 +136,9 @@ def chosen_weights(checkpoint: Checkpoint, which: str) -> Parameters:
 
 
 def write_safetensors(checkpoint: Checkpoint, which: str, file: Path) -> None:
-    """Plain weights under the names and layouts of facebookresearch/DiT, float32.
+    """Export weights under the names and layouts of facebookresearch/DiT, float32.
 
-    The configuration and the step are in the file's metadata.
+    The configuration and the step are stored in the file's metadata.
     """
     weights = chosen_weights(checkpoint, which)
     tensors = parameters.to_torch(checkpoint.config.network, weights)

@@ -1,4 +1,4 @@
-"""Checkpoints in Orbax's OCDBT format, which later versions of flax and Orbax write."""
+"""Reader of checkpoints in Orbax's OCDBT format, which later versions of flax and Orbax write."""
 
 import importlib
 import warnings
@@ -9,11 +9,11 @@ import numpy as np
 
 from impls.common.errors import UserError
 
-MANIFEST = "manifest.ocdbt"  # the file that tells such a folder
+MANIFEST = "manifest.ocdbt"  # present in every such folder
 
 
 def read_ocdbt(folder: Path) -> Any:
-    """The tree of NumPy arrays in a folder, read by Orbax itself.
+    """Tree of NumPy arrays in a folder, read by Orbax.
 
     Raises:
         UserError: when Orbax is not installed, or cannot read it.

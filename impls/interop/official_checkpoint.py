@@ -1,9 +1,9 @@
-"""Checkpoints that the authors' code wrote, read without JAX.
+"""Reader of checkpoints of the authors' code, without JAX.
 
-Their saver makes a folder checkpoint_<step> with a msgpack file `checkpoint`: step, params,
+Their code writes a folder checkpoint_<step> with a msgpack file `checkpoint`: step, params,
 ema_params and the state of optax.adamw, arrays in flax's own extension type. Later versions of
-flax and Orbax write a folder in OCDBT format instead, which Orbax reads. A file of flax with
-parameters alone will do as well: the average is then the parameters, the optimizer starts anew.
+flax and Orbax write a folder in OCDBT format instead, which Orbax reads. A file of flax with only
+parameters is read too: the EMA is then set to the parameters, and the optimizer starts fresh.
 """
 
 import re
@@ -29,9 +29,9 @@ UNPACKED = "params", "ema_params"
 
 
 def find_official(path: Path) -> Path:
-    """What to read at a path: a msgpack file, or a folder in OCDBT format.
+    """Official checkpoint at a path: a msgpack file, or a folder in OCDBT format.
 
-    The path is that, or its folder, or a parent of such folders, or one above; the last step wins.
+    The path is that, its folder, a parent of such folders, or one above; the last step is taken.
 
     Raises:
         UserError: when there is none.
@@ -50,15 +50,15 @@ def find_official(path: Path) -> Path:
 
 
 def load_official(path: Path, config: Config) -> CanonicalState:
-    """The whole training state of an official checkpoint, in canonical names.
+    """Training state of an official checkpoint, in canonical form.
 
     Args:
         path: see `find_official`.
-        config: of the network that it should hold.
+        config: configuration of the network that it should hold.
 
     Raises:
-        UserError: for a file that is none, or a network of another size, naming the tensor; for a
-            folder in OCDBT format where Orbax is not installed or fails.
+        UserError: for a file that is not a checkpoint, or a network of another size, naming the
+            tensor; for a folder in OCDBT format if Orbax is not installed or fails.
     """
     found = find_official(path)
     tree = _read(found) if found.is_file() else read_ocdbt(found)
@@ -66,7 +66,7 @@ def load_official(path: Path, config: Config) -> CanonicalState:
         tree = {"params": tree}
     given = [tree[key] for key in UNPACKED if key in tree]
     if not given:
-        raise UserError(f"{found} has no params: it is no checkpoint of their train.py")
+        raise UserError(f"{found} has no params: it is not a checkpoint of the authors' train.py")
     params, ema_params = (_canonical(found, config, tree.get(key, given[0])) for key in UNPACKED)
     if "opt_state" not in tree:
         return CanonicalState.without_moments(0, params, ema_params)
@@ -79,7 +79,7 @@ def load_official(path: Path, config: Config) -> CanonicalState:
 
 
 def likely_size(official: Mapping[str, NDArray[Any]]) -> str | None:
-    """The name of the network whose tensors these are by width, depth and patch, if one is."""
+    """Name of the network with the width, depth and patch size of these tensors, if any."""
     kernel = official.get("net/x_embedder/proj/kernel")
     if kernel is None:
         return None
@@ -111,7 +111,7 @@ def _flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, NDArray[Any]]]:
 
 
 def _adam(opt_state: Any) -> Any:
-    """The part of an optax state that holds count, mu and nu."""
+    """Part of an optax state that holds count, mu and nu."""
     parts = opt_state.values() if isinstance(opt_state, dict) else opt_state
     found = [part for part in parts or () if isinstance(part, dict) and "mu" in part]
     return found[0] if found else None
@@ -124,15 +124,15 @@ def _read(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror}") from error
     except Exception as error:  # msgpack and NumPy raise many kinds
-        what = what or "no whole msgpack file: was it downloaded to its end?"
+        what = what or "not a complete msgpack file: was the download cut short?"
         raise UserError(f"{file} is {what}") from error
     if not isinstance(tree, dict):
-        raise UserError(f"{file} is no checkpoint: it holds a {type(tree).__name__}")
+        raise UserError(f"{file} is not a checkpoint: it holds a {type(tree).__name__}")
     return tree
 
 
 def _array(code: int, content: bytes) -> Any:
-    """flax's extension types: shape, dtype name and bytes of an array."""
+    """Array of flax's msgpack extension types: shape, dtype name and bytes."""
     if code not in (ARRAY, SCALAR):
         raise ValueError(f"extension type {code}")
     shape, dtype, raw = msgpack.unpackb(content)
@@ -141,6 +141,6 @@ def _array(code: int, content: bytes) -> Any:
 
 
 def _step_of(found: Path) -> int:
-    """The step in the name of a checkpoint's folder."""
+    """Step in the name of a checkpoint's folder."""
     digits = re.search(r"(\d+)$", (found.parent if found.name == FILE else found).name)
     return int(digits[1]) if digits else -1

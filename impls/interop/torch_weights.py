@@ -1,16 +1,17 @@
-"""Checkpoints of PyTorch ports of MeanFlow that keep the names of facebookresearch/DiT or SiT.
+"""Reader of checkpoints of PyTorch ports that keep the names of facebookresearch/DiT or SiT.
 
-Read without PyTorch, from .pt, .pth or .safetensors. Names are led to those of
+Read without PyTorch, from .pt, .pth or .safetensors. Names are mapped to those of
 `impls.common.parameters` by these rules, in this order:
 
-1. `module.`, `_orig_mod.`, `model.` and `net.` before every name are dropped: they come from
-   DistributedDataParallel, torch.compile and other wrappers.
-2. `r_embedder.` is `h_embedder.` unless the network embeds r too: zhuyu-cs/MeanFlow calls the
+1. The prefixes `module.`, `_orig_mod.`, `model.` and `net.` of every name are removed: they come
+   from DistributedDataParallel, torch.compile and other wrappers.
+2. `r_embedder.` becomes `h_embedder.` unless the network embeds r too: zhuyu-cs/MeanFlow names the
    embedding of t - r so.
-3. `pos_embed`, which DiT and SiT store though it is fixed, must be the fixed one, and is dropped.
+3. `pos_embed`, which DiT and SiT store although it is fixed, must have the fixed values, and is
+   dropped.
 
-Further rules of a user's own (`--rename OLD=NEW`, beginnings of names) come before the second.
-Names say nothing of conventions: the network must take t - r beside t, with t = 1 for noise.
+The user's own rules (`--rename OLD=NEW`, prefixes of names) come before the second. Names do not
+tell conventions: the network must take t - r beside t, with t = 1 for noise.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +34,7 @@ from impls.files.downloads import not_the_file
 WRAPPERS = "module.", "_orig_mod.", "model.", "net."
 RENAMED = (("r_embedder.", "h_embedder."),)
 FIXED = "pos_embed"
-# Where training scripts keep the parameters and their average, the first one found.
+# Keys under which training scripts store the parameters and their EMA; the first one found counts.
 PARAMS = "model", "state_dict", "params", "module"
 AVERAGES = "ema", "model_ema", "ema_state_dict"
 STEPS = "step", "steps", "train_steps", "global_step"
@@ -48,16 +49,17 @@ HARMLESS = {
 def load_torch(
     file: Path, config: Config, rename: Sequence[tuple[str, str]] = ()
 ) -> CanonicalState:
-    """Parameters and average of a PyTorch checkpoint, as float32; the optimizer starts anew.
+    """Parameters and EMA of a PyTorch checkpoint, as float32, with a fresh optimizer state.
 
     Args:
         file: a state dict, or a dictionary that holds it as model, ema, … (see PARAMS, AVERAGES);
-            what is missing of the two is the other.
-        config: of the network that it should hold.
-        rename: pairs of old and new beginnings of names.
+            if one of the two is missing, it is set to the other.
+        config: configuration of the network that it should hold.
+        rename: pairs of old and new prefixes of names.
 
     Raises:
-        UserError: for a file that is none, or a network of another size, naming the tensor.
+        UserError: for a file that is not a checkpoint, or a network of another size, naming the
+            tensor.
     """
     content = _read(file)
     average = _first(content, AVERAGES)
@@ -78,7 +80,7 @@ def _read(file: Path) -> dict[str, Any]:
             return dict(load_file(file))
         except Exception as error:  # safetensors has a kind of its own
             raise UserError(
-                f"{file} is no whole safetensors file ({error}): was it downloaded to its end?"
+                f"{file} is not a complete safetensors file ({error}): was the download cut short?"
             ) from error
     content = torch_files.load(file, HARMLESS)
     if not isinstance(content, dict):
@@ -115,7 +117,7 @@ def _canonical(
 
 
 def _unwrapped(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Without the beginnings that wrappers put before every name."""
+    """State dict without the prefixes that wrappers put before every name."""
     found = dict(state)
     while found:
         before = next((w for w in WRAPPERS if all(name.startswith(w) for name in found)), None)
@@ -133,7 +135,7 @@ def _renamed(name: str, rules: Sequence[tuple[str, str]]) -> str:
 
 
 def _drop_positions(network: Network, named: Parameters) -> None:
-    """Drop the position embedding that is stored though it is fixed, if it is the fixed one."""
+    """Remove the stored position embedding, which must have the fixed values."""
     if FIXED not in named:
         return
     expected = position_embedding(network.hidden_size, network.input_size // network.patch_size)

@@ -1,1 +1,1 @@
-"""The loop around a framework's steps, its log, and samples of a checkpoint."""
+"""Training loop, log of a run, and samples and scores of a checkpoint."""

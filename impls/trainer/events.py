@@ -1,7 +1,7 @@
-"""A file of events, as TensorBoard reads it, written record by record.
+"""TensorBoard event files, written record by record.
 
-tensorboardX makes the records. Its own writer is a thread that a full disk ends without a word, and
-then blocks whoever writes.
+tensorboardX makes the records. Its own writer is a thread that dies silently on a full disk, and
+then blocks the caller.
 """
 
 import os
@@ -16,16 +16,16 @@ from impls.files.writing import append_whole
 
 
 class EventFile:
-    """The events of one process in a folder; those of earlier ones stand in files beside it."""
+    """Event file of one process in a folder; earlier processes have files of their own there."""
 
     def __init__(self, folder: Path, start: int) -> None:
-        """Begin a file in a folder, which is made where it does not exist.
+        """Create an event file in a folder, and the folder if it does not exist.
 
         Args:
-            start: steps made before; TensorBoard forgets what earlier files hold of later ones.
+            start: steps made before; TensorBoard drops later steps of earlier files.
 
         Raises:
-            OSError: when the disk refuses; then there is no file.
+            OSError: when it cannot be written; then there is no file.
         """
         folder.mkdir(parents=True, exist_ok=True)
         # In the order of time, by which TensorBoard reads them.
@@ -35,12 +35,12 @@ class EventFile:
         self._append(start + 1, session_log={"status": "START"})
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Append scalars after `step` steps; OSError when the disk refuses."""
+        """Append scalars after `step` steps; raises OSError when they cannot be written."""
         read = [{"tag": name, "simple_value": value} for name, value in values.items()]
         self._append(step, summary={"value": read})
 
     def picture(self, step: int, name: str, size: tuple[int, int], content: bytes) -> None:
-        """Append a PNG of a size (height, width) after `step` steps; OSError as before."""
+        """Append a PNG of a size (height, width) after `step` steps; raises OSError likewise."""
         image: dict[str, Any] = {"height": size[0], "width": size[1], "colorspace": 3}
         image["encoded_image_string"] = content
         self._append(step, summary={"value": [{"tag": name, "image": image}]})

@@ -33,14 +33,14 @@ def generate(
     framework: str | None = None,
     which: str = "ema",
 ) -> Batch:
-    """Samples of a checkpoint, made by either framework, with the labels they were asked for.
+    """Samples of a checkpoint in either framework, with the labels they are conditioned on.
 
-    Sample i depends on (seed, i) alone, not on how many are made.
+    Sample i depends on (seed, i) alone, not on the number of samples.
 
     Args:
-        num_steps: network calls for each; the configuration's times when absent.
+        num_steps: sampling steps (NFE); the configuration's times when absent.
         labels: "random", "balanced" (0, 1, 2, … in turn) or one label for all.
-        framework: makes the samples; the checkpoint's own when absent.
+        framework: framework to sample with; the checkpoint's own when absent.
         which: "ema", "params" or a decay, see `impls.interop.convert.chosen_weights`.
     """
     config = checkpoint.config
@@ -69,9 +69,9 @@ def _labels(config: Config, count: int, seed: int, labels: str | int) -> NDArray
 
 
 def write_samples(samples: Batch, folder: Path, *, single: bool) -> list[Path]:
-    """Write samples.npz and grid.png, and with `single` one PNG each; returns what was written.
+    """Write samples.npz and grid.png, with `single` one PNG per sample too; returns the paths.
 
-    Images that are no pictures, such as latents, are written to samples.npz alone.
+    Samples that are not images, such as latents, are written to samples.npz alone.
     """
     pictures = samples.images.shape[-1] in (1, 3)
     if single and not pictures:
@@ -96,21 +96,21 @@ def write_samples(samples: Batch, folder: Path, *, single: bool) -> list[Path]:
 
 
 def scores(samples: Batch) -> dict[str, tuple[Score, Score]]:
-    """Score name -> (that of samples of digits, that of real ones), see `impls.fid.digits`.
+    """Scores of digits by name: (that of the samples, that of real digits), see `impls.fid.digits`.
 
-    Real digits are those held out for the accuracy, and those trained on for the distance, which is
-    measured from the held-out ones.
+    Real digits are the held-out ones for the accuracy, and the training digits for the distance,
+    which is a distance from the held-out ones.
     """
     real, train = digits_split(held_out=True), digits_split(held_out=False)
     return {
         "conditional accuracy": (conditional_accuracy(*samples), conditional_accuracy(*real)),
-        "digits Frechet distance": (digits_frechet(samples.images), digits_frechet(train.images)),
+        "digits Fréchet distance": (digits_frechet(samples.images), digits_frechet(train.images)),
     }
 
 
 def check_scored(config: Config) -> None:
-    """Raise UserError for a data set that there is no score for."""
+    """Raise UserError for a data set without a score."""
     if (name := config.dataset.name) != "digits":
         raise UserError(
-            f"this scores digits, and the data set is {name}: meanflow fid-check scores images"
+            f"only digits can be scored here, and the data set is {name}: use meanflow fid-check"
         )

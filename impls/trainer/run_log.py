@@ -1,4 +1,4 @@
-"""What a run leaves behind and says: scalars, pictures, its settings, how far it has come."""
+"""Log of a run: scalars, sample grids, effective configuration, printed progress."""
 
 import json
 import math
@@ -23,23 +23,23 @@ from impls.trainer.events import EventFile
 
 
 class RunLog:
-    """The log of one run, written into its folder.
+    """Log of one run, written into its folder.
 
-    `scalars` smooths nothing: what is logged at a step is the mean since the last logged step. A
-    terminal shows a line that moves, anything else gets a line for each logged step.
+    The scalars of a step are means since the last logged step, not otherwise smoothed. A terminal
+    shows a progress bar, anything else gets a line for each logged step.
     """
 
     def __init__(
         self, workdir: Path, config: Config, where: str, num_steps: int, start: int
     ) -> None:
-        """Write the settings, and drop what an earlier run logged of the steps that come now.
+        """Write the configuration, and remove lines of an earlier run about steps from `start` on.
 
         Args:
             where: framework and device, for the first line.
             start: steps made before.
 
         Raises:
-            UserError: when the disk refuses.
+            UserError: when the files cannot be written.
         """
         self._workdir, self._scalars = workdir, workdir / "scalars.jsonl"
         about = json.dumps(environment(), indent=1)
@@ -68,16 +68,16 @@ class RunLog:
         self._waited = self._waited_in_all = 0.0
 
     def __enter__(self) -> Self:
-        """Show the line that moves."""
+        """Show the progress bar."""
         self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave it as it is."""
+        """Stop the progress bar."""
         self._progress.stop()
 
     def waited(self, seconds: float) -> None:
-        """Count time in which the loop had no data to work on."""
+        """Count time in which the loop waited for data."""
         self._waited += seconds
         self._waited_in_all += seconds
 
@@ -97,7 +97,7 @@ class RunLog:
             self._say(f"step {step} of {self._num_steps}: {text}, {left} left")
 
     def picture(self, step: int, grid: NDArray[np.uint8]) -> None:
-        """Log a picture, [height, width, 3] uint8, which becomes samples/step_N.png too."""
+        """Log a sample grid, [height, width, 3] uint8, also written to samples/step_N.png."""
         content, file = png(grid), self._workdir / "samples" / f"step_{step}.png"
         with writable(self._workdir):
             file.parent.mkdir(exist_ok=True)
@@ -105,7 +105,7 @@ class RunLog:
             self._events.picture(step, "samples", (grid.shape[0], grid.shape[1]), content)
 
     def close(self, step: int) -> None:
-        """Print how far the run came, how long it took and how much of that it waited for data."""
+        """Print the last step, the time of the run and the share spent waiting for data."""
         self._progress.update(self._task, completed=step)
         spent = time.perf_counter() - self._begun
         end = "finished" if step >= self._num_steps else "stopped"
@@ -118,7 +118,7 @@ class RunLog:
 
 
 def _keep_steps(log: Path, last: int) -> None:
-    """Drop the lines of a log after a step, which a resumed run writes again, and half ones."""
+    """Remove lines of a log after a step, which a resumed run writes again, and partial lines."""
     if not log.is_file():
         return
     lines = log.read_bytes().splitlines(keepends=True)
@@ -130,7 +130,7 @@ def _keep_steps(log: Path, last: int) -> None:
 
 
 def _step_of(line: bytes) -> float:
-    """The step of a line of the log, infinity for what is none."""
+    """Step of a line of the log; infinity for an invalid line."""
     try:
         return float(json.loads(line)["step"])
     except (ValueError, TypeError, LookupError):

@@ -1,4 +1,4 @@
-"""The training loop, the same for both frameworks: it only calls named steps of the protocol."""
+"""Training loop, the same for both frameworks: it calls functions of the protocol."""
 
 import signal
 import time
@@ -26,20 +26,20 @@ from impls.files.pictures import labelled_grid
 from impls.interop.convert import canonical_state
 from impls.trainer.run_log import RunLog
 
-COLUMNS, ROWS = 10, 6  # of a picture: classes, the first ones, and samples of each
+COLUMNS, ROWS = 10, 6  # of a sample grid: the first classes, and samples of each
 SIDE = 64  # pixels that small samples are enlarged to
 
 
 class TrainingError(UserError):
-    """Training that cannot go on; the message is one sentence for the user."""
+    """Training that cannot start or continue; the message is one sentence for the user."""
 
 
 class NotFiniteError(TrainingError):
-    """A number of the run stopped being finite."""
+    """Number of the run that is not finite."""
 
 
 class Ending(NamedTuple):
-    """How a run ended."""
+    """End of a run."""
 
     checkpoint: Checkpoint  # the last one
     finished: bool  # all steps are made: no signal ended the run before
@@ -51,19 +51,19 @@ def train(
 ) -> Ending:
     """Train to the configured number of steps, from the newest checkpoint if there is one.
 
-    Every batch and every draw is a function of (seed, step), so a run that was stopped and resumed
-    ends with the same bits as one that was not.
+    Every batch and every draw is a function of (seed, step), so an interrupted and resumed run is
+    bit-equal to an uninterrupted one.
 
     Args:
-        checksum: compare the checkpoint that is resumed with its SHA-256.
+        checksum: verify the SHA-256 of the checkpoint that is resumed.
 
     Returns:
-        The last checkpoint, and whether all steps are made: SIGINT and SIGTERM save one and end
-        the loop early.
+        The last checkpoint, and whether all steps are made: SIGINT and SIGTERM end the loop early,
+        with a checkpoint saved.
 
     Raises:
-        UserError: when a number stops being finite, or data cannot be read, or a file cannot be
-            written, or another process trains in the folder; the checkpoints before it stay.
+        UserError: when a number is not finite, data cannot be read, a file cannot be written, or
+            another process trains in the folder; earlier checkpoints are kept.
     """
     examples = source(config)
     with locked(workdir) as check_folder:
@@ -79,13 +79,13 @@ def _train(
     check_folder: Callable[[], None],
     checksum: bool,
 ) -> Ending:
-    """What `train` does in a folder that is held; `check_folder` raises when it is gone."""
+    """Train in a locked folder; `check_folder` raises when the folder was removed."""
     per_epoch = steps_per_epoch(config, len(examples))
     num_steps = num_training_steps(config, len(examples))
     state, start = _begin(implementation, framework, config, workdir, checksum)
     if start > num_steps:
         told = f"{workdir} holds a run of {start} steps, more than the {num_steps} asked for"
-        warnings.warn(Notice(f"{told}: nothing is done"), stacklevel=3)
+        warnings.warn(Notice(f"{told}: nothing to do"), stacklevel=3)
         return Ending(checkpoints.find(workdir, checksum=checksum), finished=True)
     step_function = implementation.compile_step(config)
     data = batches(config, examples, start)
@@ -121,7 +121,7 @@ def _train(
             if due(config.training.checkpoint_per_epoch) and step < num_steps:
                 save()
         saved = checkpoints.newest(workdir, checksum=checksum)
-        if saved is None or saved.step != step:  # else it is whole: writing it anew could lose it
+        if saved is None or saved.step != step:  # else complete: rewriting could lose it
             save()
         log.close(step)
     last = checkpoints.find(workdir, checksum=checksum)
@@ -129,7 +129,7 @@ def _train(
 
 
 def num_training_steps(config: Config, num_examples: int) -> int:
-    """Steps that a whole run of a configuration makes."""
+    """Number of steps of a complete run of a configuration."""
     num_steps: int | None = config.training.num_steps
     return num_steps or steps_per_epoch(config, num_examples) * config.training.num_epochs
 
@@ -143,7 +143,7 @@ def _draws(implementation: Any, config: Config, step: int) -> Any:
 def _begin(
     implementation: Any, framework: str, config: Config, workdir: Path, checksum: bool
 ) -> tuple[Any, int]:
-    """The state to start from, and the steps already made."""
+    """Training state to start from, and the number of steps already made."""
     found = checkpoints.newest(workdir, checksum=checksum)
     if found is None and config.load_from is not None:
         found = checkpoints.find(expanded(config.load_from), checksum=checksum)
@@ -155,7 +155,7 @@ def _begin(
     if found.framework != framework:
         raise TrainingError(
             f"{workdir} holds a run of {found.framework}: resume it with --framework"
-            f" {found.framework}, carry it over with meanflow convert, or give another --workdir"
+            f" {found.framework}, convert it with meanflow convert, or give another --workdir"
         )
     before, now = must_match_to_resume(found.config), must_match_to_resume(config)
     for key, value in now.items():
@@ -169,7 +169,7 @@ def _begin(
 
 
 def must_match_to_resume(config: Config) -> dict[str, Any]:
-    """Settings that must match to resume, by dotted key: all but how long, how often and where."""
+    """Settings that must match to resume, by dotted key: all but lengths, intervals and paths."""
     plain: dict[str, Any] = config.model_dump(exclude={"sampling", "fid", "load_from", "eval_only"})
     free = {"num_steps", "num_epochs", "keep_checkpoints", "sample_on_training", "compile"}
     if config.training.schedule == "cosine" and config.training.cycle_steps is None:
@@ -184,7 +184,7 @@ def must_match_to_resume(config: Config) -> dict[str, Any]:
 
 
 class _Meter:
-    """Means of what the steps report. Each report is read when the next step runs already."""
+    """Means of the steps' metrics, each read while the next step is already running."""
 
     def __init__(self, implementation: Any, config: Config) -> None:
         self._get, self._finite_names = implementation.get, finite_names(config.network)
@@ -192,12 +192,12 @@ class _Meter:
         self._reports: list[dict[str, float]] = []
 
     def add(self, step: int, metrics: Any) -> None:
-        """Take the report of a step, and read the one before it."""
+        """Take the metrics of a step, and read those of the step before."""
         self.read()
         self._pending = (step, metrics)
 
     def read(self) -> None:
-        """Read the report that is still out.
+        """Read the metrics that are still on the device.
 
         Raises:
             NotFiniteError: naming the step and the first array with an entry that is not finite.
@@ -225,7 +225,7 @@ class _Meter:
 
 
 def _samples(implementation: Any, config: Config, state: Any) -> np.ndarray:
-    """A picture of samples of the moving average, a column for each of the first classes."""
+    """Grid of samples of the EMA, a column for each of the first classes."""
     classes = np.arange(min(config.network.num_classes, COLUMNS), dtype=np.int32)
     labels = np.tile(classes, ROWS)
     noise = sampling_noise(config, config.sampling.seed, range(len(labels)))
@@ -237,7 +237,7 @@ def _samples(implementation: Any, config: Config, state: Any) -> np.ndarray:
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """A list that fills when SIGINT or SIGTERM arrives: the loop ends after the step at hand."""
+    """Context with a list of received SIGINT and SIGTERM: the loop ends after the current step."""
     received: list[int] = []
 
     def receive(number: int, _frame: FrameType | None) -> None:

@@ -1,1 +1,1 @@
-"""Figures from records and published numbers alone: one file each, and write.py for all."""
+"""Figures from records and published numbers: one file each, and write.py for all."""

@@ -1,4 +1,4 @@
-"""The paper's ablations on digits: the distance of each setting, and what it makes in one step."""
+"""Figure of the paper's ablations on digits: distance and one-step samples of each setting."""
 
 import math
 from pathlib import Path
@@ -19,7 +19,7 @@ STRIP = 1.85  # width of a row of samples, in inches
 
 
 def draw(records: list[Record], folder: Path = SAMPLES) -> Figure:
-    """A row for each setting of Table 1 (a) to (e): both frameworks, and samples of JAX."""
+    """Figure with a row for each setting of Table 1 (a) to (e), and samples of JAX."""
     found = measured(records)
     rows: list[tuple[str, Published | None]] = []
     for group, title in GROUPS.items():
@@ -53,14 +53,14 @@ def draw(records: list[Record], folder: Path = SAMPLES) -> Figure:
         default = found.get((subject, DEFAULT), {})
         if default and math.isfinite(mean(default)):
             axes.axvline(mean(default), color=mark.color, linestyle=mark.dash, linewidth=0.8)
-    axes.set_xlabel("digits Frechet distance")
+    axes.set_xlabel("digits Fréchet distance")
     default_line = style.Mark("", style.INK)
     style.legend(figure, {**style.FRAMEWORKS, "mean of the default preset": default_line}, 3)
     return figure
 
 
 def _draw_row(axes: Axes, row: int, measured: list[Runs]) -> None:
-    """Mean of the seeds, and a line from the lowest to the highest; or why there is none."""
+    """Draw the mean over seeds, and a line from the lowest to the highest; or why there is none."""
     absent: dict[str, str] = {}
     of_frameworks = zip(measured, style.FRAMEWORKS.items(), (-0.16, 0.16), strict=True)
     for runs, (name, mark), shift in of_frameworks:
@@ -80,7 +80,7 @@ def _draw_row(axes: Axes, row: int, measured: list[Runs]) -> None:
 
 
 def _draw_strip(figure: Figure, path: Path, top: float, height: float) -> Axes:
-    """The first row of a picture of samples."""
+    """Draw the first row of a grid of samples."""
     picture = pixels(path)
     side = picture.shape[1] // NUM_LABELS + 1
     axes = style.plane(figure, style.WIDTH - STRIP - 0.1, 0.1, top + 0.03, height - 0.06)

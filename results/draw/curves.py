@@ -1,4 +1,4 @@
-"""How the losses of a preset fell: both frameworks over each other, a line for each seed."""
+"""Figure of training curves of a preset: both frameworks, a line for each seed."""
 
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ DIGITS = (1, 1.5, 2, 2.5, 3, 4, 5, 7)  # first digits of the ticks
 
 
 class Curve(NamedTuple):
-    """Means since the point before, of one run."""
+    """Curve of one run: means since the point before."""
 
     subject: str
     seed: str
@@ -28,7 +28,7 @@ class Curve(NamedTuple):
 
 
 def curves(records: list[Record], what: str) -> list[Curve]:
-    """The curves of a quantity by framework and seed: of each, the run with the newest record."""
+    """Curves of a quantity by framework and seed, each of the run with the newest record."""
     runs: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         settings = record.settings
@@ -50,7 +50,7 @@ def curves(records: list[Record], what: str) -> list[Curve]:
 
 
 def draw(records: list[Record]) -> Figure:
-    """A panel for each quantity."""
+    """Figure with a panel for each quantity."""
     top = 0.42
     figure = style.canvas(top + (HEAD + HEIGHT) * len(PANELS) + 0.55)
     panels = []

@@ -1,4 +1,4 @@
-"""How rounding grows with depth: u, du/dt and gradient in each precision, both frameworks."""
+"""Figure of rounding error by depth: u, du/dt and gradient in each precision and framework."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,7 +17,7 @@ Errors = dict[tuple[str, str, str], dict[int, float]]  # (subject, quantity, pre
 
 
 def newest_errors(records: list[Record]) -> Errors:
-    """The newest error of each quantity, precision and depth, on CPUs."""
+    """Newest error of each quantity, precision and depth, on CPUs."""
     found: Errors = {}
     for record in records:
         if record.what == WHAT and record.value is not None and record.device == "cpu":
@@ -28,7 +28,7 @@ def newest_errors(records: list[Record]) -> Errors:
 
 
 def draw(records: list[Record]) -> Figure:
-    """A panel for each quantity; the precisions lie far apart."""
+    """Figure with a panel for each quantity."""
     found, top, left = newest_errors(records), 0.78, 0.85
     depths = sorted({depth for errors in found.values() for depth in errors})
     figure = style.canvas(top + HEIGHT + 0.55)

@@ -1,4 +1,4 @@
-"""How training the digits ended: both scores by seed and framework, beside those of real digits."""
+"""Figure of digits: both scores by seed and framework, beside those of real digits."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -9,14 +9,14 @@ from results.tabulate.ablations import DISTANCE
 from results.tabulate.cells import NAMES
 from results.tabulate.digits import ACCURACY, newest_digits
 
-SCORES = {ACCURACY: "conditional accuracy (share)", DISTANCE: "digits Frechet distance"}
+SCORES = {ACCURACY: "conditional accuracy (share)", DISTANCE: "digits Fréchet distance"}
 REAL = "real digits"
 
 Runs = dict[tuple[str, str], dict[str, Record]]
 
 
 def draw(records: list[Record]) -> Figure:
-    """A row for each seed, a panel for each score."""
+    """Figure with a row for each seed, a panel for each score."""
     runs = newest_digits(records)
     seeds = sorted({seed for subject, seed in runs if subject in NAMES})
     height, top, count = 0.62, 0.42, max(len(seeds), 1)

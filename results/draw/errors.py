@@ -1,4 +1,4 @@
-"""The error of each family of checks that came nearest to its tolerance, in both precisions."""
+"""Figure of the error nearest to its tolerance in each family of checks, in both dtypes."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -34,7 +34,7 @@ def worst_errors(records: list[Record]) -> Errors:
 
 
 def draw(records: list[Record]) -> Figure:
-    """A row for each family: error, and a line from it to its tolerance."""
+    """Figure with a row for each family: error, and a line from it to its tolerance."""
     errors = worst_errors(records)
     families = list(dict.fromkeys(family for family, _, _ in errors)) or ["every family"]
     height, top = 0.44, 0.62
@@ -80,7 +80,7 @@ def _draw_family(axes: Axes, row: int, family: str, errors: Errors) -> None:
 
 
 def _draw_error(axes: Axes, row: float, mark: Mark, record: Record) -> None:
-    """An error, its tolerance and a line between them; where there is no error it failed."""
+    """Draw an error, its tolerance and a line between them; or that it failed without an error."""
     allowed = record.tolerance or 0.0
     if not passes(record):
         style.at_end(axes, row, "fails", color=mark.color, weight="bold")

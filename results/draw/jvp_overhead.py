@@ -1,4 +1,4 @@
-"""What the JVP costs: time of a step over that of another, by framework, beside the FLOPs."""
+"""Figure of JVP overhead: time of a step over that of another, by framework, and FLOPs."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -8,7 +8,7 @@ from results.published import published
 from results.schema import Record
 from results.tabulate.jvp_overhead import ABSENT, COLUMNS, RATIOS, XLA, newest_overheads
 
-# How the picture says what RATIOS says in the table; a ratio without words here keeps its own name.
+# Labels of the ratios in the figure; a ratio without a label here keeps its own name.
 WORDS = {
     "unguided sparse / flow matching": "as trained",
     "unguided dense / flow matching": "JVP in every row",
@@ -28,7 +28,7 @@ Newest = dict[tuple[str, ...], Record]
 
 
 def draw(records: list[Record]) -> Figure:
-    """A row for each ratio of the table jvp_overhead, in a panel for each thing it is of."""
+    """Figure with a row for each ratio of the table jvp_overhead, in a panel for each baseline."""
     newest = newest_overheads(records)
     (paper,) = published("jvp_overhead")
     height, top, head = 0.52, 0.5, 0.4
@@ -58,7 +58,7 @@ def draw(records: list[Record]) -> Figure:
 
 
 def _draw_row(axes: Axes, row: int, of: str, newest: Newest) -> None:
-    """The marks of a ratio, one below the other."""
+    """Draw the marks of a ratio, one below the other."""
     absent = {title for form, titles in ABSENT.items() if form in of.split() for title in titles}
     shown = [title for title in COLUMNS if title not in absent]
     for place, title in enumerate(shown):

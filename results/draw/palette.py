@@ -1,6 +1,6 @@
-"""One colour for each subject, wherever it is drawn; a shape or a dash says the same.
+"""Palette: one colour for each subject in all figures, together with a shape or a dash.
 
-The colours are told apart by the colour-blind too. A committed figure is read on light and on dark
+The colours are safe for colour-blind readers. A committed figure is read on light and on dark
 pages alike, so its colours lie between white and black (3 : 1 or more on both, text 4.35 : 1, the
 most that both can have). The report knows its page and shows the variants of it (4.5 : 1 or more).
 """
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Tones(NamedTuple):
-    """A colour as a committed figure has it, and as a light and a dark page have it."""
+    """Variants of a colour: in committed figures, on a light page and on a dark page."""
 
     both: str
     light: str
@@ -18,7 +18,7 @@ class Tones(NamedTuple):
 
 
 PALETTE = {
-    # Text and axes, and what subjects are held against: a tolerance, real digits, FLOPs.
+    # Text and axes, and what subjects are compared with: a tolerance, real digits, FLOPs.
     "ink": Tones("#797979", "#595959", "#b4b4b4"),
     "JAX": Tones("#0b84c6", "#0069a6", "#4db3f0"),
     "PyTorch": Tones("#d55e00", "#c24e00", "#ff8a3d"),
@@ -28,7 +28,7 @@ PALETTE = {
 
 
 def themed(svg: str) -> str:
-    """A committed figure in the colours of the page that shows it, light or dark."""
+    """Committed figure with colours that follow the page, light or dark."""
     light = "".join(f"--{name}: {tones.light};" for name, tones in PALETTE.items())
     dark = "".join(f"--{name}: {tones.dark};" for name, tones in PALETTE.items())
     rules = f":root {{{light}}} @media (prefers-color-scheme: dark) {{:root {{{dark}}}}}"

@@ -1,4 +1,4 @@
-"""Published FIDs of each preset beside the one to expect, and those measured here."""
+"""Figure of published FIDs of each preset over the expected one, and of those measured here."""
 
 import math
 from typing import NamedTuple
@@ -34,7 +34,7 @@ TICKS = (0.75, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1)
 
 
 class Number(NamedTuple):
-    """A FID of a row; `same` is whether its setting is the row's in everything that was told."""
+    """FID of a row; `same` is true if its known settings are those of the row."""
 
     source: str
     value: float
@@ -43,11 +43,11 @@ class Number(NamedTuple):
 
 
 def rows() -> dict[Row, list[Number]]:
-    """The published FIDs of each row of the table.
+    """Published FIDs of each row of the table.
 
     Returns:
-        Setting -> its numbers, the one to expect first: the authors' own run of the code where
-        they tell one, the paper's otherwise.
+        Row -> its numbers, the expected FID first: that of the authors' own run of the code if they
+        published one, else the paper's.
     """
     order = [*GROUPS.values(), "paper"]
     found: dict[Row, list[Number]] = {}
@@ -58,7 +58,7 @@ def rows() -> dict[Row, list[Number]]:
 
 
 def draw(records: list[Record]) -> Figure:
-    """One row for each setting: FID over the expected FID, on a logarithmic axis."""
+    """Figure with a row for each setting: FID over the expected FID, on a logarithmic axis."""
     table = with_records(rows(), records)
     entries = _entries(table)
     heights = {row: max(1.0, 0.1 + SPACING * len(numbers)) for row, numbers in table.items()}
@@ -84,7 +84,7 @@ def draw(records: list[Record]) -> Figure:
 
 
 def _draw_row(axes: Axes, middle: float, row: Row, numbers: list[Number]) -> None:
-    """A setting and its numbers, one below the other, so that equal ones do not hide each other."""
+    """Draw the numbers of a setting, one below the other, so that equal ones remain visible."""
     expected = numbers[0].value
     steps = "" if row.num_steps == 1 else f", {row.num_steps} steps"
     style.label(axes, 0.04, middle, row.preset + steps)
@@ -98,7 +98,7 @@ def _draw_row(axes: Axes, middle: float, row: Row, numbers: list[Number]) -> Non
 
 
 def _entries(table: dict[Row, list[Number]]) -> dict[str, Mark | Patch]:
-    """What the legend explains: only what is shown."""
+    """Entries of the legend: only marks that are shown."""
     shown = {number.source for numbers in table.values() for number in numbers}
     entries: dict[str, Mark | Patch] = {n: mark for n, mark in MARKS.items() if n in shown}
     if not all(number.same for numbers in table.values() for number in numbers):
@@ -107,7 +107,7 @@ def _entries(table: dict[Row, list[Number]]) -> dict[str, Mark | Patch]:
 
 
 def with_records(table: dict[Row, list[Number]], records: list[Record]) -> dict[Row, list[Number]]:
-    """Every row with the newest FIDs of such runs: others', and those measured here."""
+    """Rows with the newest FIDs added: those of others, and those measured here."""
     found = dict(table)
     for row, (here, others) in scores(records).items():
         found[row] = [*table[row], *_numbers(others, row), *_numbers(here, row)]
@@ -115,7 +115,7 @@ def with_records(table: dict[Row, list[Number]], records: list[Record]) -> dict[
 
 
 def _numbers(records: list[Record], row: Row) -> list[Number]:
-    """FIDs of a row by framework, or of others; what is not told counts as the row's."""
+    """FIDs of a row by framework, or of others; unknown settings count as the row's."""
     return [
         Number(
             NAMES.get(record.subject, "others"),

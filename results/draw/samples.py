@@ -1,7 +1,7 @@
-"""What the trained runs make: the pictures of results/samples, both frameworks side by side.
+"""Figure of samples of the trained runs: grids of results/samples, both frameworks side by side.
 
-These pictures are outcomes of runs, as records are: `nox -s train-digits` puts them there. A
-picture has one column for each label.
+The grids are results of runs, as records are: `nox -s train-digits` writes them. A grid has one
+column for each label.
 """
 
 import re
@@ -28,14 +28,14 @@ LEFTS = (0.45, 3.4)  # where the columns begin
 
 
 class Run(NamedTuple):
-    """What a picture is of."""
+    """Run that a grid of samples belongs to."""
 
     name: str
     seed: int
 
 
 def pictures(folder: Path) -> dict[Run, dict[str, Path]]:
-    """Run -> framework -> its picture, for every NAME-FRAMEWORK-SEED.png; runs in order."""
+    """Grids of samples: run -> framework -> path, for every NAME-FRAMEWORK-SEED.png, in order."""
     found: dict[Run, dict[str, Path]] = {}
     for path in sorted(folder.glob("*.png")):
         if match := NAMED.fullmatch(path.name):
@@ -45,13 +45,13 @@ def pictures(folder: Path) -> dict[Run, dict[str, Path]]:
 
 
 def pixels(path: Path) -> NDArray[Any]:
-    """[height, width, 3] uint8 of a picture."""
+    """Pixels [height, width, 3] uint8 of a grid."""
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB"))
 
 
 def draw(_records: list[Record], folder: Path = SAMPLES) -> Figure:
-    """A row for each run, a column for each framework; pixels are not smoothed.
+    """Figure with a row for each run, a column for each framework; pixels are not smoothed.
 
     The ablations have a figure of their own.
     """
@@ -80,7 +80,7 @@ def draw(_records: list[Record], folder: Path = SAMPLES) -> Figure:
 
 
 def label_columns(axes: Axes, height: float) -> None:
-    """The label of each column, above a picture that fills its axes.
+    """Draw the label of each column above a grid that fills its axes.
 
     Args:
         height: of the text, as a share of the axes.

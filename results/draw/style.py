@@ -1,7 +1,7 @@
-"""How every figure looks, and how it becomes the same bytes again.
+"""Style of all figures, and rendering to reproducible bytes.
 
-The background is transparent, the colours are those of the palette, and what a colour says, a shape
-or a dash says too. What was not measured has no mark: words in italics say so. Sizes are in inches
+The background is transparent, the colours are those of the palette, always with a shape or a dash
+too. Missing measurements have no mark but words in italics. Sizes are in inches
 of a canvas WIDTH wide: on a page of 800 pixels text is 18 of them high, on a phone 8.
 """
 
@@ -51,7 +51,7 @@ Dash = Literal["-", "--", ":"]
 
 
 class Mark(NamedTuple):
-    """What stands for a subject: a shape, or without one a line of its dash."""
+    """Mark of a subject: a shape, or without one a line of its dash."""
 
     marker: str
     color: str
@@ -60,7 +60,7 @@ class Mark(NamedTuple):
     dash: Dash = "-"
 
     def as_line(self) -> "Mark":
-        """What stands for the same subject as a curve."""
+        """Mark of the same subject as a curve."""
         return self._replace(marker="")
 
 
@@ -80,7 +80,7 @@ FRAMEWORKS = {name: SUBJECTS[name] for name in (JAX, TORCH)}
 
 
 def render(draw: Callable[[list[Record]], Figure], records: list[Record]) -> bytes:
-    """A figure as SVG, the same bytes for the same records."""
+    """Figure as SVG, the same bytes for the same records."""
     buffer = io.BytesIO()
     with style.context(["default", STYLE]):
         draw(records).savefig(buffer, format="svg", metadata=NO_METADATA)
@@ -88,7 +88,7 @@ def render(draw: Callable[[list[Record]], Figure], records: list[Record]) -> byt
 
 
 def canvas(height: float) -> Figure:
-    """An empty figure, WIDTH by height."""
+    """Empty figure, WIDTH by height."""
     return Figure(figsize=(WIDTH, height))
 
 
@@ -121,7 +121,7 @@ def panel(
 def plane(
     figure: Figure, left: float, right: float, top: float, tall: float, title: str = ""
 ) -> Axes:
-    """Axes of two numbers; distances from the edges of the canvas, and height, in inches."""
+    """Axes of two quantities; distances from the edges of the canvas, and height, in inches."""
     width, height = figure.get_size_inches()
     axes = figure.add_axes(
         (left / width, 1 - (top + tall) / height, (width - left - right) / width, tall / height)
@@ -135,7 +135,7 @@ def plane(
 
 
 def label(axes: Axes, inches: float, row: float, text: str, **changes: Any) -> None:
-    """Text of a row, at a distance from the left edge of the canvas."""
+    """Draw the label of a row, at a distance from the left edge of the canvas."""
     box = axes.get_position()
     at = (inches / WIDTH - box.x0) / box.width
     axes.text(at, row, text, transform=axes.get_yaxis_transform(), va=MIDDLE, **changes)
@@ -144,7 +144,7 @@ def label(axes: Axes, inches: float, row: float, text: str, **changes: Any) -> N
 def point(
     axes: Axes, at: float, row: float, mark: Mark, interval: tuple[float, float] | None = None
 ) -> None:
-    """An estimate, with its interval as a line."""
+    """Draw an estimate, with its interval as a line."""
     if interval:
         axes.plot(interval, (row, row), color=mark.color, linewidth=2, solid_capstyle="butt")
     axes.add_line(_symbol(mark, at, row))
@@ -154,10 +154,10 @@ def point(
 def estimate(
     axes: Axes, record: Record | None, row: float, subject: str, empty: Side = "right"
 ) -> None:
-    """The value of a record with its interval, or that the subject has none.
+    """Draw the value of a record with its interval, or that the subject has none.
 
     Args:
-        empty: the end of the row that no mark comes near.
+        empty: the end of the row without marks.
     """
     if record is None or record.value is None:
         not_measured(axes, row, subject, empty)
@@ -166,55 +166,55 @@ def estimate(
 
 
 def line(axes: Axes, x: Sequence[float], y: Sequence[float], mark: Mark, **changes: Any) -> None:
-    """A thin curve."""
+    """Draw a thin curve."""
     axes.plot(x, y, color=mark.color, linestyle=mark.dash, linewidth=1, alpha=0.85, **changes)
 
 
 def tick(axes: Axes, at: float, row: float, size: float, zorder: float = 1) -> None:
-    """A number to compare with: a line across its row, `size` points high, behind the marks."""
+    """Draw a reference value: a line across its row, `size` points high, behind the marks."""
     axes.add_line(_symbol(TICK._replace(size=size), at, row)).set_zorder(zorder)
     axes.update_datalim([(at, row)])
 
 
 def band(axes: Axes, low: float, high: float) -> None:
-    """A range to compare with, through all rows."""
+    """Draw a reference range through all rows."""
     axes.axvspan(low, high, color=INK, alpha=BAND, linewidth=0)
 
 
 def band_of_legend() -> Patch:
-    """The same, for the legend."""
+    """Reference range for the legend."""
     return Patch(color=INK, alpha=BAND, linewidth=0)
 
 
 def ticks(
     axis: Axis, places: Sequence[float] | Locator, words: Callable[[float], str] = "{:g}".format
 ) -> None:
-    """Ticks of an axis at these places and no others."""
+    """Set the ticks of an axis."""
     axis.set_major_locator(places if isinstance(places, Locator) else FixedLocator(places))
     axis.set_major_formatter(FuncFormatter(lambda at, _: words(at)))
     axis.set_minor_locator(NullLocator())
 
 
 def power(at: float) -> str:
-    """A power of ten in few letters."""
+    """Power of ten as a short label."""
     return "1" if at == 1 else f"{at:.0e}".replace("e-0", "e-")
 
 
 def at_end(
     axes: Axes, row: float, text: str, side: Side = "right", va: str = MIDDLE, **changes: Any
 ) -> None:
-    """Text of a row at an end of its axes."""
+    """Draw text of a row at an end of its axes."""
     place, at = axes.get_yaxis_transform(), 1 if side == "right" else 0.01
     axes.text(at, row, text, size=SMALL, ha=side, va=va, transform=place, **changes)
 
 
 def not_measured(axes: Axes, row: float, what: str = "", side: Side = "right") -> None:
-    """What a row says without a record: words alone, since a mark is a measurement."""
+    """Draw the text of a row without a record."""
     at_end(axes, row, f"{what} not measured".strip(), side, style="italic")
 
 
 def share_limits(panels: Sequence[Axes], values: Sequence[float]) -> None:
-    """One range for all panels, which holds every mark and these values."""
+    """Set one range for all panels, which includes every mark and these values."""
     marked = [axes.dataLim for axes in panels if axes.dataLim.width >= 0]
     low, high = [*values, *(box.x0 for box in marked)], [*values, *(box.x1 for box in marked)]
     for axes in panels:
@@ -225,7 +225,7 @@ def share_limits(panels: Sequence[Axes], values: Sequence[float]) -> None:
 
 
 def legend(figure: Figure, entries: Mapping[str, Mark | Patch], columns: int) -> None:
-    """What the marks mean, above the panels."""
+    """Draw the legend of the marks above the panels."""
     marks = entries.values()
     handles = [mark if isinstance(mark, Patch) else _symbol(mark, 0, 0) for mark in marks]
     height = figure.get_size_inches()[1]

@@ -1,4 +1,4 @@
-"""Writes every figure, or says which ones do not follow from the records."""
+"""Writing of every figure, and detection of figures that are out of date."""
 
 import base64
 import io
@@ -40,10 +40,10 @@ ALL: dict[str, Callable[[list[Record]], Figure]] = {
 
 
 def write_figures(records: Path = RECORDS, figures: Path = FIGURES, *, write: bool) -> list[Path]:
-    """Make every figure from the records; returns the files that differed.
+    """Regenerate every figure from the records; returns the files that differed.
 
     Args:
-        write: whether these files are written.
+        write: write these files.
     """
     found = read(records)
     wanted = {figures / f"{name}.svg": render(draw, found) for name, draw in ALL.items()}
@@ -51,15 +51,15 @@ def write_figures(records: Path = RECORDS, figures: Path = FIGURES, *, write: bo
 
 
 def same_figure(one: bytes, other: bytes) -> bool:
-    """Whether two SVGs show the same; zlib packs the pixels within as its version likes."""
+    """True if two SVGs are equal up to the compression of embedded images."""
     try:
         return one == other or _unpacked(one) == _unpacked(other)
-    except (OSError, ValueError):  # what is there is no picture
+    except (OSError, ValueError):  # not a valid SVG
         return False
 
 
 def _unpacked(content: bytes) -> list[object]:
-    """The text of an SVG, with the pixels of each PNG in it."""
+    """Text of an SVG, and the pixels of each PNG in it."""
     parts = EMBEDDED.split(NAMED_AFTER.sub(b"image", content))
     return [*parts[::2], *(_pixels(base64.b64decode(part)) for part in parts[1::2])]
 

@@ -1,1 +1,1 @@
-"""The report: one page with every table, figure, check and record."""
+"""Report: one HTML page with every table, figure, check and record."""

@@ -1,4 +1,4 @@
-"""Tables as HTML, in which what was measured leads to its record, and the rest to its source."""
+"""Tables as HTML, with links from values to their records or published sources."""
 
 import re
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ TOKEN = re.compile(
 
 
 def html(table: Table) -> str:
-    """A table that sorts, with the paragraphs below it."""
+    """Sortable table in HTML, with the paragraphs below it."""
     width = len(table.heads)
     rows = ([*map(cell, row), *[""] * (width - len(row))] for row in table.rows)
     notes = (f'<p class="note">{cell(note)}</p>' for note in table.notes)
@@ -24,7 +24,7 @@ def html(table: Table) -> str:
 
 
 def grid(heads: Iterable[str], rows: Iterable[Iterable[str]], num_labels: int = 0) -> str:
-    """A table that sorts, of cells that are HTML; its first columns head their rows."""
+    """Sortable table of HTML cells; its first columns are row headings."""
     head = "".join(f'<th scope="col"><button type="button">{cell}</button></th>' for cell in heads)
     body = "\n".join(f"<tr>{_cells(row, num_labels)}</tr>" for row in rows)
     return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n"
@@ -38,17 +38,17 @@ def _cells(row: Iterable[str], num_labels: int) -> str:
 
 
 def cell(content: Cell) -> str:
-    """A cell, with a link where it says something of a record or a published number."""
+    """Cell in HTML, with a link to its record or published source."""
     return "".join(map(_piece, pieces(content)))
 
 
 def link(shown: str, *sources: Record | Published, kind: str = "", more: str = "") -> str:
-    """A link to the first of the sources.
+    """Link to the first of the sources.
 
     Args:
         shown: HTML.
-        kind: class of the link.
-        more: what its title says beside value, date and machine.
+        kind: CSS class of the link.
+        more: further text of its title, beside value, date and machine.
     """
     first, others = sources[0], len(sources) - 1
     if isinstance(first, Record):
@@ -63,19 +63,19 @@ def link(shown: str, *sources: Record | Published, kind: str = "", more: str = "
 
 
 def about(record: Record) -> str:
-    """Value, date and machine."""
+    """Title of a record: value, date and machine."""
     value = "no number" if record.value is None else f"{record.value:.6g}"
     unit = "" if record.unit == "1" else f" {record.unit}"
     return f"{value}{unit}, {record.date[:10]}, {machine_name(record)}"
 
 
 def breakable(name: str) -> str:
-    """HTML of a long name, which a short line breaks behind underscores and slashes."""
+    """Long name in HTML, which may break after underscores and slashes."""
     return re.sub(r"([_/])", r"\1<wbr>", name)
 
 
 def inline(markdown: str) -> str:
-    """HTML of Markdown: escaped characters, code, links and line breaks; all else is text."""
+    """HTML from Markdown: escaped characters, code, links and line breaks."""
     said, end = [], 0
     for token in TOKEN.finditer(markdown):
         said += [escape(markdown[end : token.start()], quote=False), _token(token)]

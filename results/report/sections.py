@@ -1,4 +1,4 @@
-"""What the report shows: its tables, with their figures and what is seen in these."""
+"""Sections of the report: tables, their headings, figures and captions."""
 
 from typing import NamedTuple
 
@@ -7,27 +7,27 @@ from results.tabulate.cells import Said, Table, pieces
 
 
 class Section(NamedTuple):
-    """What stands with a table: its heading, and the figures that belong to it."""
+    """Section of a table: its heading, and its figures."""
 
     title: str
     figures: tuple[str, ...] = ()
 
 
 SECTIONS = {  # table -> its section
-    "reproduction": Section("Published FIDs, and who measured them again", ("reproduction",)),
+    "reproduction": Section("Published FIDs and their reproductions", ("reproduction",)),
     "fid": Section("FIDs measured here"),
-    "verify": Section("What agrees, by family", ("errors", "depth")),
+    "verify": Section("Checks by family", ("errors", "depth")),
     "digits": Section("Digits in one step", ("digits", "training_curves", "samples")),
     "ablation_order": Section("Ablations: the order"),
     "ablations": Section("Ablations: every row", ("ablations",)),
-    "jvp_overhead": Section("What the JVP costs", ("jvp_overhead",)),
+    "jvp_overhead": Section("JVP overhead", ("jvp_overhead",)),
     "throughput": Section("Throughput"),
     "accelerators": Section("GPUs and TPUs"),
     "soak": Section("Repetitions"),
 }
-CAPTIONS = {  # figure -> what is seen in it
+CAPTIONS = {  # figure -> its caption
     "ablations": (
-        "Digits Frechet distance (lower is better) of each setting of the paper's Table 1: mean of"
+        "Digits Fréchet distance (lower is better) of each setting of the paper's Table 1: mean of"
         " the seeds, and a line from the lowest to the highest. Left of it the paper's FID, right"
         " of it samples of the first seed."
     ),
@@ -40,24 +40,24 @@ CAPTIONS = {  # figure -> what is seen in it
         " interval of real digits, the line in it their score."
     ),
     "errors": (
-        "Of each family the error that came nearest to its tolerance, and a line from it to that"
-        " tolerance. The axis is logarithmic, but for an error of exactly 0 at its left end."
+        "The error nearest to its tolerance in each family, with a line from it to that tolerance."
+        " The axis is logarithmic, except for an error of exactly 0 at its left end."
     ),
     "jvp_overhead": (
-        "Seconds of a training step over those of another, each with its 95 % interval; left of 1"
-        " the step named first is the faster one. Grey: the same ratio of counted FLOPs. Dotted:"
-        " the ratio that the paper tells."
+        "Time of a training step over that of another, with its 95 % interval; left of 1 the step"
+        " named first is the faster one. Grey: the same ratio of counted FLOPs. Dotted: the ratio"
+        " in the paper."
     ),
     "reproduction": (
-        "Each FID over the one to expect of its run; left of 1 is better than expected. Hollow"
-        " marks are of another setting, and the grey band is what one seed resolves."
+        "Each FID over the expected FID of its run; left of 1 is better than expected. Hollow marks"
+        " have another setting, and the grey band is what one seed resolves."
     ),
     "samples": (
         "One-step samples of the trained runs, the same noise for both frameworks. The number above"
-        " a column is the label that was asked for."
+        " a column is the label it is conditioned on."
     ),
     "training_curves": (
-        "Both losses over training on a logarithmic axis, one line for each seed and framework:"
+        "Both losses over training on a logarithmic axis, one line for each seed and framework;"
         " where a line is hidden, both frameworks agree."
     ),
 }
@@ -67,7 +67,7 @@ HERE, BY_OTHERS, NOT_MEASURED = range(3)
 
 
 def rank(table: Table) -> int:
-    """Whether something in a table was measured here, by others alone, or not at all."""
+    """Rank of a table: measured here, measured by others only, or not measured."""
     sources = (
         source
         for row in table.rows

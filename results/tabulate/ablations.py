@@ -1,9 +1,9 @@
-"""The paper's ablations (Table 1) beside ours in small: distances, differences, and the order.
+"""Tables of the paper's ablations (Table 1) beside ours on digits: distances and their order.
 
 A run of ours is a preset `ablation/…` with one seed in one framework, and its outcome the digits
-Frechet distance of one-step samples. Two presets are held against each other by the differences of
-runs of the same seed, which see the same batches and noise: their mean with a 95 % interval
-of Student's t. A difference is decided where that interval leaves out zero, and open otherwise.
+Fréchet distance of one-step samples. Two presets are compared by the differences of runs with the
+same seed, which have the same batches and noise: their mean with a 95 % interval of Student's t. A
+difference is decided if that interval excludes zero, and open otherwise.
 """
 
 import math
@@ -24,7 +24,7 @@ GROUPS = {
     "share_of_r_not_t": "(a) share of r != t",
     "tangent": "(b) tangent of the JVP",
     "embedding": "(c) embedded times",
-    "time_sampler": "(d) law of the times",
+    "time_sampler": "(d) distribution of times",
     "loss_power": "(e) p of the weight",
 }
 DISTANCE = "evaluate/digits_Frechet_distance"
@@ -40,7 +40,7 @@ Measured = dict[tuple[str, str], Runs]  # (subject, preset) -> runs
 
 
 class Difference(NamedTuple):
-    """Of two presets, one minus the other, over the seeds that both have."""
+    """Difference of two presets, one minus the other, over the seeds that both have."""
 
     mean: float
     low: float
@@ -48,12 +48,12 @@ class Difference(NamedTuple):
 
     @property
     def sign(self) -> int:
-        """1 or -1 where it is decided, 0 where it is open."""
+        """Sign: 1 or -1 if it is decided, 0 if it is open."""
         return int(self.low > 0) - int(self.high < 0)
 
 
 class Order(NamedTuple):
-    """Pairs of a group that stand as in the paper, are open, or stand the other way round."""
+    """Pairs of a group by their order: as in the paper, open, or reversed."""
 
     kept: int
     open: int
@@ -62,7 +62,7 @@ class Order(NamedTuple):
 
 
 def measured(records: Sequence[Record], presets: Iterable[str] = ()) -> Measured:
-    """The newest record of each preset, framework and seed, of a whole run scored as SCORED.
+    """Newest record of each preset, framework and seed, of a complete run scored as SCORED.
 
     Args:
         presets: which ones; those of the ablations by default.
@@ -79,24 +79,24 @@ def measured(records: Sequence[Record], presets: Iterable[str] = ()) -> Measured
 
 
 def is_scored(record: Record, num_steps: int | None) -> bool:
-    """Whether a score is of a whole run and measured as SCORED; what it does not tell is so.
+    """True if a score is of a complete run and measured as SCORED, as far as it is recorded.
 
-    A run that came to nothing has no samples, so its record lacks some of these settings.
+    A run without a score has no samples, so its record lacks some of these settings.
     """
     wanted = SCORED | {"training_step": num_steps}
     return all(record.settings.get(name, value) == value for name, value in wanted.items())
 
 
 def mean(runs: Runs) -> float:
-    """Mean distance; infinite where a run came to none."""
+    """Mean distance; infinite if a run has none."""
     return float(np.mean([_value(record) for record in runs.values()]))
 
 
 def difference(one: Runs, other: Runs) -> Difference:
-    """`one` minus `other`, seed by seed; with one seed alone nothing is decided."""
+    """Paired difference `one` minus `other`, by seed; open if there is only one seed."""
     seeds = sorted(set(one) & set(other))
     pairs = [(_value(one[seed]), _value(other[seed])) for seed in seeds]
-    if any(math.inf in pair for pair in pairs):  # a run that came to nothing is worse than any
+    if any(math.inf in pair for pair in pairs):  # a run without a score is worse than any
         lost, kept = (math.inf in column for column in zip(*pairs, strict=True))
         size = math.inf * (lost - kept) if lost != kept else math.nan
         return Difference(size, size, size) if len(pairs) > 1 else _open(size)
@@ -108,12 +108,12 @@ def difference(one: Runs, other: Runs) -> Difference:
 
 
 def _open(gap: float) -> Difference:
-    """A difference of which nothing is known but the gap of one seed."""
+    """Open difference with the gap of one seed and no interval."""
     return Difference(gap, -math.inf, math.inf)
 
 
 def order(rows: Sequence[Published], runs: dict[str, Runs]) -> Order:
-    """How the presets of a group stand to each other, held against the paper's FIDs."""
+    """Order of the presets of a group, compared with the paper's FIDs."""
     signs, turned = [], []
     for better, worse in combinations(sorted(rows, key=lambda row: row.value), 2):
         sign = difference(runs[str(worse.small)], runs[str(better.small)]).sign
@@ -125,7 +125,7 @@ def order(rows: Sequence[Published], runs: dict[str, Runs]) -> Order:
 
 
 def ablations(records: list[Record]) -> Table:
-    """Each row of Table 1 (a) to (e): FID of the paper, our distances and what they change."""
+    """Table of each row of Table 1 (a) to (e): FID of the paper, our distances, differences."""
     found = measured(records)
     names = NAMES.values()
     heads = ["varied", "setting", "FID, paper", *names, *(f"{n}, minus the default" for n in names)]
@@ -142,7 +142,7 @@ def ablations(records: list[Record]) -> Table:
 
 
 HOW = (
-    "Ours: digits Frechet distance of one-step samples, the mean over the seeds (lowest to"
+    "Ours: digits Fréchet distance of one-step samples, the mean over the seeds (lowest to"
     " highest), and its difference from the default preset of each seed, with the 95 % interval of"
     " Student's t. A run that does not stay finite counts as worse than any other. The paper: FID"
     " of DiT_B_4 on ImageNet. `nox -s ablations` trains all of it."
@@ -150,40 +150,40 @@ HOW = (
 
 
 def ablation_order(records: list[Record]) -> Table:
-    """For each part of Table 1: the best setting there and here, and the pairs in that order."""
+    """Table of each part of Table 1: best setting there and here, and pairs in the same order."""
     found = measured(records)
     heads = ["Table 1", "best in the paper"]
     heads += [f"best, {name}" for name in NAMES.values()]
-    heads += [f"pairs as there / open / reversed; tau, {name}" for name in NAMES.values()]
+    heads += [f"pairs in that order / open / reversed; tau, {name}" for name in NAMES.values()]
     rows: list[list[Cell]] = []
     turned: list[Said] = []
     for group, title in GROUPS.items():
-        told = published(group)
-        first = min(told, key=lambda row: row.value)
+        listed = published(group)
+        first = min(listed, key=lambda row: row.value)
         bests: list[Cell] = []
         orders: list[Cell] = []
         for subject, name in NAMES.items():
-            runs = {str(row.small): found.get((subject, str(row.small)), {}) for row in told}
+            runs = {str(row.small): found.get((subject, str(row.small)), {}) for row in listed}
             if not all(runs.values()):
                 bests.append(NOT_MEASURED)
                 orders.append(NOT_MEASURED)
                 continue
-            as_there = order(told, runs)
-            bests.append(_best(told, runs))
+            as_there = order(listed, runs)
+            bests.append(_best(listed, runs))
             orders.append(_order(as_there, runs))
             for pair in as_there.turned:
                 here, there = (setting_of(row).text for row in pair)
                 turned.append(Said(f"{title[:3]} {here} before {there} ({name})", pair))
         rows.append([title, setting_of(first), *bests, *orders])
     said = pieces(joined("; ", turned)) if turned else ("none",)
-    return Table(heads, rows, [ORDER, ("Pairs the other way round here: ", *said, ".")])
+    return Table(heads, rows, [ORDER, ("Reversed pairs: ", *said, ".")])
 
 
 ORDER = (
-    "Two settings are open where the 95 % interval of their difference holds zero; tau is Kendall's"
-    " rank correlation of our means with the paper's FIDs. Where the best here is another than in"
-    " the paper, its lead is told, and whether it is open. Each interval is of its own pair: where"
-    " so many are looked at, one or another is decided by chance."
+    "A pair of settings is open if the 95 % interval of their difference contains zero; tau is"
+    " Kendall's rank correlation of our means with the paper's FIDs. Where the best setting here is"
+    " not the paper's, its lead is given, and whether it is open. The intervals are not corrected"
+    " for the number of pairs, so one pair or another may be decided by chance."
 )
 
 
@@ -192,7 +192,7 @@ def _value(record: Record) -> float:
 
 
 def setting_of(row: Published) -> Said:
-    """What a row sets, as the paper writes it."""
+    """Setting of a row, as the paper writes it."""
     (name,) = set(row.setting) - {"model", "data", "nfe"}
     value = row.setting[name]
     if name == "share":
@@ -226,10 +226,10 @@ def _interval(gap: Difference) -> str:
     return f"{said} ({gap.low:+.2f} to {gap.high:+.2f})" if math.isfinite(gap.low) else said
 
 
-def _best(told: Sequence[Published], runs: dict[str, Runs]) -> Piece:
-    """The setting of the smallest mean; beside it its lead, where the paper has another."""
-    first = min(told, key=lambda row: row.value)
-    best = min(told, key=lambda row: mean(runs[str(row.small)]))
+def _best(rows: Sequence[Published], runs: dict[str, Runs]) -> Piece:
+    """Setting of the smallest mean, with its lead if the paper has another."""
+    first = min(rows, key=lambda row: row.value)
+    best = min(rows, key=lambda row: mean(runs[str(row.small)]))
     of_best, of_first = runs[str(best.small)], runs[str(first.small)]
     said = setting_of(best).text
     if best == first:

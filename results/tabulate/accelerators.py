@@ -1,4 +1,4 @@
-"""The table of accelerators: what was measured on GPUs and TPUs, beside what is published."""
+"""Table of accelerators: measurements on GPUs and TPUs, beside published ones."""
 
 from typing import NamedTuple
 
@@ -7,10 +7,10 @@ from results.schema import Record
 from results.tabulate.cells import NAMES, Cell, Said, Table, estimate, plain, printed
 
 OVERHEAD = "unguided sparse / flow matching"
-# Quantity -> how a reader would say it, places after the point, and what it is multiplied by.
+# Quantity -> label, decimal places, and scale.
 QUANTITIES = {
-    "bench/images_per_second": ("training, images a second", 0, 1),
-    "bench/utilization_ratio": ("training, % of the FLOPs a second of a matrix product", 0, 100),
+    "bench/images_per_second": ("training, images per second", 0, 1),
+    "bench/utilization_ratio": ("training, % of the FLOPs per second of a matrix product", 0, 100),
     "bench/peak_bytes": ("training, peak memory in GB", 1, 1e-9),
     "bench/step_time_ratio": ("MeanFlow, no guidance / flow matching", 2, 1),
 }
@@ -24,7 +24,7 @@ COMMANDS = (
 
 
 class Row(NamedTuple):
-    """What is measured of what."""
+    """Row of the table: a quantity of a network."""
 
     device: str
     network: str  # with its batch, and how it was compiled where not as usual
@@ -33,7 +33,7 @@ class Row(NamedTuple):
 
 
 def accelerators(records: list[Record]) -> Table:
-    """Throughput and what the JVP costs by kind of device: the newest record of each."""
+    """Table of throughput and JVP overhead by kind of device: newest records."""
     newest: dict[Row, dict[str, Record]] = {}
     for record in records:
         if is_shown(record):
@@ -51,7 +51,7 @@ def accelerators(records: list[Record]) -> Table:
 
 
 def is_shown(record: Record) -> bool:
-    """Whether a record is of one of the quantities, and not of a CPU."""
+    """True if a record is of one of the quantities, and not of a CPU."""
     if record.what == "bench/step_time_ratio" and record.settings.get("of") != OVERHEAD:
         return False
     on_accelerator = record.device not in ("", "cpu") and record.subject in NAMES
@@ -75,9 +75,9 @@ def _cells(row: Row, found: dict[str, Record]) -> list[Cell]:
 
 
 def _anchor(number: Published) -> list[Cell]:
-    """A published number, with its setting in words."""
+    """Row of a published number, with its setting in words."""
     setting = number.setting
-    what = "MeanFlow / flow matching" if number.group == "jvp_overhead" else "images a second"
+    what = "MeanFlow / flow matching" if number.group == "jvp_overhead" else "images per second"
     step = (str(setting["step"]),) if "step" in setting else ()
     label = ", ".join((what, f"{setting['model']} batch {setting['batch']}", *step))
     labels = (Said(text, (number,)) for text in (str(setting["device"]), label))

@@ -1,7 +1,7 @@
-"""Tables, whose cells know the records and published numbers behind them.
+"""Tables whose cells refer to the records and published numbers that they show.
 
-Markdown prints the text alone; the report (results/report/markup.py) makes a link of it. What a
-record says enters a cell through `plain`, so that it cannot be taken for Markdown or HTML.
+Markdown shows the text alone; the report (results/report/markup.py) makes it a link. Text of a
+record enters a cell through `plain`, which escapes Markdown and HTML.
 """
 
 import re
@@ -18,19 +18,19 @@ NAMES = {JAX: "JAX", TORCH: "PyTorch"}
 DIRTY = "†"
 FOOTNOTE = f"{DIRTY} measured in a tree with changes that no commit holds"
 MARKUP = re.compile(r"[\\`*\[\]<>|&~$]|_(?![^\W_])|(?<![^\W_])_")  # within a word, _ is none
-PIPE = re.compile(r"(?<!\\)\|")  # a table of GitHub asks for one backslash, whatever is before it
+PIPE = re.compile(r"(?<!\\)\|")  # GitHub's tables need one backslash, whatever precedes it
 IN_ADDRESS = "/:?#@!$&'*+,;=%~"  # stands as it is in the address of a link
 
 
 @dataclass(frozen=True)
 class Said:
-    """A text, and what it is said of: the first of several is where a link leads."""
+    """Text with its sources; a link leads to the first source."""
 
     text: str
     sources: tuple[Record | Published, ...]
 
     def __post_init__(self) -> None:
-        assert self.sources, f"{self.text} is said of nothing"
+        assert self.sources, f"{self.text} has no source"
 
 
 Piece = str | Said
@@ -38,49 +38,49 @@ Cell = Piece | tuple[Piece, ...]
 
 
 class Table(NamedTuple):
-    """Rows of cells in Markdown; a row may end early."""
+    """Table of cells in Markdown; a row may end early."""
 
     heads: list[str]
     rows: list[list[Cell]]
     notes: Sequence[Cell] = ()  # paragraphs below
-    num_labels: int = 1  # first columns, which say what a row is of: its settings, no outcome
+    num_labels: int = 1  # first columns, which identify a row: settings, not results
 
 
 def plain(words: str) -> str:
-    """A text in Markdown that shows it as it stands, on one line."""
+    """Text escaped for Markdown, on one line."""
     return MARKUP.sub(lambda found: f"\\{found[0]}", " ".join(words.split()))
 
 
 def code(words: str) -> str:
-    """A text in Markdown as code, on one line."""
+    """Text as code in Markdown, on one line."""
     return f"`{' '.join(words.replace('`', ' ').split())}`"
 
 
 def linked(words: str, address: str) -> str:
-    """A text as a link in Markdown; without one where the address is none of the web."""
+    """Text as a link in Markdown; plain text if the address is not on the web."""
     if not address.startswith(("https://", "http://")):
         return plain(words)
     return f"[{plain(words)}]({quote(address, IN_ADDRESS)})"
 
 
 def pieces(cell: Cell) -> tuple[Piece, ...]:
-    """The parts of a cell."""
+    """Parts of a cell."""
     return cell if isinstance(cell, tuple) else (cell,)
 
 
 def text(cell: Cell) -> str:
-    """What a cell says, in Markdown."""
+    """Text of a cell, in Markdown."""
     return "".join(part if isinstance(part, str) else part.text for part in pieces(cell))
 
 
 def joined(between: str, cells: Iterable[Cell]) -> Cell:
-    """One cell of several, with a text between any two."""
+    """Cells joined into one, with a separator."""
     parts = (part for cell in cells for part in (between, *pieces(cell)))
     return tuple(parts)[1:]
 
 
 def markdown(table: Table) -> str:
-    """A table, and the paragraphs below it."""
+    """Table in Markdown, with the paragraphs below it."""
     width = len(table.heads)
     lines = [_line(table.heads), "|" + "-|" * width]
     lines += [_line(map(text, row)) + " |" * (width - len(row)) for row in table.rows]
@@ -88,13 +88,13 @@ def markdown(table: Table) -> str:
 
 
 def _line(cells: Iterable[str]) -> str:
-    """A row on one line, in which nothing ends a cell before its end."""
+    """Row on one line, with pipes escaped."""
     whole = (PIPE.sub(r"\\|", " ".join(cell.splitlines())) for cell in cells)
     return f"| {' | '.join(whole)} |"
 
 
 def estimate(record: Record | None, places: int, scale: float = 1) -> Piece:
-    """Value (low to high) with so many digits after the point, marked where the tree was dirty."""
+    """Estimate: value (low to high) with decimal places, marked if the tree was dirty."""
     if record is None or record.value is None:
         return "not measured"
     bounds = [f"{bound * scale:.{places}f}" for bound in record.interval or ()]
@@ -103,18 +103,18 @@ def estimate(record: Record | None, places: int, scale: float = 1) -> Piece:
 
 
 def printed(number: Published | None) -> Piece:
-    """A published number as it was printed, or nothing."""
+    """Published number as it was printed, or an empty cell."""
     return "" if number is None else Said(number.printed, (number,))
 
 
 def marked(said: str, *sources: Record | Published) -> Said:
-    """What is said of records and published numbers, with a mark where a tree was dirty."""
+    """Text with its sources, marked if the tree of a record was dirty."""
     dirty = any(isinstance(source, Record) and source.dirty for source in sources)
     return Said(f"{said} {DIRTY}" if dirty else said, sources)
 
 
 def with_footnote(table: Table) -> Table:
-    """A table, with the meaning of the mark below it where it has one."""
+    """Table with a footnote on the mark, if a cell has it."""
     if DIRTY not in markdown(table):
         return table
     return table._replace(notes=[*table.notes, FOOTNOTE])

@@ -1,4 +1,4 @@
-"""The table of what verify found: by family, how near to its tolerance the nearest check came."""
+"""Table of verify's results: by family, the check nearest to its tolerance."""
 
 import math
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ PAIR = " ~ "  # between the names of two subjects
 
 
 def verify(records: list[Record]) -> Table:
-    """Checks by family, and their worst error as a share of its tolerance: the newest whole run."""
+    """Table of checks by family: worst error and its share of the tolerance, newest run."""
     found = [record for run in newest_runs(records).values() for record in run]
     columns = [(dtype, subject) for dtype in DTYPES for subject in NAMES]
     titles = [f"{dtype}, {NAMES[subject]}" for dtype, subject in columns]
@@ -32,13 +32,13 @@ def verify(records: list[Record]) -> Table:
 
 
 def newest_runs(records: list[Record]) -> dict[str, list[Record]]:
-    """Subject -> its newest run, for both frameworks and then the pairs that were compared."""
+    """Newest run of each subject: both frameworks, then the pairs that were compared."""
     pairs = sorted({record.subject for record in records if PAIR in record.subject})
     return {subject: newest_run(records, subject) for subject in (*NAMES, *pairs)}
 
 
 def newest_run(records: Iterable[Record], subject: str) -> list[Record]:
-    """The records of a subject's newest run of all families on the stored problems."""
+    """Records of a subject's newest complete run on the stored cases."""
     runs: dict[str, list[Record]] = {}
     for record in records:
         is_live = "official_settings" in record.settings  # the authors' code
@@ -49,19 +49,19 @@ def newest_run(records: Iterable[Record], subject: str) -> list[Record]:
 
 
 def family_of(record: Record) -> str:
-    """The family of a check: verify/FAMILY/CHECK."""
+    """Family of a check: verify/FAMILY/CHECK."""
     return record.what.split("/")[1]
 
 
 def share(record: Record) -> float:
-    """Error as a share of its tolerance; a check that failed without a number is infinite."""
+    """Error as a share of its tolerance; infinite for a check that failed without a value."""
     if record.value == 0 and record.tolerance is not None:
         return 0.0
     return record.value / record.tolerance if record.value and record.tolerance else math.inf
 
 
 def _worst(rows: list[Record]) -> Piece:
-    """The worst error with its share of the tolerance; `exact` where every error is 0."""
+    """Worst error with its share of the tolerance; `exact` if every error is 0."""
     if not rows:
         return ""
     rows = sorted(rows, key=share, reverse=True)
@@ -79,7 +79,7 @@ def _num_checks(rows: list[Record]) -> Piece:
 
 
 def _about(found: list[Record]) -> Cell:
-    """When, where and of which commit the numbers are, and how many of them pass."""
+    """Date, commit and machine of the run, and the number of checks that pass."""
     if not found:
         return "No run is recorded."
     passed = sum(passes(record) for record in found)

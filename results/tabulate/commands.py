@@ -1,27 +1,27 @@
-"""The table of what the first commands cost on a fresh checkout."""
+"""Table of the cost of the first commands on a fresh checkout."""
 
 from results.schema import Record
 from results.tabulate.cells import Cell, Table, estimate
 
-# Quantity -> its column, places after the point, and what it is multiplied by.
+# Quantity -> its column, decimal places, and scale.
 COLUMNS = {
     "first_seconds": ("first, minutes", 1, 1 / 60),
     "again_seconds": ("again, minutes", 1, 1 / 60),
     "download_bytes": ("download, MB", 0, 1e-6),
     "disk_bytes": ("on disk, MB", 0, 1e-6),
-    "peak_bytes": ("memory a process, GB", 1, 1e-9),
+    "peak_bytes": ("memory per process, GB", 1, 1e-9),
 }
 DOES = {
     "verify": "JAX and PyTorch",
     "verify-jax": "JAX alone",
     "verify-torch": "PyTorch alone",
-    "fid-check": "FID's whole path, on stand-ins",
+    "fid-check": "FID from noise to score, on stand-ins",
     "tests": "the test suite",
 }
 
 
 def commands(records: list[Record]) -> Table:
-    """Minutes, download, disk and memory of each session: the newest record of each."""
+    """Table of time, download, disk and memory of each session: newest records."""
     newest: dict[tuple[str, str], Record] = {}
     for record in records:
         kind, _, quantity = record.what.partition("/")
@@ -38,8 +38,8 @@ def commands(records: list[Record]) -> Table:
             rows.append([f"`nox -s {session}`", does, *cells])
     heads = [title for title, _, _ in COLUMNS.values()]
     note = (
-        "On two CPU cores, the environment's installation counted, with PyTorch's CPU build; its"
-        " CUDA build, the default on Linux, is gigabytes more. Again: a second time, with the"
-        " environment and what was compiled kept."
+        "On two CPU cores, installation of the environment included, with PyTorch's CPU build; the"
+        " CUDA build, the default on Linux, is gigabytes larger. Again: a second run, with the"
+        " environment and compiled programs kept."
     )
     return Table(["command", "of", *heads], rows, [note], num_labels=2)

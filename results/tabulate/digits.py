@@ -1,4 +1,4 @@
-"""The table of the digits: both scores of one-step samples, and the time of training."""
+"""Table of digits: both scores of one-step samples, and the training time."""
 
 from impls.common.config_files import load_config
 from results.schema import Record
@@ -9,9 +9,9 @@ ACCURACY, SECONDS = "evaluate/conditional_accuracy", "train/seconds"
 
 
 def newest_digits(records: list[Record]) -> dict[tuple[str, str], dict[str, Record]]:
-    """Of one-step digits, (subject, training seed) -> quantity -> its newest record.
+    """Newest records of one-step digits: (subject, training seed) -> quantity -> record.
 
-    Of whole runs of the preset, scored as SCORED; what a record does not tell is so.
+    Only complete runs of the preset, scored as SCORED, as far as it is recorded.
     """
     runs: dict[tuple[str, str], dict[str, Record]] = {}
     steps = load_config("digits").training.num_steps
@@ -26,9 +26,9 @@ def newest_digits(records: list[Record]) -> dict[tuple[str, str], dict[str, Reco
 
 
 def digits(records: list[Record]) -> Table:
-    """Scores of one-step digits by framework and training seed: the newest record of each."""
+    """Table of scores of one-step digits by framework and training seed: newest records."""
     heads = [
-        "digits in one step", "seed", "conditional accuracy", "digits Frechet distance", "training",
+        "digits in one step", "seed", "conditional accuracy", "digits Fréchet distance", "training",
     ]  # fmt: skip
     rows: list[list[Cell]] = []
     for (subject, seed), run in sorted(newest_digits(records).items()):

@@ -1,4 +1,4 @@
-"""The table of FIDs: each checkpoint scored, by each framework, beside what is expected."""
+"""Table of FIDs: each scored checkpoint, by framework, beside the expected value."""
 
 from results.compare import newest
 from results.published import Published, all_published, published
@@ -18,7 +18,7 @@ COMMAND = (
 
 
 def fid(records: list[Record]) -> Table:
-    """The newest FID of each checkpoint by each framework, with its protocol in words."""
+    """Table of the newest FID of each checkpoint by framework, with its protocol in words."""
     scored = [
         record
         for record in records
@@ -47,7 +47,7 @@ def _row(record: Record) -> list[Cell]:
 
 
 def _checkpoint(record: Record) -> str:
-    """Preset, epochs, calls and weights, as far as they are told."""
+    """Preset, epochs, NFE and weights, as far as they are recorded."""
     settings = record.settings
     words = {"epochs": "epochs", "num_steps": "calls"}
     known = (f"{settings[name]} {word}" for name, word in words.items() if name in settings)
@@ -56,7 +56,7 @@ def _checkpoint(record: Record) -> str:
 
 
 def _expected(record: Record) -> Published | None:
-    """The published number that a record is held against."""
+    """Published number that a record is compared with."""
     key = "FID", record.settings["preset"], record.expected
     same = (n for n in all_published() if (n.quantity, n.preset, n.value) == key)
     return next(same, None)
@@ -65,11 +65,11 @@ def _expected(record: Record) -> Published | None:
 def _protocol(record: Record) -> str:
     words = {"labels": "{} labels", "uint8": "{}", "resize": "resized as {}"}
     said = [form.format(record.protocol[k]) for k, form in words.items() if k in record.protocol]
-    return "; ".join(said) or "not told"
+    return "; ".join(said) or "unknown"
 
 
 def _how_to() -> Cell:
-    """What would be measured, with which files, and what that takes."""
+    """Note on how to measure: command, files and cost."""
     (checkpoint,) = published("published_checkpoint")
     cost = next(n for n in published("forward_gflops") if n.preset == checkpoint.preset)
     before = (
@@ -77,5 +77,5 @@ def _how_to() -> Cell:
         " Inception's weights and the reference statistics. With each framework it makes"
         f" {PUBLISHED_SAMPLES:,} images, each a forward pass of "
     )
-    after = " GFLOPs, the far larger decoder and Inception: work for a GPU. Expected is "
+    after = " GFLOPs, the far larger decoder and Inception, so use a GPU. Expected is "
     return before, Said(f"{cost.value:g}", (cost,)), after, printed(checkpoint), "."

@@ -1,4 +1,4 @@
-"""The table of results at a glance: one line for each question that is asked first."""
+"""Table of results at a glance: one line for each main question."""
 
 from results.compare import passes
 from results.published import published
@@ -14,7 +14,7 @@ OFFICIAL = "guided sparse / guided official"
 
 
 def glance(records: list[Record]) -> Table:
-    """Question, what was measured here, what was published: from the newest records."""
+    """Table of questions, values measured here and published values: newest records."""
     overheads = newest_overheads(records)
     ratio = {
         (subject, of): estimate(
@@ -27,9 +27,9 @@ def glance(records: list[Record]) -> Table:
     paper: Cell = (printed(published("jvp_overhead")[0]), " on a TPU v4-8, dense JVP")
     rows: list[list[Cell]] = [
         ["checks that pass, in float64 and float32", _checks(records)],
-        ["seconds of a MeanFlow step over a flow matching step, two CPU cores", both, paper],
-        ["seconds of the guided step over the authors', JAX, two CPU cores", ratio[JAX, OFFICIAL]],
-        ["digits in one step: share read as the label asked for", _digits(records)],
+        ["time of a MeanFlow step / a flow matching step, two CPU cores", both, paper],
+        ["time of the guided step / the authors' step, JAX, two CPU cores", ratio[JAX, OFFICIAL]],
+        ["digits in one step: share classified as their label", _digits(records)],
         ["the paper's FIDs that were measured again", _fids(records)],
     ]
     return Table(["", "here", "published"], rows)
@@ -43,7 +43,7 @@ def _checks(records: list[Record]) -> Cell:
 
 
 def _digits(records: list[Record]) -> Cell:
-    """The lowest and the highest accuracy of each framework's seeds."""
+    """Lowest and highest accuracy over each framework's seeds."""
     runs = newest_digits(records)
     cells: list[Cell] = []
     for subject, name in NAMES.items():
@@ -56,7 +56,7 @@ def _digits(records: list[Record]) -> Cell:
 
 
 def _fids(records: list[Record]) -> Cell:
-    """Rows of the table of reproductions with an FID of ours, and those with one of others."""
+    """Number of rows of the table of reproductions with an FID of ours, and with one of others."""
     rows = scores(records).values()
     here = sum(bool(ours) for ours, _ in rows)
     others = sum(bool(theirs) for _, theirs in rows)

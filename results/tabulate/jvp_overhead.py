@@ -1,9 +1,9 @@
-"""The table of what the JVP costs: time and FLOPs of a step over those of another form of it."""
+"""Table of JVP overhead: time and FLOPs of a step over those of another form of it."""
 
 from results.schema import Record
 from results.tabulate.cells import JAX, TORCH, Cell, Table, estimate
 
-# What the bench holds against what, and how a reader would say it.
+# Ratios of the bench, and their labels.
 RATIOS = {
     "unguided sparse / flow matching": "MeanFlow, no guidance / flow matching",
     "unguided dense / flow matching": "the same with the JVP in every row / flow matching",
@@ -15,12 +15,12 @@ RATIOS = {
 COLUMNS = {"JAX": (JAX, "auto"), "PyTorch": (TORCH, "auto"), "PyTorch compiled": (TORCH, "always")}
 BENCHED = {"model": "DiT_S_4", "batch_size": 32}
 XLA = "FLOPs (XLA)"
-# A form of the step -> where there is no such thing.
+# A form of the step -> columns that do not have it.
 ABSENT = {"autodiff": ("JAX", "PyTorch compiled", XLA), "official": ("PyTorch", "PyTorch compiled")}
 
 
 def newest_overheads(records: list[Record]) -> dict[tuple[str, ...], Record]:
-    """On CPUs, (subject, compile, quantity, what of) -> its newest record."""
+    """Newest records on CPUs: (subject, compile, quantity, form) -> record."""
     newest: dict[tuple[str, ...], Record] = {}
     for record in records:
         settings = record.settings
@@ -32,7 +32,7 @@ def newest_overheads(records: list[Record]) -> dict[tuple[str, ...], Record]:
 
 
 def jvp_overhead(records: list[Record]) -> Table:
-    """Time and FLOPs of a step over those of another, on CPUs: the newest record of each."""
+    """Table of time and FLOPs of a step over those of another, on CPUs: newest records."""
     newest = newest_overheads(records)
     rows: list[list[Cell]] = []
     for of, name in RATIOS.items():

@@ -1,4 +1,4 @@
-"""The table of reproductions: published FIDs beside what others and we measured of such runs."""
+"""Table of reproductions: published FIDs beside those measured here and by others."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from results.tabulate.cells import (
 )
 from results.verdict import IMAGES_PER_EPOCH, RULE, SAME_EPOCHS, Verdict, fid_verdict, rounding
 
-# How every published FID was made, as far as it changes the score.
+# Protocol of every published FID, as far as it changes the score.
 PUBLISHED_PROTOCOL = {"labels": ("random", "uniformly random"), "resize": ("legacy_tensorflow",)}
 PAPER = published("imagenet_256")[0].source
 OFFICIAL = published("official_readme")[0].source
@@ -37,7 +37,7 @@ COMMAND = (
 
 
 class Row(NamedTuple):
-    """A run that is to be reproduced."""
+    """Row of the table: a run to reproduce."""
 
     preset: str
     epochs: int
@@ -60,10 +60,10 @@ ROWS = (
 
 
 def reproduction(records: list[Record]) -> Table:
-    """FID by preset, epochs and network calls: published, by others, and measured here."""
+    """Table of FIDs by preset, epochs and NFE: published, by others, and measured here."""
     rows: list[list[Cell]] = []
     for row, (here, others) in scores(records).items():
-        paper, official = _told_by(PAPER, row), _told_by(OFFICIAL, row)
+        paper, official = _published_by(PAPER, row), _published_by(OFFICIAL, row)
         expected = official or paper
         measured = joined("<br>", map(_measured, here)) if here else "not run"
         of_others = joined("<br>", (_measured_elsewhere(r, row, expected) for r in others))
@@ -76,9 +76,9 @@ def reproduction(records: list[Record]) -> Table:
 
 
 def scores(records: Sequence[Record]) -> dict[Row, tuple[list[Record], list[Record]]]:
-    """Row -> the newest FIDs of such runs that were measured here, and by others.
+    """Newest FIDs of each row: measured here, and by others.
 
-    An FID of others stands in the row of its epochs, else in that of the longest run of its preset.
+    An FID of others is in the row of its epochs, else in that of the longest run of its preset.
     """
     found: dict[Row, tuple[list[Record], list[Record]]] = {row: ([], []) for row in ROWS}
     scored = (r for r in records if r.what == "fid/fid" and "changes" not in r.settings)
@@ -96,16 +96,16 @@ def scores(records: Sequence[Record]) -> dict[Row, tuple[list[Record], list[Reco
 
 
 def has_epochs(record: Record, row: Row) -> bool:
-    """Whether an FID is told to be of a run of about that many epochs."""
+    """True if an FID is known to be of a run of about that many epochs."""
     epochs = record.settings.get("epochs")
     return isinstance(epochs, int) and abs(epochs / row.epochs - 1) < SAME_EPOCHS
 
 
 def is_comparable(record: Record, *, untold: bool = False) -> bool:
-    """Whether an FID was measured as the published ones were, of averaged parameters.
+    """True if an FID was measured by the protocol of published ones, with EMA parameters.
 
     Args:
-        untold: what holds where the protocol is not told.
+        untold: result if the protocol is not recorded.
     """
     alike = (
         untold if (found := record.protocol.get(name, "unknown")) == "unknown" else found in known
@@ -115,12 +115,12 @@ def is_comparable(record: Record, *, untold: bool = False) -> bool:
 
 
 def verdict_on(record: Record, expected: Published | None) -> Verdict | str:
-    """What can be said of an FID and the published one; nothing where there is none."""
+    """Verdict on an FID beside the published one; "" if there is none."""
     if expected is None:
         return ""
     if record.interval is None or not is_comparable(record):
         return "inconclusive"
-    # A checkpoint of the authors is held against what they say of that one.
+    # A checkpoint of the authors is compared with their FID of that checkpoint.
     same = [n for n in published("published_checkpoint") if n.value == record.expected]
     against = same[0] if same else expected
     num_samples = int(record.settings["num_samples"])
@@ -128,7 +128,7 @@ def verdict_on(record: Record, expected: Published | None) -> Verdict | str:
 
 
 def published_fids(row: Row) -> list[Published]:
-    """The FIDs that the authors tell of such a run, in whichever of their tables."""
+    """FIDs that the authors published of such a run, in any of their tables."""
     return [
         number
         for number in all_published()
@@ -137,25 +137,25 @@ def published_fids(row: Row) -> list[Published]:
     ]
 
 
-def _told_by(source: Source, row: Row) -> Published | None:
-    """The FID that a source tells of a run of that setting, not of a checkpoint."""
+def _published_by(source: Source, row: Row) -> Published | None:
+    """FID that a source published of a run of that setting, not of a checkpoint."""
     numbers = [n for n in published_fids(row) if n.source == source]
     found = [number for number in numbers if number.group != "published_checkpoint"]
     values = {number.value for number in found}
-    assert len(values) <= 1, f"{source.title} tells two FIDs of {row}"
+    assert len(values) <= 1, f"{source.title} has two FIDs of {row}"
     return found[0] if found else None
 
 
 def _measured(record: Record) -> Cell:
-    """By which framework, the FID, and of which weights where these are not the preset's."""
+    """Cell of an FID measured here: framework, FID, and weights if they are not the preset's."""
     others = (Said(f", {weights}", (record,)) for weights in _other_weights(record))
     return f"{who(record)} ", estimate(record, 2), *others
 
 
 def _measured_elsewhere(record: Record, row: Row, expected: Published | None) -> Cell:
-    """The FID, by whom, what is different or not told, and the verdict where there is one."""
+    """Cell of an FID of others: FID, source, differing or unknown settings, verdict."""
     epochs = record.settings.get("epochs")
-    notes = [f"{epochs} epochs" if isinstance(epochs, int) else "epochs not told"]
+    notes = [f"{epochs} epochs" if isinstance(epochs, int) else "epochs unknown"]
     notes = [] if has_epochs(record, row) else notes
     notes += ["balanced labels"] if record.protocol.get("labels") == "balanced" else []
     notes += _other_weights(record)
@@ -166,21 +166,21 @@ def _measured_elsewhere(record: Record, row: Row, expected: Published | None) ->
 
 
 def _other_weights(record: Record) -> list[str]:
-    """The weights that were scored, where they are told and are not the preset's average."""
+    """Weights that were scored, if they are known and are not the preset's EMA."""
     own = f"EMA {load_config(str(record.settings['preset'])).training.ema_val:g}"
     weights = str(record.settings.get("weights", own))
     return [] if weights in (own, "unknown") else [plain(weights)]
 
 
 def who(record: Record) -> str:
-    """The framework, or the name of another group with its address."""
+    """Framework, or the name of another group with its address."""
     if record.subject in NAMES:
         return NAMES[record.subject]
     return linked(record.subject.removeprefix("external:"), str(record.settings.get("url", "")))
 
 
 def _how_to() -> Cell:
-    """What fills a row, and what that takes."""
+    """Note on how to fill a row, and its cost."""
     (batch,) = {load_config(row.preset).training.batch_size for row in ROWS}
     gflops = sorted(published("forward_gflops"), key=lambda number: number.value)
     costs = (Said(f"{n.value:g} ({n.preset})", (n,)) for n in (gflops[0], gflops[-1]))
@@ -189,12 +189,12 @@ def _how_to() -> Cell:
         " epochs, with `--num-steps 2` for two calls), or by `meanflow results add FILE`. An epoch"
         f" is {IMAGES_PER_EPOCH // batch:,} steps of batch {batch}; a forward pass is "
     )
-    return before, *pieces(joined(" to ", costs)), " GFLOPs an image."
+    return before, *pieces(joined(" to ", costs)), " GFLOPs per image."
 
 
 def _rule() -> str:
     return (
-        f"{RULE}, with labels or resizing other than the published ones, of parameters that are no"
+        f"{RULE}, with other labels or resizing than published FIDs, of parameters that are not"
         " average, or without an interval."
         " Expected is the official re-run's FID, else the paper's"
     )

@@ -1,4 +1,4 @@
-"""The table of the soak: how often each act was repeated, and how much of it failed."""
+"""Table of the soak: how often each part was repeated, and how many tests failed."""
 
 from typing import NamedTuple
 
@@ -8,27 +8,27 @@ from results.tabulate.cells import Cell, Said, Table, marked, plain
 
 
 class Act(NamedTuple):
-    """What is repeated."""
+    """Part of the soak."""
 
     sentence: str
-    counted: str  # the setting of its record that says how often
+    counted: str  # the setting of its record that counts repetitions
 
 
 ACTS = {
-    "kills": Act("runs killed at random moments end with the same bits as one left alone",
+    "kills": Act("runs killed at random moments and resumed are bit-equal to an uninterrupted run",
                  "num_kills"),
     "repetitions": Act("runs resumed at random steps, samples of random seeds (the same bits),"
                        " larger images", "num_runs"),
     "mutants": Act("planted bugs: each fails the checks that must catch it", "num_mutants"),
-    "slips": Act("small slips in both texts: each fails a check or changes nothing", "num_slips"),
-    "fuzz": Act("random settings, arrays and damaged files: what holds of any, holds",
+    "slips": Act("small errors in the code: each fails a check or changes nothing", "num_slips"),
+    "fuzz": Act("random settings, arrays and damaged files: properties that hold for all of them",
                 "num_examples"),
 }  # fmt: skip
-NOTE = "Where not all tests ran, the time was up; the seed drew which of them came first"
+NOTE = "If not all tests ran, the time was up; the seed determines their random order"
 
 
 def soak(records: list[Record]) -> Table:
-    """Each act's newest record."""
+    """Table of each part's newest record."""
     newest = {record.what: record for record in records if record.subject == "soak"}
     heads = ["`nox -s soak`", "repeats", "times", "tests run", "failed", "seed", "minutes"]
     rows: list[list[Cell]] = []

@@ -1,23 +1,23 @@
-"""The table of throughput on CPUs: images per second of DiT_S_4 in training and sampling."""
+"""Table of throughput on CPUs: images per second of DiT_S_4 in training and sampling."""
 
 from results.schema import Record
 from results.tabulate.cells import NAMES, Cell, Table, estimate
 
-# Quantity -> what it is of, how a reader would say it, and what it is multiplied by.
+# Quantity -> setting, label, and scale.
 RATES = {
-    "images_per_second": ("DiT_S_4 batch 64", "training, images a second", 1),
+    "images_per_second": ("DiT_S_4 batch 64", "training, images per second", 1),
     "utilization_ratio": (
         "DiT_S_4 batch 64",
-        "training, % of the FLOPs a second of a matrix product",
+        "training, % of the FLOPs per second of a matrix product",
         100,
     ),
     "peak_bytes": ("DiT_S_4 batch 64", "training, peak memory in GB", 1e-9),
-    "samples_per_second": ("1 step", "sampling in one step, images a second", 1),
+    "samples_per_second": ("1 step", "sampling in one step, images per second", 1),
 }
 
 
 def throughput(records: list[Record]) -> Table:
-    """Images per second of DiT_S_4 in training and sampling, on CPUs: the newest record of each."""
+    """Table of images per second of DiT_S_4 in training and sampling, on CPUs: newest records."""
     newest = {
         (record.subject, record.what, record.settings["of"]): record
         for record in records

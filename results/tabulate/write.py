@@ -1,7 +1,7 @@
 """Tables from records: Markdown in results/tables, and the same between markers in the manual.
 
-Nobody types a number into a table. `meanflow tables` writes them anew; `--check` finds one that
-does not follow from the records.
+No number in a table is typed by hand. `meanflow tables` regenerates them; `--check` finds one that
+is not what the records give.
 """
 
 import re
@@ -53,12 +53,12 @@ def write_tables(
     blocks: Mapping[str, Callable[[list[Record]], str]] = MappingProxyType({}),
     write: bool,
 ) -> list[Path]:
-    """Make every table from the records; returns the files that differed.
+    """Regenerate every table from the records; returns the files that differed.
 
     Args:
-        pages: of the manual, which show tables between markers.
-        blocks: name of another block of the manual -> what makes it.
-        write: whether these files are written.
+        pages: pages of the manual, with tables between markers.
+        blocks: name of another block of the manual -> function that makes it.
+        write: write these files.
     """
     found = read(records)
     made = {name: markdown(with_footnote(make(found))) for name, make in ALL.items()}
@@ -69,7 +69,7 @@ def write_tables(
 
 
 def _filled(text: str, shown: Mapping[str, str]) -> str:
-    """A page, with every block between markers made anew."""
+    """Page with every block between markers regenerated."""
 
     def fill(block: re.Match[str]) -> str:
         return f"{block[1]}\n\n{shown[block[2]]}\n{block[3]}"
@@ -80,11 +80,11 @@ def _filled(text: str, shown: Mapping[str, str]) -> str:
 def write_changed(
     wanted: Mapping[Path, bytes], same: Callable[[bytes, bytes], bool], *, write: bool
 ) -> list[Path]:
-    """The files that are absent or whose content differs from what is wanted.
+    """Files that are absent or whose content differs from the wanted content.
 
     Args:
-        same: whether two contents are the same.
-        write: whether these files are written.
+        same: function that compares two contents.
+        write: write these files.
     """
     changed = [
         path

@@ -61,7 +61,7 @@ def run(*options):
 def test_stand_ins_score_the_same_in_both_frameworks_as_in_numpy(tmp_path, capsys):
     assert run(f"--record={tmp_path}") == 0
     printed = capsys.readouterr().out
-    assert "these are stand-ins" in printed
+    assert "stand-ins are used" in printed
     assert " X" not in printed
     assert all(len(line) <= 80 for line in printed.splitlines() if "records" not in line)
     found = {record.subject: record for record in read(tmp_path) if record.what == "fid/fid"}
@@ -183,7 +183,7 @@ np.savez(OTHER, mu=np.zeros(7), sigma=np.eye(7))
     [
         ("inception", None, "there is no Inception file"),
         ("stats", OTHER.getvalue(), "expected (128,)"),
-        ("vae", HTML, "is no folder"),
+        ("vae", HTML, "is not a folder"),
         ("checkpoint", HTML, "web page"),
         ("checkpoint", None, "there is no official checkpoint"),
     ],
@@ -197,7 +197,7 @@ def test_a_wrong_file_is_said_in_one_sentence(option, content, says, config, tmp
 def test_options_that_lack_each_other_are_said(config, capsys):
     no_vae = [option for option in files(config) if not option.startswith("--vae")]
     said = refused(capsys, "fid-check", *no_vae)
-    assert "4 channels, which are no picture: give --vae" in said
+    assert "4 channels, which are not an image: give --vae" in said
     said = refused(capsys, "fid-check", *files(config), "--num-samples=10")
     assert "--num-samples is 10, expected a whole number, 100" in said
 

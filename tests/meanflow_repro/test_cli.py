@@ -234,5 +234,5 @@ def test_the_process_ends_with_the_status(arguments, status, tmp_path):
     )
     assert done.returncode == status
     assert "Traceback" not in done.stdout + done.stderr
-    told = [line for line in done.stderr.splitlines() if " judged, " not in line]
+    told = [line for line in done.stderr.splitlines() if " checks, " not in line]
     assert bool(told) == (status == 2)

@@ -63,7 +63,7 @@ def test_the_autoencoder_in_pytorch_is_not_checked_without_diffusers(verify):
     done, outcomes = verify(("diffusers",), "impls.meanflow_torch", "--check", "autoencoder")
     assert (done.returncode, done.stderr) == (2, "")
     said = " ".join(done.stdout.split())
-    assert f"nothing of impls.meanflow_torch was judged: {DIFFUSERS}" in said
+    assert f"nothing of impls.meanflow_torch was checked: {DIFFUSERS}" in said
     assert [outcome["status"] for outcome in outcomes] == ["n/a"] * 4
     assert all(outcome["detail"].startswith(DIFFUSERS) for outcome in outcomes)
 

@@ -9,7 +9,7 @@ import pytest
 from subprocesses import ROOT, run_python
 
 from impls.common.environment import release
-from meanflow_repro import main
+from meanflow_repro import main, process
 
 SIGINT = 130, -2  # to a shell they are one: CPython dies of the signal once it has met it in exec
 
@@ -111,6 +111,12 @@ def test_a_terminal_without_unicode_gets_plain_characters(command, status, said)
     assert "Traceback" not in done.stderr
     assert r"\u2" not in done.stdout  # nothing of the project's own text is spelled out
     assert said in done.stdout + done.stderr
+
+
+def test_what_is_printed_of_scores_has_a_form_in_ascii():
+    assert process.PLAIN["é"] == "e"
+    said = "Fréchet distance 2.7 ± 0.3 …".encode("ascii", "meanflow.plain")
+    assert said == b"Frechet distance 2.7 +- 0.3 ..."
 
 
 def test_version_is_that_of_the_project(capsys):

@@ -190,7 +190,7 @@ def test_fids_of_others_stand_in_the_row_of_their_run():
     rows = reproduction.with_records(reproduction.rows(), COMMITTED)
     assert ("others", 58.74, True, None) in rows["mf_b4_no_guidance", 80, 1]
     assert ("others", 3.56, False, None) in rows["mf_xl2", 240, 1]  # of 140 epochs
-    assert ("others", 3.19, True, None) in rows["mf_xl2", 240, 1]  # epochs not told
+    assert ("others", 3.19, True, None) in rows["mf_xl2", 240, 1]  # epochs unknown
     assert ("others", 2.26, False, None) in rows["mf_xl2", 240, 2]  # of balanced labels
 
 

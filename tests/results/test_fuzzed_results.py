@@ -1,4 +1,4 @@
-"""Records and results of others, damaged anyhow: refused in one line, or what they said."""
+"""Records and external results with any damage are refused in one line, or read as before."""
 
 import json
 import math

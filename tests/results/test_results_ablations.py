@@ -116,7 +116,7 @@ def test_a_pair_the_other_way_round_is_counted_and_the_lead_is_told():
     assert cells[2].startswith("100 %, by -1.06 (-1.06 to -1.06): decided")
     assert cells[4] == "4 / 0 / 2; 0.33"
     said = text(table.notes[-1])
-    assert said.startswith("Pairs the other way round here: (a) 100 % before 25 % (JAX); ")
+    assert said.startswith("Reversed pairs: (a) 100 % before 25 % (JAX); ")
     assert "(a) 100 % before 50 % (PyTorch)" in said
 
 
@@ -145,6 +145,6 @@ def test_what_was_not_run_or_was_not_finite_is_said():
     ]
     table = ablations(records)
     assert row_of(table, "(b) tangent of the JVP", "(v, 1, 0)")[3:] == ["not finite"] * 4
-    assert row_of(table, "(d) law of the times", "uniform(0, 1)")[3:] == ["not measured"] * 4
-    assert row_of(ablation_order(records), "(d) law of the times")[2:] == ["not measured"] * 4
+    assert row_of(table, "(d) distribution of times", "uniform(0, 1)")[3:] == ["not measured"] * 4
+    assert row_of(ablation_order(records), "(d) distribution of times")[2:] == ["not measured"] * 4
     assert row_of(ablation_order(records), "(b) tangent of the JVP")[4] == "6 / 0 / 0; 1.00"

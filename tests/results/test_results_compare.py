@@ -1,4 +1,4 @@
-"""What moved between records, what got worse, and what cannot be compared."""
+"""Comparison of records: changes, regressions, and what is not comparable."""
 
 import importlib
 from pathlib import Path
@@ -153,7 +153,7 @@ def test_a_ratio_got_worse_beyond_both_intervals_or_not(before, after, worse, tm
     append(records, tmp_path / "a.jsonl")
     assert main(["results", "check", "--records", str(tmp_path)]) == bool(worse)
     said = capsys.readouterr().out
-    assert f"{len(pairs)} ratios have a record before the newest, {len(found)} got worse" in said
+    assert f"{len(pairs)} ratios have an earlier record, {len(found)} got worse" in said
     assert ("Example CPU" in said) is bool(worse)
 
 
@@ -268,6 +268,6 @@ def test_diff_prints_what_moved_and_what_was_not_compared(tmp_path, capsys, monk
     append([record(), moved_on, record(what="bench/old_ratio")], tmp_path / "a.jsonl")
     lines = printed(capsys, monkeypatch, "diff", "aaaa", "bbbb", "--records", tmp_path)
     assert any("1.2 (1.1 to 1.3)" in line and "2 (1.9 to 2.1) †" in line for line in lines)
-    assert "1 compared, 1 moved beyond the intervals of both" in lines
+    assert "1 compared, 1 changed beyond both intervals" in lines
     assert "not compared: only aaaa has it: 1 (bench/old_ratio)" in lines
     assert max(map(len, lines)) <= 80

@@ -1,4 +1,4 @@
-"""Somebody's FID becomes a record when all is told, and else it is said what lacks."""
+"""Somebody's FID becomes a record if it is complete; otherwise the missing key is named."""
 
 import datetime as dt
 import json
@@ -92,11 +92,11 @@ def test_changes_are_of_the_configuration(folder, tmp_path, capsys):
     ("changes", "says"),
     [
         ({"protocol": TOLD["protocol"] | {"resizing": "x"}},
-         "protocol.resizing in {} is no key of a result; did you mean resize?"),
-        ({"colour": "red"}, "colour in {} is no key of a result, expected one of who, url,"),
+         "protocol.resizing in {} is not a key of a result; did you mean resize?"),
+        ({"colour": "red"}, "colour in {} is not a key of a result, expected one of who, url,"),
         ({"preset": "mf_b3"}, "preset in {} is mf_b3, expected one of"),
         ({"preset": "mf_b"}, "did you mean mf_b"),
-        ({"preset": "digits"}, "preset in {} is digits, of digits: there is no FID of that"),
+        ({"preset": "digits"}, "preset in {} is digits, of digits, which FID is not measured on"),
         ({"value": ...}, "value is missing in {}: add it (the FID, such as 11.42)"),
         ({"value": None}, "value in {} is empty, expected the FID"),
         ({"value": "11.4"}, "value in {} is '11.4', expected the FID, such as 11.42"),
@@ -129,7 +129,10 @@ def test_changes_are_of_the_configuration(folder, tmp_path, capsys):
         ({"notes": "x" * 2001}, "notes in {} is 'xxx"),
         *(({"framework": text}, "expected text that can be printed")
           for text in (" ", "\x1b[2J", "a\x00", "\u202etorch")),
-        ({"preset": "unknown", "changes": {"training.batch_size": 1}}, "changes in {} are of no"),
+        (
+            {"preset": "unknown", "changes": {"training.batch_size": 1}},
+            "changes in {} need a preset",
+        ),
         ({"date": "January"}, "date in {} is 'January', expected a date such as 2026-01-31"),
         ({"date": 3}, "date in {} is 3, expected a date"),
         ({"ema": True}, "ema in {} is True, expected the decay"),
@@ -151,7 +154,7 @@ def test_what_is_wrong_is_one_sentence(changes, says, folder, tmp_path, capsys):
     ("preset", "changes", "told_otherwise", "says"),
     [
         ("mf_b4", {"training.num_epochs": 80}, {}, "epochs in {} is 240, but training.num_epochs"),
-        ("mf_b4", {"training.num_epochs": 240}, {"epochs": 80}, "makes that 240: mend one of"),
+        ("mf_b4", {"training.num_epochs": 240}, {"epochs": 80}, "makes that 240: correct one of"),
         ("mf_b4", {"training.num_steps": 400_000}, {}, "its changes makes that 79.9"),
         ("mf_b4", {"training.ema_val": 0.999}, {}, "ema in {} is 0.9999, but training.ema_val"),
         ("mf_b4", {"sampling.num_steps": 2}, {}, "num_steps in {} is 1, but sampling.num_steps"),
@@ -179,7 +182,7 @@ def test_a_run_that_its_changes_confirm_is_taken(folder, tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "is no mapping"), ("- a", "is no mapping"), ("1: 2", "is no mapping"),
+        ("", "is not a mapping"), ("- a", "is not a mapping"), ("1: 2", "is not a mapping"),
         ("a: [", "is not valid YAML at line 1"), ("who: a\nwho: b", "given twice (lines 1 and 2)"),
         ("\x00", "is not a YAML text file"), (None, "is no file"),
         (template(), "who in {} is empty, expected a name without spaces, of who measured it"),

@@ -143,7 +143,7 @@ def test_a_torn_line_is_named_and_skipped_wherever_it_ends(end, tmp_path):
     path = tmp_path / "a.jsonl"
     for length in range(1, len(text)):
         path.write_bytes(whole + b"\n" + text[:length] + end)
-        with pytest.warns(Notice, match=r"a\.jsonl, line 2 ends before its record does"):
+        with pytest.warns(Notice, match=r"a\.jsonl, line 2 is only part of a record"):
             assert [one.value for one in read(tmp_path)] == [2.0]
 
 
@@ -167,8 +167,8 @@ def test_a_command_says_of_a_torn_line_what_to_do_and_goes_on(tmp_path, capsys):
     printed, said = capsys.readouterr()
     assert "1.2" in printed
     assert said == (
-        f"meanflow: {path}, line 2 ends before its record does, as a full disk leaves it, and is"
-        " passed over: delete the line, and measure anew what it held\n"
+        f"meanflow: {path}, line 2 is only part of a record, as a full disk leaves it, and is"
+        " skipped: delete the line, and measure it again\n"
     )
 
 
@@ -197,8 +197,8 @@ signed = functools.partial(edited, True)
         (lambda text: text + "}", "is not JSON"),
         (lambda text: "[1]", "is [1], expected one JSON object"),
         (lambda text: "[" * 100_000, "nested too deep"),
-        (lambda text: "<<<<<<< HEAD", "is left from a merge with conflicts"),
-        (lambda text: text.replace("1.2", "NaN"), "NaN is no number of JSON"),
+        (lambda text: "<<<<<<< HEAD", "is left from a merge conflict"),
+        (lambda text: text.replace("1.2", "NaN"), "NaN is not a number of JSON"),
         (lambda text: text.replace("1.2", "1e999"), "1e999 is beyond float64"),
         (lambda text: text.replace("1.2", "9" * 5000), "is not JSON"),
         (lambda text: text.replace("plain", "\\ud800"), "is not JSON"),
@@ -209,10 +209,10 @@ signed = functools.partial(edited, True)
         (edited(digest=...), "has no digest"),
         (edited(format=FORMAT + 1), "update the project (git pull)"),
         (edited(format="2"), "has format '2', expected 2"),
-        (edited(format=1), "has format 1, expected 2: take the line back"),
+        (edited(format=1), "has format 1, expected 2: restore the line"),
         (edited(value=1.1), "was changed after it was written"),
         (edited(digest="0" * 16), "its digest is 0000000000000000, that of what it says"),
-        (signed(valeu=1), "valeu is no field of a record; did you mean value?"),
+        (signed(valeu=1), "valeu is not a field of a record; did you mean value?"),
         (signed(value="1.2"), "value is '1.2', expected a valid number"),
         (signed(value=10**400), "value is 1000"),
         (signed(interval=[1]), "interval is [1], expected two"),

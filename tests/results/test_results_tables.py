@@ -120,7 +120,7 @@ def reproduced(*records, row=("mf_b4", "240", "1")):
         (("mf_b4_no_guidance", "80", "1"), "61.06", "60.75", ["58.74 [zhuyu-cs/MeanFlow]"]),
         (("mf_b4_omega2", "80", "1"), "20.15", "20.24", []),
         (("mf_b4", "240", "1"), "", "11.35", []),
-        (("mf_b2", "240", "1"), "6.17", "", ["6.06 [zhuyu", "6.04 [Alpha", "(epochs not told)"]),
+        (("mf_b2", "240", "1"), "6.17", "", ["6.06 [zhuyu", "6.04 [Alpha", "(epochs unknown)"]),
         (("mf_l2", "240", "1"), "3.84", "", ["4.12 [zhuyu", "(130 epochs)"]),
         (("mf_xl2", "240", "2"), "2.93", "", ["2.46", "2.26", "balanced labels"]),
         (("mf_xl2_plus", "1000", "2"), "2.20", "", []),
@@ -200,7 +200,7 @@ def test_a_row_shows_each_framework_and_average():
         ({"interval": None}, ""),
         ({"interval": None, "settings": {"weights": "EMA 0.9995"}}, "(EMA 0.9995)"),
         ({"settings": {"epochs": 300}}, "(300 epochs)"),
-        ({"settings": {"epochs": "unknown"}, "interval": None}, "(epochs not told)"),
+        ({"settings": {"epochs": "unknown"}, "interval": None}, "(epochs unknown)"),
         ({"protocol": {"labels": "balanced"}}, "(balanced labels)"),
     ],
 )
@@ -286,7 +286,7 @@ def test_what_was_measured_on_an_accelerator_takes_the_place_of_the_commands_row
         record(value=1.21, interval=(1.2, 1.22), settings=plain, **gpu),
         record(value=9.0, settings={**of, "of": "guided sparse / guided dense"}, **gpu),
     ])  # fmt: skip
-    name = "training, images a second, DiT_B_4 batch 256"
+    name = "training, images per second, DiT_B_4 batch 256"
     assert cells(table, "Example H1", f"{name}, float32")[2:] == ["950", "800", ""]
     compiled = cells(table, "Example H1", f"{name}, compile always, float32")
     assert compiled[2:] == ["not measured", "700", ""]

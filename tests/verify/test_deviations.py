@@ -283,10 +283,10 @@ REFUSED = [
     ([known(CLIPS, "  ")], "entry 1 has no reason"),
     ([known(CLIPS, reson="why")], "entry 1: there is no key reson; did you mean reason?"),
     ([known(CLIPS, x="why")], "no key x: it may hold check, reason, link, dtype"),
-    ([known(CLIPS, 3)], "entry 1: reason is 3, expected a text in quotes"),
+    ([known(CLIPS, 3)], "entry 1: reason is 3, expected a string in quotes"),
     ([known(CLIPS, dtype="float16")], "dtype is 'float16', expected float64 or float32"),
-    ([known(CLIPS), known(CLIPS, "again")], f"entry 2: {CLIPS} has an entry before"),
-    ([known(CLIPS, dtype="float32")] * 2, f"entry 2: {CLIPS} float32 has an entry before"),
+    ([known(CLIPS), known(CLIPS, "again")], f"entry 2: {CLIPS} has an earlier entry"),
+    ([known(CLIPS, dtype="float32")] * 2, f"entry 2: {CLIPS} float32 has an earlier entry"),
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""A golden folder damaged anyhow is refused in one line, or says exactly what it said."""
+"""A golden folder with any damage is refused in one line, or reads exactly as before."""
 
 import json
 import shutil

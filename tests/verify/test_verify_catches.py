@@ -1,4 +1,4 @@
-"""The suite is put through a suite: every check fails for the bug that it is there to catch."""
+"""Mutation tests of the checks: every check fails for the bug that it is there to catch."""
 
 import functools
 import importlib.util

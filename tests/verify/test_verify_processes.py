@@ -39,7 +39,7 @@ def test_what_ends_a_process_is_told(tmp_path, monkeypatch):
     Path("crashing.py").write_text(
         "import os\nput = get = lambda tree: tree\ndef target(*given): os._exit(3)"
     )
-    with pytest.raises(UserError, match="a process that ran checks was ended"):
+    with pytest.raises(UserError, match="a process that ran checks died"):
         run_spread(("crashing",), select(("target_*", "draws")), stored(), processes=2)
 
 
@@ -128,4 +128,4 @@ def test_the_last_line_tells_seconds_and_memory(capsys):
     assert main(["verify", "reference", "--check", "target_matches"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
     assert " seconds, at most " in last
-    assert " GB of memory a process" in last
+    assert " GB of memory per process" in last

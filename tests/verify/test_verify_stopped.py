@@ -80,9 +80,9 @@ def test_a_signal_ends_a_run_with_what_was_judged(processes, number, kill, stuck
     out, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     found = processes  # outcomes: one of each process
-    assert f"stopped by {number.name}: {found} of 12 judged, the others not" in out
+    assert f"stopped by {number.name} after {found} of 12 checks" in out
     assert "incomplete  stuck: 1 checks" in out
-    assert "nothing recorded: the run was stopped" in out
+    assert "nothing recorded: the run was interrupted" in out
     assert "Traceback" not in out + err
     told = json.loads(Path(tmp_path, "out.json").read_text())
     assert (told["complete"], told["num_missing"]) == (False, 12 - found)
@@ -132,19 +132,19 @@ def told(**options):
 
 def test_elsewhere_than_on_a_terminal_each_family_has_a_line_when_it_ends():
     assert told().splitlines() == [
-        "2 of 3 judged, 0 s: draws 1 of 1 pass, 1 n/a",
-        "3 of 3 judged, 0 s: data 1 of 1 pass",
+        "2 of 3 checks, 0 s: draws 1 of 1 pass, 1 n/a",
+        "3 of 3 checks, 0 s: data 1 of 1 pass",
     ]
 
 
 def test_a_long_family_is_heard_of_before_it_ends(monkeypatch):
     monkeypatch.setattr("verify.news.SILENCE", -1)
-    assert told().splitlines()[0] == "1 of 3 judged, 0 s: draws"
+    assert told().splitlines()[0] == "1 of 3 checks, 0 s: draws"
 
 
 def test_on_a_terminal_there_is_one_line_that_changes_of_plain_letters():
     said = told(force_terminal=True, color_system=None)
-    assert "3 of 3 judged, 0 s: data, c" in said
+    assert "3 of 3 checks, 0 s: data, c" in said
     assert "pass" not in said
     assert said.isascii()
     assert said.endswith("\x1b[2K")  # the line is erased
@@ -154,9 +154,9 @@ def test_how_far_a_run_is_stands_on_stderr_and_the_report_on_stdout(capsys):
     assert main(["verify", "reference", "--check", "target_matches", "--check", "data"]) == 0
     printed = capsys.readouterr()
     assert [line.split(", ")[0] for line in printed.err.splitlines()] == [
-        "2 of 8 judged", "8 of 8 judged",
+        "2 of 8 checks", "8 of 8 checks",
     ]  # fmt: skip
-    assert " of 8 judged" not in printed.out
+    assert " of 8 checks" not in printed.out
 
 
 # -------------------------------------------------------------------------------- full disks
@@ -229,5 +229,5 @@ def test_a_stopped_run_passes_nothing_and_requires_nothing(capsys):
     found.expected, found.stopped_by = {"objective": 4}, int(signal.SIGTERM)
     lines = reports.summary(found)
     assert lines[0] == "incomplete  subject: 1 checks, 1 of 1 pass"
-    assert "nothing of other was judged before the run was stopped" in lines
-    assert lines[-1] == "stopped by SIGTERM: 1 of 4 judged, the others not"
+    assert "nothing of other was checked before the run was interrupted" in lines
+    assert lines[-1] == "stopped by SIGTERM after 1 of 4 checks"

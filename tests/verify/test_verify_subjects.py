@@ -64,15 +64,15 @@ def adaptive_weight(config, error):
 
 SAID = [
     # Called with other arguments it never returns.
-    ("def loss(images): return images", "objective draws", 2, "nothing of {name} was judged"),
-    ("sync = put\ndef other(): return 0", "objective draws", 2, "nothing of {name} was judged"),
+    ("def loss(images): return images", "objective draws", 2, "nothing of {name} was checked"),
+    ("sync = put\ndef other(): return 0", "objective draws", 2, "nothing of {name} was checked"),
     ("sync = put", "objective", 2,
      "it offers nothing else, and would have to offer adaptive_weight, or"),
     ("globals().update(own('target'))\ndef sampel(*given): return 0", "target_matches", 0,
-     "sampel is no name of the protocol; did you mean sample?"),
+     "sampel is not in the protocol; did you mean sample?"),
     ("from reference import put, get, target, squared_error", "target_matches", 2,
-     "{name}: target is that of reference.objective, so it is not judged"),
-    (NOT_HERE.format("!= 1"), "adaptive_*", 0, "judged 14 of 17 cases (not here)"),
+     "{name}: target is imported from reference.objective: not checked"),
+    (NOT_HERE.format("!= 1"), "adaptive_*", 0, "checked 14 of 17 cases (not here)"),
     (NOT_HERE.format("+ 1"), "adaptive_* target_matches", 0, "n/a 2 x: not here"),
     # Failures explain themselves.
     ("def target(*given): raise SystemExit(0)", "target_*", 1,
@@ -91,7 +91,7 @@ SAID = [
 def test_what_is_said_of_a_subject(text, checks, status, says, verify):
     told = verify(text, checks, status=status)
     assert says.format(name=told.name) in told.text
-    assert "put is that of" not in told.text  # anybody may borrow what carries arrays
+    assert "put is imported from" not in told.text  # anybody may import transfer functions
     assert ("nothing of" in told.text) == (status == 2 or "SystemExit" in text)
 
 
@@ -99,18 +99,17 @@ def test_the_last_lines_name_what_was_judged_and_what_was_not(verify):
     text = "globals().update(own('target', 'loss', 'load_params', 'sample'))"
     text += "\ndef sample(*given): return 1 / 0"
     told = verify(text, "loss_matches target_* sampling", status=1)
-    assert f"judged of {told.name}: load_params, target, loss; offered, but not judged: sample" in (
-        told.text
-    )
+    checked = f"checked in {told.name}: load_params, target, loss; "
+    assert f"{checked}offered, but not checked: sample" in told.text
     assert told.json["judged"] == {told.name: ["load_params", "target", "loss"]}
     told = verify(text, "loss_matches target_* jvp sampling", "--verbose", status=1)
-    unjudged = told.text.rpartition(f"judged of {told.name}: load_params, target, loss; not: ")[2]
+    unjudged = told.text.rpartition(f"{checked}not: ")[2]
     assert {"mean_velocity_jvp", "sample"} <= set(unjudged.replace(",", "").split())
 
 
 def test_a_loss_that_was_judged_with_its_gradient_is_not_told_as_unjudged(verify):
     text = "globals().update(own('loss', 'loss_and_gradient', 'load_params', 'export_params'))"
-    assert "not judged" not in verify(text, "loss_matches").text
+    assert "not checked" not in verify(text, "loss_matches").text
 
 
 def test_what_is_not_applicable_is_counted_with_what_would_make_more_apply(verify):
@@ -321,7 +320,7 @@ def test_a_module_of_its_own_with_the_name_of_one_of_ours_is_refused(
     assert main(["verify", name, "--check", "target_matches"]) == 2
     error = capsys.readouterr().err
     assert str(tmp_path) in error
-    assert "both cannot be had in one process" in error
+    assert "one process cannot import both" in error
 
 
 def test_a_folder_of_outputs_named_results_is_no_obstacle(verify):

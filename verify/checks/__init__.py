@@ -1,4 +1,4 @@
-"""The checks: a file, or a folder of several, for each family, which has its name."""
+"""Checks, in one file or one folder for each family, named after it."""
 
 import importlib
 import pkgutil
@@ -12,7 +12,7 @@ def sentences() -> tuple[tuple[str, str, str], ...]:
 
 
 def all_checks() -> dict[str, Check]:
-    """Every check by name, in the order of families and of their files."""
+    """Checks by name, in the order of families and of their files."""
     for module in pkgutil.walk_packages(__path__, f"{__name__}."):
         importlib.import_module(module.name)
     # Modules may have been imported in any order; sorted keeps that of the checks in each of them.

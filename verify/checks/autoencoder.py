@@ -1,6 +1,7 @@
-"""The autoencoder: image to latent and back, with the topology of Stable Diffusion's.
+"""Autoencoder: encoder and decoder with the topology of Stable Diffusion's.
 
-PyTorch's text is diffusers' own AutoencoderKL, so what passes beside it computes what it computes.
+The PyTorch implementation is diffusers' own AutoencoderKL, so passing these checks beside it means
+agreement with diffusers.
 """
 
 import functools
@@ -23,7 +24,7 @@ BATCH, HEIGHT, WIDTH = 2, 16, 24
 
 @functools.cache
 def _autoencoders() -> dict[str, Autoencoder]:
-    """One as it comes, and one whose log-variance leaves its limits in two channels."""
+    """Two random autoencoders; one has a log-variance beyond its limits in two channels."""
     plain = random_autoencoder(SIZES, 1)
     bias = plain.tensors["quant_conv.bias"].copy()
     bias[-2:] = (60, -60)
@@ -40,7 +41,7 @@ def _by_channel(array: Array) -> Array:
 
 @check("load_autoencoder encode")
 def encoder_matches(probe: Probe) -> Errors:
-    """Mean and deviation of what an image is encoded to, the log-variance clipped to -30..20."""
+    """Mean and deviation of an image's latent, with the log-variance clipped to -30..20."""
     images = draws.normal((BATCH, HEIGHT, WIDTH, SIZES.in_channels), 1, Stream.CHECK, 0)
     for name, autoencoder in _autoencoders().items():
         actual, expected = (
@@ -53,7 +54,7 @@ def encoder_matches(probe: Probe) -> Errors:
 
 @check("load_autoencoder decode")
 def decoder_matches(probe: Probe) -> Errors:
-    """The image that a latent is decoded to."""
+    """The decoded image of a latent."""
     shape = (BATCH, HEIGHT // SIZES.factor, WIDTH // SIZES.factor, SIZES.latent_channels)
     latents = draws.normal(shape, 1, Stream.CHECK, 1)
     actual, expected = (

@@ -1,4 +1,4 @@
-"""States on disk and in canonical form: nothing is lost, so a run goes on as if never stopped."""
+"""Training states on disk and in canonical form: lossless, so runs resume bit for bit."""
 
 import tempfile
 from collections.abc import Callable
@@ -16,12 +16,12 @@ from verify.trajectory import NEEDS, advance, everything, start
 
 STATE = f"export_state {NEEDS}"
 DISK = f"save_checkpoint restore_checkpoint {STATE}"
-HALF = 3  # steps before the run is stopped, and after: not a multiple of ema_every
+HALF = 3  # steps before the run is interrupted, and after: not a multiple of ema_every
 IN_FLOAT32 = "a checkpoint holds the float32 parameters of a run"
 
 
 def state_mismatches(actual: CanonicalState, expected: CanonicalState, place: str) -> Errors:
-    """Entries that differ in each array of a state."""
+    """Number of entries that differ in each array of a state."""
     ours, theirs = _arrays(actual), _arrays(expected)
     if set(ours) != set(theirs):
         yield f"{place}: another number of averages or of tensors", np.inf
@@ -45,12 +45,12 @@ def _arrays(state: CanonicalState) -> dict[str, Any]:
 
 
 def _stopped(probe: Probe, case: Case) -> Any:
-    """The subject's state after the first half, made anew each time: steps may use it up."""
+    """The subject's state after the first half, not cached, since steps may donate its buffers."""
     return advance(probe, case, start(probe, case), range(HALF))[0]
 
 
 def _ended(probe: Probe, case: Case, state: Any) -> CanonicalState:
-    """The end of a run that goes on from a state after the first half."""
+    """Final state of a run that resumes from a state after the first half."""
     state, _ = advance(probe, case, state, range(HALF, 2 * HALF))
     exported: CanonicalState = probe.subject.export_state(everything(case), state)
     return exported
@@ -73,14 +73,14 @@ STAGES = {"at the start": start, "after some steps": _stopped}  # of a run, to l
 
 @check(DISK, exact=True)
 def checkpoint_round_trip_is_exact(probe: Probe) -> Errors:
-    """save_checkpoint, then restore_checkpoint: every bit, with averages, moments and counts."""
+    """restore_checkpoint after save_checkpoint is bit-equal: parameters, EMAs, moments, counts."""
     probe.require(np.float32, IN_FLOAT32)
     return _round_trip(probe, _through_the_disk)
 
 
 @check(f"load_state {STATE}", exact=True)
 def state_round_trip_is_exact(probe: Probe) -> Errors:
-    """export_state, then load_state, gives back every bit, before the first step too."""
+    """load_state after export_state is bit-equal, before the first step too."""
     return _round_trip(probe, _reloaded)
 
 
@@ -95,7 +95,7 @@ def _round_trip(probe: Probe, there_and_back: Callable[[Probe, Case, Any], Any])
 
 @check(STATE, exact=True)
 def exported_state_is_the_state(probe: Probe) -> Errors:
-    """export_state says the parameters, averages and counts as they are; moments start at zero."""
+    """export_state returns the state's own parameters, EMAs and counts; moments start at zero."""
     case, subject = probe.cases[0], probe.subject
     config = everything(case)
     for count, make in ((0, start), (HALF, _stopped)):
@@ -121,14 +121,14 @@ def exported_moments_match(probe: Probe) -> Errors:
 
 @check(DISK, exact=True)
 def resume_is_bit_equal(probe: Probe) -> Errors:
-    """A run that was saved, restored and goes on ends with every bit of one never stopped."""
+    """A run that is saved, restored and resumed ends bit-equal to an uninterrupted one."""
     probe.require(np.float32, IN_FLOAT32)
     return _goes_on(probe, _through_the_disk)
 
 
 @check(f"load_state {STATE}", exact=True)
 def loaded_state_goes_on_the_same(probe: Probe) -> Errors:
-    """A run that goes on from load_state ends with every bit of one never stopped."""
+    """A run that resumes from load_state ends bit-equal to an uninterrupted one."""
     case = probe.cases[0]
     yield from _goes_on(probe, _reloaded)
     fresh, _ = advance(probe, case, _reloaded(probe, case, start(probe, case)), range(HALF))

@@ -1,4 +1,4 @@
-"""Two implementations against each other, directly: no arbiter in between."""
+"""Two implementations compared directly with each other, without the reference."""
 
 from typing import Any
 
@@ -87,7 +87,7 @@ def _losses(logged: Any) -> tuple[Array, Array]:
 
 @check(CONVERTED, exact=True)
 def states_convert_exactly(one: Probe, other: Probe) -> Errors:
-    """A state of one, loaded by the other and exported again: every bit, in both directions."""
+    """A state of one, loaded by the other and exported again, is bit-equal, in both directions."""
     case = one.cases[0]
     config = everything(case)
     for giver, taker in ((one, other), (other, one)):

@@ -1,4 +1,4 @@
-"""The batches that every run reads: functions of (seed, step) alone."""
+"""Batches of training data, which depend on (seed, step) alone."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def _read(
 
 
 def _different(actual: list[Batch], expected: list[Batch], place: str) -> Errors:
-    """Entries that differ in each batch."""
+    """Number of entries that differ in each batch."""
     for step, (ours, theirs) in enumerate(zip(actual, expected, strict=True)):
         for field, one, other in zip(Batch._fields, ours, theirs, strict=True):
             yield f"{place}: {field} of batch {step}", mismatches(one, other)
@@ -38,7 +38,7 @@ def _different(actual: list[Batch], expected: list[Batch], place: str) -> Errors
 
 @check("put get", exact=True)
 def batches_do_not_depend_on_processes(probe: Probe) -> Errors:
-    """The rows of 2 or 4 processes, one after another, are the batch of one process, every bit."""
+    """The rows of 2 or 4 processes, concatenated, are bit-equal to the batch of one process."""
     config = _config()
     whole = _read(config, 0, NUM_STEPS)
     for processes in (2, 4):
@@ -62,7 +62,7 @@ def batches_do_not_depend_on_the_start(probe: Probe) -> Errors:
 
 @check("put get", exact=True)
 def an_epoch_shows_each_example_once(probe: Probe) -> Errors:
-    """Within an epoch no digit comes twice, and the next epoch has another order."""
+    """Within an epoch no digit is repeated, and the next epoch has another order."""
     config = _config()
     read = _read(config, 0, NUM_STEPS)
     examples = source(config)

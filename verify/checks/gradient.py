@@ -1,4 +1,4 @@
-"""The gradient of the loss, tensor by tensor."""
+"""Gradient of the loss, tensor by tensor."""
 
 import functools
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The total derivative du/dt, against three derivatives that owe each other nothing."""
+"""Total derivative du/dt, against three independent derivatives."""
 
 from typing import Any
 
@@ -72,7 +72,7 @@ def jvp_returns_the_mean_velocity(probe: Probe, case: Case) -> float:
 
 @check("mean_velocity_jvp load_params")
 def zero_tangent_leaves_time_derivative(probe: Probe, case: Case) -> float:
-    """With tangent 0 what is left is d_t u + d_h u: the state's share is the tangent's alone."""
+    """With tangent 0, du/dt is d_t u + d_h u: the state contributes through the tangent alone."""
     zero = np.zeros_like(case.inputs.tangent)
     expected = complex_step_jvp(case.config, *_wide(case, zero))
     return row_error(_derivative(probe, case, zero)[1], expected)

@@ -1,4 +1,4 @@
-"""The network: each module against the reference, then the whole."""
+"""Network: each module against the reference, then the whole."""
 
 from verify.cases import Case
 from verify.compare import row_error
@@ -28,7 +28,7 @@ U = "mean_velocity load_params"
 
 @checks("activations load_params", MODULES)
 def modules_match(probe: Probe, case: Case, *endings: str) -> Errors:
-    """Worst row of the outputs of modules whose canonical name is, or ends in, one of these."""
+    """Error of the worst row of outputs of modules whose canonical name ends in one of these."""
     inputs = case.inputs
     actual = probe.activations(case, inputs.z, inputs.t, inputs.h, inputs.labels)
     for name, array in case.activations.items():

@@ -1,7 +1,7 @@
-"""The official code's own numbers: every array of every golden case.
+"""Golden files of the official code: every array of every golden case.
 
-Where the stored arrays are float32 the tolerance is that of float32 in either dtype. It is measured
-on the folder at hand: FACTOR times the distance of the reference in float32 from float64.
+If the stored arrays are float32, the tolerance is that of float32 in either dtype. It is measured
+on the given folder: FACTOR times the distance between the reference in float32 and in float64.
 """
 
 import functools
@@ -47,20 +47,20 @@ def _distance(case: GoldenCase, field: str) -> float:
 
 
 def _error_distance(narrow: Loss, wide: Loss, field: str) -> float:
-    """Distance of a sum of squares, at least that of u, which is in every square.
+    """Distance of a sum of squares, at least that of u, which enters every square.
 
-    That NumPy's pairwise summation averages it away does not mean that other summations do.
+    NumPy's pairwise summation may average rounding errors away; other summations may not.
     """
     own = row_error(getattr(narrow, field), getattr(wide, field))
     return max(own, row_error(narrow.u, wide.u))
 
 
 def _loss_distance(method: MethodConfig, narrow: Loss, wide: Loss) -> float:
-    """Distance of the loss, at least what that of a squared error s makes of it.
+    """Distance of the loss, at least that which follows from the squared error s.
 
-    d log(s / (s + c)^p) = (1 - p s / (s + c)) d log s, which is next to nothing for p = 1, s >> c.
+    d log(s / (s + c)^p) = (1 - p s / (s + c)) d log s, which is nearly zero for p = 1, s >> c.
 
-    One number, unlike thousands, may lie near its float64 answer by chance.
+    A single number, unlike thousands, may be near its float64 value by chance.
     """
     s = np.asarray(wide.squared_error)
     passed_on = np.abs(1 - method.norm_p * s / (s + method.norm_eps)).max()
@@ -70,13 +70,13 @@ def _loss_distance(method: MethodConfig, narrow: Loss, wide: Loss) -> float:
 
 FIELDS = {  # check -> its sentence, and fields of the loss with the stored arrays
     "official_times_match":
-        ("jvp_t and jvp_r: the times that the official code hands to its JVP.",
+        ("jvp_t and jvp_r: the times that the official code passes to its JVP.",
          {"t": "jvp_t", "r": "jvp_r"}),
     "official_state_matches": ("jvp_z: the noisy state.", {"z": "jvp_z"}),
     "official_tangent_matches":
         ("jvp_tangent: the guided velocity after label dropout.", {"v_g": "jvp_tangent"}),
     "official_mean_velocity_matches":
-        ("jvp_u: the network's answer in the official code.", {"u": "jvp_u"}),
+        ("jvp_u: the network's output in the official code.", {"u": "jvp_u"}),
 }  # fmt: skip
 LOSSES = {
     "official_velocity_loss_matches":
@@ -87,7 +87,7 @@ LOSSES = {
 
 @checks(LOSS, FIELDS)
 def fields_match(probe: Probe, golden: GoldenCase, stored: dict[str, str]) -> Errors:
-    """Errors of fields of the loss (keyword) against stored arrays (value)."""
+    """Errors of fields of the loss (keys) against stored arrays (values)."""
     for field, name in stored.items():
         actual, expected = getattr(probe.loss(golden), field), golden.arrays[name]
         shape = getattr(golden.step[0], field).shape
@@ -216,9 +216,9 @@ TRAINED = {
 def trained_tensors_match(probe: Probe, training: GoldenTraining, kind: str) -> Errors:
     """Error of each tensor after the stored training steps.
 
-    Adam divides by the root of the second moment, so an entry whose gradient is rounding alone
-    moves by rounding alone, magnified: what that does to the reference in float32 is what is
-    excused, for the worst tensor of each kind.
+    Adam divides by the root of the second moment, which magnifies rounding in entries whose
+    gradient is rounding alone. The tolerance follows from the error of the reference in float32,
+    for the worst tensor of each kind.
     """
     narrow, wide = (_reference_training(training, d)[kind] for d in (np.float32, np.float64))
     spread = max(relative_error(narrow[name], wide[name]) for name in wide)

@@ -1,4 +1,4 @@
-"""Products in bfloat16: as near to float32 as eight bits allow, and no nearer."""
+"""Matrix products in bfloat16: near float32 to its rounding, and not float32 itself."""
 
 import functools
 from dataclasses import replace
@@ -45,7 +45,7 @@ def bfloat16_stays_near_float32(probe: Probe) -> Errors:
 # A subject without compile_step trains nothing, and need not know a setting of training.
 @check(f"compile_step {STEP}", exact=True)
 def bfloat16_is_not_float32(probe: Probe) -> Errors:
-    """Every row of u in bfloat16 differs from float32: the setting is obeyed."""
+    """Every row of u in bfloat16 differs from float32: the setting has an effect."""
     u, exact = _lowered(probe)[0].u, probe.step(probe.cases[0])[0].u
     rows = tuple(range(1, exact.ndim))
     same = np.abs(u - exact).max(rows) < UNIT / 4 * np.abs(exact).max(rows)

@@ -1,4 +1,4 @@
-"""What is published about the networks: parameter counts and the tensors of DiT_B_4."""
+"""Published facts about the networks: parameter counts and the tensors of DiT_B_4."""
 
 import json
 import math
@@ -17,7 +17,7 @@ def _config(size: str) -> Config:
 
 
 def _shapes(probe: Probe, size: str) -> dict[str, tuple[int, ...]]:
-    """What the subject's network of this size declares."""
+    """Shapes of parameters of the subject's network of this size."""
     return probe.once(("shapes", size), lambda: probe.subject.parameter_shapes(_config(size)))
 
 
@@ -37,7 +37,7 @@ def parameter_counts_are_official(probe: Probe) -> Errors:
 
 @check("parameter_shapes", exact=True)
 def dit_b_4_tensors_are_official(probe: Probe) -> Errors:
-    """DiT_B_4: every official tensor by name and shape, none missing and none more."""
+    """DiT_B_4: exactly the official tensors, by name and shape."""
     config = _config("DiT_B_4")
     names = {tensor.name: tensor.official for tensor in parameters.tensors(config.network)}
     shapes = _shapes(probe, "DiT_B_4")

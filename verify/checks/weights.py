@@ -1,4 +1,4 @@
-"""Parameters: how they are named, laid out and initialised."""
+"""Parameters: names, layout and initialisation."""
 
 import math
 from pathlib import Path
@@ -18,7 +18,7 @@ STANDARD_ERRORS = 4.5  # a normal statistic exceeds this once in 150,000
 
 
 def recorded_initial_parameters() -> dict[str, Array]:
-    """What the fixture holds: the first 16 numbers of each tensor of a small network."""
+    """Content of the fixture: the first 16 numbers of each tensor of a small network."""
     initial = parameters.initial_parameters(from_sizes(LATENT, {}).network, SEED)
     return {name: array.reshape(-1)[:16] for name, array in initial.items()}
 
@@ -46,7 +46,7 @@ def official_names_round_trip(probe: Probe, case: Case) -> Errors:
 
 @check("init_params export_params", exact=True)
 def initial_parameters_are_recorded_ones(probe: Probe) -> Errors:
-    """init_params(config, seed) gives the stored numbers: both frameworks start alike."""
+    """init_params(config, seed) returns the stored numbers, the same in both frameworks."""
     config = from_sizes(LATENT, {})
     made = probe.subject.export_params(config, probe.subject.init_params(config, SEED))
     with np.load(RECORDED) as stored:
@@ -64,7 +64,7 @@ def initial_parameters_follow_their_laws(probe: Probe) -> Errors:
 
 
 def _law_error(array: Array, name: str) -> float:
-    """Distance of mean and variance from the official law, in their standard errors."""
+    """Distance of mean and variance from the official distribution, in standard errors."""
     if name.endswith("bias") or "adaLN" in name or name.startswith("final_layer"):
         return float(np.abs(array).max()) * np.inf if array.any() else 0.0
     if name.startswith(("t_embedder", "h_embedder", "y_embedder")):

@@ -1,11 +1,11 @@
-"""The authors' code of a checkout, importable from outside: all that is put in place, and why.
+"""Import of the authors' code from a checkout, with the shims that it needs on current JAX.
 
-Their files are neither changed nor copied. Today's JAX lacks names that they use, and their
-train.py imports libraries that a training step does not call; both are put in place for as long as
-the context of `official_code` lasts. Under the versions they were made for no name is missing.
+Their files are neither changed nor copied. Current JAX lacks names that they use, and their
+train.py imports libraries that a training step does not call; both are patched in within the
+context `official_code`. With the versions they were made for no name is missing.
 
-It runs in two environments: this project's, and that of golden_writer.py, which lacks the project.
-So it imports the standard library, and JAX when it is called.
+It runs in two environments: this project's, and that of golden_writer.py, without this project. So
+it imports the standard library only, and JAX when it is called.
 """
 
 import contextlib
@@ -49,12 +49,12 @@ UNCALLED = {
 
 
 class CheckoutError(Exception):
-    """A checkout that cannot be used; the message is one sentence for the user."""
+    """Checkout that cannot be used; the message is one sentence for the user."""
 
 
 @dataclass(frozen=True)
 class Shim:
-    """A name that today's JAX lacks, put in place while theirs are imported and run."""
+    """Name that current JAX lacks, patched in while their code is imported and run."""
 
     name: str
     needed: Callable[[Any], bool]  # of the module jax
@@ -66,7 +66,7 @@ def _clip_lacks_its_names(jax: Any) -> bool:
 
 
 def _place_clip(jax: Any) -> contextlib.AbstractContextManager[Any]:
-    """A `jnp` of their meanflow.py whose clip has the old names; JAX's own stays as it is."""
+    """Context that gives their meanflow.py a `jnp` whose clip has the old argument names."""
 
     def clip(array: Any, a_min: Any = None, a_max: Any = None) -> Any:
         return jax.numpy.clip(array, a_min, a_max)
@@ -93,7 +93,7 @@ SHIMS = (
 
 
 def refuse_others(checkout: Path) -> None:
-    """Raise CheckoutError, naming a file that is missing, for a folder that is no checkout."""
+    """Raise CheckoutError, naming a missing file, for a folder that is not a checkout."""
     missing = [name for name in NEEDED if not (checkout / name).is_file()]
     if missing:
         raise CheckoutError(
@@ -103,13 +103,13 @@ def refuse_others(checkout: Path) -> None:
 
 @contextlib.contextmanager
 def official_code(checkout: Path) -> Iterator[tuple[ModuleType, tuple[Shim, ...]]]:
-    """Their modules, importable by their own names and traceable while the context lasts.
+    """Context in which their modules can be imported by their own names, and traced.
 
     Yields:
         Their train.py, and the shims that this JAX needs.
 
     Raises:
-        CheckoutError: when the folder is no checkout, or its modules would hide loaded ones.
+        CheckoutError: when the folder is not a checkout, or its modules would hide loaded ones.
     """
     refuse_others(checkout)
     hidden = _loaded()
@@ -133,10 +133,10 @@ def official_code(checkout: Path) -> Iterator[tuple[ModuleType, tuple[Shim, ...]
 
 @contextlib.contextmanager
 def widened() -> Iterator[None]:
-    """Their code in float64, inside `official_code`: `float32`, where theirs says it, means that.
+    """Context, inside `official_code`, that runs their code in float64: `float32` means float64.
 
-    They name the dtype in three places: that of draws and images, that in which a time is
-    multiplied by its frequencies, and that of the position embedding.
+    Their code names the dtype in three places: for draws and images, for the product of times and
+    frequencies, and for the position embedding.
     """
     jax = importlib.import_module("jax")
     names = SimpleNamespace(**{**vars(jax.numpy), "float32": jax.numpy.float64})
@@ -156,9 +156,9 @@ def widened() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _mocked(names: dict[str, str]) -> Iterator[None]:
-    """Mocks in the place of libraries; those that are loaded come back afterwards.
+    """Context with mocks in place of libraries; loaded ones are restored afterwards.
 
-    Not mock.patch.dict: it would also unload what is imported meanwhile.
+    Not mock.patch.dict, which would also unload modules imported within the context.
     """
     before = {name: sys.modules.get(name) for name in names}
     sys.modules.update({name: mock.MagicMock() for name in names})
@@ -182,9 +182,9 @@ def _forget() -> None:
 
 
 def commit_of(checkout: Path) -> str:
-    """The commit that is checked out, "with changes" where files differ; "" where git knows none.
+    """Commit of a checkout, "with changes" if files differ; "" if it is not a git repository.
 
-    A folder inside somebody else's repository is no checkout of its own.
+    A folder inside another repository does not count.
     """
 
     def git(*arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""Run the authors' MeanFlow code and write what it computes as golden files.
+"""Writer of golden files: runs the authors' MeanFlow code and stores inputs and results.
 
     python golden_writer.py --official PATH --output FOLDER --golden FOLDER
     … --cases CASES.json --seed N
@@ -46,7 +46,7 @@ TRAINING = {"learning_rate": 1e-3, "adam_b1": 0.9, "adam_b2": 0.95, "adam_eps": 
 
 
 class UsageError(Exception):
-    """Something the user can put right, said in one sentence."""
+    """Error of usage; the message is one sentence for the user."""
 
 
 def difference(got: Any, stored: Any) -> float:
@@ -60,7 +60,7 @@ def difference(got: Any, stored: Any) -> float:
 
 
 def agrees(name: str, got: Arrays, stored: Arrays, tolerance: float) -> bool:
-    """Whether every stored array is recomputed within the tolerance; prints the worst."""
+    """True if every stored array is recomputed within the tolerance; prints the worst."""
     differences = {key: difference(got[key], stored[key]) for key in stored}
     worst = max(differences, key=lambda k: np.nan_to_num(differences[k], nan=np.inf))
     within = all(value <= tolerance for value in differences.values())  # NaN is not within
@@ -70,7 +70,7 @@ def agrees(name: str, got: Arrays, stored: Arrays, tolerance: float) -> bool:
 
 
 def recompute(golden: Path, output: Path) -> bool:
-    """Compute an existing golden folder again into another; whether all of it agrees."""
+    """Compute an existing golden folder again into another; returns True if all of it agrees."""
     if golden.resolve() == output.resolve():
         raise UsageError(f"--output {output} is the golden folder itself: name another one.")
     cases, params = read_cases(golden / "cases.json"), read_arrays(golden / "params.npz")
@@ -173,7 +173,7 @@ def make(
 
 
 def split_case(case: Arrays) -> Arrays:
-    """Take out of a case what is no setting of the objective."""
+    """Case without the keys that are not settings of the objective."""
     return {
         "batch": case.pop("batch", 8),
         "sampling": case.pop("sampling", SAMPLE_TIMES),
@@ -182,7 +182,7 @@ def split_case(case: Arrays) -> Arrays:
 
 
 def is_input(name: str) -> bool:
-    """Whether an array of a case goes into the authors' code rather than coming out of it."""
+    """True if an array of a case is an input of the authors' code, not a result."""
     return name in {"x", "y", *DRAW_NAMES, "sample_noise"} or name.endswith("_times")
 
 
@@ -196,7 +196,7 @@ def as_float64(tree: Any) -> Any:
 
 
 def write_cases(output: Path, arrays: Arrays, all_gradients: bool) -> None:
-    """A file for each case; those after the first one perhaps without their gradients."""
+    """Write a file for each case; those after the first one may lack gradients."""
     for i, (name, found) in enumerate(arrays.items()):
         left_out: tuple[str, ...] = () if all_gradients or i == 0 else ("grad/",)
         kept = {key: a for key, a in found.items() if not key.startswith(left_out)}
@@ -207,7 +207,7 @@ def write_cases(output: Path, arrays: Arrays, all_gradients: bool) -> None:
 def write_steps(
     output: Path, name: str, settings: Arrays, params: Arrays, steps: list[Arrays]
 ) -> None:
-    """Train over the steps, if there are any, and write what comes of it."""
+    """Train over the steps, if there are any, and write the results."""
     if steps:
         arrays = train(official_model(name, settings), params, settings["training"], steps)
         write_training(output, settings, arrays, len(steps))
@@ -215,7 +215,7 @@ def write_steps(
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file, or one sentence about why not."""
+    """Content of a JSON file; raises UsageError if it cannot be read."""
     try:
         return json.loads(path.read_text())
     except OSError as error:
@@ -225,7 +225,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_arrays(path: Path) -> Arrays:
-    """All arrays of an npz file."""
+    """Arrays of an npz file, by name."""
     if not path.is_file():
         raise UsageError(f"{path} is missing: a golden folder has cases.json and what it names.")
     with np.load(path) as file:
@@ -233,7 +233,7 @@ def read_arrays(path: Path) -> Arrays:
 
 
 def read_cases(path: Path) -> Arrays:
-    """Cases by name: model sizes, method settings and perhaps a batch size."""
+    """Cases by name: model sizes, method settings and optionally a batch size."""
     cases = read_json(path)
     if not isinstance(cases, dict) or not cases:
         raise UsageError(f"{path} names no cases: expected an object of cases by name.")
@@ -255,21 +255,21 @@ def read_cases(path: Path) -> Arrays:
 
 
 def write_shared(output: Path, cases: Arrays, params: Arrays) -> None:
-    """The two files all cases share."""
+    """Write the two files that all cases share."""
     output.mkdir(parents=True, exist_ok=True)
     (output / "cases.json").write_text(json.dumps(cases, indent=1) + "\n")
     np.savez(output / "params.npz", **params)
 
 
 def write_training(output: Path, settings: Arrays, arrays: Arrays, num_steps: int) -> None:
-    """The arrays of a training run and, beside them, its settings."""
+    """Write the arrays of a training run and, beside them, its settings."""
     stem = output / f"train_{num_steps}_steps"
     stem.with_suffix(".json").write_text(json.dumps(settings, indent=1) + "\n")
     np.savez(stem.with_suffix(".npz"), **arrays)
 
 
 def write_provenance(output: Path, official: Path, shims: list[str]) -> None:
-    """What was run and where: commit, versions, and the names put in place."""
+    """Write the provenance: commit, versions, and shims."""
     libraries = ("jax", "jaxlib", "flax", "optax", "numpy")
     content = {
         "commit": commit_of(official),
@@ -280,7 +280,7 @@ def write_provenance(output: Path, official: Path, shims: list[str]) -> None:
 
 
 def main() -> int:
-    """Exit status: 0 written and agreeing, 1 a difference, 2 a wrong call."""
+    """Command line; exit status: 0 written and agreeing, 1 a difference, 2 an error of usage."""
     parser = argparse.ArgumentParser(description="Golden files from the authors' MeanFlow code.")
     parser.add_argument("--official", type=Path, required=True, help="checkout of their code")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")

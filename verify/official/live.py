@@ -1,7 +1,7 @@
-"""Cases made on the spot by the authors' own code, in a process of its own.
+"""Golden cases computed by the authors' code of a user's checkout, in a separate process.
 
-golden_writer.py runs there on a user's checkout, with random settings, and writes golden folders;
-here they are read like any others.
+golden_writer.py runs there with random settings and writes golden folders, which are read here like
+any others.
 """
 
 import json
@@ -30,14 +30,14 @@ WIDE = "float64"  # folder, beside the files in float32, of the same in float64
 def run_official(
     checkout: Path, num_settings: int, seed: int, progress: Callable[[str], None] = lambda _: None
 ) -> Problems:
-    """Run the authors' forward, train step and sampler on random settings.
+    """Golden cases of the authors' forward pass, training step and sampler on random settings.
 
     Args:
         checkout: a checkout of their repository; nothing is written there.
         progress: called with a line of text before the work.
 
     Raises:
-        UserError: when the folder is no checkout, JAX is missing, or their code fails.
+        UserError: when the folder is not a checkout, JAX is missing, or their code fails.
     """
     try:
         refuse_others(checkout)
@@ -76,7 +76,7 @@ def _is_installed(name: str) -> bool:
 
 
 def _write(checkout: Path, seed: int, folder: Path, settings: Settings) -> None:
-    """Run golden_writer.py on the checkout; raise UserError with what it said, if it fails."""
+    """Run golden_writer.py on the checkout; raises UserError with its error if it fails."""
     folder.mkdir()
     cases = folder / "settings.json"
     cases.write_text(json.dumps(settings))
@@ -89,7 +89,7 @@ def _write(checkout: Path, seed: int, folder: Path, settings: Settings) -> None:
 
 
 def _read(folder: Path, ending: str) -> Problems:
-    """One network's cases and training, which takes the name of the setting it was made with."""
+    """Cases and training of one network; the training is named after its setting."""
     found = stored(folder / ending)
     first = found.cases[0].name
     named = (replace(steps, name=f"{first} {steps.name}") for steps in found.trainings)
@@ -97,7 +97,7 @@ def _read(folder: Path, ending: str) -> Problems:
 
 
 def _environment() -> dict[str, str]:
-    """Their code as it stands: on the CPU, in float32; errors without frames left out."""
+    """Environment variables for their code: CPU, float32, complete tracebacks."""
     own = {
         "JAX_PLATFORMS": "cpu",
         "JAX_ENABLE_X64": "0",
@@ -108,7 +108,7 @@ def _environment() -> dict[str, str]:
 
 
 def _complaint(said: str, checkout: Path) -> str:
-    """Where and how their code failed, in a few words, from a traceback."""
+    """Place and reason of a failure of their code, in a few words, from a traceback."""
     places = re.findall(r'^ *File "(.+)", line (\d+)', said, re.MULTILINE)
     inside = [
         f" at {Path(file).relative_to(checkout.resolve())} line {line}"
@@ -116,19 +116,19 @@ def _complaint(said: str, checkout: Path) -> str:
         if Path(file).is_relative_to(checkout.resolve())
     ]
     errors = re.findall(r"^[A-Za-z_][\w.]*(?:Error|Exception|Interrupt)\b.*$", said, re.MULTILINE)
-    last = errors or said.strip().splitlines() or ["it ended without a word"]
+    last = errors or said.strip().splitlines() or ["it ended without a message"]
     return f"{inside[-1] if inside else ''}: {last[-1][:300]}"
 
 
 def _note(checkout: Path, provenance: Mapping[str, Any], about: Mapping[str, Any]) -> str:
-    """Where the cases come from, in a sentence for the report."""
+    """Origin of the cases, in a sentence for the report."""
     commit = provenance["commit"] and f"commit {provenance['commit']}"
     libraries = provenance["libraries"]
     versions = ", ".join(f"{name} {libraries[name]}" for name in ("jax", "flax", "optax"))
     shims = ", ".join(provenance["shims"]) or "nothing"
     return (
         f"official: the authors' code of {checkout} ({commit or 'git knows no commit'}) ran on"
-        f" {versions}, as it stands against 32 bit and in float64 against 64 bit; put in place from"
-        f" outside: {shims}; {about['official_settings']} random settings,"
+        f" {versions}, unmodified for float32 checks and in float64 for float64 checks; patched in"
+        f" from outside: {shims}; {about['official_settings']} random settings,"
         f" seed {about['official_seed']}"
     )

@@ -1,7 +1,7 @@
-"""The authors' own forward, JVP, gradient, train step and sampler, watched from outside.
+"""Evaluation of the authors' forward pass, JVP, gradient, training step and sampler.
 
-golden_writer.py stores what they compute. Both run as scripts in the environment of the authors'
-code, without this project, so they import each other by their bare names.
+golden_writer.py stores the results. Both run as scripts in the environment of the authors' code,
+without this project, so they import each other by their bare names.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ def official_model(name: str, case: Arrays) -> Any:
 
 @contextlib.contextmanager
 def observed_forward(noise_dist: str, given: Arrays | None = None) -> Iterator[Arrays]:
-    """Watch one pass through the authors' objective, and replace its draws by given ones.
+    """Context that observes one pass through the authors' objective and injects given draws.
 
     Yields a dictionary that fills with the four draws and with inputs, tangent and results of the
     JVP. Only the name `jax` inside their meanflow.py is changed: flax calls jax.random too, to
@@ -80,14 +80,14 @@ def forward(model: Any, params: Any, x: Any, y: Any, key: Any) -> Any:
 
 
 def draws_of(model: Any) -> Any:
-    """A function of params, x, y and a key: the draws the authors' objective makes by itself."""
+    """Function of params, x, y and a key that returns the authors' objective's own draws."""
 
     def drawn(params: Any, x: Any, y: Any, key: Any) -> Arrays:
         with observed_forward(model.noise_dist) as record:
             forward(model, params, x, y, key)
         return {name: record[name] for name in DRAW_NAMES}
 
-    return jax.jit(drawn)  # which computes nothing but the draws
+    return jax.jit(drawn)  # computes only the draws
 
 
 def sample(model: Any, params: Any, noise: Any, labels: Any, times: Any) -> Any:
@@ -112,9 +112,9 @@ def sample(model: Any, params: Any, noise: Any, labels: Any, times: Any) -> Any:
 
 
 def evaluate(model: Any, named_params: Arrays, inputs: Arrays, key: Any = None) -> Arrays:
-    """Every array of one golden case from x, y, the draws, sample_noise and sample times.
+    """Arrays of one golden case from x, y, the draws, sample_noise and sample times.
 
-    Without draws the objective makes its own under the key.
+    Without draws the objective makes its own with the key.
     """
     params, x, y = as_tree(named_params), inputs["x"], inputs["y"]
     draws = {name: inputs[name] for name in DRAW_NAMES} if key is None else None
@@ -143,9 +143,9 @@ def train(model: Any, named_params: Arrays, training: Arrays, steps: list[Arrays
     """Losses, final parameters and EMA of the authors' train step over the given steps.
 
     Composed here: optimizer and TrainState, as in their create_train_state but starting at the
-    given parameters, the EMA as a copy of them; a latent manager that hands the latents through
-    instead of sampling them. Theirs as it stands: train_step_with_vae under pmap on one device
-    (gradient at the old parameters, Adam, then the EMA of the new ones) and ema_schedules.
+    given parameters, with the EMA a copy of them; a latent manager that passes latents on instead
+    of sampling them. Their code unmodified: train_step_with_vae under pmap on one device (gradient
+    at the old parameters, Adam, then the EMA of the new ones) and ema_schedules.
     """
     module, params = importlib.import_module("train"), as_tree(named_params)
     state = module.TrainState.create(

@@ -1,8 +1,8 @@
-"""Random settings within what the authors' code supports, for `meanflow verify --official`.
+"""Random settings that the authors' code supports, for `meanflow verify --official`.
 
-Each key goes through its kinds (the branches and edges of the code, and a random value) in an order
-of its own, so that a few settings have seen every kind, in ever new combinations. Everything
-follows from the seed.
+Each key cycles through its kinds (branches and edge cases of the code, and a random value) in an
+order of its own, so that few settings cover every kind, in new combinations. Everything is a
+function of the seed.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -60,7 +60,7 @@ KINDS: dict[str, Sequence[Draw]] = {
 
 
 def _kinds(seed: int, key: str, count: int) -> Iterator[Draw]:
-    """The kinds of a key for as many settings: each in every round, in a random order."""
+    """Kinds of a key for `count` settings: all of them in every round, in random order."""
     kinds, rng = KINDS[key], generator(seed, Stream.CHECK, name_index(f"kinds of {key}"))
     order = [i for _ in range(-(-count // len(kinds))) for i in rng.permutation(len(kinds))]
     return (kinds[i] for i in order[:count])
@@ -80,7 +80,7 @@ def random_settings(num_settings: int, seed: int) -> list[dict[str, Settings]]:
     for i in range(num_settings):
         if i % PER_NETWORK == 0:
             rng = generator(seed, Stream.CHECK, name_index("network"), i)
-            # One batch size too: JAX compiles each operation anew for every shape.
+            # One batch size too: JAX compiles each operation for every shape.
             model, batch = _network(rng), int(rng.integers(1, MAX_ROWS + 1))
             networks.append({})
         rng = generator(seed, Stream.CHECK, name_index("setting"), i)
@@ -95,12 +95,12 @@ def random_settings(num_settings: int, seed: int) -> list[dict[str, Settings]]:
 
 
 def writer_seed(seed: int, network: int) -> int:
-    """31 bits for each network, which its parameters, inputs and draws follow from."""
+    """Seed (31 bits) of a network's parameters, inputs and draws."""
     return int(generator(seed, Stream.CHECK, name_index("writer"), network).integers(2**31))
 
 
 def _network(rng: Generator) -> Settings:
-    """Sizes of a small network: their patch embedding takes up to six channels."""
+    """Sizes of a small network; the authors' patch embedding takes up to six channels."""
     # From one patch to 16, and never an image of a few numbers: rounding must have a size.
     patch, grid = _one_of((1, 3), (1, 4), (2, 2), (2, 4), (3, 3), (4, 1), (4, 2), (8, 1))(rng)
     heads = _one_of(1, 2, 3, 4)(rng)
@@ -117,7 +117,7 @@ def _network(rng: Generator) -> Settings:
 
 
 def _method(kind: Settings, batch: int, rng: Generator) -> Settings:
-    """The official keys from one kind of each."""
+    """Official keys of the method, from one kind of each."""
     guidance, kappa = kind.pop("guidance")
     start, end = kind.pop("window")
     if kind["data_proportion"] is None:  # a share of rows whose product may round down
@@ -126,11 +126,11 @@ def _method(kind: Settings, batch: int, rng: Generator) -> Settings:
 
 
 def _training(rng: Generator) -> Settings:
-    """Adam and its average.
+    """Settings of Adam and the EMA.
 
-    With the official adam_eps of 1e-8 an entry whose gradient is rounding alone (that of a key's
-    bias; of every query and key where there is one token) would move by rounding, magnified, and
-    little could be compared: the stored training steps have that one.
+    The official adam_eps of 1e-8 would magnify rounding in entries whose gradient is rounding alone
+    (the bias of keys; all queries and keys if there is one token), so that little could be
+    compared; the stored training steps use it.
     """
     return {
         "learning_rate": _log_between(1e-4, 1e-2)(rng),
@@ -143,7 +143,7 @@ def _training(rng: Generator) -> Settings:
 
 
 def _sampling(rng: Generator) -> Settings:
-    """One sampler of one to four steps, its times falling from 1 to 0."""
+    """Sampler of one to four steps, with times falling from 1 to 0."""
     num_steps = int(rng.integers(1, 5))
     inner = sorted({_between(0.01, 0.99)(rng) for _ in range(num_steps - 1)}, reverse=True)
     return {f"s{len(inner) + 1}": [1.0, *inner, 0.0]}

@@ -125,15 +125,15 @@ def test_official_latents_are_never_mirrored(root):
     [
         ({"image": None}, "KeyError: 'image'"),
         ({"label": None}, "KeyError: 'label'"),
-        ({"image": torch.ones(7, 6, 6)}, "'image' is (7, 6, 6), no [2C, H, W]"),
-        ({"image": torch.ones(6, 6)}, "'image' is (6, 6), no [2C, H, W]"),
-        ({"image": torch.ones(8, 6, 6).double()}, "'image' is float64, no float32"),
-        ({"image": torch.ones(8, 6, 6).int()}, "'image' is int32, no float32"),
+        ({"image": torch.ones(7, 6, 6)}, "'image' is (7, 6, 6), not [2C, H, W]"),
+        ({"image": torch.ones(6, 6)}, "'image' is (6, 6), not [2C, H, W]"),
+        ({"image": torch.ones(8, 6, 6).double()}, "'image' is float64, not float32"),
+        ({"image": torch.ones(8, 6, 6).int()}, "'image' is int32, not float32"),
         ({"image": 3}, "AttributeError"),
-        ({"label": torch.ones(3)}, "'label' is no whole number"),
-        ({"label": -1}, "'label' is no whole number"),
-        ({"label": "cat"}, "'label' is no whole number"),
-        ({"label": 2**40}, "'label' is no whole number"),
+        ({"label": torch.ones(3)}, "'label' is not a whole number"),
+        ({"label": -1}, "'label' is not a whole number"),
+        ({"label": "cat"}, "'label' is not a whole number"),
+        ({"label": 2**40}, "'label' is not a whole number"),
     ],
 )
 def test_a_file_that_holds_no_latent_is_one_sentence(tmp_path, changes, says):
@@ -236,7 +236,7 @@ def test_a_packing_that_was_stopped_goes_on_where_it_was_and_then_changes_nothin
         with pytest.raises(KeyboardInterrupt):
             pack(root, tmp_path / "stopped", 5)
     message = message_of(config(tmp_path / "stopped"))
-    assert message.endswith("is not written to the end: run the same meanflow prepare again")
+    assert message.endswith("is incomplete: run the same meanflow prepare again")
     read = mock.Mock(side_effect=prepare.read_latent)
     with monkeypatch.context() as patch:
         patch.setattr(prepare, "read_latent", read)
@@ -267,13 +267,13 @@ def refused(folder, output, *size, **options):
 
 
 def test_another_packing_in_the_same_folder_is_refused(root, packed):
-    assert "holds a packing of other files, or with other options" in refused(root, packed, 11)
+    assert "holds shards of other files, or with other options" in refused(root, packed, 11)
     assert "with other options" in refused(root, packed, 10, half=True)
     (root / "train" / "00000003.pt").unlink()
-    assert "holds a packing of other files" in refused(root, packed, 10)
+    assert "holds shards of other files" in refused(root, packed, 10)
     (packed / "packing.json").unlink()
     (packed / "index.json").unlink()
-    assert "holds a packing of other files" in refused(root, packed, 10)
+    assert "holds shards of other files" in refused(root, packed, 10)
 
 
 @pytest.mark.parametrize(

@@ -96,8 +96,8 @@ def no_damage(_):
 @pytest.mark.parametrize(
     ("value", "options", "damage", "says"),
     [
-        ({"image": Harmful()}, NEW, no_damage, "it names posix.mkdir, which is no data"),
-        ({"image": Harmful()}, OLD, no_damage, "it names posix.mkdir, which is no data"),
+        ({"image": Harmful()}, NEW, no_damage, "it names posix.mkdir, which is not data"),
+        ({"image": Harmful()}, OLD, no_damage, "it names posix.mkdir, which is not data"),
         (torch.nn.Linear(2, 2), NEW, no_damage, "it names torch.nn.modules.linear.Linear, which"),
         (ONES, NEW, lambda path: path.write_bytes(b"no tensors"), "not the zip format that torch"),
         (ONES, NEW, lambda path: path.write_bytes(b""), "nor that of old releases"),

@@ -266,7 +266,7 @@ def test_what_cannot_be_encoded_is_one_sentence(tmp_path, folder):
     out = tmp_path / "out"
     message = message_of(tmp_path / "no", out)
     assert message.startswith(f"{tmp_path / 'no'} cannot be read (No such file or directory): give")
-    assert "give --imagenet the folder of images, with a folder for each class" in message
+    assert "give --imagenet the folder of images, with one folder per class" in message
     assert "get config.json and diffusion_pytorch_model" in message_of(folder, out, vae=out)
     for size in (12, 4, 257):
         expected = f"--image-size is {size}, expected a multiple of 8, by which the autoencoder"
@@ -299,7 +299,7 @@ def test_numbers_that_are_not_finite_are_refused(tmp_path, folder, monkeypatch):
             return mean, 1e6 * std
 
     monkeypatch.setattr(encode, "implementation", lambda _: Broken)
-    expected = "numbers that are not finite: is it damaged, or are they too large for --half?"
+    expected = "output is not finite: is it damaged, or are the numbers too large for --half?"
     assert expected in message_of(folder, tmp_path, half=True)
     assert not list(tmp_path.glob("*.npy"))
 
@@ -331,7 +331,7 @@ def test_the_command_says_when_other_processes_are_not_done(tmp_path, folder, ca
     assert main(command(folder, tmp_path, *options)) == 0
     out = capsys.readouterr().out
     assert f"encoded 7 images into 2 shards in {tmp_path}" in out
-    assert "not whole yet: the process that finishes last writes the index" in out
+    assert "not complete yet: the process that finishes last writes the index" in out
 
 
 def test_items_are_read_while_those_before_are_worked_on():

@@ -1,4 +1,4 @@
-"""The Frechet distance on cases with a known answer, streaming moments, intervals, both scores."""
+"""The Fréchet distance on cases with a known answer, streaming moments, intervals, both scores."""
 
 from functools import reduce
 

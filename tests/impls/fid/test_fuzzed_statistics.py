@@ -1,4 +1,4 @@
-"""Statistics damaged anyhow are refused in one line, or an FID can be made of them."""
+"""Statistics with any damage are refused in one line, or an FID can be computed from them."""
 
 import numpy as np
 from damage import DAMAGE, array_edits, damaged, npz, refused_or_read

@@ -136,19 +136,19 @@ def indefinite(share):
         (npz(mu=MEAN[:4], sigma=COVARIANCE[:4, :4]), "expected (5,) and (5, 5)"),
         (npz(mu=with_entry(MEAN, 3, np.nan), sigma=COVARIANCE), "holds nan at [3], which is no"),
         (npz(mu=MEAN, sigma=with_entry(COVARIANCE, (1, 2), np.inf)), "holds inf at [1, 2], which"),
-        (npz(mu=MEAN, sigma=COVARIANCE * 1e300), "at [0, 0], which is no finite number"),
+        (npz(mu=MEAN, sigma=COVARIANCE * 1e300), "at [0, 0], which is not finite or too large"),
         (npz(mu=MEAN, sigma=with_entry(COVARIANCE, (1, 2), 9)), "symmetric: it holds 9 at [1, 2]"),
         (npz(mu=MEAN, sigma=with_entry(COVARIANCE, (1, 2), COVARIANCE[1, 2] + 1e-3)), "symmetric"),
         (npz(mu=MEAN, sigma=with_entry(COVARIANCE, (4, 4), -0.5)), "variance -0.5 at [4, 4]"),
-        (npz(mu=MEAN, sigma=-COVARIANCE), "holds the variance -"),
+        (npz(mu=MEAN, sigma=-COVARIANCE), "holds the negative variance -"),
         (
             npz(mu=MEAN, sigma=indefinite(1e-3)),
-            f"has the eigenvalue {-1e-3 * LARGE:g}, the largest being {LARGE:g}: features have",
+            f"has the negative eigenvalue {-1e-3 * LARGE:g}, the largest being {LARGE:g}: ",
         ),
-        (npz(mu=MEAN, sigma=indefinite(2e-5)), "has the eigenvalue -"),
+        (npz(mu=MEAN, sigma=indefinite(2e-5)), "has the negative eigenvalue -"),
         (npz(**EMPTY), "a mean of shape (0,) and a covariance of (0, 0), expected"),
         (npz(mu=np.array([{}] * 5), sigma=COVARIANCE), "Object arrays cannot be loaded"),
-        (npz(mu=MEAN + 0j, sigma=COVARIANCE), "no finite number"),
+        (npz(mu=MEAN + 0j, sigma=COVARIANCE), "not finite"),
         (npz(**BOTH, ref_mu=MEAN + 1, ref_sigma=COVARIANCE), "holds two means that differ"),
         (npz(**BOTH, ref_mu=MEAN, ref_sigma=2 * COVARIANCE), "holds two covariances that differ"),
         *(
@@ -158,7 +158,7 @@ def indefinite(share):
         (npz(**BOTH, num_images=[20, 30]), "is [20, 30], expected a whole number, 2 or more"),
         (npz(**BOTH, mode="cleen"), "is cleen, expected one of legacy_tensorflow, clean"),
         (npz(**BOTH, inception=3), "inception in"),
-        (npz(mu=np.array(["a"] * 5), sigma=COVARIANCE), "no finite number"),
+        (npz(mu=np.array(["a"] * 5), sigma=COVARIANCE), "not finite"),
     ],
 )
 def test_files_that_are_no_statistics_are_one_sentence(tmp_path, content, said):
@@ -273,7 +273,7 @@ def test_going_on_with_other_options_is_refused(images, weights, tmp_path):
     for mode, size, other in ((CLEAN, SIZE, "mode"), (LEGACY, 20, "image size")):
         given = (reference, weights, images, output, mode, size, 8, 0, 2)
         said = refusal(StatisticsError, folder_statistics, *given)
-        assert f"begun with another {other}: give the same" in said
+        assert f"started with another {other}: give the same" in said
 
 
 def test_features_do_not_depend_on_the_filled_batch(weights):

@@ -1,4 +1,4 @@
-"""What is damaged of a checkpoint is refused in one sentence that says which one can be used."""
+"""A damaged checkpoint is refused in one sentence that names one that can be used."""
 
 import functools
 import json

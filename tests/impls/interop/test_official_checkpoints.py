@@ -79,9 +79,9 @@ CONTENT = (CHECKPOINT / "checkpoint").read_bytes()
     ("file", "content", "says"),
     [
         ("checkpoint", b"<!DOCTYPE html><html><body>Sign in</body></html>", "is a web page"),
-        ("checkpoint", CONTENT[: len(CONTENT) // 2], "is no whole msgpack file"),
+        ("checkpoint", CONTENT[: len(CONTENT) // 2], "is not a complete msgpack file"),
         ("checkpoint", b"", "is empty"),
-        ("checkpoint", b"\x05", "is no checkpoint"),
+        ("checkpoint", b"\x05", "is not a checkpoint"),
         ("checkpoint", b"\x81\xa4step\x05", "has no params"),
         ("manifest.ocdbt", b"x", "OCDBT|cannot be read by Orbax"),
         ("other", b"", "there is no official checkpoint"),

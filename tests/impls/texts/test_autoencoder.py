@@ -193,7 +193,7 @@ NO_FILES = {
 def test_a_folder_that_is_not_there_is_refused(folder):
     where = f"get {CONFIG} and {WEIGHTS} {GET}"
     assert refused(folder / "no") == f"{folder / 'no'} does not exist: {where}"
-    assert refused(folder / WEIGHTS) == f"{folder / WEIGHTS} is no folder: {where}"
+    assert refused(folder / WEIGHTS) == f"{folder / WEIGHTS} is not a folder: {where}"
 
 
 @pytest.mark.parametrize("name", [CONFIG, WEIGHTS])

@@ -117,7 +117,7 @@ def test_parameters_are_scored_too_where_the_average_is_still_their_start(
     asked = ["evaluate", "--checkpoint", str(tmp_path / "run"), "--weights", weights]
     assert main([*asked, "--num-samples", "100"]) == 0
     printed = capsys.readouterr().out
-    assert printed.count("  of the parameters  ") == (2 if said else 0)
+    assert printed.count("  of the raw parameters  ") == (2 if said else 0)
     assert ("initial parameters" in printed) == bool(said)
     assert (said or "") in printed
 

@@ -1,1 +1,1 @@
-"""The numbers that go in: recorded draws, their laws, and draws made on the device."""
+"""Random draws: recorded draws, their distributions, and draws made on the device."""

@@ -1,4 +1,4 @@
-"""Draws made on the device: their laws, and what they depend on."""
+"""Draws made on the device: their distributions, and what they depend on."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from verify.registry import Errors, check
 from verify.trajectory import with_training
 
 ROWS, NUM_STEPS = 512, 16
-STANDARD_ERRORS = 5.0  # one honest generator in 10^6 exceeds this, in any one moment
+STANDARD_ERRORS = 5.0  # exceeded with probability 10^-6 by each moment of a correct generator
 DISTS = ("logit_normal", "uniform")
 # E x^0, x^2, x^4, x^6, x^8 of laws with mean 0 and variance 1; odd powers have mean 0.
 EVEN_MOMENTS = {
@@ -64,13 +64,13 @@ def device_draws_depend_on_every_index(probe: Probe) -> Errors:
 
 
 def _alike(one: Array, two: Array) -> bool:
-    """More equal entries than chance makes among 2^24 numbers."""
+    """True if more entries are equal than by chance among 2^24 numbers."""
     return bool(np.mean(one == two) > 0.01)
 
 
 @check("device_draws get", allow=STANDARD_ERRORS)
 def device_draws_have_their_laws(probe: Probe) -> Errors:
-    """Moments of normals and uniforms, and what ties draws together, in standard errors."""
+    """Moments of normals and uniforms, and correlations between draws, in standard errors."""
     for noise_dist in DISTS:
         config = _config(probe.cases[0], noise_dist)
         steps = [_drawn(probe, config, step) for step in range(NUM_STEPS)]

@@ -1,4 +1,4 @@
-"""The numbers that go in: recorded draws, their laws, and the border that they cross."""
+"""Draws made on the host: recorded draws, their distributions, and transfer to the device."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ SAMPLES = 1 << 16
 
 
 def recorded_draws() -> dict[str, Array]:
-    """What the fixture holds: draws of a few (seed, step), made anew."""
+    """Draws of a few (seed, step), as the fixture stores them."""
     made: dict[str, Array] = {}
     for noise_dist in ("logit_normal", "uniform"):
         config = from_sizes(DIGITS, {"noise_dist": noise_dist})

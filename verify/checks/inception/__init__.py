@@ -1,4 +1,4 @@
-"""What FID is made of: Inception features, and the Frechet distance."""
+"""Components of FID: Inception features, and the Fréchet distance."""
 
 from pathlib import Path
 

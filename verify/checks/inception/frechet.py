@@ -1,7 +1,7 @@
-"""The Frechet distance that scores are made of, against another method and known answers.
+"""Fréchet distance, against another method and known values.
 
-The one that is used takes singular values of factors of the covariances, the reference eigenvalues
-of their symmetric product: they share the formula alone. Both compute in float64.
+Scores use singular values of factors of the covariances, the reference eigenvalues of their
+symmetric product: they share nothing but the formula. Both compute in float64.
 """
 
 from functools import reduce
@@ -48,7 +48,7 @@ def _error(arguments: tuple[Array, ...], expected: float, tolerance: float) -> E
 
 
 def _of_samples() -> Errors:
-    """Statistics of samples, taken in two parts: here merged, by the reference of all at once."""
+    """Errors for statistics of samples, merged from two parts; of all at once in the reference."""
     for name, count in SAMPLES.items():
         tolerance = ROUNDING if count > SIZE else ROOT_OF_ROUNDING
         ours: list[Array] = []

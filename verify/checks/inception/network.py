@@ -33,7 +33,7 @@ def _images() -> tuple[Array, ...]:
 
 @functools.cache
 def _expected(mode: str) -> tuple[Array, ...]:
-    """What the reference makes of each size, in float64."""
+    """Expected features of each size: the reference in float64."""
     model = _loaded(arbiter()).value
     return tuple(reference.inception_features(model, images, mode) for images in _images())
 

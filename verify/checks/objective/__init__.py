@@ -1,1 +1,1 @@
-"""The objective: each stage, the whole, edges of its settings, and its other forms."""
+"""Objective: each stage, the whole, edge cases of its settings, and its other forms."""

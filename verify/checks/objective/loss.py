@@ -1,4 +1,4 @@
-"""The objective, stage by stage: each stage gets the reference's float32-rounded inputs."""
+"""Objective, stage by stage; each stage gets the reference's inputs, rounded to float32."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ STEP = "loss_and_gradient load_params export_params"
 
 
 def _has(**settings: Any) -> Callable[[Case], bool]:
-    """Whether the method of a case has these settings."""
+    """Selector of cases whose method has these settings."""
 
     def chosen(case: Case) -> bool:
         method = case.config.method
@@ -27,7 +27,7 @@ def _has(**settings: Any) -> Callable[[Case], bool]:
 
 
 def field_error(found: Any, expected: Array, name: str) -> float | NotApplicable:
-    """The worst row of a field of Loss; a field that a subject leaves None is not judged."""
+    """Error of the worst row of a field of Loss; not applicable to a field that is None."""
     if found is None:
         return NotApplicable(f"the subject's Loss has no {name}")
     return row_error(found, expected)
@@ -82,7 +82,7 @@ def guidance_inputs(case: Case, times: Array | None = None) -> tuple[Array, ...]
 
 
 def is_guided(probe: Probe, case: Case, config: Config, times: Array) -> Array:
-    """Of each row, whether v_g at this time differs from v; a NaN does not."""
+    """Mask of rows where v_g differs from v at this time; a NaN counts as equal."""
     arrays = guidance_inputs(case, times)
     v_g = probe.call("guided_velocity", config, probe.params(case), *arrays)
     distance = np.abs(v_g - case.stages.v.astype(probe.dtype)).max((1, 2, 3))

@@ -1,4 +1,4 @@
-"""Rows of r = t that are random: method.equal_rows "random"."""
+"""Rows with r = t chosen at random: method.equal_rows "random"."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The objective without what cancels, against the same with it."""
+"""Sparse JVP (only rows with r < t) against the other forms of the same objective."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from verify.compare import loss_errors, tensor_errors
 from verify.probe import Probe
 from verify.registry import Errors, NotApplicable, check
 
-NUM_CASES = 2  # of each kind of guidance; a framework compiles each anew
+NUM_CASES = 2  # of each kind of guidance; a framework compiles each one
 
 
 STEP = "loss_and_gradient load_params export_params jvp_forms"

@@ -1,1 +1,1 @@
-"""The train step, what surrounds it, and what a run logs."""
+"""Training step, learning rate, clipping, EMAs, and logged metrics."""

@@ -1,4 +1,4 @@
-"""Several steps with every setting of training at once, and what a run logs of each step."""
+"""Several steps with every setting of training at once, and the metrics logged at each step."""
 
 from dataclasses import replace
 

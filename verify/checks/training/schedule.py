@@ -1,4 +1,4 @@
-"""What surrounds the optimizer: learning rate, clipping, batches in parts."""
+"""Learning rate schedule, gradient clipping, gradient accumulation."""
 
 from typing import Any
 

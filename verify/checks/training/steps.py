@@ -1,4 +1,4 @@
-"""The train step at its plainest: Adam, the moving average and the count of steps."""
+"""Training step with default settings: Adam, the EMA and the step count."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ MOVED = {
 
 @checks(NEEDS, MOVED)
 def steps_match(probe: Probe, kind: str) -> Errors:
-    """Of each tensor, by how far it moved: a step is judged by its own size."""
+    """Error of each tensor, relative to its largest change in these steps."""
     case = probe.cases[0]
     actual, expected = (p.trained(case, _trained)[kind] for p in (probe, arbiter()))
     return moved_errors(actual, expected, case.params, case.name)

@@ -1,6 +1,6 @@
-"""What an FID of somebody else is told with: its keys, and what no FID is told with.
+"""Fields of an external result, and their validation.
 
-Texts may hold anything that prints: tables and the report escape what means something to them.
+Texts may hold any printable characters: tables and the report escape markup.
 """
 
 import datetime as dt
@@ -18,12 +18,12 @@ ADDRESS = re.compile(r"https?://[\w.~:/?#\[\]@!$&'()*+,;=%-]+")  # of RFC 3986, 
 
 
 def _asked(says: str, example: Any, default: Any = ..., **limits: Any) -> Any:
-    """A field with what it says and an example, for the template and for errors."""
+    """Field with a description and an example, for the template and for errors."""
     return Field(default, description=says, examples=[example], **limits)
 
 
 def _prints(text: str) -> str:
-    """Refuse blanks, and what is no character: a terminal could take it for a command."""
+    """Refuse blank texts and control characters, which a terminal could take for commands."""
     is_blank = bool(text) and not text.strip()
     if is_blank or any(category(c)[0] == "C" for c in text if c not in "\t\n"):
         raise ValueError("text that can be printed")
@@ -34,7 +34,7 @@ def _address(url: str) -> str:
     try:
         parts = urlsplit(url)
         is_address = HOST.fullmatch(parts.hostname or "") and parts.port != 0
-    except ValueError:  # a port that is no number, brackets that do not close
+    except ValueError:  # a port that is not a number, unbalanced brackets
         is_address = None
     if not is_address or not ADDRESS.fullmatch(url):
         raise ValueError("an address such as https://example.org/runs/mf_b4")
@@ -47,7 +47,7 @@ Decay = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Protocol(BaseModel):
-    """How the FID was measured; `unknown` where nobody wrote it down."""
+    """Protocol of the FID; `unknown` where it was not written down."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -66,7 +66,7 @@ class Protocol(BaseModel):
 
 
 class External(BaseModel):
-    """One FID of somebody else."""
+    """External result: an FID measured by somebody else."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
