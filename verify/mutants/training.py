@@ -188,8 +188,8 @@ without a tangent the interval is r
 > rows_without_a_tangent_are_not_changed
 
 forward mode takes r for the length of the interval
-- inputs, along = (z.to(low), t, t - r, labels), (tangent.to(low), dt, dt - dr)
-+ inputs, along = (z.to(low), t, r, labels), (tangent.to(low), dt, dt - dr)
+- inputs, along = zip(z, t, h, strict=True)
++ inputs, along = zip(z, t, Dual(t.primal - h.primal, h.tangent), strict=True)
 > other_form_of_the_jvp_gives_the_same
 """
 )

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from refusals import refusal
 
-from impls.common.config import CLASSES, LATER, OFFICIAL_ONLY, Config, Network
+from impls.common.config import LATER, OFFICIAL_ONLY, Config
 from impls.common.config_files import (
     PRESETS,
     ConfigError,
@@ -331,7 +331,7 @@ OVERRIDES = st.fixed_dictionaries(
         "method.P_mean": st.floats(-LARGEST, LARGEST),
         "method.kappa": st.floats(0, 1, exclude_max=True),
         "method.guidance_eq": st.sampled_from(["cfg", "none", None]),
-        "model.cls": st.sampled_from(CLASSES[1:]),
+        "model.cls": st.sampled_from(networks.classes()[1:]),
         "fid.on_training": st.booleans(),
     },
 )
