@@ -206,7 +206,7 @@ def vjp(size: Any, params: Params, res: Residuals, cotangent: Array) -> Params:
         ghidden = _linear_vjp(params, grads, f"{name}_embedder/fc2", silu(time.hidden), gc)
         ghidden = silu_jacobian(time.hidden, ghidden)
         _linear_vjp(params, grads, f"{name}_embedder/fc1", time.features, ghidden)
-    grads["y_embedder/embedding"] = np.zeros_like(params["y_embedder/embedding"])
+    grads["y_embedder/embedding"] = np.zeros(params["y_embedder/embedding"].shape, gc.dtype)
     np.add.at(grads["y_embedder/embedding"], res.labels, gc)
     kernel = params["x_embedder/kernel"]
     grads["x_embedder/kernel"] = _outer(res.patches, g).reshape(kernel.shape)

@@ -187,6 +187,11 @@ without a tangent the interval is r
 + mean_velocity(config, params, z, t, r, labels), tangent
 > rows_without_a_tangent_are_not_changed
 
+forward mode puts the rows without a tangent last
+- torch.cat([rest, out])
++ torch.cat([out, rest])
+> rows_without_a_tangent_are_not_changed
+
 forward mode takes r for the length of the interval
 - inputs, along = zip(z, t, h, strict=True)
 + inputs, along = zip(z, t, Dual(t.primal - h.primal, h.tangent), strict=True)

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from impls.common import draws, parameters
-from impls.common.networks.dit import Sizes
 from impls.common.config_files import load_config
 from impls.common.draws import Stream
+from impls.common.networks.dit import Sizes
 from impls.frameworks import implementation
 
 # The tensors of facebookresearch/DiT for one block, and the second time embedding of MeanFlow.
