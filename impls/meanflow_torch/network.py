@@ -132,11 +132,12 @@ def _forward_mode(
     size: Network, params: Any, z: Dual, t: Dual, h: Dual, labels: Array
 ) -> tuple[Array, Array]:
     """JVP of the module by `torch.func.jvp`: slower, but of any network."""
+    module = meta_module(size)  # made here: torch.func.jvp refuses what making it does
     inputs, along = zip(z, t, h, strict=True)
     num_primal = len(z.primal) - len(z.tangent)  # rows without a tangent
 
     def u(*inputs: Array) -> Array:
-        return _apply(size, params, *inputs, labels[num_primal:])
+        return torch.func.functional_call(module, params, (*inputs, labels[num_primal:]))
 
     with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no forward mode
         out, du_dt = torch.func.jvp(u, tuple(x[num_primal:] for x in inputs), along)

@@ -89,10 +89,6 @@ parameter_shapes: 1 -> 0
 parameter_shapes: 1 -> 0 (2)
 mean_velocity_jvp: (_, r_dual, t_dual) -> (_, t_dual, r_dual)
 
-@ network.py torch
-# the other form gives the same numbers, with more work or less
-takes_autodiff: config.method.jvp == 'autodiff' -> config.method.jvp != 'autodiff'
-
 @ dit.py torch
 # the stride of a convolution that is never called
 PatchEmbed.__init__: size.patch_size -> size.in_channels (2)
