@@ -1,9 +1,10 @@
-"""Parameters by name: a table with the names, shape, layout and initialization of each tensor.
+"""Parameters by name, their initial values, and their conversion between names and layouts.
 
-Canonical form: a flat dictionary name -> NumPy array, kernels as (in, out), the patch kernel as
-(patch, patch, channel, out). JAX uses the canonical names and layouts as they are; the official
-checkpoint calls the same arrays by other names; PyTorch uses the names and layouts of
-facebookresearch/DiT, so that a state_dict from here loads in code of that family.
+Canonical form: a flat dictionary name -> NumPy array, kernels as (in, out), those of images as
+(height, width, in, out). JAX uses the canonical names and layouts as they are; the official
+checkpoint calls the same arrays by other names; PyTorch uses other names and its own layouts, for
+the DiT those of facebookresearch/DiT, so that a state_dict from here loads in code of that family.
+The names, shape and law of each tensor stand in the table of its network (impls.common.networks).
 """
 
 import math
@@ -39,11 +40,11 @@ def finite_names(network: Network) -> tuple[str, ...]:
 
 
 def initial_parameters(network: Network, seed: int) -> Parameters:
-    """Initial parameters, float32, of the official distributions (adaLN-Zero: u starts at 0).
+    """Initial parameters, float32: each tensor by the law in the network's table.
 
-    Linear layers of attention and MLP, and the patch embedding over its (p, p, C) fan-in, are
-    xavier-uniform; time MLPs and the label table normal with deviation 0.02; the rest zero. The
-    draws of each tensor are keyed by its name, so both frameworks start from the same numbers.
+    xavier: uniform on +-sqrt(6 / (fan_in + fan_out)), the fan-in of an image kernel being height,
+    width and in; normal: deviation 0.02. The draws of each tensor are keyed by its name, so both
+    frameworks start from the same numbers.
     """
     return {tensor.name: _initial(tensor, seed) for tensor in tensors(network)}
 
@@ -97,7 +98,7 @@ def from_official(network: Network, official: Mapping[str, NDArray[Any]]) -> Par
 
 
 def to_torch(network: Network, params: Mapping[str, NDArray[Any]]) -> Parameters:
-    """State dict (names and layouts of facebookresearch/DiT) of canonical parameters; a copy."""
+    """State dict (names and layouts of PyTorch's text) of canonical parameters; a copy."""
     check_parameters(network, params)
     return {
         tensor.torch: np.array(params[tensor.name].transpose(torch_axes(tensor)), order="C")
@@ -106,7 +107,7 @@ def to_torch(network: Network, params: Mapping[str, NDArray[Any]]) -> Parameters
 
 
 def from_torch(network: Network, state: Mapping[str, NDArray[Any]]) -> Parameters:
-    """Canonical parameters from a state dict of facebookresearch/DiT names; a copy."""
+    """Canonical parameters from a state dict of these names and layouts; a copy."""
     shapes = {
         tensor.torch: tuple(tensor.shape[axis] for axis in torch_axes(tensor))
         for tensor in tensors(network)

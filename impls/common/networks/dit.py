@@ -81,7 +81,11 @@ def _check(size: Sizes) -> None:
 
 
 def tensors(size: Sizes) -> tuple[Tensor, ...]:
-    """Every parameter of the DiT, in canonical order, which is that of the data flow."""
+    """Every parameter of the DiT, in canonical order, which is that of the data flow.
+
+    Laws as officially: linear layers of attention and MLP, and the patch embedding, are
+    xavier-uniform, time MLPs and the label table normal, the rest zero (adaLN-Zero: u starts at 0).
+    """
     width, patch = size.hidden_size, size.patch_size
     hidden = int(width * size.mlp_ratio)
     pixels = patch * patch * size.in_channels
