@@ -70,11 +70,11 @@ def _initial_state(train: Any, config: Config) -> Any:
     """Initial training state of the authors' code, on one device."""
     size, method = config.network, config.method
     dit: Any = importlib.import_module("models.models_dit")
-    fields = ("input_size", "patch_size", "in_channels", "hidden_size", "depth", "num_heads")
-    sizes = {name: getattr(size, name) for name in fields}
-    dit.DiT_bench = partial(
-        dit.DiT, **sizes, mlp_ratio=size.mlp_ratio, num_classes=size.num_classes
-    )
+    fields = (
+        "input_size", "patch_size", "in_channels", "hidden_size", "depth", "num_heads", "mlp_ratio",
+        "num_classes",
+    )  # fmt: skip
+    dit.DiT_bench = partial(dit.DiT, **{name: getattr(size, name) for name in fields})
     settings = method.model_dump(include=METHOD_FIELDS)
     model = train.MeanFlow(
         model_str="DiT_bench", model_config={}, num_classes=size.num_classes, **settings

@@ -1,7 +1,6 @@
 """Derivatives by complex step and central difference, independent of the hand-written ones.
 
-The complex step f'(x) d = Im f(x + i eps d) / eps has no subtraction, so it is exact to rounding
-(Squire and Trapp, SIAM Review 40, 1998). The central difference is less accurate but needs no
+The complex step is exact to rounding. The central difference is less accurate but needs no
 analytic continuation, so it applies to any function, also to one of another implementation.
 """
 
@@ -10,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from .layers import Array
-from .network import Params, mean_velocity
+from .complex_step import COMPLEX_STEP, complex_step
+from .layers import Array, Params
+from .network import mean_velocity
 from .objective import adaptive_weight, squared_error
-
-COMPLEX_STEP = 1e-40
 
 
 def complex_step_jvp(
@@ -24,11 +22,11 @@ def complex_step_jvp(
 
     Inputs are float64; du_dt is [batch, height, width, channel].
     """
-    step = 1j * COMPLEX_STEP
-    dr, dt = config.method.tangent_of_times
-    z_moved, r_moved, t_moved = z + step * tangent, r + step * dr, t + step * dt
-    moved = mean_velocity(config, params, z_moved, t_moved, t_moved - r_moved, labels)
-    return moved.imag / COMPLEX_STEP
+
+    def u(z: Array, r: Array, t: Array) -> Array:
+        return mean_velocity(config, params, z, t, t - r, labels)
+
+    return complex_step(u, (z, r, t), (tangent, *config.method.tangent_of_times))
 
 
 def complex_step_directional(config: Any, params: Params, held: Any, direction: Params) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+Params = dict[str, Array]  # by canonical name
 
 LAYER_NORM_EPS = 1e-6
 TIME_FEATURES = 256

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .layers import Array
-from .network import Params, derivative_vjp, mean_velocity, mean_velocity_jvp, mean_velocity_vjp
+from .layers import Array, Params
+from .network import derivative_vjp, mean_velocity, mean_velocity_jvp, mean_velocity_vjp
 
 
 class Loss(NamedTuple):

@@ -5,8 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .layers import Array
-from .network import Params
+from .layers import Array, Params
 
 
 class AdamState(NamedTuple):

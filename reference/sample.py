@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .layers import Array
-from .network import Params, mean_velocity
+from .layers import Array, Params
+from .network import mean_velocity
 
 
 def sample(

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .network import Params
+from .layers import Params
 from .objective import Loss, loss_and_gradient
 from .optimizer import AdamState, apply_gradient, clip_gradient, init_optimizer, update_average
 

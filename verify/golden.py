@@ -120,8 +120,8 @@ class _File:
 
     def parameters(self, config: Config) -> dict[str, Array]:
         """The arrays, which are parameters by official name, by canonical name."""
-        count, depth = len(self.arrays), config.network.depth
-        if depth > count:  # which would take long to be named one by one
+        count, depth = len(self.arrays), config.model.depth
+        if depth and depth > count:  # which would take long to be named one by one
             raise GoldenError(f"{self.path}: {count} parameters are too few for {depth} blocks")
         try:
             return parameters.from_official(config.network, self.arrays)

@@ -6,13 +6,14 @@ dropped. `Config` is hashable, so it can be a static argument of a jitted functi
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
-from impls.common.errors import did_you_mean
+from impls.common import networks
+from impls.common.errors import MismatchError, did_you_mean
+from impls.common.networks.table import Network
 from impls.common.values import (
     BelowOne,
     Count,
@@ -36,19 +37,10 @@ from impls.common.values import (
     Workers,
 )
 
-# (depth, width, heads) of the named networks; the digit in DiT_B_4 is the patch size.
-SIZES = {
-    "S": (12, 384, 6),
-    "B": (12, 768, 12),
-    "M": (16, 1024, 16),
-    "L": (24, 1024, 16),
-    "XL": (28, 1152, 16),
-}
 # What dataset.name can be, and what the official code takes some other names for: one with "latent"
 # in it for latents, one with "cifar" for CIFAR-10.
 DATA_SETS = ("digits", "mnist", "cifar10", "folder", "imgnet_latent")
 OTHER_DATA_SETS = {"cifar": "cifar10", "imgnet": "folder", "imagenet": "folder"}
-CLASSES = ("DiT", *(f"DiT_{letter}_{patch}" for letter in SIZES for patch in (2, 4, 8)))
 
 # Keys of official files that have no effect here, with their official values: accepted, not stored.
 OFFICIAL_ONLY: dict[str, object] = {
@@ -68,10 +60,6 @@ LATER: dict[str, object] = {
 }  # fmt: skip
 
 
-class MismatchError(ValueError):
-    """Raised inside a model for what a single field cannot know: (dotted key, got, expected)."""
-
-
 def fall_from_1_to_0(times: Sequence[float]) -> bool:
     """Whether these are times of a sampler: 1 = s_0 > … > s_N = 0."""
     falling = all(s > s_next for s, s_next in pairwise(times))
@@ -80,21 +68,6 @@ def fall_from_1_to_0(times: Sequence[float]) -> bool:
 
 def _data_set(name: str) -> str:
     return "imgnet_latent" if "latent" in name.lower() else OTHER_DATA_SETS.get(name, name)
-
-
-@dataclass(frozen=True)
-class Network:
-    """Sizes of the DiT, resolved. Its images are [batch, input_size, input_size, in_channels]."""
-
-    input_size: int  # pixels (or latents) along each side of the image
-    patch_size: int  # pixels along each side of a patch; divides input_size
-    in_channels: int
-    hidden_size: int  # width; a multiple of 4 and of num_heads
-    depth: int  # number of blocks
-    num_heads: int
-    mlp_ratio: float  # the hidden layer of each block's MLP has int(hidden_size * mlp_ratio) units
-    num_classes: int  # without the null label, which is the number num_classes
-    times: tuple[str, ...] = ("t", "h")  # what is embedded of t, r and h = t - r, see embedding
 
 
 class Section(BaseModel):
@@ -232,7 +205,7 @@ class MethodConfig(Section):
 class ModelConfig(Section):
     """The network: a named size, or `DiT` with explicit sizes. Explicit sizes win over the name."""
 
-    cls: Text = "DiT_B_4"  # one of CLASSES; DiT-B/4 is read as DiT_B_4
+    cls: Text = "DiT_B_4"  # a named size, DiT-B/4 being read as DiT_B_4; or DiT
     patch_size: OptionalCount = None  # pixels along each side of a patch
     hidden_size: OptionalCount = None  # width
     depth: OptionalCount = None  # number of blocks
@@ -245,18 +218,10 @@ class ModelConfig(Section):
     @classmethod
     def _cls_is_known(cls, value: str) -> str:
         name = value.replace("-", "_").replace("/", "_")
-        if name not in CLASSES:
-            expected = f"one of {', '.join(CLASSES)}{did_you_mean(name, CLASSES)}"
+        if name not in (known := networks.classes()):
+            expected = f"one of {', '.join(known)}{did_you_mean(name, known)}"
             raise MismatchError("model.cls", value, expected)
         return name
-
-    @model_validator(mode="after")
-    def _sizes_are_complete(self) -> Self:
-        for key in ("patch_size", "hidden_size", "depth", "num_heads"):
-            if self.cls == "DiT" and getattr(self, key) is None:
-                expected = "a whole number because model.cls is DiT: set it, or name a size"
-                raise MismatchError(f"model.{key}", None, f"{expected} such as DiT_B_4")
-        return self
 
 
 class SamplingConfig(Section):
@@ -300,36 +265,10 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _network_fits(self) -> Self:
-        size = self.network
-        if size.input_size % size.patch_size:
-            expected = f"a multiple of the patch size ({size.patch_size}, from model)"
-            raise MismatchError("dataset.image_size", size.input_size, expected)
-        if size.hidden_size % 4:
-            expected = "a multiple of 4: the position embedding has four equal parts"
-            raise MismatchError("model.hidden_size", size.hidden_size, expected)
-        if size.hidden_size % size.num_heads:
-            expected = f"a divisor of the hidden size ({size.hidden_size})"
-            raise MismatchError("model.num_heads", size.num_heads, expected)
-        if size.hidden_size * size.mlp_ratio < 1:
-            expected = f"at least 1 / the hidden size ({size.hidden_size})"
-            raise MismatchError("model.mlp_ratio", size.mlp_ratio, expected)
+        _ = self.network
         return self
 
     @property
     def network(self) -> Network:
         """The sizes that model.cls names, except where the model section gives its own."""
-        model = self.model
-        # DiT has sizes of its own for all four: which name stands in for it changes nothing.
-        _, letter, patch = (model.cls if model.cls != "DiT" else "DiT_B_4").split("_")
-        depth, width, heads = SIZES[letter]
-        return Network(
-            input_size=self.dataset.image_size,
-            patch_size=model.patch_size or int(patch),
-            in_channels=self.dataset.image_channels,
-            hidden_size=model.hidden_size or width,
-            depth=model.depth or depth,
-            num_heads=model.num_heads or heads,
-            mlp_ratio=model.mlp_ratio,
-            num_classes=self.dataset.num_classes,
-            times=tuple(model.embedding.split("_")),
-        )
+        return networks.resolve(self.model, self.dataset)

@@ -14,7 +14,7 @@ import re
 import reprlib
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ import yaml  # type: ignore[import-untyped, unused-ignore]
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from impls.common.config import LATER, OFFICIAL_ONLY, Config, MismatchError, Network, Section
-from impls.common.errors import ConfigError, Notice, cut, did_you_mean
+from impls.common import networks
+from impls.common.config import LATER, OFFICIAL_ONLY, Config, Section
+from impls.common.errors import ConfigError, MismatchError, Notice, cut, did_you_mean
 from impls.common.paths import expanded
 from impls.common.yaml_files import read_yaml
 
@@ -58,12 +59,14 @@ def from_sizes(
     """Make the configuration that a golden folder describes.
 
     Args:
-        model: every field of `Network` by name but times; mlp_ratio may be left out.
+        model: every field of the network's `Sizes` by name but times; mlp_ratio may be left out. A
+            network other than the DiT has its name as cls.
         method: keys of the section method.
         training: keys of the section training, with ema_decay for ema_val.
     """
-    for field in fields(Network):
-        if field.name not in (*model, "mlp_ratio", "times"):
+    cls = model.get("cls", "DiT")
+    for field in fields(networks.named(cls).Sizes):
+        if field.name not in model and field.default is MISSING:
             raise ConfigError(f"model.{field.name} is missing from the sizes: add it")
     images = {
         "image_size": "input_size",
@@ -72,7 +75,7 @@ def from_sizes(
     }
     sections = {
         "dataset": {key: model[size] for key, size in images.items()},
-        "model": {"cls": "DiT"} | {k: v for k, v in model.items() if k not in images.values()},
+        "model": {"cls": cls} | {k: v for k, v in model.items() if k not in images.values()},
         "method": method,
         "training": {"ema_val" if k == "ema_decay" else k: v for k, v in (training or {}).items()},
     }

@@ -16,7 +16,8 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from impls.common.config import Config, Network
+from impls.common.config import Config
+from impls.common.networks.table import Network
 from impls.common.types import Draws
 
 FloatArray = NDArray[np.float32]

@@ -21,6 +21,13 @@ class ConfigError(UserError):
     """A configuration that cannot be used; the message is one sentence on one line."""
 
 
+class MismatchError(ValueError):
+    """Raised inside a configuration for what a single key cannot know: (dotted key, got, expected).
+
+    The reader of the configuration makes a `ConfigError` of it.
+    """
+
+
 class DataError(UserError):
     """Data that cannot be used."""
 

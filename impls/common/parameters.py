@@ -1,89 +1,32 @@
-"""Parameters by name: a table with the names, shape, layout and initialization of each tensor.
+"""Parameters by name, their initial values, and their conversion between names and layouts.
 
-Canonical form: a flat dictionary name -> NumPy array, kernels as (in, out), the patch kernel as
-(patch, patch, channel, out). JAX uses the canonical names and layouts as they are; the official
-checkpoint calls the same arrays by other names; PyTorch uses the names and layouts of
-facebookresearch/DiT, so that a state_dict from here loads in code of that family.
+Canonical form: a flat dictionary name -> NumPy array, kernels as (in, out), those of images as
+(height, width, in, out). JAX uses the canonical names and layouts as they are; the official
+checkpoint calls the same arrays by other names; PyTorch uses other names and its own layouts, for
+the DiT those of facebookresearch/DiT, so that a state_dict from here loads in code of that family.
+The names, shape and law of each tensor stand in the table of its network (impls.common.networks).
 """
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from impls.common import draws
-from impls.common.config import Network
+from impls.common.networks import NETWORKS
+from impls.common.networks.table import Network, Tensor
 from impls.common.types import FINITE_FIELDS
 
 Parameters = dict[str, NDArray[Any]]
-Law = Literal["zeros", "normal", "xavier"]
-
-TIME_FEATURES = 256  # sinusoids per time embedding
-LABEL_STD = TIME_STD = 0.02
-TIME_EMBEDDERS = ("t_embedder", "r_embedder", "h_embedder")  # a network has some of them
-
-
-class Tensor(NamedTuple):
-    """Parameter tensor: its canonical form and its other names."""
-
-    name: str  # canonical name
-    shape: tuple[int, ...]  # canonical shape
-    law: Law  # how it is initialised
-    official: str  # its name in the official checkpoint
-    torch: str  # its name in facebookresearch/DiT
+STD = 0.02  # of normal tensors
 
 
 def tensors(network: Network) -> tuple[Tensor, ...]:
     """Every parameter of a network, in canonical order, which is that of the data flow."""
-    width, patch = network.hidden_size, network.patch_size
-    hidden = int(width * network.mlp_ratio)
-    pixels = patch * patch * network.in_channels
-    patch_kernel = (patch, patch, network.in_channels, width)
-    rows = _layer("x_embedder", patch_kernel, "xavier", "x_embedder.proj", "net/x_embedder/proj")
-    for time in time_embedders(network):
-        rows += _linear(f"{time}/fc1", TIME_FEATURES, width, "normal", f"{time}.mlp.0")
-        rows += _linear(f"{time}/fc2", width, width, "normal", f"{time}.mlp.2")
-    rows.append(
-        Tensor("y_embedder/embedding", (network.num_classes + 1, width), "normal",
-               "net/y_embedder/embedding_table/_flax_embedding/embedding",
-               "y_embedder.embedding_table.weight")
-    )  # fmt: skip
-    for i in range(network.depth):
-        block = f"blocks.{i}"
-        modulation = f"{block}.adaLN_modulation.1"
-        rows += _linear(f"blocks_{i}/adaLN", width, 6 * width, "zeros", modulation)
-        rows += _linear(f"blocks_{i}/attn/qkv", width, 3 * width, "xavier", f"{block}.attn.qkv")
-        rows += _linear(f"blocks_{i}/attn/proj", width, width, "xavier", f"{block}.attn.proj")
-        rows += _linear(f"blocks_{i}/mlp/fc1", width, hidden, "xavier", f"{block}.mlp.fc1")
-        rows += _linear(f"blocks_{i}/mlp/fc2", hidden, width, "xavier", f"{block}.mlp.fc2")
-    modulation = "final_layer.adaLN_modulation.1"
-    rows += _linear("final_layer/adaLN", width, 2 * width, "zeros", modulation)
-    rows += _linear("final_layer/linear", width, pixels, "zeros", "final_layer.linear")
-    return tuple(rows)
-
-
-def time_embedders(network: Network) -> tuple[str, ...]:
-    """Canonical names of the time embedders, in the order in which they are summed."""
-    return tuple(f"{time}_embedder" for time in network.times)
-
-
-def _linear(name: str, fan_in: int, fan_out: int, law: Law, torch_name: str) -> list[Tensor]:
-    """Kernel and bias of a linear layer; the official name follows from the PyTorch one."""
-    parts = torch_name.split(".")
-    layers = [f"layers_{part}" if part.isdigit() else part for part in parts]
-    official = "/".join(["net", *layers, "_flax_linear"])
-    return _layer(name, (fan_in, fan_out), law, torch_name, official)
-
-
-def _layer(
-    name: str, shape: tuple[int, ...], law: Law, torch_name: str, official: str
-) -> list[Tensor]:
-    return [
-        Tensor(f"{name}/kernel", shape, law, f"{official}/kernel", f"{torch_name}.weight"),
-        Tensor(f"{name}/bias", shape[-1:], "zeros", f"{official}/bias", f"{torch_name}.bias"),
-    ]
+    table: tuple[Tensor, ...] = NETWORKS[network.kind].tensors(network)
+    return table
 
 
 def num_parameters(network: Network) -> int:
@@ -97,11 +40,11 @@ def finite_names(network: Network) -> tuple[str, ...]:
 
 
 def initial_parameters(network: Network, seed: int) -> Parameters:
-    """Initial parameters, float32, of the official distributions (adaLN-Zero: u starts at 0).
+    """Initial parameters, float32: each tensor by the law in the network's table.
 
-    Linear layers of attention and MLP, and the patch embedding over its (p, p, C) fan-in, are
-    xavier-uniform; time MLPs and the label table normal with deviation 0.02; the rest zero. The
-    draws of each tensor are keyed by its name, so both frameworks start from the same numbers.
+    xavier: uniform on +-sqrt(6 / (fan_in + fan_out)), the fan-in of an image kernel being height,
+    width and in; normal: deviation 0.02. The draws of each tensor are keyed by its name, so both
+    frameworks start from the same numbers.
     """
     return {tensor.name: _initial(tensor, seed) for tensor in tensors(network)}
 
@@ -116,7 +59,7 @@ def _initial(tensor: Tensor, seed: int) -> NDArray[np.float32]:
     if tensor.law == "zeros":
         return np.zeros(tensor.shape, np.float32)
     if tensor.law == "normal":
-        return np.float32(TIME_STD) * draws.normal(tensor.shape, *key)
+        return np.float32(STD) * draws.normal(tensor.shape, *key)
     fan_in, fan_out = math.prod(tensor.shape[:-1]), tensor.shape[-1]
     limit = math.sqrt(6.0 / (fan_in + fan_out))
     return np.float32(2 * limit) * (draws.uniform(tensor.shape, *key) - np.float32(0.5))
@@ -155,7 +98,7 @@ def from_official(network: Network, official: Mapping[str, NDArray[Any]]) -> Par
 
 
 def to_torch(network: Network, params: Mapping[str, NDArray[Any]]) -> Parameters:
-    """State dict (names and layouts of facebookresearch/DiT) of canonical parameters; a copy."""
+    """State dict (names and layouts of PyTorch's text) of canonical parameters; a copy."""
     check_parameters(network, params)
     return {
         tensor.torch: np.array(params[tensor.name].transpose(torch_axes(tensor)), order="C")
@@ -164,7 +107,7 @@ def to_torch(network: Network, params: Mapping[str, NDArray[Any]]) -> Parameters
 
 
 def from_torch(network: Network, state: Mapping[str, NDArray[Any]]) -> Parameters:
-    """Canonical parameters from a state dict of facebookresearch/DiT names; a copy."""
+    """Canonical parameters from a state dict of these names and layouts; a copy."""
     shapes = {
         tensor.torch: tuple(tensor.shape[axis] for axis in torch_axes(tensor))
         for tensor in tensors(network)

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from impls.common import parameters
-from impls.common.config import SIZES, Config
+from impls.common.config import Config
 from impls.common.errors import UserError
+from impls.common.networks import dit
 from impls.common.parameters import Parameters
 from impls.common.types import CanonicalState
 from impls.files.downloads import not_the_file
@@ -84,7 +85,7 @@ def likely_size(official: Mapping[str, NDArray[Any]]) -> str | None:
     if kernel is None:
         return None
     blocks = {match[1] for name in official if (match := re.match(r"net/blocks/(\w+)/", name))}
-    for letter, (depth, width, _) in SIZES.items():
+    for letter, (depth, width, _) in dit.NAMED.items():
         if (depth, width) == (len(blocks), kernel.shape[-1]):
             return f"DiT_{letter}_{kernel.shape[0]}"
     return None

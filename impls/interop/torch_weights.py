@@ -23,8 +23,10 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from impls.common import parameters
-from impls.common.config import Config, Network
+from impls.common.config import Config
 from impls.common.errors import UserError
+from impls.common.networks import dit
+from impls.common.networks.table import Network
 from impls.common.parameters import Parameters
 from impls.common.positions import position_embedding
 from impls.common.types import CanonicalState
@@ -136,7 +138,7 @@ def _renamed(name: str, rules: Sequence[tuple[str, str]]) -> str:
 
 def _drop_positions(network: Network, named: Parameters) -> None:
     """Remove the stored position embedding, which must have the fixed values."""
-    if FIXED not in named:
+    if FIXED not in named or not isinstance(network, dit.Sizes):
         return
     expected = position_embedding(network.hidden_size, network.input_size // network.patch_size)
     got = named.pop(FIXED).reshape(-1, network.hidden_size)

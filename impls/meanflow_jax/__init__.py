@@ -2,7 +2,8 @@
 
 from .device import select_device, device_name, put, get, sync, clear_caches
 from .parameters import load_params, export_params, init_params
-from .network import DiT, mean_velocity, mean_velocity_jvp, ablations, activations, parameter_shapes
+from .dit import DiT
+from .network import mean_velocity, mean_velocity_jvp, ablations, activations, parameter_shapes
 from .objective import (
     times,
     num_equal_rows,

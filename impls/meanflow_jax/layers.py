@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from impls.common.parameters import TIME_FEATURES
+from impls.common.networks.dit import TIME_FEATURES
 
 from .device import Array
 

@@ -1,9 +1,10 @@
-"""The DiT of MeanFlow: average velocity u(z, t, h, y) over [t - h, t], and its JVP.
+"""Average velocity u(z, t, h, y) over [t - h, t] of any network, and its JVP.
 
-`mean_velocity` applies the module below. `mean_velocity_jvp`, from which the train step takes u and
-du/dt, carries dual numbers (primal and tangent) through the network: in JAX by `jax.jvp` of the
-module, in PyTorch through the same layers written for dual numbers in dual_dit.py, or, where
-method.jvp is autodiff, by `torch.func.jvp` of the module.
+`mean_velocity` applies the module that NETWORKS has for the network's kind. `mean_velocity_jvp`,
+from which the train step takes u and du/dt, carries dual numbers (primal and tangent) through it:
+in JAX by `jax.jvp` of the module; in PyTorch through the same layers written for dual numbers
+(dual_dit.py), or, where a network has no such form or method.jvp is autodiff, by `torch.func.jvp`
+of the module.
 """
 
 import functools
@@ -14,147 +15,13 @@ import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict
 
-from impls.common.config import Config, Network
-from impls.common.parameters import TIME_EMBEDDERS
-from impls.common.positions import position_embedding
+from impls.common.config import Config
+from impls.common.networks.table import Network
 
 from .device import Array
-from .layers import layer_norm, linear, modulate, patchify, sinusoid, split_heads, unpatchify
+from .dit import DiT
 
-_xavier = nn.initializers.xavier_uniform()
-_normal = nn.initializers.normal(0.02)
-_zeros = nn.initializers.zeros
-
-
-class Dense(nn.Module):
-    """Linear layer over the last axis, with a bias that starts at zero."""
-
-    width: int
-    init: Any
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """[…, features] -> […, width]"""
-        kernel = self.param("kernel", self.init, (x.shape[-1], self.width), jnp.float32)
-        bias = self.param("bias", _zeros, (self.width,), jnp.float32)
-        return linear(x, kernel, bias)
-
-
-class PatchEmbed(nn.Module):
-    """Patch embedding: one linear layer, plus the position embedding."""
-
-    size: Network
-
-    @nn.compact
-    def __call__(self, z: Array) -> Array:
-        """[batch, height, width, channel] -> [batch, token, width]"""
-        size, patch = self.size, self.size.patch_size
-        grid = size.input_size // patch
-        kernel = self.param(
-            "kernel",
-            nn.initializers.xavier_uniform(in_axis=(0, 1, 2), out_axis=-1),
-            (patch, patch, size.in_channels, size.hidden_size),
-            jnp.float32,
-        )
-        bias = self.param("bias", _zeros, (size.hidden_size,), jnp.float32)
-        position = jnp.asarray(position_embedding(size.hidden_size, grid), z.dtype)
-        tokens = linear(patchify(z, patch), kernel.reshape(-1, size.hidden_size), bias)
-        return tokens + position[None]
-
-
-class TimeEmbedder(nn.Module):
-    """Time embedding (sinusoid, Linear, SiLU, Linear), one for each time that is embedded."""
-
-    size: Network
-
-    @nn.compact
-    def __call__(self, time: Array) -> Array:
-        """[batch] -> [batch, width]"""
-        width = self.size.hidden_size
-        hidden = Dense(width, init=_normal, name="fc1")(sinusoid(time))
-        return Dense(width, init=_normal, name="fc2")(nn.silu(hidden))
-
-
-class Attention(nn.Module):
-    """Multi-head self-attention."""
-
-    size: Network
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """[batch, token, width] -> [batch, token, width]"""
-        width, wide = self.size.hidden_size, jnp.promote_types(x.dtype, jnp.float32)
-        qkv = Dense(3 * width, init=_xavier, name="qkv")(x)
-        q, k, v = split_heads(qkv, self.size.num_heads)
-        logits = q @ k.swapaxes(-1, -2) * q.shape[-1] ** -0.5
-        probabilities = nn.softmax(logits.astype(wide), axis=-1).astype(x.dtype)
-        out = (probabilities @ v).swapaxes(1, 2).reshape(x.shape)
-        return Dense(width, init=_xavier, name="proj")(out)
-
-
-class Mlp(nn.Module):
-    """MLP of a block: Linear, tanh-GELU, Linear."""
-
-    size: Network
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """[batch, token, width] -> [batch, token, width]"""
-        width = self.size.hidden_size
-        hidden = Dense(int(width * self.size.mlp_ratio), init=_xavier, name="fc1")(x)
-        return Dense(width, init=_xavier, name="fc2")(nn.gelu(hidden, approximate=True))
-
-
-class Block(nn.Module):
-    """DiT block: attention and MLP, each modulated and gated by the condition (adaLN-Zero)."""
-
-    size: Network
-
-    @nn.compact
-    def __call__(self, x: Array, c: Array) -> Array:
-        """x [batch, token, width], c [batch, width] -> [batch, token, width]"""
-        width = self.size.hidden_size
-        chunks = Dense(6 * width, init=_zeros, name="adaLN")(nn.silu(c))
-        shift_msa, scale_msa, gate_msa, shift_mlp, scale_mlp, gate_mlp = jnp.split(chunks, 6, -1)
-        attn = Attention(self.size, name="attn")(modulate(layer_norm(x), shift_msa, scale_msa))
-        x = x + gate_msa[:, None] * attn
-        mlp = Mlp(self.size, name="mlp")(modulate(layer_norm(x), shift_mlp, scale_mlp))
-        return x + gate_mlp[:, None] * mlp
-
-
-class FinalLayer(nn.Module):
-    """Output layer: modulated LayerNorm and a linear layer to the pixels of each patch."""
-
-    size: Network
-
-    @nn.compact
-    def __call__(self, x: Array, c: Array) -> Array:
-        """x [batch, token, width], c [batch, width] -> [batch, token, patch * patch * channel]"""
-        width, pixels = self.size.hidden_size, self.size.patch_size**2 * self.size.in_channels
-        chunks = Dense(2 * width, init=_zeros, name="adaLN")(nn.silu(c))
-        shift, scale = jnp.split(chunks, 2, -1)
-        x = modulate(layer_norm(x), shift, scale)
-        return Dense(pixels, init=_zeros, name="linear")(x)
-
-
-class DiT(nn.Module):
-    """The whole network, conditioned on time t, interval h and label y."""
-
-    size: Network
-
-    @nn.compact
-    def __call__(self, z: Array, t: Array, h: Array, labels: Array) -> Array:
-        """z [batch, height, width, channel], t, h, labels [batch] -> u, shaped as z"""
-        size, width = self.size, self.size.hidden_size
-        x = PatchEmbed(size, name="x_embedder")(z)
-        times = {"t": t, "r": t - h, "h": h}
-        embedders = ((TimeEmbedder(size, name=f"{name}_embedder"), name) for name in size.times)
-        first, *more = (embedder(times[name]) for embedder, name in embedders)
-        table = nn.Embed(size.num_classes + 1, width, embedding_init=_normal, name="y_embedder")
-        c = (sum(more, first) + table(labels)).astype(z.dtype)
-        for i in range(size.depth):
-            x = Block(size, name=f"blocks_{i}")(x, c)
-        return unpatchify(FinalLayer(size, name="final_layer")(x, c), size.patch_size)
+NETWORKS = {"dit": DiT}
 
 
 def mean_velocity(
@@ -174,7 +41,8 @@ def mean_velocity(
         [batch, height, width, channel]
     """
     low = z.astype(_product_dtype(config, z))
-    u = _apply(config.network, _cast(params, low.dtype), low, t, h, labels)
+    params = _cast(config.network, params, low.dtype)
+    u = _apply(config.network, params, low, t, h, labels)
     return u.astype(z.dtype)
 
 
@@ -224,7 +92,7 @@ def activations(
 ) -> dict[str, Array]:
     """Output of each module of the network, by canonical module name ("blocks_0/attn")."""
     low = z.astype(_product_dtype(config, z))
-    params = _cast(params, low.dtype)
+    params = _cast(config.network, params, low.dtype)
     intermediates = _intermediates(config.network, params, low, t, h, labels)
     return {
         "/".join(path[:-1]): outputs[0] for path, outputs in flatten_dict(intermediates).items()
@@ -240,7 +108,7 @@ def parameter_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     image = jax.ShapeDtypeStruct((1, size.input_size, size.input_size, size.in_channels), "float32")
     time, label = (jax.ShapeDtypeStruct((1,), dtype) for dtype in ("float32", "int32"))
     key = jax.ShapeDtypeStruct((2,), "uint32")
-    declared = jax.eval_shape(DiT(size).init, key, image, time, time, label)
+    declared = jax.eval_shape(_module(size).init, key, image, time, time, label)
     return {name: array.shape for name, array in flatten_dict(declared["params"], sep="/").items()}
 
 
@@ -249,26 +117,29 @@ def _product_dtype(config: Config, z: Array) -> Any:
     return jnp.bfloat16 if config.training.precision == "bfloat16" else z.dtype
 
 
-def _cast(params: Any, dtype: Any) -> Any:
-    """Parameters in the dtype of the blocks; those of the time embeddings keep their own."""
+def _module(size: Network) -> nn.Module:
+    """The network of these sizes."""
+    return NETWORKS[size.kind](size)
+
+
+def _cast(size: Network, params: Any, dtype: Any) -> Any:
+    """Parameters in the dtype of the blocks; those that are `exact` keep their own."""
     return {
-        name: part
-        if name in TIME_EMBEDDERS
-        else jax.tree.map(lambda array: array.astype(dtype), part)
+        name: part if name in size.exact else jax.tree.map(lambda array: array.astype(dtype), part)
         for name, part in params.items()
     }
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _apply(size: Network, params: Any, *inputs: Array) -> Array:
-    """u of these parameters, compiled once per size; inside another jit it is inlined."""
-    return DiT(size).apply({"params": params}, *inputs)
+    """u of these parameters, compiled once per network; inside another jit it is inlined."""
+    return _module(size).apply({"params": params}, *inputs)
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _intermediates(size: Network, params: Any, *inputs: Array) -> Any:
     variables = {"params": params}
-    _, state = DiT(size).apply(
+    _, state = _module(size).apply(
         variables, *inputs, capture_intermediates=True, mutable="intermediates"
     )
     return state["intermediates"]

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 
-from impls.common.config import Network
+from impls.common.networks.dit import Sizes
 
 from .device import Array
 from .layers import (
@@ -51,7 +51,7 @@ class Dual(NamedTuple):
 
 
 def dual_mean_velocity(
-    size: Network, params: Params, z: Dual, t: Dual, h: Dual, labels: Array
+    size: Sizes, params: Params, z: Dual, t: Dual, h: Dual, labels: Array
 ) -> Dual:
     """Average velocity u(z, t, h, y), and its JVP along the tangents of z, t and h (eq. 8).
 
@@ -71,7 +71,7 @@ def dual_mean_velocity(
     return Dual(*(unpatchify(part, size.patch_size) for part in x))
 
 
-def embed_patches(size: Network, params: Params, z: Dual) -> Dual:
+def embed_patches(size: Sizes, params: Params, z: Dual) -> Dual:
     """Patch embedding: one linear layer, plus the position embedding."""
     kernel = params["x_embedder.proj.weight"].permute(2, 3, 1, 0).reshape(-1, size.hidden_size)
     primal, tangent = (patchify(part, size.patch_size) for part in z)
@@ -92,7 +92,7 @@ def embed_time(params: Params, name: str, time: Dual) -> Dual:
     return linear(params, f"{name}.mlp.2", silu(linear(params, f"{name}.mlp.0", x)))
 
 
-def dit_block(size: Network, params: Params, name: str, x: Dual, c: Dual) -> Dual:
+def dit_block(size: Sizes, params: Params, name: str, x: Dual, c: Dual) -> Dual:
     """DiT block (adaLN-Zero); c [batch, width] is the condition after its SiLU."""
     six = chunks(linear(params, f"{name}.adaLN_modulation.1", c), 6)
     shift_msa, scale_msa, gate_msa, shift_mlp, scale_mlp, gate_mlp = six
@@ -102,7 +102,7 @@ def dit_block(size: Network, params: Params, name: str, x: Dual, c: Dual) -> Dua
     return gated_sum(x, gate_mlp, linear(params, f"{name}.mlp.fc2", hidden))
 
 
-def attention(size: Network, params: Params, name: str, x: Dual) -> Dual:
+def attention(size: Sizes, params: Params, name: str, x: Dual) -> Dual:
     """Multi-head self-attention: p v with p = softmax(s), s = q k^T / sqrt(head_dim)
 
     Tangent dp v + p dv, with dp = p (ds - sum(p ds))

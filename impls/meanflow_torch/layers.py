@@ -6,8 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from impls.common.config import Network
-from impls.common.parameters import TIME_FEATURES
+from impls.common.networks.dit import TIME_FEATURES, Sizes
 from impls.common.positions import position_embedding
 
 from .device import Array
@@ -84,8 +83,8 @@ def layer_norm(x: Array) -> Array:
     return F.layer_norm(x, x.shape[-1:], eps=LAYER_NORM_EPS)
 
 
-def positions(size: Network) -> np.ndarray:
-    """Position embedding of a network, computed once per size: [token, width] float64.
+def positions(size: Sizes) -> np.ndarray:
+    """Position embedding of the DiT, computed once per size: [token, width] float64.
 
     Cached in a plain dictionary when the module is made, before torch.compile traces anything: it
     would trace NumPy's power too, whose compiled form is accurate to float32 only.
@@ -96,7 +95,7 @@ def positions(size: Network) -> np.ndarray:
     return _POSITIONS[size]
 
 
-_POSITIONS: dict[Network, np.ndarray] = {}
+_POSITIONS: dict[Sizes, np.ndarray] = {}
 
 
 def constant(array: np.ndarray, like: Array) -> Array:

@@ -1,182 +1,30 @@
-"""The DiT of MeanFlow: average velocity u(z, t, h, y) over [t - h, t], and its JVP.
+"""Average velocity u(z, t, h, y) over [t - h, t] of any network, and its JVP.
 
-`mean_velocity` applies the module below. `mean_velocity_jvp`, from which the train step takes u and
-du/dt, carries dual numbers (primal and tangent) through the network: in JAX by `jax.jvp` of the
-module, in PyTorch through the same layers written for dual numbers in dual_dit.py, or, where
-method.jvp is autodiff, by `torch.func.jvp` of the module.
+`mean_velocity` applies the module that NETWORKS has for the network's kind. `mean_velocity_jvp`,
+from which the train step takes u and du/dt, carries dual numbers (primal and tangent) through it:
+in JAX by `jax.jvp` of the module; in PyTorch through the same layers written for dual numbers
+(dual_dit.py), or, where a network has no such form or method.jvp is autodiff, by `torch.func.jvp`
+of the module.
 """
 
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from impls.common import parameters
-from impls.common.config import Config, Network
-from impls.common.parameters import TIME_EMBEDDERS, TIME_FEATURES
+from impls.common.config import Config
+from impls.common.networks.table import Network
 
 from .device import Array
+from .dit import DiT
 from .dual_dit import Dual, dual_mean_velocity
-from .layers import (
-    LAYER_NORM_EPS,
-    constant,
-    layer_norm,
-    modulate,
-    patchify,
-    positions,
-    sinusoid,
-    split_heads,
-    unpatchify,
-)
+from .layers import LAYER_NORM_EPS
 
-
-class PatchEmbed(nn.Module):
-    """Patch embedding: one linear layer, plus the position embedding."""
-
-    def __init__(self, size: Network) -> None:
-        super().__init__()
-        self.size = size
-        # Named and laid out as DiT's convolution, computed as the matrix product that it is.
-        self.proj = nn.Conv2d(size.in_channels, size.hidden_size, size.patch_size, size.patch_size)
-        self.position = positions(size)
-
-    def forward(self, z: Array) -> Array:
-        """[batch, height, width, channel] -> [batch, token, width]"""
-        size, patch = self.size, self.size.patch_size
-        kernel = self.proj.weight.permute(2, 3, 1, 0).reshape(-1, size.hidden_size)
-        position = constant(self.position, z)
-        return patchify(z, patch) @ kernel + self.proj.bias + position
-
-
-class TimeEmbedder(nn.Module):
-    """Time embedding (sinusoid, Linear, SiLU, Linear), one for each time that is embedded."""
-
-    def __init__(self, size: Network) -> None:
-        super().__init__()
-        width = size.hidden_size
-        self.mlp = nn.Sequential(
-            nn.Linear(TIME_FEATURES, width), nn.SiLU(), nn.Linear(width, width)
-        )
-
-    def forward(self, time: Array) -> Array:
-        """[batch] -> [batch, width]"""
-        return self.mlp(sinusoid(time))
-
-
-class LabelEmbedder(nn.Module):
-    """Label embedding: a table of num_classes + 1 rows, the last for "no label"."""
-
-    def __init__(self, size: Network) -> None:
-        super().__init__()
-        self.embedding_table = nn.Embedding(size.num_classes + 1, size.hidden_size)
-
-    def forward(self, labels: Array) -> Array:
-        """[batch] integer -> [batch, width]"""
-        return self.embedding_table(labels)
-
-
-class Attention(nn.Module):
-    """Multi-head self-attention."""
-
-    def __init__(self, size: Network) -> None:
-        super().__init__()
-        self.size = size
-        self.qkv = nn.Linear(size.hidden_size, 3 * size.hidden_size)
-        self.proj = nn.Linear(size.hidden_size, size.hidden_size)
-
-    def forward(self, x: Array) -> Array:
-        """[batch, token, width] -> [batch, token, width]"""
-        q, k, v = split_heads(self.qkv(x), self.size.num_heads)
-        out = F.scaled_dot_product_attention(q, k, v)
-        return self.proj(out.transpose(1, 2).flatten(2))
-
-
-class Mlp(nn.Module):
-    """MLP of a block: Linear, tanh-GELU, Linear."""
-
-    def __init__(self, size: Network) -> None:
-        super().__init__()
-        hidden = int(size.hidden_size * size.mlp_ratio)
-        self.fc1 = nn.Linear(size.hidden_size, hidden)
-        self.fc2 = nn.Linear(hidden, size.hidden_size)
-
-    def forward(self, x: Array) -> Array:
-        """[batch, token, width] -> [batch, token, width]"""
-        return self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
-
-
-class Block(nn.Module):
-    """DiT block: attention and MLP, each modulated and gated by the condition (adaLN-Zero)."""
-
-    def __init__(self, size: Network) -> None:
-        super().__init__()
-        width = size.hidden_size
-        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
-        self.attn = Attention(size)
-        self.mlp = Mlp(size)
-
-    def forward(self, x: Array, c: Array) -> Array:
-        """x [batch, token, width], c [batch, width] -> [batch, token, width]"""
-        chunks = self.adaLN_modulation(c)
-        shift_msa, scale_msa, gate_msa, shift_mlp, scale_mlp, gate_mlp = chunks.chunk(6, -1)
-        attn = self.attn(modulate(layer_norm(x), shift_msa, scale_msa))
-        x = x + gate_msa[:, None] * attn
-        mlp = self.mlp(modulate(layer_norm(x), shift_mlp, scale_mlp))
-        return x + gate_mlp[:, None] * mlp
-
-
-class FinalLayer(nn.Module):
-    """Output layer: modulated LayerNorm and a linear layer to the pixels of each patch."""
-
-    def __init__(self, size: Network) -> None:
-        super().__init__()
-        width, pixels = size.hidden_size, size.patch_size**2 * size.in_channels
-        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
-        self.linear = nn.Linear(width, pixels)
-
-    def forward(self, x: Array, c: Array) -> Array:
-        """x [batch, token, width], c [batch, width] -> [batch, token, patch * patch * channel]"""
-        shift, scale = self.adaLN_modulation(c).chunk(2, -1)
-        x = modulate(layer_norm(x), shift, scale)
-        return self.linear(x)
-
-
-class DiT(nn.Module):
-    """The whole network, conditioned on time t, interval h and label y.
-
-    A new one starts from `impls.common.parameters.initial_parameters`; its state_dict has the names
-    and layouts of facebookresearch/DiT.
-    """
-
-    def __init__(self, size: Network, seed: int = 0) -> None:
-        super().__init__()
-        self.size = size
-        device = torch.get_default_device()
-        with torch.device("meta"):  # PyTorch would draw random numbers to start from
-            self.x_embedder = PatchEmbed(size)
-            for name in parameters.time_embedders(size):
-                self.add_module(name, TimeEmbedder(size))
-            self.y_embedder = LabelEmbedder(size)
-            self.blocks = nn.ModuleList(Block(size) for _ in range(size.depth))
-            self.final_layer = FinalLayer(size)
-        if device.type != "meta":
-            initial = parameters.to_torch(size, parameters.initial_parameters(size, seed))
-            state = {name: torch.tensor(array, device=device) for name, array in initial.items()}
-            self.load_state_dict(state, assign=True)
-
-    def forward(self, z: Array, t: Array, h: Array, labels: Array) -> Array:
-        """z [batch, height, width, channel], t, h, labels [batch] -> u, shaped as z"""
-        x = self.x_embedder(z)
-        times = {"t": t, "r": t - h, "h": h}
-        embedders = ((self.get_submodule(f"{name}_embedder"), name) for name in self.size.times)
-        first, *more = (embedder(times[name]) for embedder, name in embedders)
-        c = (sum(more, first) + self.y_embedder(labels)).to(z.dtype)
-        for block in self.blocks:
-            x = block(x, c)
-        return unpatchify(self.final_layer(x, c), self.size.patch_size)
+NETWORKS = {"dit": DiT}
+_DUAL_FORMS = {"dit": dual_mean_velocity}
 
 
 def mean_velocity(
@@ -196,7 +44,8 @@ def mean_velocity(
         [batch, height, width, channel]
     """
     low = z.to(_product_dtype(config, z))
-    u = _apply(config.network, _cast(params, low.dtype), low, t, h, labels)
+    params = _cast(config.network, params, low.dtype)
+    u = _apply(config.network, params, low, t, h, labels)
     return u.to(z.dtype)
 
 
@@ -219,19 +68,22 @@ def mean_velocity_jvp(
     """
     if not len(tangent):
         return mean_velocity(config, params, z, t, t - r, labels), tangent
-    low, num_equal = _product_dtype(config, z), len(t) - len(tangent)
-    dr, dt = (torch.full_like(t[num_equal:], rate) for rate in config.method.tangent_of_times)
-    # No gradient passes through the tangents of dual_dit.py.
-    if config.method.jvp == "autodiff" or config.method.tangent_gradient:
-        inputs = z.to(low), t, t - r, labels
-        equal, apart = zip(*((x[:num_equal], x[num_equal:]) for x in inputs), strict=True)
-        u, du_dt = _forward_mode(config, params, apart, (tangent.to(low), dt, dt - dr))
-        if num_equal:
-            u = torch.concatenate([mean_velocity(config, params, *equal).to(u.dtype), u])
-        return u, du_dt
+    size, low = config.network, _product_dtype(config, z)
+    t_dual = t[len(t) - len(tangent) :]
+    dr, dt = (torch.full_like(t_dual, rate) for rate in config.method.tangent_of_times)
     duals = Dual(z.to(low), tangent.to(low)), Dual(t, dt), Dual(t - r, dt - dr)
-    u, du_dt = dual_mean_velocity(config.network, _cast(params, low), *duals, labels)
+    jvp = _forward_mode if takes_autodiff(config) else _DUAL_FORMS[size.kind]
+    u, du_dt = jvp(size, _cast(size, params, low), *duals, labels)
     return u.to(z.dtype), du_dt.to(z.dtype)
+
+
+def takes_autodiff(config: Config) -> bool:
+    """Whether the JVP is that of `torch.func.jvp`: asked for, or the only one that will do.
+
+    A network may have no other, and no gradient passes through the tangents of dual numbers.
+    """
+    asked = config.method.jvp == "autodiff" or config.method.tangent_gradient > 0
+    return asked or config.network.kind not in _DUAL_FORMS
 
 
 def ablations() -> tuple[str, ...]:
@@ -249,14 +101,11 @@ def activations(
     def record(name: str) -> Any:
         return lambda _module, _inputs, output: out.update({name: output})
 
-    canonical = {
-        name.replace("blocks.", "blocks_")
-        .replace("adaLN_modulation", "adaLN")
-        .replace(".", "/"): part
-        for name, part in module.named_modules()
-        if name
-    }
-    hooks = [part.register_forward_hook(record(name)) for name, part in canonical.items()]
+    modules = [(name, part) for name, part in module.named_modules() if name]
+    hooks = [
+        part.register_forward_hook(record(_canonical(config.network, name)))
+        for name, part in modules
+    ]
     try:
         mean_velocity(config, params, z, t, h, labels)
     finally:
@@ -279,18 +128,31 @@ def parameter_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _forward_mode(config: Config, params: Any, inputs: Any, along: Any) -> Any:
-    """JVP of the module by `torch.func.jvp`: slower, but independent of dual_dit.py."""
-    z, t, h, labels = inputs
-    module, params = meta_module(config.network), _cast(params, z.dtype)
+def _canonical(size: Network, name: str) -> str:
+    """Canonical name of a module of PyTorch's: "blocks_0/attn" of "blocks.0.attn"."""
+    for theirs, ours in size.renamed:
+        name = name.replace(theirs, ours)
+    return name.replace(".", "/")
+
+
+def _forward_mode(
+    size: Network, params: Any, z: Dual, t: Dual, h: Dual, labels: Array
+) -> tuple[Array, Array]:
+    """JVP of the module by `torch.func.jvp`: slower, but of any network."""
+    module = meta_module(size)  # made here: torch.func.jvp refuses what making it does
+    inputs, along = zip(z, t, h, strict=True)
+    num_primal = len(z.primal) - len(z.tangent)  # rows without a tangent
 
     def u(*inputs: Array) -> Array:
-        return torch.func.functional_call(module, params, (*inputs, labels))
+        return torch.func.functional_call(module, params, (*inputs, labels[num_primal:]))
 
     # The fused kernels have no forward mode; what that of layer_norm returns has a wrong gradient.
     with sdpa_kernel(SDPBackend.MATH), _PlainLayerNorm():
-        pair = torch.func.jvp(u, (z, t, h), along)
-    return tuple(part.to(t.dtype) for part in pair)
+        out, du_dt = torch.func.jvp(u, tuple(x[num_primal:] for x in inputs), along)
+    if num_primal:
+        rest = _apply(size, params, *(x[:num_primal] for x in (*inputs, labels)))
+        out = torch.cat([rest, out])
+    return out, du_dt
 
 
 class _PlainLayerNorm(TorchFunctionMode):
@@ -312,10 +174,10 @@ def _product_dtype(config: Config, z: Array) -> torch.dtype:
     return torch.bfloat16 if config.training.precision == "bfloat16" else z.dtype
 
 
-def _cast(params: Any, dtype: torch.dtype) -> Any:
-    """Parameters in the dtype of the blocks; those of the time embeddings keep their own."""
+def _cast(size: Network, params: Any, dtype: torch.dtype) -> Any:
+    """Parameters in the dtype of the blocks; those that are `exact` keep their own."""
     return {
-        name: tensor if name.startswith(TIME_EMBEDDERS) else tensor.to(dtype)
+        name: tensor if name.startswith(size.exact) else tensor.to(dtype)
         for name, tensor in params.items()
     }
 
@@ -325,16 +187,16 @@ def _apply(size: Network, params: Any, *inputs: Array) -> Array:
     return torch.func.functional_call(meta_module(size), params, inputs)
 
 
-def meta_module(size: Network) -> DiT:
-    """The DiT on the meta device: modules without parameter data, which each call supplies.
+def meta_module(size: Network) -> nn.Module:
+    """The network on the meta device: modules without parameter data, which each call supplies.
 
     Made once per size and kept in a plain dictionary: torch.compile traces through functools.cache
     and would make it anew.
     """
     if size not in _MODULES:
         with torch.device("meta"):
-            _MODULES[size] = DiT(size)
+            _MODULES[size] = NETWORKS[size.kind](size)
     return _MODULES[size]
 
 
-_MODULES: dict[Network, DiT] = {}
+_MODULES: dict[Network, nn.Module] = {}

@@ -10,7 +10,7 @@ from impls.common.parameters import tensors
 from impls.common.types import FINITE_FIELDS, Batch, Draws, Loss
 
 from .device import Array
-from .network import meta_module
+from .network import meta_module, takes_autodiff
 from .objective import loss_and_gradient
 from .optimizer import apply_gradient, clip_gradient, init_optimizer, learning_rate, update_average
 
@@ -112,7 +112,7 @@ def compile_step(config: Config) -> Callable[[State, Batch, Draws], tuple[State,
 
     mode, on_gpu = config.training.compile, torch.get_default_device().type == "cuda"
     # PyTorch 2.13 compiles the zero tangents of torch.func.jvp to buffers that it fails to write to
-    compiles = config.method.jvp != "autodiff" and not config.method.tangent_gradient
+    compiles = not takes_autodiff(config)
     if compiles and (mode == "always" or (mode == "auto" and on_gpu)):
         meta_module(config.network)  # made before torch.compile traces its use
         loss_and_norm = torch.compile(loss_and_norm)

@@ -203,7 +203,7 @@ def test_subject_that_raises_fails_every_check_that_calls_it():
     assert all("RuntimeError" in outcome.detail for outcome in raised)
 
 
-U, S = "_forward(config.network, params, z, t, h, labels).u", "((u - u_target) ** 2).sum((1, 2, 3))"
+U, S = "forward(size, params, z, t, h, labels).u", "((u - u_target) ** 2).sum((1, 2, 3))"
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,10 @@ FEW = {
 # For each file the checks most likely to fail, which first get one case alone; the families of
 # checks that run its code; and those of them that need float32.
 FILES = {
+    "dit.py": (
+        """mean_velocity_matches dit_b_4_tensors_are_official
+        patch_and_position_embedding_match modulation_matches""",
+        "network jvp weights published", "precision"),
     "network.py": (
         """mean_velocity_matches dit_b_4_tensors_are_official jvp_matches_hand_written_tangents
         patch_and_position_embedding_match modulation_matches other_form_of_the_jvp_gives_the_same

@@ -1,5 +1,6 @@
 """Total derivative du/dt, against three independent derivatives."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -93,15 +94,16 @@ def rows_without_a_tangent_are_not_changed(probe: Probe, case: Case) -> Errors:
         raise NotApplicable("it takes a tangent for every row")
     x = case.inputs
     expected = reference.mean_velocity_jvp(case.config, *_wide(case, x.tangent))
-    for count in (0, 1):
+    for form, count in itertools.product(FORMS, (0, 1)):
         rows = slice(len(x.tangent) - count, None)
-        arrays = (x.z, x.r, x.t, x.labels, x.tangent[rows])
-        u, du_dt = probe.call("mean_velocity_jvp", case.config, probe.params(case), *arrays)
-        yield f"u, {count} tangents", row_error(u, expected[0])
+        config, arrays = with_method(case.config, jvp=form), (x.z, x.r, x.t, x.labels)
+        given = (*arrays, x.tangent[rows])
+        u, du_dt = probe.call("mean_velocity_jvp", config, probe.params(case), *given)
+        yield f"u, {count} tangents, {form}", row_error(u, expected[0])
         if count:
-            yield "du/dt", row_error(du_dt, expected[1][rows])
+            yield f"du/dt, {form}", row_error(du_dt, expected[1][rows])
         else:
-            yield "rows of du/dt without a tangent", float(len(du_dt))
+            yield f"rows of du/dt without a tangent, {form}", float(len(du_dt))
 
 
 @check("mean_velocity_jvp load_params ablations")

@@ -3,7 +3,7 @@
 from verify.cases import Case
 from verify.compare import row_error
 from verify.probe import Probe, both
-from verify.registry import Errors, check, checks
+from verify.registry import Errors, NotApplicable, check, checks
 from verify.variations import ablations
 
 MODULES = {  # check -> what the module computes, and its name or the end of it
@@ -30,11 +30,17 @@ U = "mean_velocity load_params"
 def modules_match(probe: Probe, case: Case, *endings: str) -> Errors:
     """Error of the worst row of outputs of modules whose canonical name ends in one of these."""
     inputs = case.inputs
+    expected = {k: array for k, array in case.activations.items() if _is_one_of(k, endings)}
+    if not expected:
+        raise NotApplicable(f"its network has no {' or '.join(endings)}")
     actual = probe.activations(case, inputs.z, inputs.t, inputs.h, inputs.labels)
-    for name, array in case.activations.items():
-        last = name.split("/")[-1]
-        if last in endings or (last.startswith("blocks_") and "blocks" in endings):
-            yield name, row_error(actual[name], array)
+    for name, array in expected.items():
+        yield name, row_error(actual[name], array)
+
+
+def _is_one_of(name: str, endings: tuple[str, ...]) -> bool:
+    last = name.rpartition("/")[2]
+    return last in endings or (last.startswith("blocks_") and "blocks" in endings)
 
 
 @check(U)

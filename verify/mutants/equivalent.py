@@ -63,11 +63,7 @@ attention: -2 -> 2
 attention: -2 -> 2 (2)
 attention: -2 -> 2 (3)
 
-@ network.py jax torch
-# names in any order
-ablations: ('method.tangent', 'model.embedding') -> ('model.embedding', 'method.tangent')
-
-@ network.py jax
+@ dit.py jax
 # the law of a module by itself: the protocol's parameters come from impls.common.parameters
 PatchEmbed.__call__: (0, 1, 2) -> (1, 0, 2)
 PatchEmbed.__call__: (0, 1, 2) -> (0, 2, 1)
@@ -83,12 +79,17 @@ Attention.__call__: -2 -> 2
 Block.__call__: -1 -> 1
 FinalLayer.__call__: -1 -> 1
 
+@ network.py jax torch
+# names in any order
+ablations: ('method.tangent', 'model.embedding') -> ('model.embedding', 'method.tangent')
+
+@ network.py jax
 # only the number of entries of an image that holds no numbers is read
 parameter_shapes: 1 -> 0
 parameter_shapes: 1 -> 0 (2)
 mean_velocity_jvp: (_, r_dual, t_dual) -> (_, t_dual, r_dual)
 
-@ network.py torch
+@ dit.py torch
 # the stride of a convolution that is never called
 PatchEmbed.__init__: size.patch_size -> size.in_channels (2)
 
@@ -224,7 +225,6 @@ compile_step: (mode, on_gpu) -> (on_gpu, mode)
 compile_step: (config.training.compile, torch.get_default_device().type == 'cuda') ->
     (torch.get_default_device().type == 'cuda', config.training.compile)
 compile_step: mode == 'auto' -> mode != 'auto'
-compile_step: config.method.jvp != 'autodiff' -> config.method.jvp == 'autodiff'
 
 @ checkpoint.py torch
 # what else a file might contain: one that was saved here holds tensors and numbers

@@ -7,30 +7,30 @@ METHOD = mutants(
 # derivative: with (z, t, h) as inputs the tangent (dz, dr, dt) of (z, r, t) reads (dz, dt, dt - dr)
 @ reference/network.py
 the tangent is (v, 0, 0)
-- res.u, _jvp(config.network, params, res, tangent, dt, dt - dr)
-+ res.u, _jvp(config.network, params, res, tangent, 0 * dt, 0 * dt)
+- res.u, network.jvp(size, params, res, tangent, dt, dt - dr)
++ res.u, network.jvp(size, params, res, tangent, 0 * dt, 0 * dt)
 > jvp_matches_hand_written_tangents zero_tangent_leaves_time_derivative
 > official_derivative_matches same_derivative same_target
 
 the tangent is (v, 1, 0)
-- res.u, _jvp(config.network, params, res, tangent, dt, dt - dr)
-+ res.u, _jvp(config.network, params, res, tangent, 0 * dt, -dt)
+- res.u, network.jvp(size, params, res, tangent, dt, dt - dr)
++ res.u, network.jvp(size, params, res, tangent, 0 * dt, -dt)
 > jvp_matches_complex_step mean_velocity_and_derivative_match official_derivative_matches
 
 the tangent is (v, 1, 1)
-- res.u, _jvp(config.network, params, res, tangent, dt, dt - dr)
-+ res.u, _jvp(config.network, params, res, tangent, dt, 0 * dt)
+- res.u, network.jvp(size, params, res, tangent, dt, dt - dr)
++ res.u, network.jvp(size, params, res, tangent, dt, 0 * dt)
 > jvp_matches_central_difference whole_target_matches official_derivative_matches
 
 the derivative is a forward difference
-- res.u, _jvp(config.network, params, res, tangent, dt, dt - dr)
+- res.u, network.jvp(size, params, res, tangent, dt, dt - dr)
 + res.u, 100 * (mean_velocity(config, params, z + 0.01 * tangent, t + 0.01, t + 0.01 - r,
 +     labels) - res.u)
 > jvp_is_affine_in_its_tangent jvp_matches_complex_step
 
 h is r in the JVP
-- _forward(config.network, params, z, t, t - r, labels)
-+ _forward(config.network, params, z, t, r, labels)
+- network.forward(size, params, z, t, t - r, labels)
++ network.forward(size, params, z, t, r, labels)
 > jvp_returns_the_mean_velocity mean_velocity_and_derivative_match official_mean_velocity_matches
 
 @ reference/objective.py
@@ -252,7 +252,7 @@ the mean over pixels is not in the gradient
 + cotangent /= 1
 > compound_gradients_match
 
-@ reference/network.py
+@ reference/dit.py
 biases have no gradient
 - {name: grads[name] for name in params}
 + {name: grads[name] for name in params if not name.endswith("bias")}

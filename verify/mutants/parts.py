@@ -49,8 +49,8 @@ kernels of equal sides are not transposed
 
 @ impls/common/parameters.py
 time embeddings start with deviation 0.04
-- LABEL_STD = TIME_STD = 0.02
-+ LABEL_STD = TIME_STD = 0.04
+- STD = 0.02
++ STD = 0.04
 > initial_parameters_are_recorded_ones initial_parameters_follow_their_laws
 
 xavier's limit is that of fan-in alone
@@ -58,6 +58,7 @@ xavier's limit is that of fan-in alone
 + math.sqrt(3.0 / fan_in)
 > initial_parameters_follow_their_laws
 
+@ impls/common/networks/dit.py
 the output layer does not start at zero
 - "final_layer/linear", width, pixels, "zeros"
 + "final_layer/linear", width, pixels, "xavier"
@@ -92,7 +93,7 @@ LayerNorm takes its mean over the batch
 +     centred = x - x.mean((0, -1), keepdims=True)
 > mean_velocity_matches final_layer_matches
 
-@ reference/network.py
+@ reference/dit.py
 t and h share an embedder
 - {name: _time_forward(params, name, times[name]) for name in size.times}
 + {name: _time_forward(params, "t", times[name]) for name in size.times}
@@ -103,14 +104,9 @@ where r is embedded it is h
 + {"t": t, "r": h, "h": h}
 > embedded_times_match gradients_of_ablations_match
 
-the tangent of h forgets that of r
-- tangent, dt, dt - dr)
-+ tangent, dt, dt)
-> other_tangents_match
-
 labels count from one
-- "y_embedder": params["y_embedder/embedding"][labels]
-+ "y_embedder": params["y_embedder/embedding"][labels - 1]
+- "y_embedder": params["y_embedder/embedding"][res.labels]
++ "y_embedder": params["y_embedder/embedding"][res.labels - 1]
 > label_embedding_matches
 
 labels do not reach the condition
@@ -146,12 +142,18 @@ the condition of the first row stands for all
 +     res.blocks, x = [], res.tokens_in
 > rows_are_independent mean_velocity_matches
 
+@ reference/network.py
+the tangent of h forgets that of r
+- res, tangent, dt, dt - dr)
++ res, tangent, dt, dt)
+> other_tangents_match
+
 u is computed in single precision
-- return _forward(config.network, params, z, t, h, labels).u
-+ return _forward(config.network, params, z, t, h, labels).u.astype(np.float32)
+- forward(size, params, z, t, h, labels).u
++ forward(size, params, z, t, h, labels).u.astype(np.float32)
 > dtype_is_kept mean_velocity_matches
 
-@ reference/network.py float32
+@ reference/dit.py float32
 the position embedding turns float32 into float64
 - position_embedding(size.hidden_size, grid).astype(z.real.dtype)
 + position_embedding(size.hidden_size, grid)
@@ -176,12 +178,13 @@ the sampler reads t at the end of the step
 > one_step_matches two_steps_match uneven_steps_match
 
 # published
-@ impls/meanflow_torch/network.py
+@ impls/meanflow_torch/dit.py
 the network declares no null label
 - nn.Embedding(size.num_classes + 1, size.hidden_size)
 + nn.Embedding(size.num_classes, size.hidden_size)
 > parameter_counts_are_official dit_b_4_tensors_are_official
 
+@ impls/meanflow_torch/network.py
 the parameters are declared as (out, in)
 - parameters.canonical_axes(known[name]) if name in known else range(parameter.ndim)
 + range(parameter.ndim)

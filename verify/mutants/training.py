@@ -187,9 +187,14 @@ without a tangent the interval is r
 + mean_velocity(config, params, z, t, r, labels), tangent
 > rows_without_a_tangent_are_not_changed
 
+forward mode puts the rows without a tangent last
+- torch.cat([rest, out])
++ torch.cat([out, rest])
+> rows_without_a_tangent_are_not_changed
+
 forward mode takes r for the length of the interval
-- inputs = z.to(low), t, t - r, labels
-+ inputs = z.to(low), t, r, labels
+- inputs, along = zip(z, t, h, strict=True)
++ inputs, along = zip(z, t, Dual(t.primal - h.primal, h.tangent), strict=True)
 > other_form_of_the_jvp_gives_the_same
 """
 )

@@ -11,7 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from refusals import refusal
 
-from impls.common.config import CLASSES, LATER, OFFICIAL_ONLY, Config, Network
+from impls.common import networks
+from impls.common.config import LATER, OFFICIAL_ONLY, Config
 from impls.common.config_files import (
     PRESETS,
     ConfigError,
@@ -22,6 +23,7 @@ from impls.common.config_files import (
     preset_names,
 )
 from impls.common.errors import Notice
+from impls.common.networks.dit import Sizes
 from impls.common.values import LARGEST, SMALLEST
 from meanflow_repro import main
 from results.published import all_published
@@ -198,12 +200,13 @@ def test_override_reaches_one_of_two_sections_that_share_an_anchor(write):
 
 def test_explicit_sizes_replace_those_of_the_class():
     network = load_config("mf_b4", {"model.depth": 3, "model.patch_size": 2}).network
-    assert network == Network(32, 2, 4, 768, 3, 12, 4.0, 1000)
+    sizes = {"patch_size": 2, "hidden_size": 768, "depth": 3, "num_heads": 12, "mlp_ratio": 4.0}
+    assert network == Sizes(input_size=32, in_channels=4, num_classes=1000, **sizes)
 
 
 def test_golden_sizes_give_the_network_they_describe():
     config = from_sizes(TINY, {"omega": 1.5, "kappa": 0.25}, {"ema_decay": 0.9})
-    assert config.network == Network(**TINY)
+    assert config.network == Sizes(**TINY)
     assert (config.method.omega, config.method.kappa) == (1.5, 0.25)
     assert config.training.ema_val == 0.9
 
@@ -336,7 +339,7 @@ OVERRIDES = st.fixed_dictionaries(
         "method.P_mean": st.floats(-LARGEST, LARGEST),
         "method.kappa": st.floats(0, 1, exclude_max=True),
         "method.guidance_eq": st.sampled_from(["cfg", "none", None]),
-        "model.cls": st.sampled_from(CLASSES[1:]),
+        "model.cls": st.sampled_from(networks.classes()[1:]),
         "fid.on_training": st.booleans(),
     },
 )

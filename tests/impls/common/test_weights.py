@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from impls.common import draws, parameters
-from impls.common.config import Network
 from impls.common.config_files import load_config
 from impls.common.draws import Stream
+from impls.common.networks.dit import Sizes
 from impls.frameworks import implementation
 
 # The tensors of facebookresearch/DiT for one block, and the second time embedding of MeanFlow.
@@ -44,7 +44,7 @@ def assert_every_bit(back, params):
 def networks(draw):
     """Small networks whose sizes are all different, so that no two axes can be confused."""
     patch, heads = draw(st.sampled_from([1, 2, 3])), draw(st.sampled_from([1, 2, 3]))
-    return Network(
+    return Sizes(
         input_size=patch * draw(st.integers(1, 3)),
         patch_size=patch,
         in_channels=draw(st.integers(1, 5)),

@@ -11,10 +11,10 @@ from refusals import refusal
 from small_runs import assert_same_state
 
 from impls.common import parameters
-from impls.common.config import CLASSES
 from impls.common.config_files import from_sizes, load_config
 from impls.common.draws import sampling_noise, training_draws
 from impls.common.errors import UserError
+from impls.common.networks.dit import CLASSES
 from impls.common.types import Batch, CanonicalState
 from impls.files import checkpoints
 from impls.frameworks import implementation

@@ -36,9 +36,10 @@ FILES_ONLY_IN_TORCH = {
 # (file, name) -> why only the PyTorch text has it
 ONLY_IN_TORCH = {
     ("device.py", "exact_products"): "in JAX each product takes its precision",
-    ("network.py", "LabelEmbedder"): "flax has nn.Embed, under the same canonical name",
-    ("network.py", "LabelEmbedder.forward"): "as its class",
+    ("dit.py", "LabelEmbedder"): "flax has nn.Embed, under the same canonical name",
+    ("dit.py", "LabelEmbedder.forward"): "as its class",
     ("network.py", "meta_module"): "a torch module is made before it is called",
+    ("network.py", "takes_autodiff"): "in JAX every form is a jax.jvp",
     ("layers.py", "constant"): "in JAX it is one call",
     ("layers.py", "positions"): "JAX computes it once, when it traces",
 }
@@ -47,12 +48,12 @@ ONLY_IN_JAX = {
     ("vision/autoencoder.py", "GROUP_NORM_EPS"): "diffusers has it in its network",
     ("vision/autoencoder.py", "LOG_VARIANCE_LIMITS"): "as GROUP_NORM_EPS",
     ("layers.py", "linear"): "PyTorch has F.linear",
-    ("network.py", "Dense"): "PyTorch has nn.Linear",
-    ("network.py", "Dense.forward"): "as its class",
+    ("dit.py", "Dense"): "PyTorch has nn.Linear",
+    ("dit.py", "Dense.forward"): "as its class",
 }
 # (file, name) -> why the parameters differ
 OTHER_PARAMETERS = {
-    ("network.py", "DiT"): "a torch module holds its parameters, so it starts from a seed"
+    ("dit.py", "DiT"): "a torch module holds its parameters, so it starts from a seed"
 }
 # (file, name) -> why the docstrings differ
 OTHER_DOCSTRING = {
@@ -62,7 +63,7 @@ OTHER_DOCSTRING = {
     ("device.py", "sync"): "arrays are called tensors there",
     ("parameters.py", "load_params"): "the torch layout is that of a state_dict",
     ("cost.py", "compile_with_cost"): "XLA and PyTorch count other things",
-    ("network.py", "DiT"): "the torch module says what its parameters and their names are",
+    ("dit.py", "DiT"): "the torch module says what its parameters and their names are",
     ("step.py", "train_step"): "torch optimizers work in place, JAX cannot",
 }
 # file -> functions of both texts that do not read the same line by line, but for the framework's

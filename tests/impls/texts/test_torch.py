@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves  # noqa: E402
 
 from impls import meanflow_torch  # noqa: E402
 from impls.meanflow_torch import network as network_file  # noqa: E402
+from verify.cases import with_method  # noqa: E402
 
 TIMES = (1.0, 0.4, 0.0)
 
@@ -47,6 +48,16 @@ def assert_identical(one, other):
 
 
 # The module
+
+
+def test_forward_mode_is_the_first_to_use_a_network(case, inputs, monkeypatch):
+    monkeypatch.setattr(network_file, "_MODULES", {})
+    params, x = inputs[0], meanflow_torch.put(case.inputs)
+    config = with_method(case.config, jvp="autodiff")
+    arrays = (x.z, x.r, x.t, x.labels, x.tangent)
+    _, du_dt = meanflow_torch.mean_velocity_jvp(config, params, *arrays)
+    _, expected = meanflow_torch.mean_velocity_jvp(case.config, params, *arrays)
+    torch.testing.assert_close(du_dt, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_module_computes_the_mean_velocity(case, inputs):
