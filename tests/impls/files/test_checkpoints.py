@@ -83,9 +83,9 @@ def test_what_is_said_of_a_damaged_checkpoint_can_be_done(run):
     (folder / "6").mkdir()
     said = refusal(CheckpointError, state_of, run)
     assert said.startswith(f"{folder / '6' / 'about.json'} cannot be read (No such file")
-    assert f"the newest whole one is {folder / '2'}: give that path, or delete {folder}" in said
+    assert f"the newest undamaged one is {folder / '2'}: give that path, or delete {folder}" in said
     assert state_of(folder / "2").step == 2
-    assert f"the newest whole one is {folder / '2'}" in refusal(CheckpointError, resumed, run)
+    assert f"the newest undamaged one is {folder / '2'}" in refusal(CheckpointError, resumed, run)
     for damaged in ("4", "6"):
         shutil.rmtree(folder / damaged)
     resumed(run)
@@ -101,7 +101,7 @@ def test_where_no_checkpoint_is_whole_that_is_said(plain):
     for file in plain.rglob("about.json"):
         file.write_text("{")
     said = refusal(CheckpointError, checkpoints.find, plain)
-    assert said.endswith(f"; there is no whole one beside it in {plain / 'checkpoints'}")
+    assert said.endswith(f"; there is no undamaged one beside it in {plain / 'checkpoints'}")
 
 
 @pytest.mark.parametrize("step", [None, "x", [1], -5, True, 6.0, 4])
@@ -180,4 +180,4 @@ def test_what_a_framework_says_of_its_own_files_is_not_passed_on(run):
             file.write_bytes(b"\x00" * 100)
     said = refusal(CheckpointError, state_of, run)
     assert said.startswith(f"the checkpoint {state} cannot be read (")
-    assert "): it is damaged, or of another network; the newest whole one is" in said
+    assert "): it is damaged, or of another network; the newest undamaged one is" in said
