@@ -14,16 +14,19 @@ class Section(NamedTuple):
 
 
 SECTIONS = {  # table -> its section
+    "glance": Section("At a glance"),
     "reproduction": Section("Published FIDs and their reproductions", ("reproduction",)),
     "fid": Section("FIDs measured here"),
     "verify": Section("Checks by family", ("errors", "depth")),
     "digits": Section("Digits in one step", ("digits", "training_curves", "samples")),
     "ablation_order": Section("Ablations: the order"),
     "ablations": Section("Ablations: every row", ("ablations",)),
+    "modular": Section("Other losses in small"),
     "jvp_overhead": Section("JVP overhead", ("jvp_overhead",)),
     "throughput": Section("Throughput"),
     "accelerators": Section("GPUs and TPUs"),
     "soak": Section("Repetitions"),
+    "commands": Section("Cost of the first commands"),
 }
 CAPTIONS = {  # figure -> its caption
     "ablations": (

@@ -131,7 +131,8 @@ def test_the_report_is_not_broken_by_any_text():
     records = records_that_say(" ".join(NASTY))
     whole = Reader(page(records, [("jvp", "check", "sentence")]))
     assert whole.elements.count("script") == 1
-    assert whole.elements.count("section") == len(ALL) + 2
+    harmless = Reader(page(records_that_say("plain words"), [("jvp", "check", "sentence")]))
+    assert whole.elements.count("section") == harmless.elements.count("section") > len(ALL) / 2
     assert not any(address.startswith("https://evil") for address in whole.addresses)
     every_record = "".join(cell for row in whole.rows for cell in row)
     assert "<script>alert(1)</script>" in every_record

@@ -81,7 +81,12 @@ FinalLayer.__call__: -1 -> 1
 
 @ network.py jax torch
 # names in any order
-ablations: ('method.tangent', 'model.embedding') -> ('model.embedding', 'method.tangent')
+ablations: ('method.tangent', 'model.embedding', *other) ->
+    ('model.embedding', 'method.tangent', *other)
+ablations: ('method.tangent_gradient', 'method.tangent_velocity', 'method.reduction') ->
+    ('method.tangent_velocity', 'method.tangent_gradient', 'method.reduction')
+ablations: ('method.tangent_gradient', 'method.tangent_velocity', 'method.reduction') ->
+    ('method.tangent_gradient', 'method.reduction', 'method.tangent_velocity')
 
 @ network.py jax
 # only the number of entries of an image that holds no numbers is read
@@ -121,7 +126,7 @@ sparse_velocities: _stop(params) -> params
 sparse_velocities: _stop(u[:num_equal]) -> u[:num_equal]
 
 # the square of a difference has no sign
-loss: squared_error(u, u_target) -> squared_error(u_target, u)
+loss: squared_error(compound, u_target) -> squared_error(u_target, compound)
 loss: squared_error(u, v) -> squared_error(v, u)
 
 # names in any order
@@ -144,8 +149,15 @@ loss: config.method.jvp == 'sparse' -> config.method.jvp != 'sparse'
 
 # clip has the middle one of its three arguments in either order of the first two
 target: jnp.clip(t - r, 0, 1) -> jnp.clip(0, t - r, 1)
+with_tangent_gradient: jnp.clip(t - r, 0, 1) -> jnp.clip(0, t - r, 1)
+
+# the smaller of two numbers in either order
+_ramp: jnp.minimum(1, step / num_steps) -> jnp.minimum(step / num_steps, 1)
 
 @ objective.py torch
+# the smaller of two numbers in either order
+_ramp: min(1, step / num_steps) -> min(step / num_steps, 1)
+
 # the target passes no gradient anyway; stopping here saves the work
 _stop: _stop(node) -> node
 
@@ -250,7 +262,6 @@ load_inception: _Network(network, None, dtype) -> _Network(network, dtype, None)
 inception_features: mode == LEGACY -> mode != LEGACY
 
 # only where the file system has no links
-_from_torchscript: shutil.copyfile(weights.path, file) -> shutil.copyfile(file, weights.path)
 
 # the file that it would get is there
 _from_torchscript: False -> True
