@@ -69,7 +69,8 @@ SESSIONS = {
         "tests -- --slow", "lint", "docs",
         *(f"verify -- --check {family}" for family in FAMILIES),
     ),
-    LONG: ("notebook", "soak", "slips", "bench", "bench -- --full", "ablations", "tolerances"),
+    LONG: ("notebook", "soak", "slips", "bench", "bench -- --full", "ablations", "tolerances",
+           "ablations -- --presets modular/l_1"),
 }  # fmt: skip
 
 # How a command is run here that does not run as it stands; or the test that runs it in small, or

@@ -17,11 +17,11 @@ ROWS = {
     "modular/network": ("improved MeanFlow's loss, without its head", DEFAULT),
 }
 HOW = (
-    "Digits Frechet distance of one-step samples: the mean over the seeds (lowest to highest), and"
+    "Digits Fréchet distance of one-step samples: the mean over the seeds (lowest to highest), and"
     " its difference from MeanFlow's loss with the same settings, with the 95 % interval of"
     " Student's t. The first three rows have the weight, the mean over pixels and the share of rows"
-    " with r = t of Modular MeanFlow's public port. `meanflow ablations --presets modular/l_1` …"
-    " trains them."
+    " with r = t of Modular MeanFlow's public port."
+    " `nox -s ablations -- --presets modular/l_1` trains a row."
 )
 
 
