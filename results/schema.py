@@ -50,7 +50,7 @@ class Record(BaseModel):
     expected: float | None = None  # the published value that it is compared with
     detail: str = ""
     dtype: str = ""
-    config_hash: str = ""  # of impls.common.config.config_hash, where one configuration applies
+    config_hash: str = ""  # of config_files.config_hash, where one configuration applies
     commit: str = Field(min_length=1)
     dirty: bool  # the tree had uncommitted changes
     machine: dict[str, Any]  # with the device, where one was chosen

@@ -14,6 +14,7 @@ failure is stale, and fails the run.
 """
 
 import fnmatch
+import itertools
 import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -29,6 +30,7 @@ from verify.registry import DTYPES
 from verify.subjects import IMPLEMENTATIONS
 
 NAME = "deviations.toml"
+KINDS = tuple(np.dtype(dtype).name for dtype in DTYPES)
 
 
 @dataclass(frozen=True)
@@ -114,9 +116,8 @@ def _deviation(where: str, entry: dict[str, Any], file: Path) -> Deviation:
     if not _named(made):
         hint = did_you_mean(made.check, all_checks()) or ": meanflow verify --list names them"
         raise UserError(f"{where}: there is no check {made.check}{hint}")
-    known = [np.dtype(dtype).name for dtype in DTYPES]
-    if made.dtype not in ("", *known):
-        raise UserError(f"{where}: dtype is {made.dtype!r}, expected {' or '.join(known)}")
+    if made.dtype not in ("", *KINDS):
+        raise UserError(f"{where}: dtype is {made.dtype!r}, expected {' or '.join(KINDS)}")
     return made
 
 
@@ -153,12 +154,13 @@ def mark(outcome: Outcome, given: Deviations) -> Outcome:
 
 
 def stale(outcomes: Sequence[Outcome], given: Deviations) -> tuple[Stale, ...]:
-    """Stale entries: every check that they name was run, and none failed."""
+    """Stale entries: every check that they name was run in each of its dtypes, and none failed."""
     found = []
     for entry in dict.fromkeys(entry for entries in given.values() for entry in entries):
         about = [outcome for outcome in outcomes if entry in _entries(outcome, given)]
-        ran = {outcome.check for outcome in about}
-        if not _named(entry) <= ran or any(outcome.status == FAIL for outcome in about):
+        ran = {(outcome.check, outcome.dtype) for outcome in about}
+        named = set(itertools.product(_named(entry), [entry.dtype] if entry.dtype else KINDS))
+        if not named <= ran or any(outcome.status == FAIL for outcome in about):
             continue
         passed = any(outcome.status != NOT_APPLICABLE for outcome in about)
         why = "it passes" if passed else f"it is not applicable: {about[0].detail}"

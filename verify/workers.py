@@ -95,7 +95,8 @@ def judge_in_processes(given: Given, parts: Sequence[Part], count: int, hear: He
                 said = _received(pipe)
                 if isinstance(said, Loaded | Done):
                     part = next(waiting, None)
-                    pipe.send(part)
+                    with suppress(ConnectionError):  # of one that died since: the next read says so
+                        pipe.send(part)
                     if part is None:
                         pipes.remove(pipe)
                 hear(said)

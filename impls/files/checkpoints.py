@@ -30,6 +30,7 @@ from impls.files.reading import readable
 
 FORMAT = 1
 FRAMEWORKS = ("jax", "torch")
+GIVE = "give a run's folder or a step's"
 
 
 class CheckpointError(UserError):
@@ -100,12 +101,13 @@ def find(path: Path, *, checksum: bool = True) -> Checkpoint:
     Raises:
         CheckpointError: when there is none, or it is damaged.
     """
-    for folder in (path, path / "checkpoints"):
-        if not (folder / "about.json").exists() and (steps := _steps(folder)):
-            path = folder / str(steps[-1])
-            break
-    if not (path / "about.json").is_file() and (_step_of(path) is None or not path.is_dir()):
-        raise CheckpointError(f"there is no checkpoint at {path}: give a run's folder or a step's")
+    with readable(path, GIVE, CheckpointError):
+        for folder in (path, path / "checkpoints"):
+            if not (folder / "about.json").exists() and (steps := _steps(folder)):
+                path = folder / str(steps[-1])
+                break
+        if not (path / "about.json").is_file() and (_step_of(path) is None or not path.is_dir()):
+            raise CheckpointError(f"there is no checkpoint at {path}: {GIVE}")
     with _or_another(path):
         return _read(path, checksum)
 
@@ -230,15 +232,15 @@ def _check_space(folder: Path, config: Config) -> None:
 
 def _steps(folder: Path) -> list[int]:
     """Steps of the checkpoints in a folder, in order."""
-    found = (
-        [_step_of(entry) for entry in folder.iterdir() if entry.is_dir()] if folder.is_dir() else []
-    )
+    with readable(folder, GIVE, CheckpointError):
+        entries = [entry for entry in folder.iterdir() if entry.is_dir()] if folder.is_dir() else []
+    found = map(_step_of, entries)
     return sorted(step for step in found if step is not None)
 
 
 def _step_of(path: Path) -> int | None:
     """Step of a checkpoint's folder, by its name; None for any other folder."""
-    *_, above, name = path.absolute().parts
+    name, above = path.absolute().name, path.absolute().parent.name
     is_step = above == "checkpoints" and re.fullmatch("0|[1-9][0-9]*", name)  # not 007, nor ²
     return int(name) if is_step else None
 

@@ -100,15 +100,20 @@ def _import(
 def _write(
     load: Callable[[], CanonicalState], config: Config, framework: str, output: Path
 ) -> Checkpoint:
-    if checkpoints.newest(output) is not None:
-        raise CheckpointError(f"{output} holds checkpoints already: give another --output")
+    _refuse_run(output)
     module, found = implementation(framework), load()
     state = module.load_state(config, found)
     with locked(output):
+        _refuse_run(output)  # of another process, meanwhile
         written = checkpoints.write(
             output, framework, found.step, config, lambda path: module.save_checkpoint(path, state)
         )
     return checkpoints.find(written)
+
+
+def _refuse_run(output: Path) -> None:
+    if checkpoints.newest(output) is not None:
+        raise CheckpointError(f"{output} holds checkpoints already: give another --output")
 
 
 def chosen_weights(checkpoint: Checkpoint, which: str) -> Parameters:

@@ -26,8 +26,9 @@ def compile_with_cost(
 
     PyTorch's counter counts matrix products alone, and no bytes moved. Two steps are made.
     """
+    # Not by the fused attention of the CPU, which is not counted.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        accumulate(config, state.params, batch, draws)  # fused CPU attention is not counted
+        accumulate(config, state.params, batch, draws, state.step)
     step = compile_step(config)
     begin = time.perf_counter()
     state, _ = sync(step(state, batch, draws))

@@ -22,7 +22,6 @@ from impls.common.networks.table import Network
 from .device import Array
 from .dit import DiT
 from .dual_dit import Dual, dual_mean_velocity
-from .layers import LAYER_NORM_EPS
 
 NETWORKS = {"dit": DiT}
 _DUAL_FORMS = {"dit": dual_mean_velocity}
@@ -166,8 +165,18 @@ class _PlainLayerNorm(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is not F.layer_norm:
             return func(*args, **(kwargs or {}))
-        centred = args[0] - args[0].mean(-1, keepdim=True)
-        return centred / torch.sqrt((centred**2).mean(-1, keepdim=True) + LAYER_NORM_EPS)
+        return _layer_norm(*args, **(kwargs or {}))
+
+
+def _layer_norm(
+    x: Array, shape: Any, weight: Array | None = None, bias: Array | None = None, eps: float = 1e-5
+) -> Array:
+    """F.layer_norm over the last axes, which have this shape."""
+    axes = tuple(range(-len(shape), 0))
+    centred = x - x.mean(axes, keepdim=True)
+    y = centred / torch.sqrt((centred**2).mean(axes, keepdim=True) + eps)
+    y = y if weight is None else y * weight
+    return y if bias is None else y + bias
 
 
 def _product_dtype(config: Config, z: Array) -> torch.dtype:

@@ -1,5 +1,6 @@
 """Checks spread over processes give the outcomes of one; what XLA compiled is kept, in bounds."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 
 from impls.common.errors import UserError
 from meanflow_repro import main
-from verify import compilation, runner
+from verify import compilation, runner, workers
 from verify.checks import all_checks
 from verify.golden import stored
 from verify.processes import num_processes, run_spread
@@ -41,6 +42,18 @@ def test_what_ends_a_process_is_told(tmp_path, monkeypatch):
     )
     with pytest.raises(UserError, match="a process that ran checks died"):
         run_spread(("crashing",), select(("target_*", "draws")), stored(), processes=2)
+
+
+def test_a_process_that_dies_before_it_is_given_a_part_is_told(monkeypatch):
+    def dead(*_):
+        pipe, other = multiprocessing.Pipe()
+        other.send(workers.Loaded((), ()))
+        other.close()
+        return pipe
+
+    monkeypatch.setattr(workers, "_start", dead)
+    with pytest.raises(UserError, match="a process that ran checks died"):
+        run_spread(("reference",), select(("target_*", "draws")), stored(), processes=2)
 
 
 @pytest.mark.parametrize("processes", [1, 2])

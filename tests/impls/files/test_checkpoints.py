@@ -4,6 +4,7 @@ import functools
 import json
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 from refusals import refusal
@@ -102,6 +103,19 @@ def test_where_no_checkpoint_is_whole_that_is_said(plain):
         file.write_text("{")
     said = refusal(CheckpointError, checkpoints.find, plain)
     assert said.endswith(f"; there is no undamaged one beside it in {plain / 'checkpoints'}")
+
+
+def test_a_folder_that_cannot_be_searched_is_one_sentence(plain, monkeypatch):
+    root = refusal(CheckpointError, checkpoints.find, Path("/"))
+    assert root == "there is no checkpoint at /: give a run's folder or a step's"
+
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    for search in (checkpoints.find, checkpoints.newest):
+        said = refusal(CheckpointError, search, plain)
+        assert "cannot be read (Permission denied): give a run's folder" in said
 
 
 @pytest.mark.parametrize("step", [None, "x", [1], -5, True, 6.0, 4])

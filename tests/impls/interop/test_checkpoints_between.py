@@ -71,6 +71,18 @@ def sampled(run, folder, *options):
     return images
 
 
+def test_a_run_that_another_process_began_meanwhile_is_kept(runs, tmp_path, monkeypatch):
+    found, output = checkpoints.find(runs["torch"]), tmp_path / "run"
+
+    def slow(*given):
+        checkpoints.write(output, "jax", 4, found.config, lambda path: path.write_text("theirs"))
+        return canonical_state(*given)
+
+    monkeypatch.setattr("impls.interop.convert.canonical_state", slow)
+    assert "holds checkpoints already" in refusal(CheckpointError, convert, found, "jax", output)
+    assert checkpoints.find(output).state.read_text() == "theirs"
+
+
 @pytest.mark.parametrize("framework", OTHER)
 def test_either_framework_samples_from_either_checkpoint(framework, runs, tmp_path):
     options = ["--num-samples", "10", "--num-steps", "2", "--framework"]

@@ -17,8 +17,8 @@ SMALL = {"training.batch_size": 32, "model.depth": 2}
 def cost(framework):
     module = implementation(framework)
 
-    def counted(form):
-        config = load_config("digits", SMALL | FORMS[form])
+    def counted(form, more=None):
+        config = load_config("digits", SMALL | FORMS[form] | (more or {}))
         state = module.init_state(config, module.init_params(config, 0))
         inputs = module.put((make_batch(config), training_draws(config, 0, 0)))
         return module.compile_with_cost(config, state, *inputs)[1]
@@ -34,6 +34,13 @@ def test_sparse_steps_need_the_arithmetic_that_is_claimed(cost):
     assert 0.74 < sparse.flops / dense.flops <= 0.76
     assert sparse.peak_bytes < dense.peak_bytes
     assert sparse.compile_seconds >= 0
+
+
+def test_a_loss_that_changes_with_the_steps_is_counted(cost):
+    constant = {"method.tangent_gradient": 1.0}
+    rising = constant | {"method.tangent_gradient_steps": 5}
+    one, other = (cost("unguided sparse", more) for more in (constant, rising))
+    assert other.flops == pytest.approx(one.flops, rel=0.01)
 
 
 def test_flops_are_those_of_the_network(cost):

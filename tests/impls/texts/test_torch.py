@@ -60,6 +60,19 @@ def test_forward_mode_is_the_first_to_use_a_network(case, inputs, monkeypatch):
     torch.testing.assert_close(du_dt, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(5,), (4, 5)])
+@pytest.mark.parametrize("affine", [True, False])
+def test_forward_mode_keeps_the_layer_norm_of_any_network(shape, affine):
+    layer = torch.nn.LayerNorm(shape, eps=0.1, elementwise_affine=affine, dtype=torch.float64)
+    for number, parameter in enumerate(layer.parameters(), start=2):
+        torch.nn.init.constant_(parameter, number)
+    x = torch.linspace(-1, 1, 60, dtype=torch.float64).reshape(3, 4, 5) ** 3
+    with network_file._PlainLayerNorm():
+        found = layer(x)
+    assert not torch.equal(found, layer(x))  # from other operations
+    torch.testing.assert_close(found, layer(x), rtol=1e-12, atol=1e-12)
+
+
 def test_the_module_computes_the_mean_velocity(case, inputs):
     params, *_ = inputs
     x = meanflow_torch.put(case.inputs)
