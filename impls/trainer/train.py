@@ -84,9 +84,15 @@ def _train(
     num_steps = num_training_steps(config, len(examples))
     state, start = _begin(implementation, framework, config, workdir, checksum)
     if start > num_steps:
+        last = checkpoints.newest(workdir, checksum=checksum)
+        if last is None:
+            raise TrainingError(
+                f"load_from is a checkpoint of step {start}, beyond the {num_steps} steps:"
+                " raise training.num_steps"
+            )
         told = f"{workdir} holds a run of {start} steps, more than the {num_steps} asked for"
         warnings.warn(Notice(f"{told}: nothing to do"), stacklevel=3)
-        return Ending(checkpoints.find(workdir, checksum=checksum), finished=True)
+        return Ending(last, finished=True)
     step_function = implementation.compile_step(config)
     data = batches(config, examples, start)
     meter = _Meter(implementation, config)

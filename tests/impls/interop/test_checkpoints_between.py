@@ -8,6 +8,7 @@ from small_runs import assert_near, assert_same_state, state_of, trained
 
 from impls.common import parameters
 from impls.common.config_files import load_config
+from impls.common.errors import UserError
 from impls.files import checkpoints
 from impls.files.checkpoints import CheckpointError
 from impls.interop.convert import canonical_state, convert
@@ -138,6 +139,12 @@ def test_a_run_starts_from_load_from(runs, tmp_path):
     trained("jax", tmp_path / "converted", **longer)
     assert saved.step == 6
     assert_same_state(state_of(tmp_path / "on"), state_of(tmp_path / "converted"))
+
+
+def test_load_from_a_longer_run_is_one_sentence(runs, tmp_path):
+    shorter = {**EVERYTHING, "training__num_steps": 3, "load_from": str(runs["torch"])}
+    said = refusal(UserError, trained, "torch", tmp_path, **shorter)
+    assert said.startswith("load_from is a checkpoint of step 4, beyond the 3 steps: raise")
 
 
 def test_load_from_another_size_is_one_sentence(runs, tmp_path):
