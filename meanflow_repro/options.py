@@ -43,7 +43,7 @@ def check_writable(file: Path | None, folder: Path | None) -> None:
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
         if file:
-            is_new = not file.exists()
+            is_new = not (file.exists() or file.is_symlink())
             file.open("a").close()
             if is_new:  # an empty file would look like a result
                 file.unlink()
