@@ -63,7 +63,7 @@ IMPORT = f"convert --from-official {standins.CHECKPOINT}"
         ("convert --framework jax --output x", "either --checkpoint, --from-official or"),
         (
             f"{IMPORT} --framework torch --output x --set training.ema_more=[0.99]",
-            "such a checkpoint has one average",
+            "such a checkpoint has one EMA",
         ),
     ],
 )

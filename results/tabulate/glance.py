@@ -3,11 +3,11 @@
 from results.compare import passes
 from results.published import published
 from results.schema import Record
-from results.tabulate.cells import JAX, NAMES, TORCH, Cell, Said, Table, estimate, joined, printed
+from results.tabulate.cells import JAX, NAMES, TORCH, Cell, Said, Table, estimate, joined
 from results.tabulate.checks import newest_runs
 from results.tabulate.digits import ACCURACY, newest_digits
 from results.tabulate.jvp_overhead import newest_overheads
-from results.tabulate.reproduction import scores
+from results.tabulate.reproduction import published_fids, scores
 
 UNGUIDED = "unguided sparse / flow matching"
 OFFICIAL = "guided sparse / guided official"
@@ -24,7 +24,8 @@ def glance(records: list[Record]) -> Table:
         for of in (UNGUIDED, OFFICIAL)
     }
     both: Cell = ("JAX ", ratio[JAX, UNGUIDED], ", PyTorch ", ratio[TORCH, UNGUIDED])
-    paper: Cell = (printed(published("jvp_overhead")[0]), " on a TPU v4-8, dense JVP")
+    overhead = published("jvp_overhead")[0]
+    paper = Said(f"{overhead.printed} on a TPU v4-8, dense JVP", (overhead,))
     rows: list[list[Cell]] = [
         ["checks that pass, in float64 and float32", _checks(records)],
         ["time of a MeanFlow step / a flow matching step, two CPU cores", both, paper],
@@ -32,7 +33,7 @@ def glance(records: list[Record]) -> Table:
         ["digits in one step: share classified as their label", _digits(records)],
         ["the paper's FIDs that were measured again", _fids(records)],
     ]
-    return Table(["", "here", "published"], rows)
+    return Table(["question", "here", "published"], rows)
 
 
 def _checks(records: list[Record]) -> Cell:
@@ -57,7 +58,8 @@ def _digits(records: list[Record]) -> Cell:
 
 def _fids(records: list[Record]) -> Cell:
     """Number of rows of the table of reproductions with an FID of ours, and with one of others."""
-    rows = scores(records).values()
-    here = sum(bool(ours) for ours, _ in rows)
-    others = sum(bool(theirs) for _, theirs in rows)
-    return f"{here} of {len(rows)} here, {others} by others"
+    found = scores(records)
+    here = sum(bool(ours) for ours, _ in found.values())
+    others = sum(bool(theirs) for _, theirs in found.values())
+    told = tuple(number for row in found for number in published_fids(row))
+    return (Said(f"{here} of {len(found)} here, {others} by others", told),)

@@ -115,7 +115,7 @@ def test_a_loss_that_was_judged_with_its_gradient_is_not_told_as_unjudged(verify
 def test_what_is_not_applicable_is_counted_with_what_would_make_more_apply(verify):
     text = "globals().update(own('target'))"
     told = verify(text, "objective", "--processes=1")
-    assert f"n/a 52 x: {told.name} lacks the functions (--verbose names them). Next:" in told.text
+    assert f"n/a 56 x: {told.name} lacks the functions (--verbose names them). Next:" in told.text
     assert "times: 4 more checks (objective)" in told.text
     assert "squared_error" not in told.text
     assert "adaptive_weight_matches" not in told.text

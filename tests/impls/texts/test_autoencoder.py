@@ -228,7 +228,7 @@ def test_weights_that_were_cut_short_and_a_configuration_that_is_none_are_refuse
 def test_weights_that_are_a_pickle_alone_are_refused(folder):
     (folder / WEIGHTS).rename((folder / WEIGHTS).with_suffix(".bin"))
     message = refused(folder)
-    assert "has its weights as diffusion_pytorch_model.bin alone, a pickle" in message
+    assert "has its weights only as diffusion_pytorch_model.bin, a pickle" in message
     assert f"get {WEIGHTS} {GET}, or let diffusers convert it" in message
 
 

@@ -26,9 +26,9 @@ from meanflow_repro import main
 ROOT = Path(__file__).parents[3]
 
 
-def command(framework, workdir, num_steps):
+def command(framework, workdir, num_steps, **more):
     """Whole epochs of one step, a checkpoint after each."""
-    changed = {"num_steps": num_steps, "batch_size": 1438, "log_per_step": 1}
+    changed = {"num_steps": num_steps, "batch_size": 1438, "log_per_step": 1, **more}
     settings = SMALL | {f"training.{key}": value for key, value in changed.items()}
     return [
         *(sys.executable, "-m", "meanflow_repro", "train", "--framework", framework),
@@ -148,7 +148,7 @@ def test_a_full_disk_is_one_sentence_and_costs_nothing(framework, tmp_path):
     """No file may grow beyond 20 kB: the state does not fit, the log does."""
     trained(framework, tmp_path, training__num_steps=2)
     before = state_of(tmp_path)
-    asked = [*command(framework, tmp_path, 6)[3:], "--training.batch-size=32"]
+    asked = command(framework, tmp_path, 6, batch_size=32)[3:]
     done = run_python(LIMITED, asked)
     assert done.returncode == 2, done.stderr
     (said,) = [line for line in done.stderr.splitlines() if line.startswith("meanflow: ")]
@@ -224,9 +224,8 @@ print('PEAKS', max(peaks[5:half]), max(peaks[half:]))
 @pytest.mark.slow
 def test_memory_does_not_grow(framework, tmp_path):
     """Peak memory after 2000 more steps, logged and drawn and saved as a long run would be."""
-    asked = command(framework, tmp_path, 3000)[3:]
-    asked += ["--training.batch-size=32", "--training.log-per-step=100"]
-    asked += ["--training.checkpoint-per-epoch=5", "--training.sample-per-epoch=5"]
+    rhythm = {"log_per_step": 100, "checkpoint_per_epoch": 5, "sample_per_epoch": 5}
+    asked = command(framework, tmp_path, 3000, batch_size=32, **rhythm)[3:]
     if not Path("/proc/self/statm").exists():
         pytest.skip("reads /proc")
     done = run_python(PEAKS, asked)
