@@ -303,7 +303,8 @@ def test_what_a_command_that_is_not_run_names_exists(command, monkeypatch):
         assert words[0] == "-s"
         assert set(words[1:]) <= {*nox.registry.get()}
         conftest = (ROOT / "tests" / "conftest.py").read_text()
-        known, words = conftest if words[1] == "tests" else help_of("verify"), shlex.split(passed)
+        command = "ablations" if words[1] == "ablations" else "verify"
+        known, words = conftest if words[1] == "tests" else help_of(command), shlex.split(passed)
     else:
         assert re.search(rf"\b{words[0]}\b", help_of())
         known = help_of(words[0])
