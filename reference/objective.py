@@ -130,8 +130,15 @@ def tangent_gradient(config: Any, step: Any = None) -> float:
 
     Args:
         step: number of steps made; not read without a schedule.
+
+    Raises:
+        ValueError: when there is a schedule and no step.
     """
     share, num_steps = config.method.tangent_gradient, config.method.tangent_gradient_steps
+    if num_steps is not None and step is None:
+        raise ValueError(
+            "method.tangent_gradient_steps is set: pass step, the number of steps made"
+        )
     return share if num_steps is None else share * min(1.0, float(step) / num_steps)
 
 

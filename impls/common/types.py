@@ -34,17 +34,18 @@ class Loss(NamedTuple):
     """MeanFlow loss and its intermediate quantities."""
 
     total: Array  # [] float: mean over the batch of weight * squared_error
-    squared_error: Array  # [batch] float: sum over pixels and channels of (u - target)^2
+    squared_error: Array  # [batch] float: (u - target)^2, summed or averaged (method.reduction)
     weight: Array  # [batch] float, without gradient: 1 / (squared_error + norm_eps)^norm_p
     v_loss: Array  # [batch] float, monitor only: sum over pixels and channels of (u - v)^2
     t: Array  # [batch] float, later time
     r: Array  # [batch] float, earlier time
     z: Array  # [batch, height, width, channel] float: (1 - t) x + t e
     v: Array  # [batch, height, width, channel] float: e - x
-    v_g: Array  # [batch, height, width, channel] float: guided velocity, the tangent of z
+    v_g: Array  # [batch, height, width, channel] float: guided velocity
     labels_in: Array  # [batch] int32: labels after dropout, num_classes where dropped
     u: Array  # [batch, height, width, channel] float: average velocity
-    # Total derivative of u along (v_g, 0, 1); method.jvp "sparse": 0 where r = t.
+    # Total derivative of u along (v_g, 0, 1), or as method.tangent and method.tangent_velocity say;
+    # method.jvp "sparse": 0 where r = t.
     du_dt: Array  # [batch, height, width, channel] float
     target: Array  # [batch, height, width, channel] float, without gradient
 

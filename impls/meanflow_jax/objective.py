@@ -189,8 +189,15 @@ def tangent_gradient(config: Config, step: Any = None) -> Any:
 
     Args:
         step: number of steps made, a number or a [] array; not read without a schedule.
+
+    Raises:
+        ValueError: when there is a schedule and no step.
     """
     share, num_steps = config.method.tangent_gradient, config.method.tangent_gradient_steps
+    if num_steps is not None and step is None:
+        raise ValueError(
+            "method.tangent_gradient_steps is set: pass step, the number of steps made"
+        )
     return share if num_steps is None else share * _ramp(step, num_steps)
 
 
