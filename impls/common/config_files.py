@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml  # type: ignore[import-untyped, unused-ignore]
 from pydantic import ValidationError
@@ -201,8 +201,10 @@ def _explain(
         expected = " or ".join(options) + did_you_mean(_key(got), options)
     elif not expected:
         owner = _SECTIONS[place[0]] if len(place) > 1 else Config
-        texts = [text for text in owner.model_fields[place[-1]].metadata if isinstance(text, str)]
-        expected = texts[-1]
+        field = owner.model_fields[place[-1]]
+        texts = [text for text in field.metadata if isinstance(text, str)]
+        # A choice of words has no text of its own; a half surrogate is no error of the choice.
+        expected = texts[-1] if texts else " or ".join(map(str, get_args(field.annotation)))
     return f"{subject} {_show(got)}, expected {expected}"
 
 

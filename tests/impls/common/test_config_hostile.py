@@ -126,6 +126,7 @@ FILES = (
 
 @given(content=FILES)
 @example(content=b"training: {seed: 1}" + b" " * LARGEST)
+@example(content=b'method:\n equal_rows: "\\ud800"')
 @example(content=b"x: &a [1, 2]\n" + b"".join(b"k%d: &a [*a, *a, *a]\n" % i for i in range(60)))
 @settings(max_examples=120)
 def test_any_file_is_read_or_refused_in_one_sentence(file, content):
