@@ -1,0 +1,620 @@
+"""The process that runs a port: under the port's own interpreter, with NumPy and its framework.
+
+    INTERPRETER child.py PORT.py FOLDER
+
+It reads a request per line from standard input (JSON), answers each with a line (JSON), and leaves
+the arrays of the answer in FOLDER as NAME.npz. What the port prints goes to standard error. This
+file imports nothing of the project, and reads on Python 3.8 and later.
+
+`field` is the probe network: u(z, t, h, y) with a few trainable numbers theta, every partial
+derivative nonzero, a Jacobian in z that is not diagonal, and an answer of its own for each label.
+"""
+
+import functools
+import inspect
+import json
+import os
+import random
+import sys
+import traceback
+
+import numpy as np
+
+THETA = (0.7, 0.4, -0.3, 0.8, 0.6, 0.9, 1.1, 0.25)
+THETA_HEAD = (0.5, -0.6, 0.35, 0.7, -0.4, 0.8, 0.9, 0.2)  # of a second head, v(z, t, y)
+NO_LABEL = -2  # stands for the label of a call without labels
+HERE = os.path.abspath(__file__)
+
+
+def patterns(num_pixels, labels):
+    """Fixed patterns over the pixels, and one per row that depends on its label.
+
+    Returns:
+        s, q, p: [num_pixels]; c: [rows, num_pixels]; three permutations of the pixels.
+    """
+    j = np.arange(num_pixels)
+    s, q, p = np.sin(1.3 * j + 0.4), np.cos(2.1 * j + 0.9), 0.37 * j
+    c = np.sin((np.asarray(labels)[:, None] + 3.0) * (0.61 * j + 0.23))
+    return s, q, p, c, rolls(c)
+
+
+def rolls(z):
+    """The three permutations of the pixels."""
+    return [np.roll(np.arange(z.shape[1]), shift) for shift in (1, 2, 3)]
+
+
+def field(xp, theta, z, t, h, pattern):
+    """The probe network's answer, in the arithmetic of `xp` (numpy, jax.numpy or torch).
+
+    a = theta_0 z + theta_1 z' + theta_2 z''' + theta_3 t s + theta_4 h q + theta_5 c_y
+    u = theta_6 tanh(a) + theta_7 z z'' + theta_3 cos(3 t + p) + theta_4 sin(2 h + p)
+
+    where z', z'', z''' are z with its pixels rolled by one, two and three.
+
+    Args:
+        theta: [8] trainable numbers.
+        z: [rows, num_pixels].
+        t, h: [rows].
+        pattern: what `patterns` returned, as arrays of `xp` (the permutations stay NumPy's).
+    """
+    s, q, p, c, (one, two, three) = pattern
+    t, h = t[:, None], h[:, None]
+    a = theta[0] * z + theta[1] * z[:, one] + theta[2] * z[:, three]
+    a = a + theta[3] * t * s + theta[4] * h * q + theta[5] * c
+    u = theta[6] * xp.tanh(a) + theta[7] * z * z[:, two]
+    return u + theta[3] * xp.cos(3 * t + p) + theta[4] * xp.sin(2 * h + p)
+
+
+class Tape:
+    """The calls of the network, in order, as one loss or sampler made them."""
+
+    def __init__(self, port):
+        self.port, self.networks = port, []
+        self.start(1)
+
+    def __deepcopy__(self, memo):  # a copied network writes on the same tape
+        return self
+
+    def start(self, num_rows):
+        self.calls, self.hooks, self.num_rows = [], [], num_rows
+
+    def number(self, network):
+        """0 for the network that the port was given, 1, 2, … for copies of it."""
+        for i, known in enumerate(self.networks):
+            if known is network:
+                return i
+        self.networks.append(network)
+        return len(self.networks) - 1
+
+    def meaning(self, args, kwargs):
+        """What each argument of a call is, as the port's file says, with the rest filled in."""
+        told = dict(self.port.network(*args, **kwargs))
+        unknown = set(told) - {"z", "t", "r", "h", "labels", "time_scale", "answer"}
+        if unknown or "z" not in told or "t" not in told:
+            raise ValueError(
+                "network() of the port's file returns z, t, and r or h, labels, time_scale or"
+                " answer; got %s" % sorted(told)
+            )
+        return told
+
+
+def class_indices(labels, rows):
+    """Labels as whole numbers: of one-hot rows too, and NO_LABEL where there are none."""
+    if labels is None:
+        return np.full(rows, NO_LABEL), False
+    labels = np.asarray(labels)
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        labels = labels.argmax(1)
+    return np.broadcast_to(labels.reshape(-1), (rows,)).astype(np.int64), True
+
+
+# ------------------------------------------------------------------------------------- PyTorch
+
+
+class Torch:
+    """Calls of a PyTorch port, recorded eagerly."""
+
+    def __init__(self, tape):
+        import torch
+
+        self.torch, self.tape = torch, tape
+        from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
+
+        self.version, self._outside = torch.__version__, temporarily_clear_interpreter_stack
+        torch.set_num_threads(1)
+        torch.autograd.functional.jvp = self._functional_jvp
+        framework = self
+
+        class Probe(torch.nn.Module):
+            """Probe network in place of the port's."""
+
+            def __init__(self, num_classes, dtype):
+                super().__init__()
+                self.theta = torch.nn.Parameter(torch.tensor(THETA, dtype=torch.float64))
+                self.theta_head = torch.nn.Parameter(torch.tensor(THETA_HEAD, dtype=torch.float64))
+                self.num_classes, self.dtype, self.tape = num_classes, dtype, tape
+
+            module = property(lambda self: self)  # as of DistributedDataParallel
+            device = property(lambda self: self.theta.device)
+
+            def forward(self, *args, **kwargs):
+                return framework.answer(self, args, kwargs)
+
+        self.Probe = Probe
+
+    def _functional_jvp(self, func, inputs, v=None, create_graph=False, strict=False):
+        """torch.autograd.functional.jvp by forward mode, whose tangents the network can read."""
+        torch = self.torch
+        primals = inputs if isinstance(inputs, tuple) else (inputs,)
+        v = tuple(map(torch.ones_like, primals)) if v is None else v
+        found = torch.func.jvp(func, primals, v if isinstance(v, tuple) else (v,))
+        if create_graph:
+            return found
+        return tuple(
+            tuple(x.detach() for x in part) if isinstance(part, tuple) else part.detach()
+            for part in found
+        )
+
+    def seed(self, seed):
+        random.seed(seed)
+        np.random.seed(seed)
+        self.torch.manual_seed(seed)
+
+    def network(self, num_classes, dtype):
+        self.torch.set_default_dtype(getattr(self.torch, dtype))
+        self.tape.networks = []
+        net = self.Probe(num_classes, getattr(self.torch, dtype))
+        self.tape.number(net)
+        return net
+
+    def array(self, x, dtype):
+        kind = getattr(self.torch, dtype) if x.dtype.kind == "f" else self.torch.int64
+        return self.torch.as_tensor(x.copy(), dtype=kind)
+
+    def plain(self, x):
+        """NumPy array of a tensor, below the wrappers of torch.func."""
+        x = self._leaf(x)
+        with self._outside():  # within torch.func.jvp, detach would wrap it again
+            return x.detach().cpu().numpy()
+
+    def _leaf(self, x):
+        functorch = self.torch._C._functorch
+        while functorch.is_functorch_wrapped_tensor(x):
+            x = functorch.get_unwrapped(x)
+        return x
+
+    def answer(self, net, args, kwargs):
+        torch, tape = self.torch, self.tape
+        told = tape.meaning(args, kwargs)
+        z, dtype = told["z"], told["z"].dtype
+        rows = z.shape[0]
+        wide = lambda x: x.to(torch.float64)  # noqa: E731
+        flat = wide(z).reshape(rows, -1)
+
+        def time(x):
+            x = torch.as_tensor(x, dtype=torch.float64) if not torch.is_tensor(x) else wide(x)
+            return x.reshape(-1).expand(rows) / told.get("time_scale", 1)
+
+        t = time(told["t"])
+        h = time(told["h"]) if told.get("h") is not None else None
+        r = time(told["r"]) if told.get("r") is not None else None
+        span = h if h is not None else t - r if r is not None else torch.zeros_like(t)
+        labels = told.get("labels")
+        y, labelled = class_indices(None if labels is None else self.plain(labels), rows)
+        pattern = patterns(flat.shape[1], y)
+        pattern = [torch.as_tensor(x) for x in pattern[:4]] + [pattern[4]]
+        u = field(torch, net.theta, flat, t, span, pattern)
+        call = dict(z=self.plain(flat), t=self.plain(t), h=self.plain(span), u=self.plain(u))
+        call.update(labels=y, theta=self.plain(net.theta), network=tape.number(net))
+        call.update(labelled=labelled, times=2 if told.keys() & {"r", "h"} else 1)
+        call.update(grad=torch.is_grad_enabled() and self._leaf(u).requires_grad)
+        call.update(training=net.training, single=dtype != torch.float64)
+        call.update(second="h" if h is not None else "r" if r is not None else "")
+        for name, x in (("z", flat), ("t", t), ("h", span)):
+            tangent = self._tangent(x)
+            if tangent is not None:
+                call["tangent_" + name] = tangent
+        tape.calls.append(call)
+        self._listen(u, call, "cotangent")
+        u = u.reshape(z.shape).to(dtype)
+        if told.get("answer") is None:
+            return u
+        head = field(torch, net.theta_head, flat, t, torch.zeros_like(t), pattern)
+        call["head"] = self.plain(head)
+        self._listen(head, call, "cotangent_head")
+        return told["answer"](u, head.reshape(z.shape).to(dtype))
+
+    def _tangent(self, x):
+        try:
+            tangent = self.torch.autograd.forward_ad.unpack_dual(x).tangent
+        except RuntimeError:  # no dual level is entered
+            return None
+        return None if tangent is None else self.plain(tangent)
+
+    def _listen(self, x, call, name):
+        """Store the gradient that comes back at a tensor in its call."""
+        leaf = self._leaf(x)
+        if leaf.requires_grad:
+
+            def hook(grad):
+                call[name] = call.get(name, 0) + self.plain(grad)
+
+            leaf.register_hook(hook)
+
+    def loss(self, function, net, images, labels, seed, gradient):
+        """A loss and its gradient at theta; calls are on the tape."""
+        found = function(net, images, labels)
+        first = found[0] if isinstance(found, (tuple, list)) else found
+        loss = first.mean()
+        record = dict(loss=self.plain(loss), losses=self.plain(first), many=_size(found))
+        if gradient and loss.requires_grad:
+            both = self.torch.autograd.grad(loss, (net.theta, net.theta_head), allow_unused=True)
+            for name, grad in zip(("grad_theta", "grad_head"), both):
+                if grad is not None:
+                    record[name] = self.plain(grad)
+        return record
+
+    def sample(self, function, net, noise, labels, steps, seed):
+        found = function(net, noise, labels, steps)
+        found = found[0] if isinstance(found, (tuple, list)) else found
+        return found.detach().cpu().numpy() if hasattr(found, "detach") else np.asarray(found)
+
+
+def _size(found):
+    return len(found) if isinstance(found, (tuple, list)) else 0
+
+
+# ----------------------------------------------------------------------------------------- JAX
+
+
+class Jax:
+    """Calls of a JAX port, with jit switched off so that every value is at hand.
+
+    A forward pass records the calls; a second one, under jax.grad, yields the gradient at each
+    answer, which is that of a vector of zeros (`tap`) added to the answers.
+    """
+
+    def __init__(self, tape):
+        # Each operation is compiled by itself, for a few calls only.
+        os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+        import jax
+
+        jax.config.update("jax_enable_x64", True)
+        self.jax, self.jnp, self.tape, self.version = jax, jax.numpy, tape, jax.__version__
+        self._vmap = jax.vmap
+        jax.vmap, jax.linearize = self._loop, self._linearize
+        self.counting = False
+        compiled = jax.jit(lambda theta, z, t, h, *s: field(jax.numpy, theta, z, t, h, (*s, rolls(z))))
+
+        def within_jit(function):
+            @functools.wraps(function)
+            def call(*args, **kwargs):
+                with jax.disable_jit(False):  # one program instead of a hundred
+                    return function(*args, **kwargs)
+
+            return call
+
+        self._field = within_jit(lambda theta, z, t, h, pattern: compiled(theta, z, t, h, *pattern[:4]))
+        for name in jax.random.__all__ if hasattr(jax.random, "__all__") else dir(jax.random):
+            if inspect.isfunction(getattr(jax.random, name)) and not name.startswith("_"):
+                setattr(jax.random, name, within_jit(getattr(jax.random, name)))
+
+    def _linearize(self, fun, *primals, **options):
+        """jax.linearize by jax.jvp, whose tangents the network can read."""
+        jax = self.jax
+        has_aux = options.get("has_aux", False)
+        found = fun(*primals)
+
+        def tangent(*tangents):
+            return jax.jvp(lambda *x: fun(*x)[0] if has_aux else fun(*x), primals, tangents)[1]
+
+        return (found[0], tangent, found[1]) if has_aux else (found, tangent)
+
+    def _loop(self, fun, in_axes=0, out_axes=0, **options):
+        """jax.vmap as a loop over the rows, each a call of the network with one row."""
+        jax, jnp, real = self.jax, self.jnp, self._vmap
+        plain = isinstance(in_axes, (int, tuple, list)) and out_axes == 0
+        axes = in_axes if isinstance(in_axes, (tuple, list)) else None
+        if not plain or (axes and any(not isinstance(axis, (int, type(None))) for axis in axes)):
+            return real(fun, in_axes=in_axes, out_axes=out_axes, **options)
+
+        def mapped(*args, **kwargs):
+            each = tuple(axes) if axes else (in_axes,) * len(args)
+            leaves = jax.tree_util.tree_leaves
+            sizes = [leaves(x)[0].shape[axis] for x, axis in zip(args, each)
+                     if axis is not None and leaves(x)]  # fmt: skip
+            sizes += [leaf.shape[0] for leaf in leaves(kwargs)]
+            rows = []
+            for i in range(sizes[0]):
+                take = jax.tree_util.tree_map
+                row = [x if axis is None else take(lambda a: jnp.take(a, i, axis), x)  # noqa: B023
+                       for x, axis in zip(args, each)]  # fmt: skip
+                rows.append(fun(*row, **take(lambda a: a[i], kwargs)))  # noqa: B023
+            return jax.tree_util.tree_map(lambda *x: jnp.stack(x), *rows)
+
+        return mapped
+
+    def seed(self, seed):
+        random.seed(seed)
+        np.random.seed(seed)
+
+    def network(self, num_classes, dtype):
+        self.tape.networks = []
+        return JaxNetwork(self, num_classes)
+
+    def parameters(self, num_taps):
+        jnp = self.jnp
+        return {"theta": jnp.array(THETA), "theta_head": jnp.array(THETA_HEAD),
+                "tap": jnp.zeros(num_taps)}  # fmt: skip
+
+    def array(self, x, dtype):
+        return self.jnp.asarray(x, dtype=dtype if x.dtype.kind == "f" else "int32")
+
+    def plain(self, x):
+        """NumPy array of the value below the tracers of jax.jvp."""
+        while hasattr(x, "primal"):
+            x = x.primal
+        return np.asarray(x)
+
+    def _tangent(self, x, like):
+        if not hasattr(x, "tangent"):
+            return None
+        tangent = x.tangent
+        if type(tangent).__name__ == "Zero":
+            return np.zeros(like.shape)
+        return self.plain(tangent)
+
+    def answer(self, net, params, args, kwargs):
+        jnp, tape = self.jnp, self.tape
+        told = tape.meaning(args, kwargs)
+        z = jnp.asarray(told["z"])
+        dtype, single = z.dtype, jnp.ndim(told["t"]) == 0 and tape.num_rows > 1 and z.ndim == 3
+        rows = 1 if single else z.shape[0]
+        flat = z.astype("float64").reshape(rows, -1)
+
+        def time(x):
+            x = jnp.asarray(x, dtype="float64").reshape(-1) / told.get("time_scale", 1)
+            return jnp.broadcast_to(x, (rows,))
+
+        t = time(told["t"])
+        h = time(told["h"]) if told.get("h") is not None else None
+        r = time(told["r"]) if told.get("r") is not None else None
+        span = h if h is not None else t - r if r is not None else jnp.zeros_like(t)
+        labels = told.get("labels")
+        y, labelled = class_indices(None if labels is None else self.plain(labels), rows)
+        pattern = patterns(flat.shape[1], y)
+        u = self._field(params["theta"], flat, t, span, pattern)
+        head = None
+        if told.get("answer") is not None:
+            head = self._field(params["theta_head"], flat, t, jnp.zeros_like(t), pattern)
+        if self.counting:
+            tap = params["tap"][self.offset : self.offset + u.size].reshape(u.shape)
+            self.offset += u.size
+            u = u + tap
+            if head is not None:
+                head = head + params["tap"][self.offset : self.offset + u.size].reshape(u.shape)
+                self.offset += u.size
+        else:
+            call = dict(z=self.plain(flat), t=self.plain(t), h=self.plain(span), u=self.plain(u))
+            call.update(labels=y, labelled=labelled, times=2 if told.keys() & {"r", "h"} else 1)
+            theta = self.plain(params["theta"])
+            call.update(theta=theta, network=int(not np.array_equal(theta, THETA)), grad=True)
+            call.update(training=True, single=dtype != np.float64)
+            call.update(second="h" if h is not None else "r" if r is not None else "")
+            for name, x in (("z", flat), ("t", t), ("h", span)):
+                tangent = self._tangent(x, call[name])
+                if tangent is not None:
+                    call["tangent_" + name] = tangent
+            if any(key.startswith("tangent_") for key in call):
+                for name in ("z", "t", "h"):
+                    call.setdefault("tangent_" + name, np.zeros_like(call[name]))
+            if head is not None:
+                call["head"] = self.plain(head)
+            tape.calls.append(call)
+        u = u.reshape(z.shape).astype(dtype)
+        if head is None:
+            return u
+        return told["answer"](u, head.reshape(z.shape).astype(dtype))
+
+    def loss(self, function, net, images, labels, seed, gradient):
+        jax, tape = self.jax, self.tape
+        key, first = jax.random.PRNGKey(seed), None
+
+        def run(params):
+            nonlocal first
+            found = function(net, params, images, labels, key)
+            first = found[0] if isinstance(found, (tuple, list)) else found
+            record["many"] = _size(found)
+            return self.jnp.mean(first)
+
+        record = {}
+        with jax.disable_jit():
+            loss = run(self.parameters(1))
+            record.update(loss=self.plain(loss), losses=self.plain(first))
+            if gradient:
+                sizes = [call["u"].size for call in tape.calls for _ in range(1 + ("head" in call))]
+                self.counting, self.offset = True, 0
+                try:
+                    self.seed(seed)
+                    grads = jax.grad(run)(self.parameters(max(1, sum(sizes))))
+                finally:
+                    self.counting = False
+                taps, at = np.asarray(grads["tap"]), 0
+                for call in tape.calls:
+                    for name in ("cotangent", "cotangent_head")[: 1 + ("head" in call)]:
+                        call[name] = taps[at : at + call["u"].size].reshape(call["u"].shape)
+                        at += call["u"].size
+                record.update(grad_theta=np.asarray(grads["theta"]))
+                record.update(grad_head=np.asarray(grads["theta_head"]))
+        return record
+
+    def sample(self, function, net, noise, labels, steps, seed):
+        with self.jax.disable_jit():
+            params, key = self.parameters(1), self.jax.random.PRNGKey(seed)
+            found = function(net, params, noise, labels, steps, key)
+        return np.asarray(found[0] if isinstance(found, (tuple, list)) else found)
+
+
+class JaxNetwork:
+    """Probe network in place of the port's: net(params, …), and net.apply as of flax."""
+
+    def __init__(self, framework, num_classes):
+        self.framework, self.num_classes = framework, num_classes
+
+    module = property(lambda self: self)
+
+    def __call__(self, params, *args, **kwargs):
+        return self.framework.answer(self, params, args, kwargs)
+
+    def apply(self, variables, *args, **kwargs):
+        for name in ("rngs", "mutable", "method"):
+            kwargs.pop(name, None)
+        return self(variables.get("params", variables), *args, **kwargs)
+
+
+# -------------------------------------------------------------------------------------- requests
+
+
+def where(error, port):
+    """`file:line: source` of the innermost line of the port in a traceback."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if os.path.abspath(f.filename) != HERE]
+    near = [f for f in own if "site-packages" not in f.filename and "<" not in f.filename]
+    chosen = (near or own or [None])[-1]
+    if chosen is None:
+        return ""
+    return "%s:%s: %s" % (os.path.basename(chosen.filename), chosen.lineno, chosen.line or "")
+
+
+def load(path):
+    """The port's file as a module, with its folder and the current one importable."""
+    import importlib.util
+
+    sys.path[:0] = [os.path.dirname(os.path.abspath(path)), os.getcwd()]
+    spec = importlib.util.spec_from_file_location("port_under_diagnosis", path)
+    port = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = port
+    spec.loader.exec_module(port)
+    return port
+
+
+def declared_framework(path):
+    """`framework = "…"` of a port's file, read without running it; torch where it is absent."""
+    import ast
+
+    with open(path, "rb") as file:
+        tree = ast.parse(file.read())
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            if any(isinstance(name, ast.Name) and name.id == "framework" for name in node.targets):
+                return node.value.value
+    return "torch"
+
+
+class Server:
+    """Answers requests about one port."""
+
+    def __init__(self, path, folder):
+        self.path, self.folder = path, folder
+
+    def load(self, request):
+        declared = declared_framework(self.path)
+        if declared not in ("torch", "jax"):
+            return dict(refused="framework is %r, expected 'torch' or 'jax'" % (declared,))
+        self.tape = Tape(None)
+        self.framework = {"torch": Torch, "jax": Jax}[declared](self.tape)
+        self.port = self.tape.port = load(self.path)
+        names = [name for name in vars(self.port) if callable(getattr(self.port, name))]
+        losses = [name for name in names if name == "loss" or name.startswith("loss_")]
+        if not callable(getattr(self.port, "network", None)) or not losses:
+            return dict(refused="the file defines no function network and loss")
+        claims = {name: value for name, value in vars(self.port).items()
+                  if name == "claims" or name.startswith("claims_")}  # fmt: skip
+        return dict(framework=declared, version=self.framework.version, losses=losses,
+                    sample="sample" in names, build="build" in names,
+                    claims=json.loads(json.dumps(claims, default=repr)))  # fmt: skip
+
+    def inputs(self, request):
+        """Network, images (or noise) and labels of a request."""
+        numbers = np.random.RandomState(request["images_seed"])
+        batch, size = request["batch"], request["size"]
+        channels = request.get("channels", 3)
+        nchw = (batch, channels, size, size)
+        shape = nchw if self.port_is_torch() else (batch, size, size, channels)
+        draw = numbers.standard_normal if request["op"] == "sample" else numbers.uniform
+        images = draw(size=shape) if request["op"] == "sample" else draw(-1, 1, shape)
+        images = images * request.get("scale", 1.0)
+        labels = np.random.RandomState(batch).randint(request["num_classes"], size=batch)
+        net = self.framework.network(request["num_classes"], request["dtype"])
+        self.tape.start(batch)
+        self.framework.seed(request["seed"])
+        given = None if request.get("unlabelled") else self.framework.array(labels, "int64")
+        return net, self.framework.array(images, request["dtype"]), given, images, labels
+
+    def port_is_torch(self):
+        return isinstance(self.framework, Torch)
+
+    def loss(self, request):
+        net, given, labels, images, classes = self.inputs(request)
+        function = getattr(self.port, request["name"])
+        record = self.framework.loss(
+            function, net, given, labels, request["seed"], request["gradient"]
+        )
+        return self.keep(record, images, classes)
+
+    def sample(self, request):
+        net, given, labels, noise, classes = self.inputs(request)
+        error = None
+        record = {}
+        try:
+            answer = self.framework.sample(
+                self.port.sample, net, given, labels, request["steps"], request["seed"]
+            )
+            record["answer"] = answer
+        except Exception as problem:  # calls made until then are told all the same
+            error = problem
+        reply = self.keep(record, noise, classes)
+        if error is not None:
+            reply.update(self.failure(error))
+        return reply
+
+    def keep(self, record, images, classes):
+        """Store arrays of a record and of the tape."""
+        arrays = {name: np.asarray(value) for name, value in record.items()}
+        arrays.update(images=images, classes=classes)
+        for i, call in enumerate(self.tape.calls):
+            arrays.update({"call%d/%s" % (i, key): np.asarray(x) for key, x in call.items()})
+        np.savez(os.path.join(self.folder, "answer.npz"), **arrays)
+        return dict(num_calls=len(self.tape.calls))
+
+    def failure(self, error):
+        """A reply that tells an exception of the port in one line, with the port's own line."""
+        text = " ".join(str(error).split())
+        return dict(error="%s: %s" % (type(error).__name__, text[:300]),
+                    kind=type(error).__name__, where=where(error, self.path))  # fmt: skip
+
+    def answer(self, request):
+        try:
+            return getattr(self, request["op"])(request)
+        except BaseException as error:  # noqa: BLE001  SystemExit and KeyboardInterrupt too
+            return self.failure(error)
+
+
+def main():
+    """Answer requests until standard input ends; the port's own output goes to standard error."""
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    server = Server(sys.argv[1], sys.argv[2])
+    while True:
+        line = sys.stdin.readline()
+        if not line:
+            break
+        reply = server.answer(json.loads(line))
+        replies.write(json.dumps(reply) + "\n")
+        replies.flush()
+
+
+if __name__ == "__main__":
+    sys.argv[1:] = sys.argv[1:3]
+    main()

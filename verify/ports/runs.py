@@ -1,0 +1,197 @@
+"""Runs of a port's loss, their rows pooled over the calls of the network and matched to images.
+
+A port may split its batch into several calls, repeat it, or take one row at a time. Two runs with
+one seed and other images tell which image a row came from, and the factor A of the image in it:
+
+    z - z' = A (x - x')        (noise and times are the same in both)
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verify.ports import child
+from verify.ports.observation import Array
+from verify.ports.process import Port, PortError
+
+EXACT = {False: 1e-9, True: 2e-4}  # relative, of float64 and float32 arrays
+NUM_CLASSES = 10
+
+
+@dataclass
+class Rows:
+    """Rows of all calls of the network in one run of a loss; n of them, D pixels times channels."""
+
+    call: NDArray[np.int64]  # [n], number of the call
+    z: Array  # [n, D]
+    t: Array  # [n]
+    h: Array  # [n]
+    label: NDArray[np.int64]  # [n], child.NO_LABEL where the call had none
+    u: Array  # [n, D], the answer
+    cotangent: Array  # [n, D], gradient of the loss at the answer, 0 where none came back
+    head: Array | None  # [n, D], the second head, where the port takes one
+    cotangent_head: Array | None
+    has_tangent: NDArray[np.bool_]  # [n]
+    tangent_z: Array  # [n, D]
+    tangent_t: Array  # [n]
+    tangent_h: Array  # [n]
+    network: NDArray[np.int64]  # [n], 0 for the given one, else a copy of it
+    theta: Array  # [n, 8]
+    grad: NDArray[np.bool_]  # [n], whether the call recorded a gradient
+    image: NDArray[np.int64]  # [n], which image; -1 where that is not known
+    factor: Array  # [n], A
+
+
+@dataclass
+class Run:
+    """One run of a loss."""
+
+    name: str
+    images: Array  # [batch, D]
+    classes: NDArray[np.int64]  # [batch]
+    loss: float
+    losses: Array | None  # [batch]
+    returned: int  # elements of the tuple that it returned, 0 for no tuple
+    rows: Rows
+    second: str  # how the port gives the second time: r, h or nothing
+    single: bool  # whether float32 numbers were among it
+    labelled: bool  # whether the network was called with labels
+    num_calls: int
+    matched: bool = False  # whether every row has its image, found by a paired run
+    paired: "Run | None" = field(default=None, repr=False)
+    grad_theta: Array | None = None
+    grad_head: Array | None = None
+    framework: str = "torch"
+
+    @property
+    def exact(self) -> float:
+        """Largest relative error of what is exact but for rounding."""
+        return EXACT[self.single]
+
+    @property
+    def batch(self) -> int:
+        return len(self.images)
+
+
+def run(
+    port: Port, name: str, seed: int, images_seed: int = 0, batch: int = 16, size: int = 8,
+    gradient: bool = True, dtype: str = "float64", scale: float = 1.0, unlabelled: bool = False,
+    channels: int = 3,
+) -> Run:  # fmt: skip
+    """Run a loss once.
+
+    Raises:
+        PortError: when the port raises, exits or hangs.
+    """
+    _, found = port.ask(
+        op="loss", name=name, seed=seed, images_seed=images_seed, batch=batch, size=size,
+        gradient=gradient, dtype=dtype, scale=scale, num_classes=NUM_CLASSES,
+        unlabelled=unlabelled, channels=channels,
+    )  # fmt: skip
+    if not found:
+        raise PortError("it gave no answer")
+    calls = _calls(found)
+    images = found["images"].reshape(batch, -1)
+    losses = np.asarray(found["losses"], np.float64)
+    pooled = _pool(calls, images.shape[1])
+    return Run(
+        name, images, found["classes"], float(found["loss"]),
+        losses.reshape(batch, -1).mean(1) if losses.size >= batch > 1 else None,
+        int(found["many"]), pooled,
+        second=next((str(call["second"]) for call in calls if call["second"]), ""),
+        single=any(bool(call["single"]) for call in calls) or found["loss"].dtype == np.float32,
+        labelled=any(bool(call["labelled"]) for call in calls),
+        num_calls=len(calls),
+        grad_theta=found.get("grad_theta"), grad_head=found.get("grad_head"),
+        framework=port.loaded.framework if port.loaded else "torch",
+    )  # fmt: skip
+
+
+def pair(first: Run, second: Run) -> Run:
+    """The first run with its rows matched to images, by a second one with its seed, other images."""
+    rows, others = first.rows, second.rows
+    first.paired = second
+    same = len(rows.t) == len(others.t) and np.array_equal(rows.call, others.call)
+    if not (same and np.allclose(rows.t, others.t, rtol=0, atol=1e-7)):
+        first.matched = False
+        return first
+    moved, image_moved = rows.z - others.z, first.images - second.images
+    inner = moved @ image_moved.T  # [n, batch]
+    squares = (image_moved**2).sum(1)
+    factors = inner / squares
+    rest = (moved**2).sum(1)[:, None] - inner**2 / squares
+    size = (rows.z**2).sum(1)
+    still = (moved**2).sum(1) <= (1e-12 if not first.single else 1e-8) * size
+    chosen = rest.argmin(1)
+    at = np.arange(len(chosen))
+    rows.image, rows.factor = chosen, factors[at, chosen]
+    bad = rest[at, chosen] > first.exact * size
+    # A row without its image (t = 1) says nothing: its place in the batch does.
+    place = np.concatenate([np.arange(n) for n in np.bincount(rows.call)])
+    rows.image = np.where(still, place % first.batch, rows.image)
+    rows.factor = np.where(still, 0.0, rows.factor)
+    rows.image = np.where(bad & ~still, -1, rows.image)
+    first.matched = bool((rows.image >= 0).all())
+    return first
+
+
+def _calls(found: dict[str, NDArray[Any]]) -> list[dict[str, NDArray[Any]]]:
+    calls: dict[int, dict[str, NDArray[Any]]] = {}
+    for key, value in found.items():
+        if key.startswith("call"):
+            number, _, name = key[4:].partition("/")
+            calls.setdefault(int(number), {})[name] = value
+    return [calls[i] for i in sorted(calls)]
+
+
+def _pool(calls: list[dict[str, NDArray[Any]]], num_pixels: int) -> Rows:
+    counts = [len(call["t"]) for call in calls]
+    total = sum(counts)
+    widths = {call["z"].shape[1] for call in calls}
+    if widths - {num_pixels}:
+        raise PortError(
+            f"the network was called with {min(widths - {num_pixels})} numbers a row, expected"
+            f" {num_pixels}: it stands for one of the images' own size"
+        )
+
+    def join(name: str, shape: tuple[int, ...], absent: float = 0.0) -> NDArray[Any]:
+        parts = [
+            np.asarray(call.get(name, np.full((count, *shape), absent)), np.float64)
+            for call, count in zip(calls, counts, strict=True)
+        ]
+        return np.concatenate(parts) if parts else np.zeros((0, *shape))
+
+    def repeat(values: list[Any]) -> NDArray[Any]:
+        return np.repeat(np.asarray(values), counts, axis=0) if calls else np.zeros(0)
+
+    wide = (num_pixels,)
+    heads = any("head" in call for call in calls)
+    return Rows(
+        call=repeat(list(range(len(calls)))).astype(np.int64),
+        z=join("z", wide), t=join("t", ()), h=join("h", ()),
+        label=join("labels", ()).astype(np.int64), u=join("u", wide),
+        cotangent=join("cotangent", wide),
+        head=join("head", wide, np.nan) if heads else None,
+        cotangent_head=join("cotangent_head", wide) if heads else None,
+        has_tangent=repeat(["tangent_z" in call or "tangent_t" in call for call in calls]).astype(bool),
+        tangent_z=join("tangent_z", wide), tangent_t=join("tangent_t", ()),
+        tangent_h=join("tangent_h", ()),
+        network=repeat([int(call["network"]) for call in calls]).astype(np.int64),
+        theta=repeat([call["theta"] for call in calls]).reshape(total, -1),
+        grad=repeat([bool(call["grad"]) for call in calls]).astype(bool),
+        image=np.full(total, -1), factor=np.full(total, np.nan),
+    )  # fmt: skip
+
+
+def derivative(rows: Rows, i: int, w_z: Array, w_t: float, w_h: float) -> Array:
+    """Derivative of the network's answer at row i along (w_z, w_t, w_h), by the complex step."""
+    step = 1e-30
+    pattern = child.patterns(rows.z.shape[1], rows.label[i : i + 1])
+    found = child.field(
+        np, rows.theta[i], rows.z[i : i + 1] + 1j * step * w_z,
+        rows.t[i : i + 1] + 1j * step * w_t, rows.h[i : i + 1] + 1j * step * w_h, pattern,
+    )  # fmt: skip
+    along: Array = found.imag[0] / step
+    return along

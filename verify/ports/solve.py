@@ -1,0 +1,168 @@
+"""The regression target of each row, from the gradient at the network's answer.
+
+    gradient_i = weight_i (u_i - target_i)
+    target = a_x x + a_z z + a_1 1 + sum over other answers b_k u_k + c du/dt
+
+Each row is one linear solve in as many equations as there are pixels. u_k are the answers of other
+calls for the same image; du/dt is the derivative along the tangents that were seen. Two answers a
+small step apart are a finite difference, which then stands for du/dt.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verify.ports.observation import Array
+from verify.ports.runs import NUM_CLASSES, Rows, Run, derivative
+
+SMALL_STEP = 0.06  # largest step in t that counts as a finite difference
+
+
+@dataclass
+class Other:
+    """Another answer of the network for the same image, which the target may hold."""
+
+    row: int  # in Rows
+    label: str  # own, null or other: of the image, none of the classes, another class
+    same_z: bool
+    h_is_zero: bool
+    t_is_same: bool
+    network: int
+    grad: bool
+    sees_gradient: bool
+
+
+@dataclass
+class Target:
+    """Target of one row of the regressed answer, as coefficients."""
+
+    row: int
+    image: int
+    t: float
+    h: float
+    label: int
+    own_label: bool  # whether the label is the image's own
+    weight: float
+    x: float
+    z: float
+    one: float
+    others: list[tuple[Other, float]]
+    derivative: float  # of du/dt along the tangents seen; nan where there were none
+    step: float  # of a finite difference, else 0
+    tangent: tuple[float, float] | None  # dt and dr
+    direction: dict[str, float]  # of the tangent in z: coefficients of x, z, 1 and others
+    direction_rest: float  # what these do not explain, relative
+    rest: float  # what the coefficients do not explain, relative to the gradient
+    twin: bool  # whether another answer equals this one, so that its coefficient is in `weight`
+    squared_error: float = field(default=float("nan"))
+
+
+def regressed(rows: Rows) -> NDArray[np.int64]:
+    """Rows at whose answer the main gradient arrives: calls with the largest gradient."""
+    size = np.sqrt((rows.cotangent**2).sum(1))
+    if rows.cotangent_head is not None:
+        size = np.maximum(size, np.sqrt((rows.cotangent_head**2).sum(1)))
+    found: NDArray[np.int64] = np.flatnonzero(size > 0)
+    return found
+
+
+def others_of(run: Run, i: int) -> list[Other]:
+    """Other answers for the image of row i, each once, without those that are the same call."""
+    rows = run.rows
+    found: list[Other] = []
+    seen = [rows.u[i]]
+    own = run.classes[rows.image[i]] if rows.image[i] >= 0 else rows.label[i]
+    near = 1e-12 if not run.single else 1e-6
+    for k in np.flatnonzero(rows.image == rows.image[i]):
+        if k == i or any(np.allclose(rows.u[k], u, rtol=0, atol=near) for u in seen):
+            continue
+        seen.append(rows.u[k])
+        label = "other" if 0 <= rows.label[k] < NUM_CLASSES else "null"
+        label = "own" if rows.label[k] == own else label
+        found.append(
+            Other(
+                int(k), label,
+                bool(np.allclose(rows.z[k], rows.z[i], rtol=0, atol=near * 10)),
+                bool(abs(rows.h[k]) < 1e-6), bool(abs(rows.t[k] - rows.t[i]) < 1e-6),
+                int(rows.network[k]), bool(rows.grad[k]), bool(np.any(rows.cotangent[k])),
+            )
+        )  # fmt: skip
+    return found
+
+
+def solve(run: Run, i: int) -> Target:
+    """The target of row i."""
+    rows, j = run.rows, int(run.rows.image[i])
+    others = others_of(run, i)
+    x = run.images[j] if j >= 0 else np.zeros_like(rows.z[i])
+    named: dict[str, Array] = {"x": x, "z": rows.z[i], "1": np.ones_like(x)}
+    steps = [
+        other for other in others
+        if not other.same_z and rows.label[other.row] == rows.label[i]
+        and 0 < abs(rows.t[other.row] - rows.t[i]) <= SMALL_STEP
+        and np.linalg.norm(rows.z[other.row] - rows.z[i]) <= 0.5 * np.linalg.norm(rows.z[i])
+    ]  # fmt: skip
+    rest = [other for other in others if other not in steps]
+    for number, other in enumerate(rest):
+        named[f"u{number}"] = rows.u[other.row]
+    along, tangent, w_z, step = _derivative(run, i, steps)
+    if along is not None:
+        named["du/dt"] = along
+    gradient = rows.cotangent[i]
+    scale = np.linalg.norm(gradient)
+    coefficients, unexplained = _least_squares(gradient, {"u": rows.u[i], **named})
+    weight = coefficients["u"]
+    told = {key: -value / weight if weight else np.nan for key, value in coefficients.items()}
+    direction: dict[str, float] = {}
+    direction_rest = 0.0
+    if w_z is not None:
+        basis = {key: value for key, value in named.items() if key != "du/dt"}
+        basis["u"] = rows.u[i]
+        direction, direction_rest = _least_squares(w_z, basis)
+    twin = any(
+        k != i and rows.image[k] == j and np.array_equal(rows.u[k], rows.u[i])
+        and rows.call[k] != rows.call[i] for k in np.flatnonzero(rows.image == j)
+    )  # fmt: skip
+    own = j >= 0 and rows.label[i] == run.classes[j]
+    return Target(
+        int(i), j, float(rows.t[i]), float(rows.h[i]), int(rows.label[i]), bool(own),
+        weight, told["x"], told["z"], told["1"],
+        [(other, told[f"u{number}"]) for number, other in enumerate(rest)],
+        told.get("du/dt", np.nan), step, tangent, direction, direction_rest,
+        unexplained / scale if scale else np.nan, bool(twin),
+    )  # fmt: skip
+
+
+def _derivative(
+    run: Run, i: int, steps: list[Other]
+) -> tuple[Array | None, tuple[float, float] | None, Array | None, float]:
+    """du/dt as the port took it: its values, tangents of (t, r) and z, and the finite step."""
+    rows = run.rows
+    same = (rows.image == rows.image[i]) & rows.has_tangent
+    for k in np.flatnonzero(same):
+        apart = abs(rows.t[k] - rows.t[i]) + abs(rows.h[k] - rows.h[i])
+        if apart < 1e-6 and np.allclose(rows.z[k], rows.z[i], rtol=0, atol=1e-5):
+            w_t, w_h = float(rows.tangent_t[k]), float(rows.tangent_h[k])
+            w_z = rows.tangent_z[k]
+            return derivative(rows, int(k), w_z, w_t, w_h), (w_t, w_t - w_h), w_z, 0.0
+    if not steps:
+        return None, None, None, 0.0
+    ahead = max(steps, key=lambda other: rows.t[other.row])
+    behind = min(steps, key=lambda other: rows.t[other.row])
+    a = ahead.row if rows.t[ahead.row] > rows.t[i] else i
+    b = behind.row if rows.t[behind.row] < rows.t[i] else i
+    step = float(rows.t[a] - rows.t[b])
+    w_r = float((rows.t[a] - rows.h[a] - rows.t[b] + rows.h[b]) / step)
+    w_z = (rows.z[a] - rows.z[b]) / step
+    return (rows.u[a] - rows.u[b]) / step, (1.0, w_r), w_z, step
+
+
+def _least_squares(vector: Array, named: dict[str, Array]) -> tuple[dict[str, float], float]:
+    """Coefficients by name, and the size of what they leave unexplained."""
+    matrix = np.stack(list(named.values()), axis=1)
+    sizes = np.linalg.norm(matrix, axis=0)
+    sizes[sizes == 0] = 1.0
+    found, *_ = np.linalg.lstsq(matrix / sizes, vector, rcond=1e-11)
+    rest = float(np.linalg.norm(vector - matrix / sizes @ found))
+    return dict(zip(named, (found / sizes).tolist(), strict=True)), rest
