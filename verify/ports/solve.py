@@ -47,11 +47,12 @@ class Target:
     x: float
     z: float
     one: float
-    others: list[tuple[Other, float]]
+    others: list[tuple[Other, float]]  # u0, u1, …
+    head: float  # of the second head
     derivative: float  # of du/dt along the tangents seen; nan where there were none
     step: float  # of a finite difference, else 0
     tangent: tuple[float, float] | None  # dt and dr
-    direction: dict[str, float]  # of the tangent in z: coefficients of x, z, 1 and others
+    direction: dict[str, float]  # of the tangent in z: coefficients of x, z, 1, u, u0, u1, … , head
     direction_rest: float  # what these do not explain, relative
     rest: float  # what the coefficients do not explain, relative to the gradient
     twin: bool  # whether another answer equals this one, so that its coefficient is in `weight`
@@ -109,6 +110,13 @@ def solve(run: Run, i: int) -> Target:
     along, tangent, w_z, step = _derivative(run, i, steps)
     if along is not None:
         named["du/dt"] = along
+    elif abs(rows.h[i]) > 1e-6:  # whatever took the derivative was not seen: solve for it too
+        zero = np.zeros_like(x)
+        named |= {f"d{key}": derivative(rows, i, value, 0, 0) for key, value in named.items()}
+        named["dt"] = derivative(rows, i, zero, 1, 0)
+        named["dh"] = derivative(rows, i, zero, 0, 1)
+    if rows.head is not None:
+        named["head"] = rows.head[i]
     gradient = rows.cotangent[i]
     scale = np.linalg.norm(gradient)
     coefficients, unexplained = _least_squares(gradient, {"u": rows.u[i], **named})
@@ -120,6 +128,13 @@ def solve(run: Run, i: int) -> Target:
         basis = {key: value for key, value in named.items() if key != "du/dt"}
         basis["u"] = rows.u[i]
         direction, direction_rest = _least_squares(w_z, basis)
+        direction_rest /= float(np.linalg.norm(w_z)) or 1.0
+    elif told.get("dt"):
+        pace = told["dt"]  # of the implied tangent, with dt = 1; h moves as t and -r do
+        tangent = (1.0, 1.0 - told["dh"] / pace)
+        direction = {key[1:]: value / pace for key, value in told.items() if key[:1] == "d"
+                     and key not in ("dt", "dh")}  # fmt: skip
+        told["du/dt"] = pace
     twin = any(
         k != i and rows.image[k] == j and np.array_equal(rows.u[k], rows.u[i])
         and rows.call[k] != rows.call[i] for k in np.flatnonzero(rows.image == j)
@@ -129,7 +144,7 @@ def solve(run: Run, i: int) -> Target:
         int(i), j, float(rows.t[i]), float(rows.h[i]), int(rows.label[i]), bool(own),
         weight, told["x"], told["z"], told["1"],
         [(other, told[f"u{number}"]) for number, other in enumerate(rest)],
-        told.get("du/dt", np.nan), step, tangent, direction, direction_rest,
+        told.get("head", 0.0), told.get("du/dt", np.nan), step, tangent, direction, direction_rest,
         unexplained / scale if scale else np.nan, bool(twin),
     )  # fmt: skip
 
