@@ -1,31 +1,67 @@
 """The findings on a port, in order."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
-from verify.ports import objective, reading, runs
+from verify.ports import objective, reading
+from verify.ports.collect import Loss, open_loss, samplings, weighted
 from verify.ports.finding import Finding
-from verify.ports.formula import formula, weights
-from verify.ports.observation import Weighted
-from verify.ports.process import Port
+from verify.ports.formula import formula
+from verify.ports.process import Port, PortError
 from verify.ports.runs import Run
-from verify.ports.settings import Settings
+from verify.ports.settings import Settings, claimed
 
-SEEDS = (1, 2, 3, 4)
-
-
-def paired(port: Port, name: str, seed: int, **options: object) -> Run:
-    """A run of a loss whose rows are matched to images by a second one."""
-    first = runs.run(port, name, seed, 0, **options)  # type: ignore[arg-type]
-    return runs.pair(first, runs.run(port, name, seed, 1, **options))  # type: ignore[arg-type]
+WEIGHT_SIZES = ((8, 4), (24, 4), (12, 6))  # rows and pixels a side, beside 16 and 8
 
 
-def of_loss(port: Port, name: str, expected: Settings, official: Settings) -> Iterator[Finding]:
-    """Findings on one loss."""
-    found = [paired(port, name, seed) for seed in SEEDS]
+def diagnose(port: Port, official: Settings, seed: int = 0) -> Iterator[Finding]:
+    """Findings on every loss of a port, and on its sampler.
+
+    Raises:
+        UserError: when the file is no port, or claims what is no setting.
+        PortError: when the port cannot be imported.
+    """
+    loaded = port.load()
+    dtype = "float64"
+    for name in loaded.losses:
+        claims = loaded.claims.get(name.replace("loss", "claims", 1), loaded.claims.get("claims", {}))
+        expected = claimed(official, claims)
+        try:
+            loss, found = open_loss(port, name, seed)
+            dtype = loss.dtype
+        except PortError as error:
+            why = "nothing else of this loss could be diagnosed"
+            yield Finding("error", "unknown", str(error), "a loss", why, name)
+            continue
+        for finding in of_loss(loss, found, expected, official):
+            yield replace(finding, loss=name)
+    if loaded.sample:
+        from verify.ports.sampler import findings as of_sampler
+
+        for finding in of_sampler(list(samplings(port, seed, dtype)), "sample"):
+            yield replace(finding, loss="sample")
+
+
+def of_loss(
+    loss: Loss, found: list[Run], expected: Settings, official: Settings
+) -> Iterator[Finding]:
+    """Findings on one loss, each from what was measured before it."""
+    from verify.ports.laws import findings as of_laws
+    from verify.ports.weight import findings as of_weight
+
+    if not any(run.num_calls for run in found):
+        yield Finding("error", "unknown", "the loss never calls the network", "a loss")
+        return
     path = reading.path_of(found)
     rows = [row for run in found for row in reading.read(run, path)]
+    if not rows:
+        yield Finding(
+            "target", "differs", "no gradient reaches the network's answer",
+            "the mean of weight |u - target|^2", "nothing is trained",
+        )  # fmt: skip
+        return
     law = formula(path, rows, objective.official_guidance(expected))
     offsets = [row.offset for row in rows if np.isfinite(row.offset)]
     path.offset = float(np.median(offsets)) if offsets else 0.0
@@ -33,18 +69,12 @@ def of_loss(port: Port, name: str, expected: Settings, official: Settings) -> It
     yield from objective.derivative_findings(law, expected, official)
     yield from objective.guidance(law, expected, official)
     yield from objective.unlabelled_rows(law, expected)
-    yield from objective.target(law, found, expected, official)
-    weighted = []
-    for run in found:
-        weight, squared = weights(law, run, rows)
-        t = np.full(run.batch, np.nan)
-        r = np.full(run.batch, np.nan)
-        for row in rows:
-            if row.run is run:
-                t[row.target.image], r[row.target.image] = row.t, row.t - row.h
-        weighted.append(Weighted(squared, weight, t, r, run.loss, run.losses, run.images.shape[1], run.exact))
-    try:
-        from verify.ports import weight as weight_findings
-        yield from weight_findings.findings(weighted, expected, official)
-    except ImportError:
-        pass
+    targets = objective.target(law, found, expected, official)
+    yield from targets
+    if not any(finding.verdict == "unknown" for finding in targets):
+        more = [loss.paired(10 + n, batch, size) for n, (batch, size) in enumerate(WEIGHT_SIZES)]
+        further = [row for run in more for row in reading.read(run, path)]
+        yield from of_weight(
+            weighted(loss, law, [*found, *more], [*rows, *further]), expected, official
+        )
+    yield from of_laws(loss.draw, expected, official)

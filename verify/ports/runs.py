@@ -92,18 +92,18 @@ def run(
     )  # fmt: skip
     if not found:
         raise PortError("it gave no answer")
-    calls = _calls(found)
+    each = calls(found)
     images = found["images"].reshape(batch, -1)
     losses = np.asarray(found["losses"], np.float64)
-    pooled = _pool(calls, images.shape[1])
+    pooled = _pool(each, images.shape[1])
     return Run(
         name, images, found["classes"], float(found["loss"]),
         losses.reshape(batch, -1).mean(1) if losses.size >= batch > 1 else None,
         int(found["many"]), pooled,
-        second=next((str(call["second"]) for call in calls if call["second"]), ""),
-        single=any(bool(call["single"]) for call in calls) or found["loss"].dtype == np.float32,
-        labelled=any(bool(call["labelled"]) for call in calls),
-        num_calls=len(calls),
+        second=next((str(call["second"]) for call in each if call["second"]), ""),
+        single=any(bool(call["single"]) for call in each) or found["loss"].dtype == np.float32,
+        labelled=any(bool(call["labelled"]) for call in each),
+        num_calls=len(each),
         grad_theta=found.get("grad_theta"), grad_head=found.get("grad_head"),
         framework=port.loaded.framework if port.loaded else "torch",
     )  # fmt: skip
@@ -129,21 +129,34 @@ def pair(first: Run, second: Run) -> Run:
     rows.image, rows.factor = chosen, factors[at, chosen]
     bad = rest[at, chosen] > first.exact * size
     # A row without its image (t = 1) says nothing: its place in the batch does.
-    place = np.concatenate([np.arange(n) for n in np.bincount(rows.call)])
-    rows.image = np.where(still, place % first.batch, rows.image)
+    rows.image = np.where(still, places(first), rows.image)
     rows.factor = np.where(still, 0.0, rows.factor)
     rows.image = np.where(bad & ~still, -1, rows.image)
     first.matched = bool((rows.image >= 0).all())
     return first
 
 
-def _calls(found: dict[str, NDArray[Any]]) -> list[dict[str, NDArray[Any]]]:
-    calls: dict[int, dict[str, NDArray[Any]]] = {}
+def places(run: Run) -> NDArray[np.int64]:
+    """Image of each row if every call has the images in their order, once or several times."""
+    counts = np.bincount(run.rows.call) if len(run.rows.call) else []
+    order = [np.arange(count) % run.batch for count in counts]
+    return np.concatenate(order) if order else np.zeros(0, np.int64)
+
+
+def place(run: Run) -> Run:
+    """The run with its rows taken to be of the images in order, where matching did not tell."""
+    run.rows.image = places(run)
+    return run
+
+
+def calls(found: dict[str, NDArray[Any]]) -> list[dict[str, NDArray[Any]]]:
+    """Arrays of each call of the network, in order."""
+    listed: dict[int, dict[str, NDArray[Any]]] = {}
     for key, value in found.items():
         if key.startswith("call"):
             number, _, name = key[4:].partition("/")
-            calls.setdefault(int(number), {})[name] = value
-    return [calls[i] for i in sorted(calls)]
+            listed.setdefault(int(number), {})[name] = value
+    return [listed[i] for i in sorted(listed)]
 
 
 def _pool(calls: list[dict[str, NDArray[Any]]], num_pixels: int) -> Rows:

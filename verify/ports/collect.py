@@ -1,0 +1,137 @@
+"""What the findings need of a port: paired runs, draws of many rows, weights, samples."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from verify.ports import runs
+from verify.ports.formula import Formula, weights
+from verify.ports.observation import Draws, NetworkCall, Sampling, Weighted
+from verify.ports.process import Port, PortError
+from verify.ports.reading import Row, main_rows
+from verify.ports.runs import NUM_CLASSES, Run
+
+SAMPLE_STEPS = (1, 2, 4, 1)
+
+
+@dataclass
+class Loss:
+    """One loss of a port, and how it can be run."""
+
+    port: Port
+    name: str
+    seed: int = 0  # added to the seeds of all runs
+    dtype: str = "float64"
+    unlabelled: bool = False  # whether labels=None is given
+    in_place: bool = field(default=False)  # whether row i of every call is of image i (modulo batch)
+
+    def run(self, seed: int, images_seed: int = 0, batch: int = 16, size: int = 8) -> Run:
+        """Run the loss once, with its gradient."""
+        return runs.run(
+            self.port, self.name, self.seed + seed, images_seed, batch=batch, size=size,
+            dtype=self.dtype, unlabelled=self.unlabelled,
+        )  # fmt: skip
+
+    def paired(self, seed: int, batch: int = 16, size: int = 8) -> Run:
+        """A run whose rows are matched to images by a second one; by their places if that fails."""
+        options = {"batch": batch, "size": size}
+        first = runs.pair(self.run(seed, 0, **options), self.run(seed, 1, **options))
+        if not first.matched:
+            runs.place(first)
+        return first
+
+    def draw(self, num_rows: int, batch: int, seed: int) -> Draws:
+        """Times and dropped labels of many rows; nan in rows that no gradient reaches."""
+        found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        labelled = True
+        for number in range(-(-num_rows // batch)):
+            at = 1000 * (seed + 1) + number
+            if self.in_place:
+                run = runs.place(self.run(at, batch=batch, size=2))
+            else:
+                run = self.paired(at, batch=batch, size=4)
+            t, r = np.full(batch, np.nan), np.full(batch, np.nan)
+            dropped = np.zeros(batch, bool)
+            rows = run.rows
+            for i in main_rows(run):
+                j = rows.image[i]
+                t[j], r[j] = rows.t[i], rows.t[i] - rows.h[i]
+                dropped[j] = rows.label[i] != run.classes[j]
+            labelled = labelled and run.labelled
+            found.append((t, r, dropped))
+        t, r, dropped = (np.stack(column) for column in zip(*found, strict=True))
+        return Draws(t, r, dropped if labelled else None)
+
+
+def open_loss(port: Port, name: str, seed: int) -> tuple[Loss, list[Run]]:
+    """A loss and its first runs: in float64 where it can, without labels where it takes none.
+
+    Raises:
+        PortError: when it cannot be run in any of these ways; that of the first way.
+    """
+    first: PortError | None = None
+    for dtype, unlabelled in (
+        ("float64", False), ("float32", False), ("float64", True), ("float32", True)
+    ):  # fmt: skip
+        loss = Loss(port, name, seed, dtype, unlabelled)
+        try:
+            found = [loss.paired(number) for number in (1, 2, 3, 4)]
+        except PortError as error:
+            first = first or error
+            if error.kind in ("hang", "exit", "SystemExit"):
+                break
+            continue
+        loss.in_place = all(_in_place(run) for run in found)
+        return loss, found
+    assert first is not None
+    raise first
+
+
+def _in_place(run: Run) -> bool:
+    return run.matched and bool(np.array_equal(run.rows.image, runs.places(run)))
+
+
+def weighted(loss: Loss, law: Formula, found: list[Run], rows: list[Row]) -> list[Weighted]:
+    """Weights of the rows of several runs."""
+    observed = []
+    for run in found:
+        weight, squared = weights(law, run, rows)
+        t, r = np.full(run.batch, np.nan), np.full(run.batch, np.nan)
+        for row in rows:
+            if row.run is run:
+                t[row.target.image], r[row.target.image] = row.t, row.t - row.h
+        observed.append(
+            Weighted(squared, weight, t, r, run.loss, run.losses, run.images.shape[1], run.exact)
+        )
+    return observed
+
+
+def samplings(port: Port, seed: int, dtype: str) -> Iterator[Sampling]:
+    """Calls of the port's sampler for 1, 2 and 4 steps, and 1 again."""
+    batch, size = 4, 8
+    for steps in SAMPLE_STEPS:
+        try:
+            reply, found = port.ask(
+                op="sample", seed=seed, images_seed=seed, batch=batch, size=size, dtype=dtype,
+                num_classes=NUM_CLASSES, steps=steps,
+            )  # fmt: skip
+            error = f"{reply['error']} ({reply['where']})" if "error" in reply else ""
+        except PortError as problem:
+            found, error = {}, str(problem)
+        noise = found.get("images", np.zeros((batch, 3, size, size)))
+        answer = found.get("answer")
+        fits = answer is not None and answer.size == noise.size and len(answer) == batch
+        yield Sampling(
+            steps, noise.reshape(batch, -1), found.get("classes"), NUM_CLASSES,
+            tuple(_network_call(call) for call in runs.calls(found)),
+            np.asarray(answer, np.float64).reshape(batch, -1) if fits and answer is not None else None,
+            None if answer is None else tuple(answer.shape), tuple(noise.shape), error,
+            1e-9 if dtype == "float64" else 2e-4,
+        )  # fmt: skip
+
+
+def _network_call(call: dict[str, np.ndarray]) -> NetworkCall:
+    r = call["t"] - call["h"] if call["second"] else None
+    labels = call["labels"] if call["labelled"] else None
+    return NetworkCall(call["z"], call["t"], r, labels, call["u"])
