@@ -1,0 +1,87 @@
+"""Law of times: the finding on the joint law of (t, r)."""
+
+from dataclasses import replace
+
+from verify.ports.finding import Finding
+from verify.ports.laws import densities, dependence, describe, statistics
+from verify.ports.laws.dependence import Dependence
+from verify.ports.laws.describe import Description
+from verify.ports.laws.sample import Sample
+from verify.ports.laws.times import Times, law_tests, observed
+from verify.ports.observation import Draws
+from verify.ports.settings import Settings
+
+_WHAT = "law of times"
+_CHANGES = "changes which times are trained and the variance of the gradient, not the fixed point"
+
+
+def p_value(draws: Draws, settings: Settings) -> float:
+    """p-value of "the times are of the law of these settings", rows with r = t as they are."""
+    return _law_p_value(observed(draws), densities.law(settings))
+
+
+def finding(
+    sample: Sample, expected: Settings, official: Settings
+) -> tuple[list[Finding], Description | None]:
+    """Findings on the times; and what they look like where their law is not the expected one."""
+    text = official_text(official)
+    times = observed(sample.first)
+    found = [
+        Finding(_WHAT, "differs", code, text, f"{_CHANGES}; {times.t.size} rows, {reason}")
+        for code, reason in (_repeated(sample), _dependent(sample)) if code
+    ]  # fmt: skip
+    verdict = sample.verdict(p_value, expected, official)
+    if verdict == "differs":
+        times = observed(sample.second)
+        rows = times.rows(_dependence(times).alike)
+        seen = describe.describe(rows, densities.law(expected))
+        if seen.code:
+            p = statistics.text(p_value(sample.second, expected))
+            detail = f"{_CHANGES}; {times.t.size} rows, {p}"
+            found.append(Finding(_WHAT, verdict, seen.code, text, detail))
+            return found, seen
+        found = found or [Finding(_WHAT, "same", text, text, "but for the rows with r = t")]
+        return found, seen
+    if not found:
+        code = describe.same_law(times.rows(), densities.law(expected))
+        p = statistics.text(p_value(sample.first, expected))
+        found = [Finding(_WHAT, verdict, code, text, f"{times.t.size} rows, {p}")]
+    return found, None
+
+
+def official_text(settings: Settings) -> str:
+    """The law of these settings in words."""
+    return describe.official_text(densities.law(settings))
+
+
+def _dependence(times: Times) -> Dependence:
+    return dependence.rows(times.t, times.r, times.equal)
+
+
+def _law_p_value(times: Times, law: densities.Law) -> float:
+    alike = _dependence(times)
+    rows = times.rows(alike.alike and alike.p_value < statistics.FALSE_ALARM)
+    p = statistics.combined(law_tests(rows, law))
+    # Where r is always t, or always one atom, t may be the first draw: no second cause.
+    r_unseen = times.equal.all() or bool(rows.atom[~rows.equal].mean() > 0.99)
+    if r_unseen and p < statistics.FALSE_ALARM:
+        p = max(p, statistics.combined(law_tests(rows, replace(law, order="unordered"))))
+    return p
+
+
+def _repeated(sample: Sample) -> tuple[str, str]:
+    """Atoms or a grid of times, where both draws have them."""
+    words = observed(sample.first).words
+    if words and observed(sample.second).words:
+        return words, "and again with another seed"
+    return "", ""
+
+
+def _dependent(sample: Sample) -> tuple[str, str]:
+    """Dependence between the rows of a call, where both draws have it."""
+    if _dependence(observed(sample.first)).p_value >= statistics.FALSE_ALARM:
+        return "", ""
+    again = _dependence(observed(sample.second))
+    if again.p_value >= statistics.FALSE_ALARM:
+        return "", ""
+    return again.words, statistics.text(again.p_value)
