@@ -1,0 +1,220 @@
+"""The simplest law that explains every weight and every loss of a port."""
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from verify.ports.observation import Array, Weighted
+from verify.ports.settings import Settings
+from verify.ports.weight.fit import Fit, fitted, law_model, snapped
+from verify.ports.weight.laws import LAWS, NONE, Law, Theta
+from verify.ports.weight.rows import Rows
+
+Reduction = Literal["sum", "mean"]
+# Powers of B beside a mean over rows: mean, sum, mean of what was already divided by B.
+_BATCHES = (0, 1, -1)
+
+
+class Explanation(NamedTuple):
+    """A law with its numbers.
+
+    slope = factor B^batch (1 / D where `loss_over` is mean) law(q), q = s (/ D where `error_over`
+    is mean).
+    """
+
+    law: Law
+    theta: Theta
+    factor: float
+    error_over: Reduction  # pixels, in the weight
+    loss_over: Reduction  # pixels, in the loss
+    batch: int
+    loss_factor: float  # printed loss over the loss of this law; NaN where it is no constant
+
+    @property
+    def reduction(self) -> str:
+        """sum or mean, or which is which."""
+        if self.error_over == self.loss_over or self.law is NONE:
+            return self.loss_over
+        return f"{self.error_over} in the weight, {self.loss_over} in the loss"
+
+
+class Problem(NamedTuple):
+    """What is to be explained, and the settings that are tried first."""
+
+    rows: Rows
+    observed: Sequence[Weighted]
+    expected: Settings
+    official: Settings
+    rounding: float
+
+    @property
+    def tolerance(self) -> float:
+        """Of a residual: rounding of s, of the weight and of the port's own formula."""
+        return 100 * self.rounding
+
+
+def explanations(problem: Problem, laws: Sequence[Law] = LAWS) -> Iterator[Explanation]:
+    """Every law that fits all rows to rounding, with each reduction that it needs."""
+    for law, error_over in product(laws, ("sum", "mean")):
+        if law is NONE and error_over == "mean":
+            continue  # it has no error in its weight
+        start = _shape(problem, law, error_over)
+        if start is None:
+            continue
+        for loss_over, batch in product(("sum", "mean"), _BATCHES):
+            found = _settled(problem, law, error_over, loss_over, batch, start)
+            if found is not None:
+                yield found
+
+
+def _error(rows: Rows, over: str) -> Array:
+    return rows.s / rows.num_pixels if over == "mean" else rows.s
+
+
+def _shape(problem: Problem, law: Law, error_over: str) -> Array | None:
+    """Parameters of a law with any powers of B and D beside it; None where it does not fit."""
+    rows = problem.rows
+    ones = np.ones_like(rows.s)
+    columns = np.stack([ones, np.log(rows.batch), np.log(rows.num_pixels)], 1)
+    if len(rows.s) < len(law.free) + 6 and law.free:
+        return None
+    q = _error(rows, error_over)
+    model, observed = law_model(law, rows, q, columns), np.log(np.abs(rows.slope))
+    for start in _starts(problem, law, q):
+        x = np.concatenate([np.zeros(3), start])
+        fit = fitted(model, observed, x, ones, problem.rounding)
+        if fit.worst <= problem.tolerance * _condition(law, rows, q, fit.x[3:]).max():
+            return fit.x[3:]
+    return None
+
+
+def _starts(problem: Problem, law: Law, q: Array) -> list[list[float]]:
+    """First guesses: the settings expected, and others of p with eps small or as large as q."""
+    middle = float(np.median(q))
+    pairs = [
+        (problem.expected.norm_p, problem.expected.norm_eps),
+        (problem.official.norm_p, problem.official.norm_eps),
+        (0.5, 1e-3 * middle),
+        (0.5, middle),
+    ]
+    if not {"p", "a"} & set(law.free):
+        pairs += [(0.0, float(np.quantile(q, share))) for share in (0.1, 0.3, 0.7, 0.9)]
+    a = law.neutral + 0.5
+    unique = dict.fromkeys(pairs)
+    return [
+        [{"p": p, "eps": eps, "a": a}[name] for name in law.free]
+        for p, eps in (unique if law.free else [(0.0, 0.0)])
+    ]
+
+
+def _condition(law: Law, rows: Rows, q: Array, x: Array) -> Array:
+    """[rows]: rounding of the law's slope in units of its own."""
+    if law.condition is None:
+        return np.ones_like(q)
+    theta = Theta(**dict(zip(law.free, x.tolist(), strict=True)))
+    with np.errstate(all="ignore"):
+        return np.clip(np.nan_to_num(np.real(law.condition(rows, q, theta)), nan=1.0), 1, 1e8)
+
+
+def _settled(
+    problem: Problem, law: Law, error_over: Reduction, loss_over: Reduction, batch: int,
+    start: Array,
+) -> Explanation | None:  # fmt: skip
+    """The law with these reductions and round numbers; None where they do not fit."""
+    rows, q = problem.rows, _error(problem.rows, error_over)
+    known = batch * np.log(rows.batch) - (loss_over == "mean") * np.log(rows.num_pixels)
+    observed = np.log(np.abs(rows.slope)) - known
+    scale = _condition(law, rows, q, start)
+    names = ("c", *law.free)
+    model = law_model(law, rows, q, np.ones((len(q), 1)))
+
+    def fit(fixed: dict[str, float], x: Array) -> Fit:
+        """Of the parameters that are not yet fixed."""
+        free = [k for k, name in enumerate(names) if name not in fixed]
+        full = np.array([fixed.get(name, x[k]) for k, name in enumerate(names)])
+
+        def partial(part: Array) -> Array:
+            whole = full.astype(part.dtype)
+            whole[free] = part
+            return np.asarray(model(whole))
+
+        found = fitted(partial, observed, full[free], scale, problem.rounding)
+        full[free] = found.x
+        width = np.zeros(len(names))
+        width[free] = found.uncertainty
+        return Fit(full, found.residual, width)
+
+    found = fit({}, np.concatenate([[0.0], start]))
+    if found.worst > problem.tolerance:
+        return None
+    fixed: dict[str, float] = {}
+    for name in (*(name for name in ("p", "a", "eps") if name in names), "c"):
+        k = names.index(name)
+        number = _round(name, float(found.x[k]), float(found.uncertainty[k]), problem)
+        trial = fit({**fixed, name: number}, found.x)
+        if trial.worst <= max(problem.tolerance, 1.01 * found.worst):
+            fixed[name], found = number, trial
+    values = dict(zip(names, found.x.tolist(), strict=True))
+    factor = float(np.exp(values.pop("c")))
+    theta = Theta(**values)
+    if _redundant(law, theta, problem):
+        return None
+    slope = np.real(law.slope(rows, q, theta))
+    sign = np.sign(slope) * np.sign(rows.slope)
+    if np.any(sign != sign[0]):
+        return None
+    found_law = Explanation(
+        law, theta, factor * float(sign[0]), error_over, loss_over, batch, np.nan
+    )
+    return found_law._replace(loss_factor=loss_factor(problem, found_law))
+
+
+def _round(name: str, value: float, half_width: float, problem: Problem) -> float:
+    """The number meant by a fitted parameter."""
+    expected, official = problem.expected, problem.official
+    if name == "c":  # a logarithm
+        factor = float(np.exp(value))
+        round_factor = snapped(factor, factor * min(half_width, 1.0), (1.0, 0.5, 2.0))
+        return float(np.log(round_factor))
+    favourites = {
+        "p": (expected.norm_p, official.norm_p, 0.0, 1.0, 0.5),
+        "eps": (expected.norm_eps, official.norm_eps, 0.0),
+        "a": (1.0, -1.0, 0.5),
+    }
+    return snapped(value, half_width, favourites[name])
+
+
+def _redundant(law: Law, theta: Theta, problem: Problem) -> bool:
+    """Parameters at which a law is a simpler one, or none."""
+    p, eps, a = (float(np.real(value)) for value in theta)
+    if ("p" in law.free and p == 0) or ("a" in law.free and a == law.neutral):
+        return True
+    return "eps" in law.free and eps < -10 * problem.tolerance * float(problem.rows.s.max())
+
+
+def loss_factor(problem: Problem, found: Explanation) -> float:
+    """Printed loss over that of the law; NaN where calls disagree."""
+    rows = problem.rows
+    q = _error(rows, found.error_over)
+    if found.law.loss is None:
+        loss = q * np.real(found.law.slope(rows, q, found.theta))
+    else:
+        loss = np.real(found.law.loss(rows, q, found.theta))
+    loss = loss * rows.s / q
+    if found.loss_over == "mean":
+        loss = loss / rows.num_pixels
+    loss = found.factor * loss * rows.batch**found.batch
+    means = rows.calls @ (loss / rows.batch)
+    return constant(np.array([call.loss for call in problem.observed]), means, problem)
+
+
+def constant(observed: Array, predicted: Array, problem: Problem) -> float:
+    """observed = factor predicted: the factor, rounded; NaN where it is no constant."""
+    with np.errstate(all="ignore"):
+        ratio = observed / predicted
+    middle = float(np.median(ratio))
+    if not np.all(np.isfinite(ratio)) or np.ptp(ratio) > 10 * problem.tolerance * abs(middle):
+        return np.nan
+    return snapped(middle, 10 * problem.tolerance * abs(middle), (1.0,))
