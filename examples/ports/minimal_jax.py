@@ -17,7 +17,7 @@ from jax.lax import stop_gradient
 def sample_times(key, batch, dtype):
     """Times r <= t, logit-normal, with r = t in the first three quarters of the rows."""
     raw = jax.nn.sigmoid(jax.random.normal(key, (2, batch), dtype) * 1.0 - 0.4)
-    t, r = raw.max(0), raw.min(0)
+    t, r = jnp.maximum(*raw), jnp.minimum(*raw)
     equal = jnp.arange(batch) < int(batch * 0.75)
     return t, jnp.where(equal, t, r)
 
@@ -49,9 +49,9 @@ def meanflow_loss(u, num_classes, x, y, key, omega=1.0, kappa=0.5, dropout=0.1, 
     one = jnp.ones_like(t)
     tangents = (v_g, one, one)
     u_t, du_dt = jax.jvp(lambda z, t, h: u(z, t, h, y_in), (z, t, t - r), tangents)
-    target = stop_gradient(v_g - jnp.clip(t4 - r4, 0, 1) * du_dt)
+    target = stop_gradient(v_g - (t4 - r4).clip(0, 1) * du_dt)
 
-    s = jnp.square(u_t - target).sum((1, 2, 3))
+    s = ((u_t - target) ** 2).sum((1, 2, 3))
     weight = 1 / (stop_gradient(s) + eps) ** p
     return (weight * s).mean()
 

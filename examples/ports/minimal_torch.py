@@ -14,7 +14,7 @@ import torch
 def sample_times(batch):
     """Times r <= t, logit-normal, with r = t in the first three quarters of the rows."""
     raw = torch.sigmoid(torch.randn(2, batch) * 1.0 - 0.4)
-    t, r = raw.max(0).values, raw.min(0).values
+    t, r = torch.maximum(*raw), torch.minimum(*raw)
     equal = torch.arange(batch) < int(batch * 0.75)
     return t, torch.where(equal, t, r)
 
@@ -23,7 +23,7 @@ def meanflow_loss(u, x, y, omega=1.0, kappa=0.5, dropout=0.1, p=1.0, eps=0.01):
     """Loss of the average velocity u on images x [batch, channel, height, width], labels y."""
     batch = len(x)
     t, r = (time.to(x) for time in sample_times(batch))
-    t4, r4 = t.view(-1, 1, 1, 1), r.view(-1, 1, 1, 1)
+    t4, r4 = t.reshape(-1, 1, 1, 1), r.reshape(-1, 1, 1, 1)
     e = torch.randn_like(x)
     z = (1 - t4) * x + t4 * e
     v = e - x
@@ -40,15 +40,15 @@ def meanflow_loss(u, x, y, omega=1.0, kappa=0.5, dropout=0.1, p=1.0, eps=0.01):
     num_drop = (torch.rand(batch) < dropout).sum()
     drop = (torch.arange(batch) < num_drop).to(x.device)
     y_in = torch.where(drop, null, y)
-    v_g = torch.where(drop.view(-1, 1, 1, 1), v, v_g)
+    v_g = torch.where(drop.reshape(-1, 1, 1, 1), v, v_g)
 
     # MeanFlow identity: u = v - (t - r) du/dt, with r held fixed.
     one = torch.ones_like(t)
     tangents = (v_g, one, one)
     u_t, du_dt = torch.func.jvp(lambda z, t, h: u(z, t, h, y_in), (z, t, t - r), tangents)
-    target = (v_g - (t4 - r4).clamp(0, 1) * du_dt).detach()
+    target = (v_g - (t4 - r4).clip(0, 1) * du_dt).detach()
 
-    s = (u_t - target).square().sum((1, 2, 3))
+    s = ((u_t - target) ** 2).sum((1, 2, 3))
     weight = 1 / (s.detach() + eps) ** p
     return (weight * s).mean()
 
