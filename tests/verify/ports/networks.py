@@ -44,14 +44,12 @@ def _torch(port, seed):
 
     net = Network()
     images, labels = (torch.tensor(a) for a in images_and_labels())
-    images = images.permute(0, 3, 1, 2)
+    images = images.permute(0, 3, 1, 2).contiguous()
     torch.manual_seed(seed)
     loss = _first(port["loss"](net, images, labels)).mean()
     loss.backward()
     noise = 2 * images.flip(0)
-    samples = [
-        _sampled(port, net, noise, labels, num_steps) for num_steps in (1, 2, 4)
-    ]
+    samples = [_sampled(port, net, noise, labels, num_steps) for num_steps in (1, 2, 4)]
     return Computed(loss.item(), net.weights.grad.numpy(), samples)
 
 
@@ -81,7 +79,8 @@ def _answer(port, sin, weights, *given, **named):
     """A smooth function of all that the network is given, with pixels that depend on each other."""
     says = port["network"](*given, **named)
     z, scale = says["z"], says.get("time_scale", 1)
-    t, y = says["t"].reshape(-1, 1, 1, 1) / scale, says["labels"].reshape(-1, 1, 1, 1)
+    t = says["t"].reshape(-1, 1, 1, 1) / scale
+    y = says["labels"].reshape(-1, 1, 1, 1) + 0 * t
     h = says["h"].reshape(t.shape) / scale if "h" in says else t - says["r"].reshape(t.shape)
     phase = weights[0] * t + weights[1] * h + 2 * t * h + 0.7 * y
     whole = (z**2).sum((1, 2, 3)).reshape(-1, 1, 1, 1)
