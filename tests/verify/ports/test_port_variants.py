@@ -1,0 +1,98 @@
+"""The ports that `meanflow diagnose` is tested with are what their names say.
+
+Each fault changes what the port computes, and each correct variant changes nothing.
+"""
+
+import ast
+import re
+import sys
+from functools import cache
+
+import numpy as np
+import pytest
+from networks import computed
+from variants import FRAMEWORKS, minimal, variants
+
+from verify.ports.finding import HEADINGS
+
+ALL = [variant for framework in FRAMEWORKS for variant in variants(framework)]
+FAULTS = ("faults_method", "faults_draws", "faults_sampler", "combined")
+# Draws are of eight bytes then.
+OTHER_DRAWS = {"torch: the file changes the default dtype"}
+OTHER_SAMPLES = {
+    "the sampler draws its own noise", "the sampler can make one step only", "there is no sampler",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _as_before():
+    """What a port sets in the whole process is set back."""
+    yield
+    if "torch" in sys.modules:
+        torch = sys.modules["torch"]
+        torch.set_default_dtype(torch.float32)
+        torch.set_grad_enabled(True)
+
+
+@cache
+def minimal_computed(framework):
+    return computed(framework, minimal(framework))
+
+
+def agree(a, b):
+    return np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=1e-6, atol=1e-9)
+
+
+def runs(variant):
+    """Whether the port can be run: a variant under the heading `error` is not run here."""
+    return all(line.what != "error" for line in variant.expected)
+
+
+@pytest.mark.parametrize("variant", ALL, ids=str)
+def test_every_text_occurs_once_and_every_file_is_python(variant):
+    ast.parse(variant.source, feature_version=(3, 8))
+
+
+@pytest.mark.parametrize("variant", ALL, ids=str)
+def test_expected_lines_have_headings_and_patterns(variant):
+    assert (variant.table == "correct") <= (variant.expected == ())
+    for line in variant.expected:
+        assert line.what in HEADINGS
+        re.compile(line.pattern)
+    headings = [(line.loss, line.what) for line in variant.expected]
+    assert len(headings) == len(set(headings))
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_there_are_variants_enough(framework):
+    num = {table: len(variants(framework, table)) for table in ("correct", *FAULTS)}
+    assert num["correct"] >= 13
+    assert num["faults_method"] + num["faults_draws"] + num["faults_sampler"] >= 45
+    assert num["combined"] >= 8
+
+
+@pytest.mark.parametrize("variant", [v for v in ALL if v.table == "correct"], ids=str)
+def test_a_correct_variant_computes_the_same(variant):
+    pytest.importorskip(variant.framework)
+    right, found = minimal_computed(variant.framework), computed(variant.framework, variant.source)
+    assert np.isfinite(found.loss)
+    if str(variant) not in OTHER_DRAWS:
+        assert agree(found.loss, right.loss)
+        assert agree(found.gradient, right.gradient)
+    if variant.name not in OTHER_SAMPLES:
+        assert all(map(agree, found.samples, right.samples))
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [v for v in ALL if v.table in FAULTS and v.changes and runs(v) and "claim" not in v.name],
+    ids=str,
+)
+def test_a_fault_changes_what_is_computed(variant):
+    pytest.importorskip(variant.framework)
+    right, found = minimal_computed(variant.framework), computed(variant.framework, variant.source)
+    in_sampler = not all(map(agree, found.samples, right.samples))
+    in_loss = not (agree(found.loss, right.loss) and agree(found.gradient, right.gradient))
+    named = [line.what for line in variant.expected if line.loss == "loss"]
+    assert in_sampler == ("sampler" in named)
+    assert in_loss == bool({*named} - {"sampler"})

@@ -1,0 +1,141 @@
+"""Variants of the minimal ports, with the findings that a diagnosis of each must have.
+
+A table is paragraphs, of which each is one variant:
+
+    name
+    > heading: pattern             a line `differs` under this heading, whose `code` has the pattern
+    ~ heading: pattern             a line `claimed`
+    > loss_x heading: pattern      the same of loss_x, where the file has several losses
+    & name of another variant      all that the other has
+    [torch]                        what follows is for this framework; [jax]; [both]
+    - lines of the minimal port    that occur there once
+    + lines instead of them
+    $ lines at the end of the file
+
+A variant whose changes all belong to one framework exists in that one only. Lines that begin with #
+are comments.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from subprocesses import ROOT
+
+FOLDER = Path(__file__).parent
+TABLES = ("correct", "faults_method", "faults_draws", "faults_sampler", "combined")
+FRAMEWORKS = ("torch", "jax")
+_EXPECTED = re.compile(r"([>~]) (?:(loss_\w+) )?([\w =]+): (.+)")
+
+
+class Expected(NamedTuple):
+    """One line that must be there, and the only one of its loss under its heading."""
+
+    what: str  # one of HEADINGS
+    pattern: str  # in the line's `code` (under `error` in `detail` too), in any case of letters
+    verdict: str = "differs"  # or claimed
+    loss: str = "loss"
+
+    def named_by(self, text: str) -> bool:
+        """Whether a line's text says what it must."""
+        return re.search(self.pattern, text, re.IGNORECASE) is not None
+
+
+class Change(NamedTuple):
+    """Text that stands instead of a text that occurs once; at the end, where that is empty."""
+
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A port that is the minimal one but for a few lines.
+
+    Attributes:
+        expected: the lines that are neither `same` nor `unknown`; none for a correct port.
+    """
+
+    name: str
+    framework: str
+    table: str  # one of TABLES
+    changes: tuple[Change, ...]
+    expected: tuple[Expected, ...]
+
+    @property
+    def source(self) -> str:
+        """The port's file.
+
+        Raises:
+            ValueError: unless each text to replace occurs exactly once.
+        """
+        text = minimal(self.framework)
+        for old, new in self.changes:
+            if old and text.count(old) != 1:
+                raise ValueError(
+                    f"{self}: a text occurs {text.count(old)} times, expected once: {old!r}"
+                )
+            text = text.replace(old, new) if old else f"{text}\n\n{new}\n"
+        return text
+
+    def __str__(self) -> str:
+        return f"{self.framework}: {self.name}"
+
+
+def minimal(framework: str) -> str:
+    """The minimal port of a framework."""
+    return (ROOT / "examples" / "ports" / f"minimal_{framework}.py").read_text(encoding="utf-8")
+
+
+@cache
+def variants(framework: str, *tables: str) -> tuple[Variant, ...]:
+    """Variants of a framework: those of these tables, or all."""
+    found: dict[str, Variant] = {}
+    for table in TABLES:
+        for paragraph in _paragraphs(table):
+            name, *lines = paragraph
+            if name in found:
+                raise ValueError(f"{table}.txt: two variants are named {name!r}")
+            others = [found.get(line[2:]) for line in lines if line.startswith("& ")]
+            own = _changes([line for line in lines if line[:1] not in ">~&"], framework)
+            elsewhere = None in others or (own == () and any(line[0] == "[" for line in lines))
+            if not elsewhere:
+                expected = tuple(map(_expected, filter(lambda line: line[0] in ">~", lines)))
+                # Lines of its own speak for the whole.
+                inherited = () if expected else sum((o.expected for o in others), ())
+                changes = sum((o.changes for o in others), ()) + own
+                found[name] = Variant(name, framework, table, changes, expected + inherited)
+    return tuple(v for v in found.values() if not tables or v.table in tables)
+
+
+def _paragraphs(table):
+    text = (FOLDER / f"{table}.txt").read_text(encoding="utf-8")
+    for paragraph in text.strip().split("\n\n"):
+        lines = [line for line in paragraph.splitlines() if not line.startswith("#")]
+        if lines:
+            yield lines
+
+
+def _changes(lines, framework):
+    """Changes of one framework: runs of lines -, each with the lines + after it; runs of lines $."""
+    found, last, here = [], "", True
+    for line in lines:
+        sign, text = line[0], line[2:]
+        if sign == "[":
+            here = line[1:-1] in (framework, "both")
+        elif here:
+            if sign != last and sign != "+":
+                found.append(([], []))
+            found[-1][sign != "-"].append(text)
+        last = sign
+    return tuple(Change(*("\n".join(part) for part in change)) for change in found)
+
+
+def _expected(line):
+    match = _EXPECTED.fullmatch(line)
+    if match is None:
+        raise ValueError(f"no expected line: {line!r}")
+    sign, loss, what, pattern = match.groups()
+    return Expected(what, pattern, "differs" if sign == ">" else "claimed", loss or "loss")
