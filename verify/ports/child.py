@@ -515,14 +515,16 @@ class Server:
     """Answers requests about one port."""
 
     def __init__(self, path, folder):
-        self.path, self.folder = path, folder
+        self.path, self.folder, self.framework = path, folder, None
 
     def load(self, request):
+        self.path = request.get("file", self.path)
         declared = declared_framework(self.path)
         if declared not in ("torch", "jax"):
             return dict(refused="framework is %r, expected 'torch' or 'jax'" % (declared,))
-        self.tape = Tape(None)
-        self.framework = {"torch": Torch, "jax": Jax}[declared](self.tape)
+        if self.framework is None:
+            self.tape = Tape(None)
+            self.framework = {"torch": Torch, "jax": Jax}[declared](self.tape)
         self.port = self.tape.port = load(self.path)
         names = [name for name in vars(self.port) if callable(getattr(self.port, name))]
         losses = [name for name in names if name == "loss" or name.startswith("loss_")]
@@ -554,13 +556,40 @@ class Server:
     def port_is_torch(self):
         return isinstance(self.framework, Torch)
 
-    def loss(self, request):
+    def loss(self, request, keep=True):
         net, given, labels, images, classes = self.inputs(request)
+        self.given = images, classes
         function = getattr(self.port, request["name"])
         record = self.framework.loss(
             function, net, given, labels, request["seed"], request["gradient"]
         )
-        return self.keep(record, images, classes)
+        return self.keep(record, images, classes) if keep else None
+
+    def draws(self, request):
+        """Many runs of a loss, of which only times, labels and marks of each row are kept.
+
+        In the columns of `rows`: run, call, t, h, label, whether a gradient came back, whether
+        there was a tangent, whether there were labels; `z` and `images` where it is asked for.
+        """
+        columns, states, given = [], [], []
+        for number, seed in enumerate(request["seeds"]):
+            self.loss(dict(request, seed=seed), keep=False)
+            for at, call in enumerate(self.tape.calls):
+                rows = len(call["t"])
+                cotangent = call.get("cotangent", np.zeros(1)), call.get("cotangent_head", np.zeros(1))
+                live = sum(np.abs(np.broadcast_to(c, (rows, c.shape[-1]))).sum(1) for c in cotangent)
+                columns.append(np.stack([
+                    np.full(rows, number), np.full(rows, at), call["t"], call["h"], call["labels"],
+                    live, np.full(rows, "tangent_z" in call), np.full(rows, call["labelled"]),
+                ], axis=1))  # fmt: skip
+                states.append(call["z"])
+            given.append(self.given)
+        arrays = dict(rows=np.concatenate(columns) if columns else np.zeros((0, 8)),
+                      classes=given[0][1])  # fmt: skip
+        if request.get("with_z"):
+            arrays.update(z=np.concatenate(states), images=given[0][0])
+        np.savez(os.path.join(self.folder, "answer.npz"), **arrays)
+        return dict(num_rows=len(arrays["rows"]))
 
     def sample(self, request):
         net, given, labels, noise, classes = self.inputs(request)

@@ -9,7 +9,7 @@ from verify.ports import runs
 from verify.ports.formula import Formula, weights
 from verify.ports.observation import Draws, NetworkCall, Sampling, Weighted
 from verify.ports.process import Port, PortError
-from verify.ports.reading import Row, main_rows
+from verify.ports.reading import Row
 from verify.ports.runs import NUM_CLASSES, Run
 
 SAMPLE_STEPS = (1, 2, 4, 1)
@@ -43,25 +43,39 @@ class Loss:
 
     def draw(self, num_rows: int, batch: int, seed: int) -> Draws:
         """Times and dropped labels of many rows; nan in rows that no gradient reaches."""
-        found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-        labelled = True
-        for number in range(-(-num_rows // batch)):
-            at = 1000 * (seed + 1) + number
-            if self.in_place:
-                run = runs.place(self.run(at, batch=batch, size=2))
-            else:
-                run = self.paired(at, batch=batch, size=4)
-            t, r = np.full(batch, np.nan), np.full(batch, np.nan)
-            dropped = np.zeros(batch, bool)
-            rows = run.rows
-            for i in main_rows(run):
-                j = rows.image[i]
-                t[j], r[j] = rows.t[i], rows.t[i] - rows.h[i]
-                dropped[j] = rows.label[i] != run.classes[j]
-            labelled = labelled and run.labelled
-            found.append((t, r, dropped))
-        t, r, dropped = (np.stack(column) for column in zip(*found, strict=True))
-        return Draws(t, r, dropped if labelled else None)
+        count = -(-num_rows // batch)
+        request = {
+            "op": "draws", "name": self.name, "batch": batch, "size": 2 if self.in_place else 4,
+            "seeds": [self.seed + 1000 * (seed + 1) + n for n in range(count)], "images_seed": 0,
+            "num_classes": NUM_CLASSES, "dtype": self.dtype, "gradient": True,
+            "unlabelled": self.unlabelled, "with_z": not self.in_place,
+        }  # fmt: skip
+        _, found = self.port.ask(**request)
+        rows = found["rows"]
+        if self.in_place:
+            starts = np.flatnonzero(np.diff(rows[:, 0] * 1e6 + rows[:, 1], prepend=-1))
+            image = (np.arange(len(rows)) - np.repeat(starts, np.diff([*starts, len(rows)]))) % batch
+        else:
+            _, again = self.port.ask(**{**request, "images_seed": 1})
+            image = self._matched(found, again, batch)
+        t, r = np.full((count, batch), np.nan), np.full((count, batch), np.nan)
+        dropped = np.zeros((count, batch), bool)
+        # The regressed row of an image comes last: with a gradient, with a tangent, with r < t.
+        order = np.lexsort((rows[:, 5], rows[:, 3] > 1e-6, rows[:, 6]))
+        for i in order[(rows[order, 5] > 0) & (image[order] >= 0)]:
+            at = int(rows[i, 0]), image[i]
+            t[at], r[at] = rows[i, 2], rows[i, 2] - rows[i, 3]
+            dropped[at] = rows[i, 4] != found["classes"][image[i]]
+        return Draws(t, r, dropped if rows[:, 7].any() else None)
+
+    def _matched(
+        self, found: dict[str, np.ndarray], again: dict[str, np.ndarray], batch: int
+    ) -> np.ndarray:
+        images, others = (x["images"].reshape(batch, -1) for x in (found, again))
+        if found["z"].shape != again["z"].shape:
+            raise PortError("the number of its calls depends on the images: rows have no image")
+        exact = runs.EXACT[self.dtype == "float32"]
+        return runs.match(found["z"], again["z"], images, others, exact)[0]
 
 
 def open_loss(port: Port, name: str, seed: int) -> tuple[Loss, list[Run]]:

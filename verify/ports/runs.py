@@ -117,23 +117,30 @@ def pair(first: Run, second: Run) -> Run:
     if not (same and np.allclose(rows.t, others.t, rtol=0, atol=1e-7)):
         first.matched = False
         return first
-    moved, image_moved = rows.z - others.z, first.images - second.images
-    inner = moved @ image_moved.T  # [n, batch]
-    squares = (image_moved**2).sum(1)
-    factors = inner / squares
-    rest = (moved**2).sum(1)[:, None] - inner**2 / squares
-    size = (rows.z**2).sum(1)
-    still = (moved**2).sum(1) <= (1e-12 if not first.single else 1e-8) * size
-    chosen = rest.argmin(1)
-    at = np.arange(len(chosen))
-    rows.image, rows.factor = chosen, factors[at, chosen]
-    bad = rest[at, chosen] > first.exact * size
+    rows.image, rows.factor, still = match(
+        rows.z, others.z, first.images, second.images, first.exact
+    )
     # A row without its image (t = 1) says nothing: its place in the batch does.
     rows.image = np.where(still, places(first), rows.image)
-    rows.factor = np.where(still, 0.0, rows.factor)
-    rows.image = np.where(bad & ~still, -1, rows.image)
     first.matched = bool((rows.image >= 0).all())
     return first
+
+
+def match(
+    z: Array, other_z: Array, images: Array, other_images: Array, exact: float
+) -> tuple[NDArray[np.int64], Array, NDArray[np.bool_]]:
+    """Image of each row (-1: none fits), its factor, and whether the row holds no image at all."""
+    moved, image_moved = z - other_z, images - other_images
+    inner = moved @ image_moved.T  # [n, batch]
+    squares = (image_moved**2).sum(1)
+    size = (z**2).sum(1)
+    rest = (moved**2).sum(1)[:, None] - inner**2 / squares
+    still = (moved**2).sum(1) <= min(exact**1.4, 1e-4) * size
+    chosen = rest.argmin(1) if len(z) else np.zeros(0, np.int64)
+    at = np.arange(len(chosen))
+    fits = rest[at, chosen] <= exact * size
+    factor = np.where(still, 0.0, inner[at, chosen] / squares[chosen])
+    return np.where(fits | still, chosen, -1), factor, still
 
 
 def places(run: Run) -> NDArray[np.int64]:
