@@ -86,7 +86,7 @@ LUCIDRAINS_OPTIONS = Port("lucidrains_options.py", "lucidrains+rectified-flow-py
 _ANY = Deviation(
     "|".join(("derivative", "guidance", "unlabelled rows", "target", "weight", "rows with r = t",
               "label dropout", "law of times", "sampler", "path")),
-    "", "", "rectified_flow_pytorch/split_mean_flow.py:201", "differs|unknown", optional=True,
+    "", "", "rectified_flow_pytorch/split_mean_flow.py:205", "differs|unknown", optional=True,
 )  # fmt: skip
 SPLIT = Port("lucidrains_split.py", "lucidrains+rectified-flow-pytorch", {
     "loss": (

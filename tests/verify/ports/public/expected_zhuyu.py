@@ -128,7 +128,7 @@ _UNGUIDED = Deviation("guidance", "v_g = v: omega = 1, kappa = 0",
 _PATH = Deviation("path", "z = cos(pi t / 2) x + sin(pi t / 2) e, v its derivative",
                   "cos|sin|another|other", "loss.py:50", "differs|unknown")  # fmt: skip
 _AFTER = Deviation("derivative|guidance|target|unlabelled rows|weight", "what rests on the path",
-                   "", "loss.py:113", "differs|unknown", optional=True)  # fmt: skip
+                   "", "loss.py:114", "differs|unknown", optional=True)  # fmt: skip
 OPTIONS = Port("zhuyu_options.py", "zhuyu-cs+MeanFlow", {
     "loss": (*_DEFAULTS, _TWICE, _UNGUIDED),
     "loss_uniform": (

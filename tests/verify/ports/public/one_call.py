@@ -91,7 +91,8 @@ def average_velocity(told, theta, xp):
     rows = xp.cos(t) + xp.sin(h)
     if told.get("labels") is not None:
         rows = rows + told["labels"] / CLASSES
-    return theta * z + rows.reshape((-1, 1, 1, 1))
+    u = theta * z + rows.reshape((-1, 1, 1, 1))
+    return xp.asarray(u, dtype=z.dtype)
 
 
 def main(path):
