@@ -5,9 +5,9 @@ OWNER+NAME@COMMIT for an older commit of one (only loss.py and meanflow_sampler.
 
     git -C zhuyu-cs+MeanFlow archive COMMIT loss.py meanflow_sampler.py | tar -x -C FOLDER
 
-Read at these commits: zhuyu-cs/MeanFlow b006921 (and those in the adapters' names), branch cifar10
-1221603; Gsunshine/meanflow d70cb55; Gsunshine/py-meanflow 1f6d72d;
-lucidrains/rectified-flow-pytorch 370623b; tofsi/mean-flows and magicknight/MeanFlow as of 2026.
+Read at these commits: zhuyu-cs/MeanFlow b006921 (and those in the adapters' names), its branch
+cifar10 1221603; Gsunshine/meanflow d70cb55; Gsunshine/py-meanflow 1f6d72d;
+lucidrains/rectified-flow-pytorch 26fbed9; tofsi/mean-flows 06d71e6; magicknight/MeanFlow 69a249d.
 """
 
 from tests.verify.ports.public.expectation import Deviation, Port
