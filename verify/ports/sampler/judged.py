@@ -16,8 +16,8 @@ from verify.ports.sampler.steps import (
     close,
     evaluations,
     in_order,
+    like_noise,
     moved,
-    normal,
 )
 
 EULER = "z <- z - (t - r) u(z, t, t - r)"
@@ -211,7 +211,7 @@ def _strange(
         return f"{move.z:.4g} z + {k_u} in {where}", (
             "z no longer is on the path of the average velocity"
         )
-    if k + 1 < len(found) and normal(move.rest):
+    if k + 1 < len(found) and like_noise(move.rest, following.ravel() - move.rest):
         size = float(np.std(move.rest))
         return f"adds noise between steps (standard deviation {size:.3g} in {where})", (
             "a stochastic sampler: z is noised again after a step"

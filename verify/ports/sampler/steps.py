@@ -195,11 +195,18 @@ def in_order(sampling: Sampling) -> Array | None:
     return None
 
 
-def normal(rest: Array) -> bool:
-    """Whether numbers could be of a normal law of mean 0: skewness and kurtosis, six deviations."""
+def like_noise(rest: Array, fit: Array) -> bool:
+    """Whether a rest could be normal noise: skewness, kurtosis, no function of the fit beside it.
+
+    Each within six standard deviations.
+    """
     count, deviation = rest.size, float(np.std(rest))
     if count < 100 or deviation == 0:
         return False
     z = rest.ravel() / deviation
     skewness, kurtosis = float(np.mean(z**3)), float(np.mean(z**4)) - 3
-    return bool(abs(skewness) < 6 * (6 / count) ** 0.5 and abs(kurtosis) < 6 * (24 / count) ** 0.5)
+    if abs(skewness) > 6 * (6 / count) ** 0.5 or abs(kurtosis) > 6 * (24 / count) ** 0.5:
+        return False
+    y = fit.ravel()
+    functions = (np.sign(y), y**2, y**3, np.clip(y, -1, 1))
+    return all(abs(np.corrcoef(z, values)[0, 1]) < 6 / count**0.5 for values in functions)
