@@ -58,6 +58,8 @@ def rows(t: Array, r: Array, equal: Mask, atoms: Mask) -> Dependence:
     p_value = statistics.combined([one.p_value for one in found])
     rejected = [one for one in found if len(found) * one.p_value < statistics.FALSE_ALARM]
     alike, place = (any(getattr(one, x) for one in rejected) for x in ("alike", "place"))
+    # Dependence on the place makes pairs alike, and antithetic pairs make means even: causes first.
+    rejected.sort(key=lambda one: (not one.place, not one.words.startswith("antithetic")))
     return Dependence(p_value, rejected[0].words if rejected else "", alike, place)
 
 

@@ -112,6 +112,9 @@ def _moments(rows: Rows) -> str:
                 f"logit({name}) has mean {logit.mean():.2f}, std {logit.std():.2f}"
                 f" ({name} quantiles 5, 50, 95 %: {low:.2g}, {middle:.2g}, {high:.2g})"
             )
+    if np.sum(~rows.equal) > 20:
+        correlation = stats.spearmanr(rows.t[~rows.equal], rows.r[~rows.equal]).statistic
+        parts.append(f"rank correlation {correlation:.2f} where r < t")
     return "; ".join(parts)
 
 

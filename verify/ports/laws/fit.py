@@ -46,8 +46,8 @@ class Rows:
         return self._kept(~self.atom)
 
     def _kept(self, kept: Mask) -> "Rows":
-        t, r, equal, atom = (x[kept] for x in (self.t, self.r, self.equal, self.atom))
-        return replace(self, t=t, r=r, equal=equal, atom=atom)
+        t, r = self.t[kept], self.r[kept]
+        return replace(self, t=t, r=r, equal=self.equal[kept], atom=self.atom[kept])
 
     def logits(self) -> tuple[Array, Array]:
         """logit(t), and logit(r) of the rows with r < t."""

@@ -71,7 +71,8 @@ def finding(
         verdict, code = "differs", f"{found.share:.2g}: {seen.mask}"
     elif found.number and verdict != "differs" and expected.equal_rows == "first":
         code = f"{found.share:.3g}: exactly int({expected.data_proportion:g} B), the first ones"
-        if law.order == "max" and (rounding := _rounding(sample, expected.data_proportion)):
+        whole = law.order == "max" and not observed(draws).atoms
+        if whole and (rounding := _rounding(sample, expected.data_proportion)):
             code = code.replace(f"int({expected.data_proportion:g} B)", rounding)
             detail = "a row with r = t more or less where B p is no whole number"
             return [Finding("rows with r = t", "differs", code, _official(official), detail)]
@@ -116,7 +117,7 @@ def _rounding(sample: Sample, p: float) -> str:
 
 
 def _mask(times: Times) -> masks.Mask:
-    """Rows with r = t; a row whose t is an atom is like the others of its place where they agree."""
+    """Rows with r = t; one whose t is an atom is like the others of its place where they agree."""
     atom = np.isin(times.t, times.atoms.get("t", []))
     always = (times.equal | atom).all(0) & ~atom.all(0)
     mask: masks.Mask = times.equal | (atom & always)
