@@ -68,7 +68,7 @@ def finding(
     found = masks.pattern(mask, 1 - law.unmasked_below)
     code, detail = str(found), f"{mask.size} rows"
     if seen is not None and seen.mask:
-        verdict, code = "differs", f"{found.share:.2g}: {seen.mask}"
+        verdict, code = "differs", f"{mask.mean():.2g}: {seen.mask}"
     elif found.number and verdict != "differs" and expected.equal_rows == "first":
         code = f"{found.share:.3g}: exactly int({expected.data_proportion:g} B), the first ones"
         whole = law.order == "max" and not observed(draws).atoms
@@ -87,7 +87,7 @@ def finding(
     if found.kind == "all":
         detail += "; r = t always: du/dt is never used, and h = t - r is always 0"
     seen_share = float(mask.mean())
-    if abs(seen_share - found.share) > 0.01:
+    if abs(seen_share - found.share) > 0.01 and not (seen and seen.mask):
         code += f"; r = t in {seen_share:.2f} of the rows after the ordering"
     return [Finding("rows with r = t", verdict, code, _official(official), detail)]
 
