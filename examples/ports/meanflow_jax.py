@@ -37,7 +37,7 @@ def configuration(rows, side, channels, num_classes):
 
 def prepare(net, images):
     """Put the network in the DiT's place; returns the configuration."""
-    networks.NETWORKS["dit"] = lambda size: net
+    networks.NETWORKS["dit"] = lambda _: net
     rows, side, _, channels = images.shape
     return configuration(rows, side, channels, net.num_classes)
 
