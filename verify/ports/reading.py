@@ -64,7 +64,7 @@ def path_of(runs: list[Run]) -> Path:
     return Path("unknown", 1.0, 0.0)
 
 
-@dataclass
+@dataclass(eq=False)  # rows are compared by identity
 class Row:
     """One regressed row, with its target in the paper's terms."""
 
