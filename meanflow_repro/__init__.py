@@ -53,6 +53,7 @@ def _subcommand(arguments: Sequence[str]) -> int:
         return 0
     from meanflow_repro import (  # noqa: F401  in the order of their help
         verify,
+        diagnose,
         train,
         sample,
         evaluate,
@@ -69,7 +70,8 @@ def _subcommand(arguments: Sequence[str]) -> int:
     from meanflow_repro.options import app, spell_out
 
     about = (
-        "MeanFlow in JAX and PyTorch: verify implementations, train, sample, score, benchmark."
+        "MeanFlow in JAX and PyTorch: verify implementations, diagnose ports, train, sample, score,"
+        " benchmark."
         " meanflow --version prints the version."
     )
     status: int = app.cli(prog="meanflow", description=about, args=spell_out(arguments))

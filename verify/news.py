@@ -47,6 +47,11 @@ class News:
         else:
             self._console.print(text, markup=False)
 
+    def note(self, text: str) -> None:
+        """Show the current activity on a terminal; elsewhere print nothing."""
+        if self._console.is_interactive:
+            self.say(text)
+
     def judged(self, report: Report) -> None:
         """Print progress after the last outcome of the report, if it is time to."""
         last, total = report.outcomes[-1], sum(report.expected.values())

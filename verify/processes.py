@@ -3,12 +3,9 @@
 import itertools
 import math
 import os
-import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +14,7 @@ from verify.deviations import Deviations, mark, stale
 from verify.golden import Problems
 from verify.outcome import Outcome, Report, Subject
 from verify.registry import DTYPES, FAMILIES, Check
+from verify.signals import stopped_by_signals
 from verify.workers import Done, Given, News, Part, judge, judge_in_processes, peak_bytes
 
 # Families that share training steps of a subject run in the same process.
@@ -84,7 +82,7 @@ def run_spread(
             report.expected = _expected(parts, checks, len(news.subjects))
             deviations.update(known(news.subjects))
 
-    with _stopped_by_signals(report):
+    with stopped_by_signals(report):
         if processes == 1:
             judge(given, parts, hear)
         else:
@@ -95,23 +93,6 @@ def run_spread(
     report.peak_bytes = max(report.peak_bytes, peak_bytes())
     report.wall_seconds = time.perf_counter() - begin
     return report
-
-
-@contextmanager
-def _stopped_by_signals(report: Report) -> Iterator[None]:
-    """Context that SIGINT or SIGTERM ends; the report then names the signal."""
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        report.stopped_by = number
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    except KeyboardInterrupt:
-        report.stopped_by = report.stopped_by or signal.SIGINT
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _parts(checks: Sequence[Check], dtypes: Sequence[Any]) -> list[Part]:

@@ -11,18 +11,18 @@ from itertools import pairwise
 import torch
 
 
-def sample_times(batch):
+def sample_times(batch, like):
     """Times r <= t, logit-normal, with r = t in the first three quarters of the rows."""
-    raw = torch.sigmoid(torch.randn(2, batch) * 1.0 - 0.4)
+    raw = torch.sigmoid(torch.randn(2, batch).to(like) * 1.0 - 0.4)
     t, r = torch.maximum(*raw), torch.minimum(*raw)
-    equal = torch.arange(batch) < int(batch * 0.75)
+    equal = (torch.arange(batch) < int(batch * 0.75)).to(like.device)
     return t, torch.where(equal, t, r)
 
 
 def meanflow_loss(u, x, y, omega=1.0, kappa=0.5, dropout=0.1, p=1.0, eps=0.01):
     """Loss of the average velocity u on images x [batch, channel, height, width], labels y."""
     batch = len(x)
-    t, r = (time.to(x) for time in sample_times(batch))
+    t, r = sample_times(batch, x)
     t4, r4 = t.reshape(-1, 1, 1, 1), r.reshape(-1, 1, 1, 1)
     e = torch.randn_like(x)
     z = (1 - t4) * x + t4 * e

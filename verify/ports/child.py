@@ -125,6 +125,8 @@ class Torch:
         self.version = torch.__version__
         torch.set_num_threads(1)
         torch.autograd.functional.jvp = self._functional_jvp
+        self._vmap = torch.vmap
+        torch.vmap = torch.func.vmap = self._loop
         framework = self
 
         class Probe(torch.nn.Module):
@@ -156,6 +158,25 @@ class Torch:
             tuple(x.detach() for x in part) if isinstance(part, tuple) else part.detach()
             for part in found
         )
+
+    def _loop(self, func, in_dims=0, out_dims=0, **options):
+        """torch.vmap as a loop over the rows, each a call of the network with one row."""
+        axes = in_dims if isinstance(in_dims, tuple) else None
+        if out_dims != 0 or any(not isinstance(axis, (int, type(None))) for axis in axes or ()):
+            return self._vmap(func, in_dims, out_dims, **options)
+
+        def mapped(*args):
+            each = axes or (in_dims,) * len(args)
+            sizes = [x.shape[axis] for x, axis in zip(args, each) if axis is not None]
+            rows = [
+                func(*(x if axis is None else x.select(axis, i) for x, axis in zip(args, each)))
+                for i in range(sizes[0])
+            ]
+            if isinstance(rows[0], tuple):
+                return tuple(self.torch.stack(column) for column in zip(*rows))
+            return self.torch.stack(rows)
+
+        return mapped
 
     def seed(self, seed):
         random.seed(seed)
@@ -462,6 +483,7 @@ class Jax:
             nonlocal first
             found = function(net, params, images, labels, key)
             first = first_of(found, self._is_number)
+            jax.config.update("jax_enable_x64", True)  # the port may have switched it off
             record["many"] = _size(found)
             return self.jnp.mean(first)
 

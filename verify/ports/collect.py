@@ -9,7 +9,6 @@ from verify.ports import runs
 from verify.ports.formula import Formula, weights
 from verify.ports.observation import Draws, NetworkCall, Sampling, Weighted
 from verify.ports.process import Port, PortError
-from verify.ports.reading import Row
 from verify.ports.runs import NUM_CLASSES, Run
 
 SAMPLE_STEPS = (1, 2, 4, 1)
@@ -106,13 +105,13 @@ def _in_place(run: Run) -> bool:
     return run.matched and bool(np.array_equal(run.rows.image, runs.places(run)))
 
 
-def weighted(loss: Loss, law: Formula, found: list[Run], rows: list[Row]) -> list[Weighted]:
+def weighted(law: Formula, found: list[Run]) -> list[Weighted]:
     """Weights of the rows of several runs."""
     observed = []
     for run in found:
-        weight, squared = weights(law, run, rows)
+        weight, squared = weights(law, run)
         t, r = np.full(run.batch, np.nan), np.full(run.batch, np.nan)
-        for row in rows:
+        for row in law.rows:
             if row.run is run:
                 t[row.target.image], r[row.target.image] = row.t, row.t - row.h
         observed.append(

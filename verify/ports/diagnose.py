@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-import numpy as np
-
 from verify.ports import objective, reading
 from verify.ports.collect import Loss, open_loss, samplings, weighted
 from verify.ports.finding import Finding
@@ -70,8 +68,6 @@ def of_loss(
         )  # fmt: skip
         return
     law = formula(path, rows, objective.official_guidance(expected))
-    offsets = [row.offset for row in rows if np.isfinite(row.offset)]
-    path.offset = float(np.median(offsets)) if offsets else 0.0
     yield from objective.path(law, found)
     yield from objective.derivative_findings(law, expected, official)
     yield from objective.guidance(law, expected, official)
@@ -80,10 +76,9 @@ def of_loss(
     yield from targets
     if not any(finding.verdict == "unknown" for finding in targets):
         more = [loss.paired(10 + n, batch, size) for n, (batch, size) in enumerate(WEIGHT_SIZES)]
-        further = [row for run in more for row in reading.read(run, path)]
-        yield from of_weight(
-            weighted(loss, law, [*found, *more], [*rows, *further]), expected, official
-        )
+        rows += [row for run in more for row in reading.read(run, path)]
+        law = formula(path, rows, objective.official_guidance(expected))
+        yield from of_weight(weighted(law, [*found, *more]), expected, official)
     yield from of_laws(loss.draw, expected, official)
 
 

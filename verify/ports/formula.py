@@ -1,23 +1,25 @@
-"""The formula that all regressed rows of a loss share, and the rows that it does not explain.
+"""The formula that the regressed rows of a loss share.
 
-    target = a v + b u(z, t, 0, null) + c u(z, t, 0, y) + k (t - r) du/dt
+    target = a v + b u(z, t, 0, null) + c u(z, t, 0, y) + k (t - r) du/dt,   a = 1 - b - c
 
-A row with r = t and its own label holds u(z, t, 0, y) in the regressed answer itself, so what is
-seen of it is divided by 1 - c; likewise with b where it has no label.
+Where the very answer that is regressed is one of those in v_g (r = t, and the row's own label), it
+cannot be told from the weight: what is seen of the target is divided by 1 - c, and undone here.
+Coefficients of v that do not sum to one with the others are a factor of v itself.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from verify.ports.reading import Path, Row, alike
+from verify.ports.observation import Array
+from verify.ports.reading import Path, Row, alike, text
 from verify.ports.runs import Run
 
 
 @dataclass(frozen=True)
 class Guidance:
-    """Coefficients of v_g, and which answers it is made of."""
+    """Coefficients of v_g, and of which answers it is made."""
 
     v: float = 1.0
     null: float = 0.0
@@ -27,15 +29,43 @@ class Guidance:
     @property
     def is_none(self) -> bool:
         """Whether v_g = v."""
-        return all(abs(x) < 1e-6 for x in (self.v - 1, self.null, self.own, self.other))
+        return self.near(Guidance())
 
-    def near(self, other: "Guidance", within: float = 1e-6) -> bool:
+    def near(self, other: "Guidance", within: float = 1e-5) -> bool:
         """Whether both are the same formula."""
-        ours = (self.v, self.null, self.own, self.other)
-        return all(
-            abs(a - b) < within
-            for a, b in zip(ours, (other.v, other.null, other.own, other.other), strict=True)
-        )
+        ours, theirs = (tuple(vars(one).values()) for one in (self, other))
+        return all(abs(a - b) < within for a, b in zip(ours, theirs, strict=True))
+
+    def times(self, factor: float) -> "Guidance":
+        """All coefficients times a factor."""
+        return Guidance(*(factor * value for value in vars(self).values()))
+
+    def __str__(self) -> str:
+        parts = [] if abs(self.v) < 1e-9 else [f"{text(self.v)} v" if self.v != 1 else "v"]
+        for value, name in (
+            (self.null, "u(z, t, 0, null)"), (self.own, "u(z, t, 0, y)"),
+            (self.other, "u(z, t, 0, another class)"),
+        ):  # fmt: skip
+            if abs(value) > 1e-6:
+                size = "" if abs(abs(value) - 1) < 1e-6 else f"{text(abs(value))} "
+                parts.append(f"{'-' if value < 0 else '+'} {size}{name}")
+        return " ".join(parts).removeprefix("+ ") or "0"
+
+
+@dataclass(frozen=True)
+class Velocity:
+    """v as the path has it (times a factor), or as constant coefficients of data and noise."""
+
+    kind: str  # own, constant or unknown
+    p: float = -1.0  # constant: of the data; own: the factor
+    q: float = 1.0
+
+    def at(self, path: Path, t: float) -> tuple[float, float]:
+        """Coefficients of data and noise."""
+        if self.kind == "constant":
+            return self.p, self.q
+        alpha, sigma = path.velocity(t)
+        return self.p * alpha, self.p * sigma
 
 
 @dataclass
@@ -44,143 +74,209 @@ class Formula:
 
     path: Path
     rows: list[Row]
-    velocity: tuple[float, float] | None  # p and q where they are no multiple of the path's own
+    unexplained: list[Row]
+    velocity: Velocity
     guided: Guidance  # of labelled rows
+    target_guided: Guidance | None  # of the target, where the tangent has the expected v_g instead
     window: tuple[float, float] | None  # times of guided rows; None: all labelled rows are guided
+    bounds: tuple[tuple[float, float], tuple[float, float]] | None  # of the window's two ends
     dropped: Guidance | None  # of unlabelled rows; None where none was seen
     factor: float  # k; nan where it is not one number
-    per_interval: bool  # whether du/dt is multiplied by t - r; else by k alone
+    per_interval: bool  # whether du/dt is multiplied by t - r
     tangent_guided: Guidance | None  # of the tangent in z
     tangent_times: tuple[float, float] | None  # dt and dr
     step: float  # of a finite difference, else 0
-    unexplained: list[Row] = field(default_factory=list)
+    calls: dict[int, set[int]]  # by run: calls whose answers v_g is made of
+
+    @property
+    def good(self) -> list[Row]:
+        """Rows that the formula explains."""
+        bad = {id(row) for row in self.unexplained}
+        return [row for row in self.rows if id(row) not in bad]
+
+    def hidden(self, row: Row) -> float:
+        """Coefficient in the target of the very answer that is regressed."""
+        if not row.equal:
+            return self_coefficient(row)
+        if not self.calls.get(id(row.run), set()) & set(row.target.twins):
+            return 0.0
+        inside = self.window is None or self.window[0] <= row.t <= self.window[1]
+        if row.target.own_label:
+            return self.guided.own if inside else 0.0
+        plain = _guidance(row, self.velocity, self.path, 0.0)
+        return 0.0 if plain.near(Guidance()) else self.guided.null
+
+
+def self_coefficient(row: Row) -> float:
+    """Coefficient of the regressed answer in v_g where r < t, as the tangent shows it."""
+    value = row.tangent_self
+    if abs(value) < 1e-6 or abs(value - 1) < 1e-6 or not row.target.tangent:
+        return 0.0
+    ours = [row.coefficient(label) * (1 - value) for label in ("null", "own", "other")]
+    theirs = [row.coefficient(label, True) for label in ("null", "own", "other")]
+    return value if np.allclose(ours, theirs, atol=1e-5) else 0.0
 
 
 def formula(path: Path, rows: list[Row], expected: Guidance) -> Formula:
-    """The formula of the rows; `expected` decides where a batch has rows with r = t only."""
+    """The formula of the rows; `expected` says which of target and tangent has the v_g meant."""
     within = max((row.run.exact for row in rows), default=1e-9) * 1e3
     good = [row for row in rows if row.target.rest < within]
     bad = [row for row in rows if not row.target.rest < within]
-    apart = [row for row in good if not row.equal]
-    labelled = [row for row in apart if row.target.own_label]
-    pool = labelled or apart
-    velocity = None
-    q_of = _unit_velocity(path, good)
-    if q_of is None and good:
-        velocity = (float(np.median([row.p for row in good])), float(np.median([row.q for row in good])))
-    guided = _common([_read(row, path) for row in pool], within)
-    if guided is None:
-        guided = expected
-    window = _window(good, path, guided, within)
-    without = [row for row in good if not row.target.own_label and row.run.labelled]
-    dropped = _common([_undone(row, path, guided) for row in without], within * 10)
-    factors = [row.target.derivative / row.h for row in apart if np.isfinite(row.target.derivative)]
-    plain = [row.target.derivative for row in apart if np.isfinite(row.target.derivative)]
-    per_interval = not (len(plain) > 1 and alike(plain, within) and not alike(factors, within))
-    chosen = factors if per_interval else plain
-    factor = float(np.median(chosen)) if alike(chosen, within * 10) else float("nan")
-    if not chosen:
-        factor = 0.0
-    seen = [row for row in pool if row.target.tangent is not None]
-    tangent = _common([_read(row, path, tangent=True) for row in seen if _inside(row, window)], within)
-    times = sorted({(round(row.target.tangent[0], 6), round(row.target.tangent[1], 6))
-                    for row in seen if row.target.tangent})  # fmt: skip
-    return Formula(
-        path, rows, velocity, guided, window, dropped, factor, per_interval, tangent,
-        times[0] if len(times) == 1 else None, max((row.target.step for row in rows), default=0.0),
-        bad,
+    path, velocity = _velocity(path, good, within * 10)
+    apart = [row for row in good if not row.equal and not row.target.ambiguous]
+    pool = [row for row in apart if row.target.own_label] or apart
+    seen = [_guidance(row, velocity, path, self_coefficient(row)) for row in pool]
+    guided = _common(seen) or expected
+    tangents = [_guidance(row, velocity, path, 0.0, tangent=True) for row in pool if row.target.tangent]
+    tangent = _common(tangents)
+    unlike = tangent is not None and tangent.near(expected) and not guided.near(expected)
+    target_guided = guided if unlike and guided.is_none else None
+    times = sorted({tuple(round(x, 6) + 0.0 for x in row.target.tangent)
+                    for row in pool if row.target.tangent})  # fmt: skip
+    factor, per_interval = _factor(apart, within * 10)
+    found = Formula(
+        path, rows, bad, velocity, tangent if target_guided and tangent else guided, target_guided,
+        None, None, None, factor, per_interval, tangent,
+        (times[0][0], times[0][1]) if len(times) == 1 else None,
+        max((row.target.step for row in rows), default=0.0), _calls(pool),
     )  # fmt: skip
+    _find_window(found)
+    without = [row for row in good if not row.target.own_label and row.run.labelled
+               and not row.target.ambiguous]  # fmt: skip
+    if without and any(row.target.own_label for row in good):
+        found.dropped = _common(
+            [_guidance(row, velocity, path, found.hidden(row)) for row in without]
+        )
+    return found
 
 
-def _inside(row: Row, window: tuple[float, float] | None) -> bool:
-    return window is None or window[0] <= row.t <= window[1]
+def _velocity(path: Path, rows: list[Row], within: float) -> tuple[Path, Velocity]:
+    """v by the rows whose target holds no other answer; the path's noise with it."""
+    plain = [row for row in rows if abs(row.network()) < 1e-6 and not row.target.twins] or [
+        row for row in rows if abs(row.network()) < 1e-6 and not row.equal
+    ]
+    shares = [(row, 1.0) for row in plain] or [
+        (row, 1 - row.network()) for row in rows if not row.equal and abs(1 - row.network()) > 1e-6
+    ]
+    if not shares:
+        return path, Velocity("own", 1.0)
+    pairs = [(row.t, row.p / share, row.q / share) for row, share in shares]
+    own = [
+        (p * path.velocity(t)[0] + q * path.velocity(t)[1]) / (path.velocity(t)[0] ** 2 + path.velocity(t)[1] ** 2)
+        for t, p, q in pairs
+    ]
+    apart = [abs(p * path.velocity(t)[1] - q * path.velocity(t)[0]) for t, p, q in pairs]
+    if alike(own, within) and max(apart) < within * 10:
+        return path, Velocity("own", float(np.median(own)))
+    p, q = ([pair[k] for pair in pairs] for k in (1, 2))
+    if alike(p, within) and alike(q, within):
+        return path, Velocity("constant", float(np.median(p)), float(np.median(q)))
+    if path.name == "linear" and alike(p, within) and len(pairs) > 2:
+        # v = e - X on another amount of noise: sigma = t / q, a line in t.
+        t = np.array([pair[0] for pair in pairs])
+        sigma = t / np.array(q) * -np.median(p)
+        slope, start = np.polyfit(t, sigma, 1)
+        if np.abs(start + slope * t - sigma).max() < within * 10:
+            return replace(path, noise=(float(start), float(slope))), Velocity("own", -float(np.median(p)))
+    return path, Velocity("unknown")
 
 
-def _unit_velocity(path: Path, rows: list[Row]) -> bool | None:
-    """Whether p and q are one multiple of the path's own velocity in every row."""
-    for row in rows:
-        alpha, sigma = path.velocity(np.asarray(row.t))
-        size = abs(row.p) + abs(row.q)
-        if abs(row.p * float(sigma) - row.q * float(alpha)) > 1e-5 * max(size, 1e-9):
-            return None
-    return True
-
-
-def _read(row: Row, path: Path, tangent: bool = False) -> Guidance:
-    """v_g as a row shows it."""
-    alpha, sigma = path.velocity(np.asarray(row.t))
+def _guidance(
+    row: Row, velocity: Velocity, path: Path, hidden: float, tangent: bool = False
+) -> Guidance:
+    """v_g as a row shows it, with the part that hides in the regressed answer."""
     p, q = (row.tangent_p, row.tangent_q) if tangent else (row.p, row.q)
-    own = float((p * alpha + q * sigma) / (alpha**2 + sigma**2))
-    return Guidance(
-        own, row.coefficient("null", tangent), row.coefficient("own", tangent),
-        row.coefficient("other", tangent),
-    )  # fmt: skip
+    if not tangent and path.noise != (0.0, 1.0):
+        q = row.target.z * path.sigma(row.t)
+    alpha, sigma = velocity.at(path, row.t)
+    size = alpha**2 + sigma**2
+    v = (p * alpha + q * sigma) / size if size else np.nan
+    found = Guidance(v, *(row.coefficient(label, tangent) for label in ("null", "own", "other")))
+    label = "own" if row.target.own_label else "null"
+    if tangent:
+        if row.tangent_self and label == "own":
+            found = replace(found, own=found.own + row.tangent_self)
+        elif row.tangent_self:
+            found = replace(found, null=found.null + row.tangent_self)
+        return found
+    found = found.times(1 - hidden)
+    if hidden and label == "own":
+        return replace(found, own=found.own + hidden)
+    return replace(found, null=found.null + hidden) if hidden else found
 
 
-def _undone(row: Row, path: Path, guided: Guidance) -> Guidance:
-    """v_g of an unlabelled row; where r = t, the null answer hides in the regressed one."""
-    seen = _read(row, path)
-    if not row.equal:
-        return seen
-    if seen.near(Guidance(), 1e-5):
-        return Guidance()
-    hidden = 1 - guided.null
-    return Guidance(seen.v * hidden, guided.null, seen.own * hidden, seen.other * hidden)
-
-
-def _common(found: Iterable[Guidance], within: float) -> Guidance | None:
-    """The coefficients that most rows share: guided ones where some are not."""
-    listed = list(found)
-    if not listed:
+def _common(found: Sequence[Guidance]) -> Guidance | None:
+    """The coefficients that most rows share: of guided rows where some are not guided."""
+    if not found:
         return None
-    changed = [one for one in listed if not one.near(Guidance(), 1e-5)]
-    chosen = changed or listed
-    best = max(chosen, key=lambda one: sum(one.near(x, max(within, 1e-6) * 10) for x in chosen))
-    return best
+    changed = [one for one in found if not one.is_none]
+    chosen = changed or found
+    return max(chosen, key=lambda one: sum(one.near(x, 1e-4) for x in chosen))
 
 
-def _window(
-    rows: list[Row], path: Path, guided: Guidance, within: float
-) -> tuple[float, float] | None:
-    """Times between which labelled rows are guided, if some are not."""
-    if guided.is_none:
-        return None
-    inside, outside = [], []
+def _factor(rows: list[Row], within: float) -> tuple[float, bool]:
+    """k, and whether it multiplies t - r."""
+    plain = [row.target.derivative * (1 - self_coefficient(row)) for row in rows]
+    if not rows:
+        return 0.0, True
+    if not np.isfinite(plain).any():
+        return 0.0, True
+    each = [value / row.h for value, row in zip(plain, rows, strict=True)]
+    if alike(each, within):
+        return float(np.median(each)), True
+    if alike(plain, within):
+        return float(np.median(plain)), False
+    return float("nan"), True
+
+
+def _calls(rows: list[Row]) -> dict[int, set[int]]:
+    """By run: calls whose answers stand in the targets of these rows."""
+    found: dict[int, set[int]] = {}
     for row in rows:
-        if row.target.own_label:
-            plain = _read(row, path).near(Guidance(), 1e-5)
+        for other, value in row.terms:
+            if abs(value) > 1e-9:
+                found.setdefault(id(row.run), set()).add(int(row.run.rows.call[other.row]))
+    return found
+
+
+def _find_window(found: Formula) -> None:
+    """Times between which labelled rows are guided, if some are not."""
+    if found.guided.is_none or found.target_guided:
+        return
+    inside, outside = [], []
+    for row in found.good:
+        if row.target.own_label and not row.target.ambiguous:
+            plain = _guidance(row, found.velocity, found.path, 0.0).is_none
             (outside if plain else inside).append(row.t)
     if not outside or not inside:
-        return None
+        return
     below = [t for t in outside if t < min(inside)]
     above = [t for t in outside if t > max(inside)]
-    start = (max(below) + min(inside)) / 2 if below else 0.0
-    end = (min(above) + max(inside)) / 2 if above else 1.0
-    return start, end
+    start = (max(below), min(inside)) if below else (0.0, 0.0)
+    end = (max(inside), min(above)) if above else (1.0, 1.0)
+    found.bounds = start, end
+    found.window = _round_between(*start), _round_between(*end)
 
 
-def weights(found: Formula, run: Run, rows: list[Row]) -> tuple[np.ndarray, np.ndarray]:
+def _round_between(low: float, high: float) -> float:
+    """The shortest number between two."""
+    for digits in range(1, 6):
+        middle = round((low + high) / 2, digits)
+        if low <= middle <= high:
+            return middle
+    return (low + high) / 2
+
+
+def weights(found: Formula, run: Run) -> tuple[Array, Array]:
     """Weight and squared error of each image's row: gradient = weight (u - target).
 
     nan where a row has no gradient; the squared error is summed over pixels and channels.
     """
     weight, squared = np.full(run.batch, np.nan), np.full(run.batch, np.nan)
-    for row in rows:
-        if row.run is not run:
-            continue
-        value = row.target.weight / (1 - hidden(found, row))
-        gradient = run.rows.cotangent[row.target.row]
-        weight[row.target.image] = value
-        squared[row.target.image] = float(gradient @ gradient) / value**2 if value else np.nan
+    for row in found.rows:
+        if row.run is run:
+            value = row.target.weight / (1 - found.hidden(row))
+            gradient = run.rows.cotangent[row.target.row]
+            weight[row.target.image] = value
+            squared[row.target.image] = float(gradient @ gradient) / value**2 if value else np.nan
     return weight, squared
-
-
-def hidden(found: Formula, row: Row) -> float:
-    """Coefficient in the target of the very answer that is regressed, where r = t; else 0."""
-    if not row.equal:
-        return 0.0
-    if _read(row, found.path).near(Guidance(), 1e-5):
-        return 0.0
-    if row.target.own_label:
-        return found.guided.own if _inside(row, found.window) else 0.0
-    return found.guided.null + (found.guided.own if not row.run.labelled else 0.0)

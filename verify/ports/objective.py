@@ -8,9 +8,9 @@ import numpy as np
 
 from verify.ports import child
 from verify.ports.finding import Finding, Verdict
-from verify.ports.formula import Formula, Guidance
-from verify.ports.reading import Row, text
-from verify.ports.runs import Run, derivative
+from verify.ports.formula import Formula, Guidance, self_coefficient
+from verify.ports.reading import Row, alike, text
+from verify.ports.runs import NUM_CLASSES, Run, derivative
 from verify.ports.settings import Settings
 
 OFFICIAL_PATH = "z = (1 - t) x + t e, v = e - x"
@@ -25,18 +25,11 @@ def official_guidance(settings: Settings) -> Guidance:
 
 
 def v_g(guided: Guidance) -> str:
-    """The formula of a guided velocity."""
-    parts = [f"{text(guided.v)} v"]
-    for value, name in (
-        (guided.null, "u(z, t, 0, null)"), (guided.own, "u(z, t, 0, y)"),
-        (guided.other, "u(z, t, 0, another class)"),
-    ):  # fmt: skip
-        if abs(value) > 1e-6:
-            parts.append(f"{'-' if value < 0 else '+'} {text(abs(value))} {name}")
-    if guided.is_none:
-        return "v_g = v"
-    told = "v_g = " + " ".join(parts)
-    if not guided.other and abs(guided.v + guided.null + guided.own - 1) < 1e-6:
+    """The formula of a guided velocity, with the paper's two numbers where it has that form."""
+    told = f"v_g = {guided}"
+    if not guided.is_none and not guided.other and guided.near(
+        Guidance(guided.v, 1 - guided.v - guided.own, guided.own)
+    ):
         told += f" (omega {text(guided.v)}, kappa {text(guided.own)})"
     return told
 
@@ -50,231 +43,258 @@ def verdict(is_expected: bool, is_official: bool) -> Verdict:
 
 def path(found: Formula, runs: list[Run]) -> list[Finding]:
     """The path z and the velocity v that belongs to it."""
-    way = found.path
-    lines = []
-    if way.name == "unknown":
-        lines.append(("z is no known combination of image and noise", "another path"))
+    way, time = found.path, "r" if found.path.at_r else "t"
     names = {
-        "reversed": "z = t x + (1 - t) e", "cosine": "z = cos(pi t / 2) x + sin(pi t / 2) e",
-        "linear": "z = (1 - t) x + t e",
+        "reversed": f"z = {time} x + (1 - {time}) e", "linear": f"z = (1 - {time}) x + {time} e",
+        "cosine": f"z = cos(pi {time} / 2) x + sin(pi {time} / 2) e",
     }  # fmt: skip
-    code = names.get(way.name, "z = ?")
-    if way.name in ("reversed", "cosine"):
-        lines.append((code, f"the network learns another flow; {FIXED_POINT}"))
+    code = names.get(way.name, "z is no known combination of image and noise")
+    if way.noise != (0.0, 1.0):
+        code = f"z = (1 - t) x + ({text(way.noise[0])} + {text(way.noise[1])} t) e"
+    odd = way.name != "linear" or way.at_r or way.noise != (0.0, 1.0)
     said = _velocity(found)
-    if said:
-        lines.append((said, FIXED_POINT))
+    lines = []
+    if odd or said:
+        lines.append(("; ".join(filter(None, [code if odd else "", said])), FIXED_POINT))
     lines += _noise(found, runs)
-    scaled = ""
-    if abs(way.scale - 1) > 1e-6 or abs(way.offset) > 1e-6:
-        scaled = f"; images enter as {text(way.scale)} x + {text(way.offset)}"
+    lines += _images(found, runs)
     if not lines:
-        return [Finding("path", "same", f"{code}, v = e - x{scaled}", OFFICIAL_PATH)]
-    return [Finding("path", "differs", told + scaled, OFFICIAL_PATH, why) for told, why in lines]
+        return [Finding("path", "same", f"{code}, v = e - x", OFFICIAL_PATH)]
+    return [Finding("path", "differs", told, OFFICIAL_PATH, why) for told, why in lines]
 
 
 def _velocity(found: Formula) -> str:
     """How the velocity departs from the path's own; nothing where it is that."""
-    if found.velocity is not None:
-        p, q = found.velocity
-        return f"v = {text(q)} e + {text(p)} x"
-    if found.guided.v < 0 and (found.tangent_guided is None or found.tangent_guided.v < 0):
-        return "v = x - e, against the path"
-    return ""
+    v = found.velocity
+    if v.kind == "unknown":
+        return "" if found.path.name == "unknown" or not found.good else "v is no known velocity"
+    if v.kind == "constant":
+        if abs(v.p + v.q) < 1e-6:
+            return f"v = {_times(v.q, 'e - x')}" if v.q > 0 else f"v = {_times(-v.q, 'x - e')}"
+        return f"v = {text(v.q)} e {'-' if v.p < 0 else '+'} {text(abs(v.p))} x"
+    if abs(v.p - 1) < 1e-6:
+        return ""
+    if found.path.name == "linear":
+        return f"v = {_times(v.p, 'e - x')}" if v.p > 0 else f"v = {_times(-v.p, 'x - e')}"
+    return f"v = {text(v.p)} dz/dt"
+
+
+def _times(factor: float, formula: str) -> str:
+    return formula if abs(factor - 1) < 1e-6 else f"{text(factor)} ({formula})"
+
+
+def _images(found: Formula, runs: list[Run]) -> list[tuple[str, str]]:
+    """How images are scaled before they enter the path."""
+    linear = found.path.name == "linear" and found.velocity.kind == "own"
+    offsets = [row.offset for row in found.good if np.isfinite(row.offset)]
+    scales = [(id(row.run), row.scale) for row in found.good if np.isfinite(row.scale)]
+    why = "data of another scale meet the same noise: other times matter"
+    if linear and scales and not alike([scale for _, scale in scales], 1e-5):
+        return [("images are scaled or standardised by each batch", why)]
+    scale, offset = found.path.scale, 0.0
+    if offsets and alike(offsets, 1e-5) and linear:
+        offset = float(np.median(offsets)) * scale
+    if abs(scale - 1) < 1e-6 and abs(offset) < 1e-6:
+        return []
+    plus = f" {'-' if offset < 0 else '+'} {text(abs(offset))}" if abs(offset) > 1e-6 else ""
+    return [(f"images enter as {text(scale)} x{plus}", why)]
 
 
 def _noise(found: Formula, runs: list[Run]) -> list[tuple[str, str]]:
     """Departures of the noise from independent standard normals."""
-    noise = []
-    for run in runs:
-        rows, taken = run.rows, set()
-        for i in range(len(rows.t)):
-            j = int(rows.image[i])
-            if j < 0 or j in taken or rows.t[i] < 0.02:
-                continue
-            taken.add(j)
-            t = np.asarray(rows.t[i])
-            data = found.path.scale * run.images[j] + found.path.offset
-            sigma = float(found.path.sigma(t))
-            if abs(sigma) > 0.02:
-                e = (rows.z[i] - found.path.alpha(t) * data) / sigma
-                noise.append((run, j, e))
-    if not noise or found.path.name == "unknown":
+    if found.path.name == "unknown" or found.velocity.kind == "unknown":
         return []
-    values = np.stack([e for _, _, e in noise])
-    size = values.size
-    deviation = float(values.std())
-    lines = []
-    if not all(run.matched for run in runs):
-        lines.append(
-            ("the noise depends on the images", "noise paired with images is another coupling: the"
-             " flow's paths and its variance are others, its ends the same")
-        )  # fmt: skip
-    if deviation < 1e-6:
-        return [*lines, ("z holds no noise", FIXED_POINT)]
-    first = values[: runs[0].batch]
-    first = first[first.std(1) > 1e-6 * deviation]
-    same_rows = np.corrcoef(first) - np.eye(len(first)) if len(first) > 1 else np.zeros(1)
-    if np.abs(same_rows).max() > 0.6:
-        lines.append(("rows of a batch share their noise", "fewer independent draws: more variance"))
-        return lines
-    if abs(deviation - 1) > 5 / np.sqrt(2 * size):
-        lines.append((f"the noise has standard deviation {deviation:.3g}", FIXED_POINT))
-    elif abs(values.mean()) > 5 * deviation / np.sqrt(size):
-        lines.append((f"the noise has mean {values.mean():.3g}", FIXED_POINT))
-    elif abs(float((values**4).mean()) / deviation**4 - 3) > 5 * np.sqrt(24 / size):
-        kurtosis = float((values**4).mean()) / deviation**4
-        lines.append((f"the noise is not normal (kurtosis {kurtosis:.3g})", FIXED_POINT))
+    values, images = [], []
+    for row in found.rows:
+        time = row.t - row.h if found.path.at_r else row.t
+        if found.path.sigma(time) > 0.02:
+            data = row.run.images[row.target.image]
+            e = row.run.rows.z[row.target.row] - found.path.alpha(time) * found.path.scale * data
+            offset = found.path.alpha(time) * found.path.scale * (row.offset if np.isfinite(row.offset) else 0)
+            values.append((e - offset) / found.path.sigma(time))
+            images.append(data)
+    noise, data = np.array(values), np.array(images)
+    if not len(noise):
+        return []
+    if noise.std() < 1e-6:
+        return [("z holds no noise", FIXED_POINT)]
+    size, lines = noise.size, []
+    if any(np.isnan(run.rows.factor[row.target.row]) for row in found.rows for run in [row.run]):
+        scales = [row.scale for row in found.good if np.isfinite(row.scale)]
+        if found.good and alike(scales, 1e-5):
+            return [("the noise is paired with the images: it depends on them",
+                     "another coupling of data and noise: other paths, another variance")]  # fmt: skip
+        return []
+    correlation = float((noise * data).mean() / (noise.std() * data.std()))
+    if abs(correlation) > 6 / np.sqrt(size):
+        lines.append((f"the noise is correlated with its image ({correlation:.2f})", FIXED_POINT))
+    first = noise[: runs[0].batch]
+    first = first[first.std(1) > 1e-6 * noise.std()]
+    alike_rows = np.corrcoef(first) - np.eye(len(first)) if len(first) > 1 else np.zeros(1)
+    if np.abs(alike_rows).max() > 0.6:
+        return [*lines, ("rows of a batch share their noise", "fewer independent draws: more variance")]
+    deviation = float(noise.std())
+    kurtosis = float((noise**4).mean()) / deviation**4
+    if abs(deviation - 1) > 6 / np.sqrt(2 * size):
+        lines.append((f"the noise has standard deviation {deviation:.2f}", FIXED_POINT))
+    if abs(noise.mean()) > 6 * deviation / np.sqrt(size):
+        lines.append((f"the noise has mean {noise.mean():.2f}", FIXED_POINT))
+    elif abs(kurtosis - 3) > 6 * np.sqrt(24 / size):
+        lines.append((f"the noise is not normal (kurtosis {kurtosis:.2f})", FIXED_POINT))
     return lines
 
 
 def derivative_findings(found: Formula, expected: Settings, official: Settings) -> list[Finding]:
     """The tangent along which du/dt is taken, and how."""
     told = "JVP along (v_g, 0, 1) of (z, r, t)"
-    if found.tangent_times is None and found.tangent_guided is None:
-        if not found.factor:
+    along, times = found.tangent_guided, found.tangent_times
+    if times is None and along is None:
+        if not found.factor or found.path.name == "unknown":
             return []  # no du/dt in the target: said there
         return [Finding("derivative", "unknown", "no tangent was seen", told,
                         "du/dt is in the target, but how it is taken was not recognised")]  # fmt: skip
-    lines: list[tuple[str, str]] = []
-    if found.step:
-        lines.append((f"finite difference with step {text(found.step)}",
-                      "an approximation of du/dt with an error of the step's order"))  # fmt: skip
-    times = found.tangent_times
-    code = f"tangent (v_g, {text(times[1])}, {text(times[0])}) of (z, r, t)" if times else ""
     wanted = {"v01": (1.0, 0.0), "v00": (0.0, 0.0), "v10": (0.0, 1.0), "v11": (1.0, 1.0)}
+    network = Guidance(0.0, 0.0, 1.0)
+    want = network if expected.tangent_velocity == "network" else found.guided
+    direction, why = "v_g", ""
+    if along is None:
+        direction, why = "another direction than v and the network's answers", FIXED_POINT
+    elif along.near(network):
+        direction = "u(z, t, 0, y)"
+        why = "the network's own velocity, as in improved MeanFlow: the same fixed point"
+    elif not along.near(found.guided):
+        direction, why = str(along), f"no derivative along the path of v_g; {FIXED_POINT}"
+        if along.near(found.guided.times(-1)):
+            direction = "-v_g"
+    dr, dt = (times[1], times[0]) if times else (np.nan, np.nan)
+    code = f"JVP along ({direction}, {text(dr)}, {text(dt)}) of (z, r, t)"
     if times is None:
-        lines.append(("tangents of the times differ from row to row", FIXED_POINT))
+        code, why = f"{code}: the times' tangents differ from row to row", FIXED_POINT
     elif not np.allclose(times, wanted[expected.tangent], atol=1e-6):
-        lines.append((code, f"du/dt is no total derivative along the flow; {FIXED_POINT}"))
-    along, guided = found.tangent_guided, found.guided
-    network = expected.tangent_velocity == "network"
-    if along is not None and along.near(Guidance(0.0, 0.0, 1.0), 1e-5):
-        if not network:
-            lines.append(("along the network's own velocity u(z, t, 0, y), as in improved MeanFlow",
-                          "the same fixed point, another variance"))  # fmt: skip
-    elif along is not None and not along.near(guided, 1e-5):
-        if along.is_none:
-            lines.append(("along v instead of v_g", f"with guidance, {FIXED_POINT}"))
-        else:
-            lines.append((f"along {v_g(along).removeprefix('v_g = ')} instead of v_g", FIXED_POINT))
-    elif along is None:
-        lines.append(("the tangent of z is no combination of v and the network's answers",
-                      FIXED_POINT))  # fmt: skip
-    if not lines:
-        same = expected.tangent == official.tangent and not network
-        return [Finding("derivative", "same" if same else "claimed", code, told)]
-    return [Finding("derivative", "differs", code_, told, why) for code_, why in lines]
+        why = f"du/dt is no total derivative along the flow; {FIXED_POINT}"
+    elif along is not None and along.near(want):
+        why = ""
+    if found.step:
+        code = code.replace("JVP", f"finite difference with step {text(found.step)}", 1)
+        why = why or "an approximation of du/dt, with an error of the step's order"
+    if why:
+        return [Finding("derivative", "differs", code, told, why)]
+    same = expected.tangent == official.tangent and expected.tangent_velocity == official.tangent_velocity
+    return [Finding("derivative", "same" if same else "claimed", code, told)]
 
 
 def guidance(found: Formula, expected: Settings, official: Settings) -> list[Finding]:
     """The guided velocity of labelled rows, its window, and the answers that it is made of."""
     want, theirs = official_guidance(expected), official_guidance(official)
-    told = v_g(theirs)
+    told, guided = v_g(theirs), found.guided
     labelled = any(row.run.labelled for row in found.rows)
-    guided = found.guided
-    if found.guided.v < 0:  # a reversed velocity is the path's line
-        guided = Guidance(-guided.v, -guided.null, -guided.own, -guided.other)
-    lines: list[Finding] = []
     code = v_g(guided) if labelled or not guided.is_none else "v_g = v: no labels"
-    terms = [other for row in found.rows for other, value in row.terms if abs(value) > 1e-6]
-    if not guided.near(want, 1e-5):
+    terms = [other for row in found.good for other, value in row.terms if abs(value) > 1e-6]
+    unused = any(other.label == "null" and other.h_is_zero for row in found.good if row.target.own_label
+                 and not row.equal for other, _ in row.terms)  # fmt: skip
+    lines: list[tuple[str, str, str, Verdict]] = []
+    if not guided.near(want):
         why = "the effective guidance scale omega / (1 - kappa) is another: another fixed point"
         if guided.is_none:
             why = "one step samples without guidance"
-        lines.append(Finding("guidance", "differs", code, told, why))
-    window = (expected.t_start, expected.t_end)
-    if found.window is not None or (not want.is_none and window != (0.0, 1.0)):
-        start, end = found.window or (0.0, 1.0)
-        fits = _fits(found, window)
-        if not fits:
-            lines.append(Finding(
-                "guidance", "differs", f"guidance only for {start:.2f} <= t <= {end:.2f}",
-                f"for {official.t_start:g} <= t <= {official.t_end:g}",
-                "v_g = v outside: another fixed point there",
-            ))  # fmt: skip
-        elif window != (official.t_start, official.t_end) and not guided.is_none:
-            lines.append(Finding(
-                "guidance", "claimed", f"guidance only for {window[0]:g} <= t <= {window[1]:g}",
-                f"for {official.t_start:g} <= t <= {official.t_end:g}",
-            ))  # fmt: skip
-    if any(not other.h_is_zero and other.same_z and other.t_is_same for other in terms):
-        lines.append(Finding("guidance", "differs", "answers at h = t - r, not at h = 0", told,
-                             "an average velocity stands for an instantaneous one"))  # fmt: skip
+            if unused:
+                code += " (answers with the null label cancel or are not used)"
+        lines.append((code, told, why, "differs"))
+    for line in _window_lines(found, expected, official):
+        lines.append(line)
+    null = {int(row.run.rows.label[other.row]) for row in found.good for other, value in row.terms
+            if other.label == "null" and abs(value) > 1e-6}  # fmt: skip
+    if any(0 <= label < NUM_CLASSES for label in null):
+        lines.append((f"the null label is that of class {min(null)}", "num_classes",
+                      "a class is trained as no class: guidance away from it", "differs"))  # fmt: skip
+    if any(other.same_z and not other.h_is_zero for other in terms) or any(
+        self_coefficient(row) for row in found.good if not row.equal
+    ):
+        lines.append(("answers with h > 0 (h = t - r or t)", "h = 0",
+                      "an average velocity stands for an instantaneous one", "differs"))  # fmt: skip
     if any(other.network for other in terms):
-        lines.append(Finding("guidance", "differs", "answers of a copy of the network (EMA)",
-                             "of the network itself", "the same fixed point, slower to follow"))  # fmt: skip
+        lines.append(("answers of a copy of the network (EMA)", "of the network itself",
+                      "the same fixed point, slower to follow", "differs"))  # fmt: skip
     if any(other.sees_gradient for other in terms):
-        lines.append(Finding("guidance", "differs", "the gradient passes through the answers in v_g",
-                             "no gradient", "the loss is no regression: another fixed point"))  # fmt: skip
-    if guided.near(want, 1e-5) and not lines:
-        same = guided.near(theirs, 1e-5)
-        return [Finding("guidance", "same" if same else "claimed", code, told)]
-    return lines
+        lines.append(("the gradient passes through the answers in v_g", "no gradient",
+                      "the loss is no regression: another fixed point", "differs"))  # fmt: skip
+    if any(kind == "differs" for *_, kind in lines):
+        return [Finding("guidance", kind, c, o, why) for c, o, why, kind in lines]
+    same = guided.near(theirs) and not lines
+    window = f"; {lines[0][0]}" if lines else ""
+    return [Finding("guidance", "same" if same else "claimed", code + window, told)]
 
 
-def _fits(found: Formula, window: tuple[float, float]) -> bool:
-    """Whether rows are guided just where a window says."""
-    if found.window is None:
-        return all(window[0] <= row.t <= window[1] for row in found.rows if row.target.own_label)
-    start, end = found.window
-    between = [row.t for row in found.rows if row.target.own_label]
-    inside = [t for t in between if start <= t <= end]
-    outside = [t for t in between if not start <= t <= end]
-    return all(window[0] <= t <= window[1] for t in inside) and not any(
-        window[0] <= t <= window[1] for t in outside
-    )
+def _window_lines(
+    found: Formula, expected: Settings, official: Settings
+) -> list[tuple[str, str, str, Verdict]]:
+    """Lines on the times between which labelled rows are guided."""
+    if found.guided.is_none:
+        return []
+    window = (expected.t_start, expected.t_end)
+    told = f"for {official.t_start:g} <= t <= {official.t_end:g}"
+    (low, high), (least, most) = found.bounds or ((0.0, 0.0), (1.0, 1.0))
+    times = [row.t for row in found.good if row.target.own_label]
+    if found.bounds is None and times:
+        high, least = min(times), max(times)
+    fits = low <= window[0] <= high and least <= window[1] <= most
+    if not fits:
+        start, end = found.window or (0.0, 1.0)
+        why = "v_g = v at other times: another fixed point there"
+        return [(f"guidance only for {start:g} <= t <= {end:g}", told, why, "differs")]
+    if window == (official.t_start, official.t_end):
+        return []
+    return [(f"guidance only for {window[0]:g} <= t <= {window[1]:g}", told, "", "claimed")]
 
 
 def unlabelled_rows(found: Formula, expected: Settings) -> list[Finding]:
     """What rows without a label regress to."""
-    if found.dropped is None:
-        return []
     dropped = found.dropped
-    if dropped.v < 0:
-        dropped = Guidance(-dropped.v, -dropped.null, -dropped.own, -dropped.other)
+    if dropped is None:
+        return []
     if dropped.is_none:
         return [Finding("unlabelled rows", "same", "v_g = v", "v_g = v")]
-    kept = dropped.near(found.guided, 1e-4)
-    code = "unlabelled rows keep v_g" if kept else v_g(dropped)
-    return [Finding("unlabelled rows", "differs", code, "v_g = v",
-                    "the unconditional velocity is learned wrong, and all guidance with it")]  # fmt: skip
+    code = "they keep v_g" if dropped.near(found.guided, 1e-4) else f"v_g = {dropped}"
+    why = "the unconditional velocity is learned wrong, and all guidance with it"
+    return [Finding("unlabelled rows", "differs", code, "v_g = v", why)]
 
 
 def target(found: Formula, runs: list[Run], expected: Settings, official: Settings) -> list[Finding]:
     """The regression target beyond v_g: du/dt, its factor and sign, and the stop-gradient."""
     told = "v_g - (t - r) du/dt, without gradient"
-    good = [row for row in found.rows if row not in found.unexplained]
-    if not good:
-        return [Finding("target", "unknown", "not a combination of v, u and du/dt", told,
-                        "no coefficients explain the gradient at the network's answer")]  # fmt: skip
-    lines = []
     if found.unexplained:
         share = len(found.unexplained) / len(found.rows)
-        where = _where(found.unexplained, good)
-        return [Finding("target", "unknown", f"another target in {share:.0%} of the rows{where}", told,
-                        "their target is no combination of v, u and du/dt")]  # fmt: skip
-    strangers = [other for row in good for other, value in row.terms
+        code = "no combination of v, u and du/dt"
+        if share < 1:
+            code += f" in {share:.0%} of the rows{_where(found.unexplained, found.good)}"
+        return [Finding("target", "unknown", code, told,
+                        "no coefficients explain the gradient at the network's answer")]  # fmt: skip
+    if found.velocity.kind == "unknown":
+        return []
+    strangers = [other for row in found.good for other, value in row.terms
                  if abs(value) > 1e-6 and not (other.same_z and other.t_is_same)]  # fmt: skip
     if strangers:
         return [Finding("target", "differs",
-                        "the target holds the network's answer at other points of the path",
-                        told, "another objective than MeanFlow (as of consistency or splitting"
-                        " losses)")]  # fmt: skip
-    apart = [row for row in good if not row.equal]
-    k, one = found.factor, "(t - r)" if found.per_interval else ""
+                        "it holds the network's answer at other points of the path", told,
+                        "another objective (consistency, interval splitting), not MeanFlow's")]  # fmt: skip
+    lines = []
+    velocity = f"{found.target_guided}" if found.target_guided else "v_g"
+    if found.target_guided:
+        lines.append((f"{velocity} - (t - r) du/dt: not the v_g of the tangent",
+                      "the guidance is in the derivative alone: another fixed point"))  # fmt: skip
+    apart = [row for row in found.good if not row.equal]
+    k, one = found.factor, "(t - r) " if found.per_interval else ""
     if apart and np.isnan(k):
         lines.append(_factor_line(apart))
     elif apart and abs(k) < 1e-9:
-        lines.append(("v_g alone: no du/dt", "flow matching: u is an instantaneous velocity"))
-    elif apart and not found.per_interval:
-        lines.append((f"v_g {'+' if k > 0 else '-'} {text(abs(k))} du/dt, without the factor t - r",
-                      FIXED_POINT))  # fmt: skip
-    elif apart and abs(k + 1) > 1e-5:
-        lines.append((f"v_g {'+' if k > 0 else '-'} {text(abs(k))} {one} du/dt", FIXED_POINT))
+        lines.append((f"{velocity}, without du/dt", "flow matching: u is an instantaneous velocity"))
+    elif apart and (not found.per_interval or abs(k + 1) > 1e-5):
+        size = "" if abs(abs(k) - 1) < 1e-6 else f"{text(abs(k))} "
+        lines.append((f"{velocity} {'+' if k > 0 else '-'} {size}{one}du/dt", FIXED_POINT))
     lines += _gradient(found, runs, expected)
     if not lines:
-        return [Finding("target", "same", told, told)]
+        claimed = expected.tangent_gradient != official.tangent_gradient
+        return [Finding("target", "claimed" if claimed else "same", told, told)]
     return [Finding("target", "differs", code, told, why) for code, why in lines]
 
 

@@ -1,67 +1,53 @@
 """What a loss computes, in the paper's terms, from the targets of its rows.
 
-    z = alpha(t) X + sigma(t) e,   X = scale x + offset
+    z = alpha X + sigma e,   X = scale x + offset
     target = p X + q e + b u(z, t, 0, null) + c u(z, t, 0, y) + … + k du/dt
 
-with p = -1, q = 1 where the velocity is the paper's, v = e - X. Coefficients that are alike in all
-rows make the formula; each finding reads it.
+with p = -1, q = 1 where the velocity is the paper's, v = e - X.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from verify.ports.observation import Array
 from verify.ports.runs import Run
 from verify.ports.solve import Other, Target, solve
 
 SAME_TIME = 1e-6  # h below which a row counts as r = t
 
 
-@dataclass
+@dataclass(frozen=True)
 class Path:
     """The path of a port: coefficients of data and noise, and how it scales its images."""
 
-    name: str  # linear, reversed, cosine or unknown
-    scale: float
-    offset: float
+    name: str = "linear"  # linear, reversed, cosine or unknown
+    scale: float = 1.0
+    offset: float = 0.0
+    noise: tuple[float, float] = (0.0, 1.0)  # linear: sigma = noise_0 + noise_1 t
+    at_r: bool = False  # whether z is taken at r instead of t
 
-    def alpha(self, t: Array) -> Array:
+    def alpha(self, t: float) -> float:
         """Coefficient of the data."""
         if self.name == "reversed":
             return t
-        return np.cos(np.pi * t / 2) if self.name == "cosine" else 1 - t
+        return float(np.cos(np.pi * t / 2)) if self.name == "cosine" else 1 - t
 
-    def sigma(self, t: Array) -> Array:
+    def sigma(self, t: float) -> float:
         """Coefficient of the noise."""
         if self.name == "reversed":
             return 1 - t
-        return np.sin(np.pi * t / 2) if self.name == "cosine" else t
-
-    def velocity(self, t: Array) -> tuple[Array, Array]:
-        """Derivatives of alpha and sigma."""
-        one = np.ones_like(t)
-        if self.name == "reversed":
-            return one, -one
         if self.name == "cosine":
-            return -np.pi / 2 * np.sin(np.pi * t / 2), np.pi / 2 * np.cos(np.pi * t / 2)
-        return -one, one
+            return float(np.sin(np.pi * t / 2))
+        return self.noise[0] + self.noise[1] * t
 
-
-def path_of(runs: list[Run]) -> Path:
-    """The path by the factor of the image in z, exact where rows were matched to images."""
-    factor = np.concatenate([run.rows.factor for run in runs])
-    t = np.concatenate([run.rows.t for run in runs])
-    known = np.isfinite(factor) & (t > 0.02) & (t < 0.98)
-    if not known.any():
-        return Path("linear", 1.0, 0.0)
-    exact = max(run.exact for run in runs) * 100
-    for name in ("linear", "reversed", "cosine"):
-        path = Path(name, 1.0, 0.0)
-        ratio = factor[known] / path.alpha(t[known])
-        if np.ptp(ratio) <= exact * max(1.0, np.abs(ratio).max()):
-            return Path(name, _short(float(np.median(ratio))), 0.0)
-    return Path("unknown", 1.0, 0.0)
+    def velocity(self, t: float) -> tuple[float, float]:
+        """Derivatives of alpha and sigma."""
+        if self.name == "reversed":
+            return 1.0, -1.0
+        if self.name == "cosine":
+            angle = np.pi * t / 2
+            return float(-np.pi / 2 * np.sin(angle)), float(np.pi / 2 * np.cos(angle))
+        return -1.0, 1.0
 
 
 @dataclass(eq=False)  # rows are compared by identity
@@ -72,11 +58,11 @@ class Row:
     target: Target
     p: float  # coefficient of the data X
     q: float  # of the noise
-    offset: float  # what a constant in the target says of the port's scaling of images
     terms: list[tuple[Other, float]]
     tangent_p: float  # the same of the tangent in z
     tangent_q: float
-    tangent_terms: list[tuple[Other | None, float]]  # None: the regressed answer itself
+    tangent_terms: list[tuple[Other, float]]
+    tangent_self: float  # coefficient in the tangent of the regressed answer itself
 
     @property
     def t(self) -> float:
@@ -93,35 +79,63 @@ class Row:
         """Whether r = t."""
         return abs(self.h) < SAME_TIME
 
+    @property
+    def offset(self) -> float:
+        """Constant that the images are shifted by, in units of their scale; nan if not to be seen."""
+        return self.target.one / self.target.x if abs(self.target.x) > 1e-9 else np.nan
+
+    @property
+    def scale(self) -> float:
+        """Factor of the images, if the velocity is that of the line."""
+        return -self.target.x / self.target.z if abs(self.target.z) > 1e-9 else np.nan
+
     def coefficient(self, label: str, tangent: bool = False) -> float:
-        """Sum of the coefficients of u(z, t, ., label): own, null or other."""
+        """Sum of the coefficients of answers with a label: own, null or other."""
         terms = self.tangent_terms if tangent else self.terms
-        found = 0.0
-        for other, value in terms:
-            if other is None:
-                found += value if label == ("own" if self.target.own_label else "null") else 0.0
-            elif other.label == label and other.same_z:
-                found += value
-        return found
+        return sum(value for other, value in terms if other.label == label)
+
+    def network(self) -> float:
+        """Sum of the coefficients of all other answers of the network."""
+        return sum(value for _, value in self.terms)
 
 
 def main_rows(run: Run) -> list[int]:
-    """The regressed row of each image: with a gradient, and with a tangent where several have one."""
+    """The regressed row of each image: with a gradient; with a tangent, r < t where several have."""
     rows, found = run.rows, []
     size = np.sqrt((rows.cotangent**2).sum(1))
     for j in range(run.batch):
         candidates = np.flatnonzero((rows.image == j) & (size > 0))
-        if not len(candidates):
-            continue
+        if len(candidates) > 1:
+            tangents = np.flatnonzero((rows.image == j) & rows.has_tangent)
 
-        def rank(i: int) -> tuple[bool, bool, float]:
-            same = (rows.image == rows.image[i]) & rows.has_tangent
-            near = np.abs(rows.t - rows.t[i]) + np.abs(rows.h - rows.h[i]) < 1e-9
-            apart = np.abs(rows.label - rows.label[i]) == 0
-            return bool((same & near & apart).any()), bool(abs(rows.h[i]) > SAME_TIME), size[i]
+            def rank(i: int, tangents: np.ndarray = tangents) -> tuple[bool, bool, float]:
+                near = np.abs(rows.t[tangents] - rows.t[i]) + np.abs(rows.h[tangents] - rows.h[i])
+                own = rows.label[tangents] == rows.label[i]
+                return bool((own & (near < 1e-9)).any()), bool(abs(rows.h[i]) > SAME_TIME), size[i]
 
-        found.append(int(max(candidates, key=rank)))
+            candidates = np.array([max(candidates, key=rank)])
+        found += candidates.tolist()
     return found
+
+
+def path_of(runs: list[Run]) -> Path:
+    """The path by the factor of the image in z, exact where rows were matched to images."""
+    factor, t, r = [], [], []
+    for run in runs:
+        for i in main_rows(run):
+            factor.append(run.rows.factor[i])
+            t.append(run.rows.t[i])
+            r.append(run.rows.t[i] - run.rows.h[i])
+    factors, times, starts = np.array(factor), np.array(t), np.array(r)
+    exact = max(run.exact for run in runs) * 100
+    for at_r, time in ((False, times), (True, starts)):
+        known = np.isfinite(factors) & (time > 0.02) & (time < 0.98)
+        for name in ("linear", "reversed", "cosine"):
+            alpha = np.array([Path(name).alpha(s) for s in time[known]])
+            ratio = factors[known] / alpha
+            if known.any() and np.ptp(ratio) <= exact * max(1.0, np.abs(ratio).max()):
+                return Path(name, short(float(np.median(ratio))), at_r=at_r)
+    return Path("unknown") if np.isfinite(factors).any() else Path()
 
 
 def read(run: Run, path: Path) -> list[Row]:
@@ -130,38 +144,32 @@ def read(run: Run, path: Path) -> list[Row]:
 
 
 def _row(run: Run, target: Target, path: Path) -> Row:
-    t = np.asarray(target.t)
-    alpha, sigma = float(path.alpha(t)), float(path.sigma(t))
-    shift = target.one / target.x * path.scale if abs(target.x) > 1e-9 else np.nan
+    time = target.t - target.h if path.at_r else target.t
+    alpha, sigma = path.alpha(time), path.sigma(time)
     names = dict(enumerate(other for other, _ in target.others))
-    tangent_terms: list[tuple[Other | None, float]] = []
-    for key, value in target.direction.items():
-        if key == "u":
-            tangent_terms.append((None, value))
-        elif key.startswith("u"):
-            tangent_terms.append((names[int(key[1:])], value))
     direction = target.direction
     return Row(
         run, target,
-        p=target.x / path.scale + target.z * alpha, q=target.z * sigma,
-        offset=float(shift), terms=target.others,
+        p=target.x / path.scale + target.z * alpha, q=target.z * sigma, terms=target.others,
         tangent_p=direction.get("x", np.nan) / path.scale + direction.get("z", np.nan) * alpha,
         tangent_q=direction.get("z", np.nan) * sigma,
-        tangent_terms=tangent_terms,
+        tangent_terms=[(names[int(key[1:])], value) for key, value in direction.items()
+                       if key[:1] == "u" and len(key) > 1],
+        tangent_self=direction.get("u", 0.0),
     )  # fmt: skip
 
 
-def _short(value: float) -> float:
+def short(value: float) -> float:
     """A number that is round but for rounding, round."""
     for digits in range(5):
         if abs(value - round(value, digits)) < 1e-6 * max(1.0, abs(value)):
-            return float(round(value, digits))
+            return float(round(value, digits)) + 0.0
     return value
 
 
 def text(value: float) -> str:
     """A number in a formula, as short as it is exact."""
-    return f"{_short(value):.6g}"
+    return f"{short(value):.6g}"
 
 
 def alike(values: list[float], within: float) -> bool:

@@ -151,9 +151,31 @@ def places(run: Run) -> NDArray[np.int64]:
 
 
 def place(run: Run) -> Run:
-    """The run with its rows taken to be of the images in order, where matching did not tell."""
-    run.rows.image = places(run)
+    """The run with rows taken to be of the images in order, where matching did not tell."""
+    unknown = run.rows.image < 0
+    run.rows.image = np.where(unknown, places(run), run.rows.image)
+    run.rows.factor = np.where(unknown, np.nan, run.rows.factor)
     return run
+
+
+def null_label(run: Run) -> int | None:
+    """The label that stands for none: one that the network saw with every image, or instead of one.
+
+    It may be the label of a class, which is a finding.
+    """
+    rows = run.rows
+    foreign = rows.label != run.classes[rows.image]
+    outside = foreign & ((rows.label < 0) | (rows.label >= NUM_CLASSES))
+    if outside.any():
+        return int(rows.label[outside][0])
+    with_all = [
+        label for label in set(rows.label.tolist())
+        if len(set(rows.image[rows.label == label].tolist())) == run.batch
+    ]  # fmt: skip
+    seen = set(rows.label[foreign].tolist())
+    if with_all and len(set(run.classes.tolist())) > 1:
+        return int(with_all[0])
+    return int(seen.pop()) if len(seen) == 1 else None
 
 
 def calls(found: dict[str, NDArray[Any]]) -> list[dict[str, NDArray[Any]]]:

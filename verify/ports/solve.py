@@ -8,13 +8,13 @@ calls for the same image; du/dt is the derivative along the tangents that were s
 small step apart are a finite difference, which then stands for du/dt.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from verify.ports.observation import Array
-from verify.ports.runs import NUM_CLASSES, Rows, Run, derivative
+from verify.ports.runs import NUM_CLASSES, Rows, Run, derivative, null_label
 
 SMALL_STEP = 0.06  # largest step in t that counts as a finite difference
 
@@ -42,7 +42,8 @@ class Target:
     t: float
     h: float
     label: int
-    own_label: bool  # whether the label is the image's own
+    own_label: bool  # whether the label is the image's own, and not that which stands for none
+    ambiguous: bool  # whether the image's own label is that which stands for none
     weight: float
     x: float
     z: float
@@ -55,8 +56,7 @@ class Target:
     direction: dict[str, float]  # of the tangent in z: coefficients of x, z, 1, u, u0, u1, … , head
     direction_rest: float  # what these do not explain, relative
     rest: float  # what the coefficients do not explain, relative to the gradient
-    twin: bool  # whether another answer equals this one, so that its coefficient is in `weight`
-    squared_error: float = field(default=float("nan"))
+    twins: tuple[int, ...]  # calls whose answer is this very one: their coefficient is in `weight`
 
 
 def regressed(rows: Rows) -> NDArray[np.int64]:
@@ -70,17 +70,18 @@ def regressed(rows: Rows) -> NDArray[np.int64]:
 
 def others_of(run: Run, i: int) -> list[Other]:
     """Other answers for the image of row i, each once, without those that are the same call."""
-    rows = run.rows
+    rows, null = run.rows, null_label(run)
     found: list[Other] = []
     seen = [rows.u[i]]
-    own = run.classes[rows.image[i]] if rows.image[i] >= 0 else rows.label[i]
+    own = run.classes[rows.image[i]]
     near = 1e-12 if not run.single else 1e-6
     for k in np.flatnonzero(rows.image == rows.image[i]):
         if k == i or any(np.allclose(rows.u[k], u, rtol=0, atol=near) for u in seen):
             continue
         seen.append(rows.u[k])
-        label = "other" if 0 <= rows.label[k] < NUM_CLASSES else "null"
-        label = "own" if rows.label[k] == own else label
+        label = "own" if rows.label[k] == own else "other"
+        if rows.label[k] == null or not 0 <= rows.label[k] < NUM_CLASSES:
+            label = "null"
         found.append(
             Other(
                 int(k), label,
@@ -96,7 +97,7 @@ def solve(run: Run, i: int) -> Target:
     """The target of row i."""
     rows, j = run.rows, int(run.rows.image[i])
     others = others_of(run, i)
-    x = run.images[j] if j >= 0 else np.zeros_like(rows.z[i])
+    x = run.images[j]
     named: dict[str, Array] = {"x": x, "z": rows.z[i], "1": np.ones_like(x)}
     steps = [
         other for other in others
@@ -135,17 +136,16 @@ def solve(run: Run, i: int) -> Target:
         direction = {key[1:]: value / pace for key, value in told.items() if key[:1] == "d"
                      and key not in ("dt", "dh")}  # fmt: skip
         told["du/dt"] = pace
-    twin = any(
-        k != i and rows.image[k] == j and np.array_equal(rows.u[k], rows.u[i])
-        and rows.call[k] != rows.call[i] for k in np.flatnonzero(rows.image == j)
-    )  # fmt: skip
-    own = j >= 0 and rows.label[i] == run.classes[j]
+    same = np.flatnonzero((rows.image == j) & (rows.call != rows.call[i]))
+    twins = tuple(int(rows.call[k]) for k in same if np.array_equal(rows.u[k], rows.u[i]))
+    null = null_label(run)
+    own = rows.label[i] == run.classes[j] and rows.label[i] != null
     return Target(
-        int(i), j, float(rows.t[i]), float(rows.h[i]), int(rows.label[i]), bool(own),
+        int(i), j, float(rows.t[i]), float(rows.h[i]), int(rows.label[i]), bool(own), bool(run.classes[j] == null),
         weight, told["x"], told["z"], told["1"],
         [(other, told[f"u{number}"]) for number, other in enumerate(rest)],
         told.get("head", 0.0), told.get("du/dt", np.nan), step, tangent, direction, direction_rest,
-        unexplained / scale if scale else np.nan, bool(twin),
+        unexplained / scale if scale else np.nan, twins,
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ A table is paragraphs, of which each is one variant:
     name
     > heading: pattern             a line `differs` under this heading, whose `code` has the pattern
     ~ heading: pattern             a line `claimed`
+    ? heading: pattern             a line `differs` that may be there, as what follows from another
     > loss_x heading: pattern      the same of loss_x, where the file has several losses
     & name of another variant      all that the other has
     [torch]                        what follows is for this framework; [jax]; [both]
@@ -17,6 +18,7 @@ are comments.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,23 +26,31 @@ from typing import NamedTuple
 
 from subprocesses import ROOT
 
+from verify.ports.finding import Finding
+
 FOLDER = Path(__file__).parent
 TABLES = ("correct", "faults_method", "faults_draws", "faults_sampler", "combined")
 FRAMEWORKS = ("torch", "jax")
-_EXPECTED = re.compile(r"([>~]) (?:(loss_\w+) )?([\w =]+): (.+)")
+_EXPECTED = re.compile(r"([>~?]) (?:(loss_\w+) )?([\w =]+): (.+)")
 
 
 class Expected(NamedTuple):
-    """One line that must be there, and the only one of its loss under its heading."""
+    """One line of a diagnosis, the only one of its loss under its heading."""
 
     what: str  # one of HEADINGS
     pattern: str  # in the line's `code` (under `error` in `detail` too), in any case of letters
-    verdict: str = "differs"  # or claimed
+    verdict: str = "differs"  # or claimed; of an error, whatever is not same
     loss: str = "loss"
+    must: bool = True  # be there
 
-    def named_by(self, text: str) -> bool:
-        """Whether a line's text says what it must."""
-        return re.search(self.pattern, text, re.IGNORECASE) is not None
+    def is_told_by(self, finding: Finding) -> bool:
+        """Whether a finding is this line."""
+        if (finding.what, finding.loss) != (self.what, self.loss) or finding.verdict == "same":
+            return False
+        error = self.what == "error"
+        text = f"{finding.code} {finding.detail}" if error else finding.code
+        told = re.search(self.pattern, text, re.IGNORECASE) is not None
+        return told and (error or finding.verdict == self.verdict)
 
 
 class Change(NamedTuple):
@@ -84,6 +94,22 @@ class Variant:
         return f"{self.framework}: {self.name}"
 
 
+def mistakes(variant: Variant, findings: Iterable[Finding]) -> list[str]:
+    """What is wrong with the findings of a variant: lines that are missing, or that are too many.
+
+    Lines that are `unknown` are neither, other than those of an error.
+    """
+    rest = [f for f in findings if f.verdict in ("differs", "claimed") or f.what == "error"]
+    wrong = []
+    for line in variant.expected:
+        told = [finding for finding in rest if line.is_told_by(finding)]
+        if told:
+            rest.remove(told[0])
+        elif line.must:
+            wrong.append(f"missing: {line.loss} {line.what} {line.verdict}: {line.pattern}")
+    return wrong + [f"too many: {f.loss} {f.what} {f.verdict}: {f.code}" for f in rest]
+
+
 def minimal(framework: str) -> str:
     """The minimal port of a framework."""
     return (ROOT / "examples" / "ports" / f"minimal_{framework}.py").read_text(encoding="utf-8")
@@ -99,10 +125,10 @@ def variants(framework: str, *tables: str) -> tuple[Variant, ...]:
             if name in found:
                 raise ValueError(f"{table}.txt: two variants are named {name!r}")
             others = [found.get(line[2:]) for line in lines if line.startswith("& ")]
-            own = _changes([line for line in lines if line[:1] not in ">~&"], framework)
+            own = _changes([line for line in lines if line[0] not in ">~?&"], framework)
             elsewhere = None in others or (own == () and any(line[0] == "[" for line in lines))
             if not elsewhere:
-                expected = tuple(map(_expected, filter(lambda line: line[0] in ">~", lines)))
+                expected = tuple(map(_expected, filter(lambda line: line[0] in ">~?", lines)))
                 # Lines of its own speak for the whole.
                 inherited = () if expected else sum((o.expected for o in others), ())
                 changes = sum((o.changes for o in others), ()) + own
@@ -119,14 +145,14 @@ def _paragraphs(table):
 
 
 def _changes(lines, framework):
-    """Changes of one framework: runs of lines -, each with the lines + after it; runs of lines $."""
+    """Changes of one framework: lines - and the lines + after them; lines $."""
     found, last, here = [], "", True
     for line in lines:
         sign, text = line[0], line[2:]
         if sign == "[":
             here = line[1:-1] in (framework, "both")
         elif here:
-            if sign != last and sign != "+":
+            if sign not in (last, "+"):
                 found.append(([], []))
             found[-1][sign != "-"].append(text)
         last = sign
@@ -138,4 +164,5 @@ def _expected(line):
     if match is None:
         raise ValueError(f"no expected line: {line!r}")
     sign, loss, what, pattern = match.groups()
-    return Expected(what, pattern, "differs" if sign == ">" else "claimed", loss or "loss")
+    verdict = "claimed" if sign == "~" else "differs"
+    return Expected(what, pattern, verdict, loss or "loss", sign != "?")

@@ -21,6 +21,8 @@ from verify.ports.laws.sample import Sample
 from verify.ports.observation import Draw
 from verify.ports.settings import Settings
 
+_UNKNOWN = "nothing can be said of the times, nor of the rows with r = t"
+
 
 def findings(
     draw: Draw,
@@ -41,7 +43,7 @@ def findings(
     dropout = labels.finding(sample, expected, official)
     if sample.unfit:
         official_law = law.official_text(official)
-        unknown = Finding("law of times", "unknown", "", official_law, sample.unfit)
+        unknown = Finding("law of times", "unknown", sample.unfit, official_law, _UNKNOWN)
         return [*(line for line in dropout if line.verdict != "differs"), unknown]
     times, seen = law.finding(sample, expected, official)
     return [*rows.finding(sample, expected, official, seen), *dropout, *times]

@@ -112,8 +112,9 @@ class Law:
             return self.second.cdf(r / np.maximum(t, TINY))
         if self.order == "unordered":
             return self.second.cdf(r)
+        r = np.minimum(r, t)
         if self.order == "min":
-            return np.minimum(self.second.cdf(r) / self.second.cdf(t), 1)
+            return self.second.cdf(r) / self.second.cdf(t)
         a, b = np.exp(self.first.log_density(t)), np.exp(self.second.log_density(t))
         above = a * self.second.cdf(r) + b * self.first.cdf(r)
         return above / np.maximum(a * self.second.cdf(t) + b * self.first.cdf(t), 1e-300)

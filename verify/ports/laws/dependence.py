@@ -3,10 +3,11 @@
 Tests on ranks: right whatever the law of the times is.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special, stats
+from scipy import stats
 
 from verify.ports.laws import statistics
 from verify.ports.laws.densities import TINY
@@ -17,11 +18,17 @@ _REPEATED = 6  # times that one value is drawn: with times in float32 by acciden
 
 
 class Dependence(NamedTuple):
-    """Test of independent rows, and what was seen."""
+    """Test of independent rows, and what was seen.
 
-    p_value: float
-    words: str
-    alike: bool  # the rows of a call are more alike than independent ones
+    Attributes:
+        alike: the rows of a call are more alike than independent ones.
+        place: the law depends on the row's place in the batch.
+    """
+
+    p_value: float = 1.0
+    words: str = ""
+    alike: bool = False
+    place: bool = False
 
 
 def repeated(x: Array) -> Array:
@@ -31,47 +38,79 @@ def repeated(x: Array) -> Array:
     return values[most][counts[most] >= _REPEATED]
 
 
-def rows(t: Array, r: Array, equal: Mask) -> Dependence:
-    """Whether t (and r, where r < t) of a call's rows are independent, and of the row's place."""
+def rows(t: Array, r: Array, equal: Mask, atoms: Mask) -> Dependence:
+    """Whether t (and r, where r < t) of a call's rows are independent, and of the row's place.
+
+    Args:
+        atoms: [num_calls, batch], rows that are left out.
+    """
     num_calls, batch = t.shape
     if num_calls < 8 or batch < 2:
-        return Dependence(1.0, "", alike=False)
-    t_ranks = statistics.group_ranks(t, 2 * np.broadcast_to(equal.all(0), t.shape) + equal)
-    r_ranks = statistics.group_ranks(r / np.maximum(t, TINY), equal.astype(np.int64))
-    found: list[tuple[float, str, bool]] = []
-    for name, u, among in (("t", t_ranks, np.ones_like(equal)), ("r", r_ranks, ~equal)):
-        distinct = np.mean([len(set(x[k])) for x, k in zip(u, among, strict=True)])
-        ratio, p_value = statistics.dispersion(u, among, 1)
-        words = f"{name} of a call's rows dependent: variance of their mean {ratio:.2g} times"
-        words += " that of independent rows"
-        if ratio > 1 and distinct < 0.9 * np.mean(among.sum(1)):
-            words = f"{name} of a call's rows: {distinct:.3g} different values only"
-            words = f"one {name} for all rows of a call" if distinct < 1.01 else words
-        elif ratio < 1:
-            words = f"{_evenly(t if name == 't' else r, name)}: variance of a call's mean"
-            words += f" {ratio:.2g} times that of independent rows"
-        found.append((p_value, words, ratio > 1))
-        ratio, p_value = statistics.dispersion(u, among, 0)
-        found.append((p_value, f"{name} depends on the row's place in the batch", False))
-    p_value, words, alike = min(found)
-    return Dependence(statistics.combined([p for p, *_ in found]), words, alike)
+        return Dependence()
+    groups = 2 * np.broadcast_to((equal | atoms).all(0), t.shape) + equal
+    t_ranks = statistics.group_ranks(t, np.where(atoms, -1, groups))
+    r_ranks = statistics.group_ranks(r / np.maximum(t, TINY), np.where(atoms, -1, equal))
+    found: list[Dependence] = []
+    for name, u, x, among in (("t", t_ranks, t, ~atoms), ("r", r_ranks, r, ~equal & ~atoms)):
+        if among.any():
+            found += [_within_calls(name, u, x, among), *_pairs(name, u, among)]
+            found.append(_by_place(name, u, among))
+    p_value = statistics.combined([one.p_value for one in found])
+    rejected = [one for one in found if len(found) * one.p_value < statistics.FALSE_ALARM]
+    alike, place = (any(getattr(one, x) for one in rejected) for x in ("alike", "place"))
+    return Dependence(p_value, rejected[0].words if rejected else "", alike, place)
 
 
-def _evenly(x: Array, name: str) -> str:
-    """Name of a scheme by which a call's rows are spread more evenly than independent ones."""
-    batch = x.shape[1]
-    logit = special.logit(np.clip(x, TINY, 1 - TINY))
+def _within_calls(name: str, u: Array, x: Array, among: Mask) -> Dependence:
+    """Variance of the calls' mean ranks, beside that of independent rows."""
+    ratio, p_value = statistics.dispersion(u, among, 1)
+    words = f"variance of a call's mean rank {ratio:.2g} times that of independent rows"
+    distinct = np.mean([len(set(call[k])) for call, k in zip(x, among, strict=True)])
+    if ratio < 1:
+        return Dependence(p_value, f"{_evenly(u, name)}: {words}")
+    if distinct < 1.01:
+        return Dependence(p_value, f"one {name} for all rows of a call", alike=True)
+    if distinct < 0.9 * among.sum(1).mean():
+        words = f"{distinct:.3g} different values of {among.sum(1).mean():.3g} rows"
+    return Dependence(p_value, f"{name} of a call's rows is dependent: {words}", alike=True)
+
+
+def _pairs(name: str, u: Array, among: Mask) -> Iterator[Dependence]:
+    """Rank correlation of the pairs of rows that antithetic draws have."""
+    batch = u.shape[1]
     half = batch // 2
-    pairs = {
-        f"i and i + {half}": (logit[:, :half], logit[:, half : 2 * half]),
-        f"i and {batch - 1} - i": (logit[:, :half], logit[:, ::-1][:, :half]),
-        "2 i and 2 i + 1": (logit[:, : 2 * half : 2], logit[:, 1 : 2 * half : 2]),
+    places = np.arange(batch)
+    pairings = {
+        f"i and i + {half}": (places[:half], places[half : 2 * half]),
+        f"i and {batch - 1} - i": (places[:half], places[::-1][:half]),
+        "2 i and 2 i + 1": (places[: 2 * half : 2], places[1 : 2 * half : 2]),
     }
-    for words, (one, other) in pairs.items():
-        correlation = stats.spearmanr(one.ravel(), other.ravel()).statistic
-        if correlation < -6 / np.sqrt(one.size):
-            return f"antithetic {name} (rows {words}, rank correlation {correlation:.2f})"
-    cells = np.floor(statistics.group_ranks(x, np.zeros(x.shape, np.int64)) * batch)
-    filled = np.mean([len(set(call)) for call in cells]) / batch
-    kind = "stratified or low-discrepancy" if filled > 0.75 else "evenly spread"  # 0.63 by chance
+    for words, (one, other) in pairings.items():
+        both = among[:, one] & among[:, other]
+        first, second = u[:, one][both], u[:, other][both]
+        if len(first) < 20:
+            continue
+        p_value = statistics.independence(first, second)
+        correlation = float(stats.spearmanr(first, second).statistic) if p_value < 1 else 0.0
+        kind = "antithetic" if correlation < 0 else "correlated"
+        yield Dependence(
+            p_value, f"{kind} {name}: rows {words}, rank correlation {correlation:.2f}"
+        )
+
+
+def _by_place(name: str, u: Array, among: Mask) -> Dependence:
+    """Variance of the places' mean ranks, beside that of independent rows."""
+    p_value = statistics.dispersion(u, among, 0)[1]
+    half = u.shape[1] // 2
+    means = [float(u[:, k][among[:, k]].mean()) if among[:, k].any() else 0.5
+             for k in (slice(None, half), slice(half, None))]  # fmt: skip
+    words = f"mean rank {means[0]:.2f} in the first half of the batch, {means[1]:.2f} in the second"
+    return Dependence(p_value, f"{name} depends on the row's place: {words}", place=True)
+
+
+def _evenly(u: Array, name: str) -> str:
+    """Name of a scheme by which a call's rows are spread more evenly than independent ones."""
+    cells = np.floor(u * u.shape[1])
+    filled = np.mean([len(set(call)) for call in cells]) / u.shape[1]
+    kind = "stratified or low-discrepancy" if filled > 0.7 else "evenly spread"  # 0.63 by chance
     return f"{kind} {name}"

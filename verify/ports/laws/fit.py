@@ -26,6 +26,7 @@ class Rows:
         equal: r = t.
         atom: r is one of few values that are drawn again and again.
         ends: interval to which times were clipped, or 0..1.
+        slack: mass of a cell, where the times lie on a grid.
     """
 
     t: Array
@@ -33,6 +34,7 @@ class Rows:
     equal: Mask
     atom: Mask
     ends: tuple[float, float] = (0.0, 1.0)
+    slack: float = 0.0
 
     def first(self, number: int) -> "Rows":
         """About `number` rows, spread over the calls and places."""
@@ -44,7 +46,8 @@ class Rows:
         return self._kept(~self.atom)
 
     def _kept(self, kept: Mask) -> "Rows":
-        return Rows(self.t[kept], self.r[kept], self.equal[kept], self.atom[kept], self.ends)
+        t, r, equal, atom = (x[kept] for x in (self.t, self.r, self.equal, self.atom))
+        return replace(self, t=t, r=r, equal=equal, atom=atom)
 
     def logits(self) -> tuple[Array, Array]:
         """logit(t), and logit(r) of the rows with r < t."""
@@ -66,6 +69,7 @@ class Fit:
     errors: tuple[float, ...] = ()
     build: Build | None = None
     theta: tuple[float, ...] = ()
+    ends: int = 0
 
     def __str__(self) -> str:
         """The raw laws with their standard errors, and their order."""
@@ -114,14 +118,17 @@ def candidates(rows: Rows) -> Iterator[Fit]:
     both = [*apart, *apart]
     if len(logit_r) > 1:
         both[2:] = [logit_r.mean(), math.log(max(logit_r.std(), 1e-3))]
+    best = Fit(Law(Raw(), Raw(), orders[0], 0.0), math.inf)
     for order in orders:
         for first, second in ((Raw("uniform"), Raw("uniform")), _span(rows)):
             yield _plain(Law(first, second, order, 0.0), few)
         shared = _maximum(few, _normals(order, shared=True), apart)
         yield shared
         yield _maximum(few, _normals(order, shared=False), both)
-        yield _maximum(few, _truncated(order, rows), _parameters(shared.law)[:2])
-        yield _maximum(few, _rescaled(order, rows), [*_parameters(shared.law)[:2], -5.0, -5.0])
+        best = min(best, shared, key=lambda found: found.bic)
+    start = _parameters(best.law)[:2]
+    yield _maximum(few, _truncated(best.law.order, rows), start, ends=2)
+    yield _maximum(few, _rescaled(best.law.order, rows), [*start, -5.0, -5.0])
     if not unordered:
         uniform = Raw("uniform")
         yield _plain(Law(uniform, uniform, "product", 0.0), few)
@@ -133,7 +140,7 @@ def refined(found: Fit, rows: Rows) -> Fit:
     """The same kind of law, fitted to these rows."""
     if found.build is None:
         return _plain(found.law, rows)
-    return _maximum(rows, found.build, list(found.theta))
+    return _maximum(rows, found.build, list(found.theta), found.ends)
 
 
 def _normals(order: Order, shared: bool, second: Raw | None = None) -> Build:
@@ -205,20 +212,25 @@ def _plain(law: Law, rows: Rows) -> Fit:
     return Fit(with_share(law, rows.equal), _bic(law, rows, 2 * (law.first.low > 0)))
 
 
-def _maximum(rows: Rows, build: Build, start: list[float]) -> Fit:
-    """Maximum of the likelihood over the parameters of `build`, by Nelder and Mead's simplex."""
+def _maximum(rows: Rows, build: Build, start: list[float], ends: int = 0) -> Fit:
+    """Maximum of the likelihood over the parameters of `build`, by Nelder and Mead's simplex.
+
+    Args:
+        ends: parameters more that `build` has taken from the rows.
+    """
     num = len(start)
 
     def cost(theta: Array) -> float:
         with np.errstate(all="ignore"):
-            value = _bic(build(theta), rows, num) if np.all(np.abs(theta) < 30) else np.inf
+            inside = bool(np.all(np.abs(theta) < 30))
+            value = _bic(build(theta), rows, num + ends) if inside else np.inf
         return value if np.isfinite(value) else 1e12
 
-    options = {"xatol": 1e-4, "fatol": 1e-3, "maxfev": 120 * num}
+    options = {"xatol": 1e-3, "fatol": 1e-2, "maxfev": 100 * num}
     found = optimize.minimize(cost, np.array(start), method="Nelder-Mead", options=options)
     law = with_share(build(found.x), rows.equal)
     errors = _errors(cost, found.x, law)
-    return Fit(law, float(found.fun), errors, build, tuple(found.x))
+    return Fit(law, float(found.fun), errors, build, tuple(found.x), ends)
 
 
 def _errors(cost: Callable[[Array], float], theta: Array, law: Law) -> tuple[float, ...]:

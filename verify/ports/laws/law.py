@@ -34,6 +34,8 @@ def finding(
     if verdict == "differs":
         times = observed(sample.second)
         rows = times.rows(_dependence(times).alike)
+        if _dependence(times).place:
+            return found, Description(None, "")
         seen = describe.describe(rows, densities.law(expected))
         if seen.code:
             p = statistics.text(p_value(sample.second, expected))
@@ -55,12 +57,12 @@ def official_text(settings: Settings) -> str:
 
 
 def _dependence(times: Times) -> Dependence:
-    return dependence.rows(times.t, times.r, times.equal)
+    return dependence.rows(times.t, times.r, times.equal, times.atom)
 
 
 def _law_p_value(times: Times, law: densities.Law) -> float:
     alike = _dependence(times)
-    rows = times.rows(alike.alike and alike.p_value < statistics.FALSE_ALARM)
+    rows = times.rows(alike.alike)
     p = statistics.combined(law_tests(rows, law))
     # Where r is always t, or always one atom, t may be the first draw: no second cause.
     r_unseen = times.equal.all() or bool(rows.atom[~rows.equal].mean() > 0.99)

@@ -10,11 +10,11 @@ from verify.ports.laws import densities, masks, statistics
 from verify.ports.laws.densities import Law
 from verify.ports.laws.describe import Description
 from verify.ports.laws.sample import Sample
-from verify.ports.laws.times import observed
+from verify.ports.laws.times import Times, observed
 from verify.ports.observation import Draws
 from verify.ports.settings import Settings
 
-_SMALL = 10  # rows of a batch that shows how B p is rounded: 7.5 and 2.5
+_SMALL = (10, 6)  # rows of batches that show how B p is rounded: 7.5 and 4.5, 2.5 and 1.5
 _CHANGES = (
     "changes how much of the loss is flow matching (r = t) and the variance of the gradient,"
     " not the fixed point"
@@ -25,12 +25,14 @@ _PLACES = "matters only beside the rows that lose their label: rows are exchange
 def p_value(draws: Draws, settings: Settings, law: Law) -> float:
     """p-value of "these rows with r = t are of these settings", times of this law."""
     times = observed(draws)
-    p, mask = settings.data_proportion, times.equal
+    p, mask = settings.data_proportion, _mask(times)
     coincidence = 1 - law.unmasked_below
-    ties = _ties(draws) if times.grid else 0.0
+    ties = _ties(draws) if times.slack else 0.0
     if settings.equal_rows == "random":
-        either = coincidence + (1 - coincidence) * ties
-        return statistics.combined(masks.coin_tests(mask, p + (1 - p) * either))
+        chance = p + (1 - p) * (coincidence + (1 - coincidence) * ties)
+        if (atom := np.isin(times.t, times.atoms.get("t", []))).any():
+            return statistics.binomial(int(mask[~atom].sum()), int((~atom).sum()), chance)
+        return statistics.combined(masks.coin_tests(mask, chance))
     number = int(mask.shape[1] * p)
     rest = mask[:, number:]
     if not mask[:, :number].all():
@@ -62,15 +64,17 @@ def finding(
     if verdict == "differs" and unknown_order:
         return []  # how many rows the unknown law sets r = t in is not known
     draws = sample.second if verdict == "differs" else sample.first
-    mask = observed(draws).equal
+    mask = _mask(observed(draws))
     found = masks.pattern(mask, 1 - law.unmasked_below)
     code, detail = str(found), f"{mask.size} rows"
     if seen is not None and seen.mask:
         verdict, code = "differs", f"{found.share:.2g}: {seen.mask}"
     elif found.number and verdict != "differs" and expected.equal_rows == "first":
         code = f"{found.share:.3g}: exactly int({expected.data_proportion:g} B), the first ones"
-        if rounding := _rounding(sample, expected.data_proportion):
-            verdict, code = "differs", code.replace("int(", f"{rounding}(")
+        if law.order == "max" and (rounding := _rounding(sample, expected.data_proportion)):
+            code = code.replace(f"int({expected.data_proportion:g} B)", rounding)
+            detail = "a row with r = t more or less where B p is no whole number"
+            return [Finding("rows with r = t", "differs", code, _official(official), detail)]
     if verdict == "differs":
         p = test(draws, expected)
         places = "which rows they are matters only beside the rows that lose their label"
@@ -100,13 +104,23 @@ def _official(settings: Settings) -> str:
 
 
 def _rounding(sample: Sample, p: float) -> str:
-    """Name of the rounding of B p where it is not int; empty where it is."""
-    equal = observed(sample.small(_SMALL)).equal
-    number = int(equal.sum(1).min())
-    if number == int(_SMALL * p):
+    """How B p is rounded where it is not by int; empty where it is."""
+    numbers = [int(observed(sample.small(batch)).equal.sum(1).min()) for batch in _SMALL]
+    if numbers == [int(batch * p) for batch in _SMALL]:
         return ""
     names: dict[str, Callable[[float], int]] = {"round": round, "ceil": math.ceil}
-    return next((name for name, f in names.items() if f(_SMALL * p) == number), f"{number} of 10: ")
+    for name, rounding in names.items():
+        if numbers == [rounding(batch * p) for batch in _SMALL]:
+            return f"{name}({p:g} B)"
+    return " and ".join(f"{n} of {batch}" for n, batch in zip(numbers, _SMALL, strict=True))
+
+
+def _mask(times: Times) -> masks.Mask:
+    """Rows with r = t; a row whose t is an atom is like the others of its place where they agree."""
+    atom = np.isin(times.t, times.atoms.get("t", []))
+    always = (times.equal | atom).all(0) & ~atom.all(0)
+    mask: masks.Mask = times.equal | (atom & always)
+    return mask
 
 
 def _ties(draws: Draws) -> float:

@@ -32,14 +32,18 @@ def combined(p_values: Sequence[float]) -> float:
     return min(1.0, len(p_values) * min(p_values)) if p_values else 1.0
 
 
-def uniformity(u: Array) -> list[float]:
+def uniformity(u: Array, slack: float = 0.0) -> list[float]:
     """p-values of "u is uniform on 0..1, rows independent": u is [num_rows].
 
     Kolmogorov-Smirnov; mean and variance of the normal scores (shifted and scaled laws); numbers of
     rows in the four tails (truncated and rescaled laws, which Kolmogorov-Smirnov hardly sees).
+    With a slack, Kolmogorov-Smirnov alone, of distribution functions further apart than the slack.
     """
     if len(u) < 20:
         return []
+    if slack:
+        apart = float(stats.kstest(u, "uniform").statistic) - slack
+        return [float(stats.kstwo.sf(max(apart, 0.0), len(u)))]
     scores = special.ndtri(np.clip(u, 1e-12, 1 - 1e-12))
     mean = 2 * stats.norm.sf(abs(scores.mean()) * math.sqrt(len(u)))
     variance = _chi_square(float(scores @ scores), len(u))

@@ -24,6 +24,7 @@ class Times:
         equal: [num_calls, batch], r = t.
         atoms: values of t and of r that are drawn again and again.
         words: what was seen of them.
+        slack: twice the mass of the fullest cell, where the times lie on a grid; else 0.
     """
 
     t: Array
@@ -31,7 +32,13 @@ class Times:
     equal: Mask
     atoms: dict[str, Array]
     words: str = ""
-    grid: bool = False
+    slack: float = 0.0
+
+    @property
+    def atom(self) -> Mask:
+        """[num_calls, batch]: t, or r where r < t, is an atom."""
+        r_atom = np.isin(self.r, self.atoms.get("r", [])) & ~self.equal
+        return np.isin(self.t, self.atoms.get("t", [])) | r_atom
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -45,8 +52,10 @@ class Times:
         equal, kept = self.equal, ~np.isin(self.t, self.atoms.get("t", []))
         if one_a_call:
             kept &= (np.cumsum(equal, 1) == 1) & equal | (np.cumsum(~equal, 1) == 1) & ~equal
+        low, high = self.ends
+        kept &= ((self.t > low) | (low == 0)) & ((self.t < high) | (high == 1))
         atom = np.isin(self.r, self.atoms.get("r", [])) & ~equal
-        return Rows(self.t[kept], self.r[kept], equal[kept], atom[kept], self.ends)
+        return Rows(self.t[kept], self.r[kept], equal[kept], atom[kept], self.ends, self.slack)
 
 
 def observed(draws: Draws) -> Times:
@@ -64,8 +73,9 @@ def observed(draws: Draws) -> Times:
     if max(len(x) for x in values.values()) > _GRID:
         num = {name: len(np.unique(x)) for name, x in once.items()}
         words = f"times on a grid: {num['t']} different t in {t.size} rows"
+        slack = 2 * max(np.unique(x, return_counts=True)[1].max() / x.size for x in once.values())
         t, r = _spread(t), _spread(r)
-        return Times(t, np.where(equal, t, np.minimum(r, t)), equal, {}, words, grid=True)
+        return Times(t, np.where(equal, t, np.minimum(r, t)), equal, {}, words, float(slack))
     shares = [
         f"{name} = {value:.4g} in {np.mean(x[kept[name]] == value):.2g} of the rows"
         + (" with r < t" if name == "r" else "")
@@ -90,8 +100,9 @@ def law_tests(rows: Rows, law: Law) -> list[float]:
         equal = _inside(law.cdf_equal, rows.t[rows.equal], rows.ends)
         unequal = _inside(law.cdf_unequal, t, rows.ends)
         given = _inside(lambda r: law.cdf_r(r, t[drawn]), r[drawn], rows.ends)
-    tests = [p for u in (equal, unequal, given) for p in statistics.uniformity(u)]
-    return [*tests, statistics.independence(unequal[drawn], given)]
+    uniforms = (equal, unequal, given)
+    tests = [p for u in uniforms for p in statistics.uniformity(u, rows.slack)]
+    return tests if rows.slack else [*tests, statistics.independence(unequal[drawn], given)]
 
 
 def _inside(cdf: Callable[[Array], Array], x: Array, ends: tuple[float, float]) -> Array:

@@ -8,11 +8,12 @@ import numpy as np
 
 from verify.ports.observation import Array, Weighted
 from verify.ports.settings import Settings
-from verify.ports.weight.fit import Fit, fitted, law_model, snapped
-from verify.ports.weight.laws import LAWS, NONE, Law, Theta
+from verify.ports.weight.fit import Data, Model, fitted, law_model, partly_fitted, snapped
+from verify.ports.weight.laws import NONE, POWER, Law, Theta
 from verify.ports.weight.rows import Rows
 
 Reduction = Literal["sum", "mean"]
+_REDUCTIONS: tuple[Reduction, ...] = ("sum", "mean")
 # Powers of B beside a mean over rows: mean, sum, mean of what was already divided by B.
 _BATCHES = (0, 1, -1)
 
@@ -55,18 +56,30 @@ class Problem(NamedTuple):
         return 100 * self.rounding
 
 
-def explanations(problem: Problem, laws: Sequence[Law] = LAWS) -> Iterator[Explanation]:
+def explanations(problem: Problem, laws: Sequence[Law]) -> Iterator[Explanation]:
     """Every law that fits all rows to rounding, with each reduction that it needs."""
-    for law, error_over in product(laws, ("sum", "mean")):
+    for law, error_over in product(laws, _REDUCTIONS):
         if law is NONE and error_over == "mean":
             continue  # it has no error in its weight
         start = _shape(problem, law, error_over)
         if start is None:
             continue
-        for loss_over, batch in product(("sum", "mean"), _BATCHES):
+        for loss_over, batch in product(_REDUCTIONS, _BATCHES):
             found = _settled(problem, law, error_over, loss_over, batch, start)
             if found is not None:
                 yield found
+
+
+def as_expected(problem: Problem) -> bool:
+    """The settings expected explain every row and loss: all that few rows can tell."""
+    settings, rows = problem.expected, problem.rows
+    theta = Theta(settings.norm_p, settings.norm_eps)
+    found = Explanation(POWER, theta, 1.0, settings.reduction, settings.reduction, 0, np.nan)
+    slope = np.real(POWER.slope(rows, _error(rows, settings.reduction), theta))
+    if settings.reduction == "mean":
+        slope = slope / rows.num_pixels
+    close = np.abs(rows.slope / slope - 1) <= problem.tolerance
+    return bool(np.all(close)) and loss_factor(problem, found) == 1
 
 
 def _error(rows: Rows, over: str) -> Array:
@@ -75,18 +88,14 @@ def _error(rows: Rows, over: str) -> Array:
 
 def _shape(problem: Problem, law: Law, error_over: str) -> Array | None:
     """Parameters of a law with any powers of B and D beside it; None where it does not fit."""
-    rows = problem.rows
+    rows, q = problem.rows, _error(problem.rows, error_over)
     ones = np.ones_like(rows.s)
     columns = np.stack([ones, np.log(rows.batch), np.log(rows.num_pixels)], 1)
-    if len(rows.s) < len(law.free) + 6 and law.free:
-        return None
-    q = _error(rows, error_over)
-    model, observed = law_model(law, rows, q, columns), np.log(np.abs(rows.slope))
+    model, data = law_model(law, rows, q), Data(np.log(np.abs(rows.slope)), ones, problem.rounding)
     for start in _starts(problem, law, q):
-        x = np.concatenate([np.zeros(3), start])
-        fit = fitted(model, observed, x, ones, problem.rounding)
-        if fit.worst <= problem.tolerance * _condition(law, rows, q, fit.x[3:]).max():
-            return fit.x[3:]
+        fit = fitted(model, data, np.array(start), columns)
+        if fit.worst <= problem.tolerance * _condition(law, rows, q, fit.x).max():
+            return fit.x
     return None
 
 
@@ -96,12 +105,11 @@ def _starts(problem: Problem, law: Law, q: Array) -> list[list[float]]:
     pairs = [
         (problem.expected.norm_p, problem.expected.norm_eps),
         (problem.official.norm_p, problem.official.norm_eps),
-        (0.5, 1e-3 * middle),
         (0.5, middle),
     ]
     if not {"p", "a"} & set(law.free):
         pairs += [(0.0, float(np.quantile(q, share))) for share in (0.1, 0.3, 0.7, 0.9)]
-    a = law.neutral + 0.5
+    a = 0.1 if law.neutral else 0.5  # logarithms of a factor are best met from below
     unique = dict.fromkeys(pairs)
     return [
         [{"p": p, "eps": eps, "a": a}[name] for name in law.free]
@@ -115,7 +123,8 @@ def _condition(law: Law, rows: Rows, q: Array, x: Array) -> Array:
         return np.ones_like(q)
     theta = Theta(**dict(zip(law.free, x.tolist(), strict=True)))
     with np.errstate(all="ignore"):
-        return np.clip(np.nan_to_num(np.real(law.condition(rows, q, theta)), nan=1.0), 1, 1e8)
+        condition = np.nan_to_num(np.real(law.condition(rows, q, theta)), nan=1.0)
+    return np.asarray(np.clip(condition, 1, 1e8))
 
 
 def _settled(
@@ -126,49 +135,39 @@ def _settled(
     rows, q = problem.rows, _error(problem.rows, error_over)
     known = batch * np.log(rows.batch) - (loss_over == "mean") * np.log(rows.num_pixels)
     observed = np.log(np.abs(rows.slope)) - known
-    scale = _condition(law, rows, q, start)
+    data = Data(observed, _condition(law, rows, q, start), problem.rounding)
     names = ("c", *law.free)
-    model = law_model(law, rows, q, np.ones((len(q), 1)))
-
-    def fit(fixed: dict[str, float], x: Array) -> Fit:
-        """Of the parameters that are not yet fixed."""
-        free = [k for k, name in enumerate(names) if name not in fixed]
-        full = np.array([fixed.get(name, x[k]) for k, name in enumerate(names)])
-
-        def partial(part: Array) -> Array:
-            whole = full.astype(part.dtype)
-            whole[free] = part
-            return np.asarray(model(whole))
-
-        found = fitted(partial, observed, full[free], scale, problem.rounding)
-        full[free] = found.x
-        width = np.zeros(len(names))
-        width[free] = found.uncertainty
-        return Fit(full, found.residual, width)
-
-    found = fit({}, np.concatenate([[0.0], start]))
-    if found.worst > problem.tolerance:
+    x = _numbers(problem, names, law_model(law, rows, q), data, np.array([0.0, *start]))
+    if x is None:
         return None
-    fixed: dict[str, float] = {}
-    for name in (*(name for name in ("p", "a", "eps") if name in names), "c"):
-        k = names.index(name)
-        number = _round(name, float(found.x[k]), float(found.uncertainty[k]), problem)
-        trial = fit({**fixed, name: number}, found.x)
-        if trial.worst <= max(problem.tolerance, 1.01 * found.worst):
-            fixed[name], found = number, trial
-    values = dict(zip(names, found.x.tolist(), strict=True))
-    factor = float(np.exp(values.pop("c")))
-    theta = Theta(**values)
+    theta = Theta(**dict(zip(law.free, x[1:].tolist(), strict=True)))
     if _redundant(law, theta, problem):
         return None
-    slope = np.real(law.slope(rows, q, theta))
-    sign = np.sign(slope) * np.sign(rows.slope)
+    sign = np.sign(np.real(law.slope(rows, q, theta))) * np.sign(rows.slope)
     if np.any(sign != sign[0]):
         return None
-    found_law = Explanation(
-        law, theta, factor * float(sign[0]), error_over, loss_over, batch, np.nan
-    )
-    return found_law._replace(loss_factor=loss_factor(problem, found_law))
+    factor = float(np.exp(x[0]) * sign[0])
+    found = Explanation(law, theta, factor, error_over, loss_over, batch, np.nan)
+    return found._replace(loss_factor=loss_factor(problem, found))
+
+
+def _numbers(
+    problem: Problem, names: tuple[str, ...], model: Model, data: Data, start: Array
+) -> Array | None:
+    """Parameters, each in turn set to the number meant and the others fitted again.
+
+    None where the best fit leaves more than rounding.
+    """
+    found = partly_fitted(model, data, start, {})
+    if not found.worst <= problem.tolerance:
+        return None
+    fixed: dict[int, float] = {}
+    for k in sorted(range(len(names)), key=lambda k: ("p", "a", "eps", "c").index(names[k])):
+        number = _round(names[k], float(found.x[k]), float(found.uncertainty[k]), problem)
+        trial = partly_fitted(model, data, found.x, {**fixed, k: number})
+        if trial.worst <= problem.tolerance:
+            fixed[k], found = number, trial
+    return found.x
 
 
 def _round(name: str, value: float, half_width: float, problem: Problem) -> float:
@@ -189,9 +188,10 @@ def _round(name: str, value: float, half_width: float, problem: Problem) -> floa
 def _redundant(law: Law, theta: Theta, problem: Problem) -> bool:
     """Parameters at which a law is a simpler one, or none."""
     p, eps, a = (float(np.real(value)) for value in theta)
-    if ("p" in law.free and p == 0) or ("a" in law.free and a == law.neutral):
+    close = 10 * problem.tolerance
+    if ("p" in law.free and abs(p) < close) or ("a" in law.free and abs(a - law.neutral) < close):
         return True
-    return "eps" in law.free and eps < -10 * problem.tolerance * float(problem.rows.s.max())
+    return "eps" in law.free and eps < -close * float(problem.rows.s.min())
 
 
 def loss_factor(problem: Problem, found: Explanation) -> float:

@@ -5,15 +5,14 @@ their derivatives follow from complex steps.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from verify.ports.weight.rows import Rows
 
-Complex = NDArray[np.complex128]
-Numbers = NDArray[np.float64] | Complex
+Numbers = NDArray[Any]  # float64 or complex128
 
 
 class Theta(NamedTuple):
@@ -185,9 +184,7 @@ NONE = Law("no weight (p = 0)", _ones, None, (), _NO_WEIGHT)
 POWER = Law("", power, None, ("p", "eps"))
 _PE = ("p", "eps")
 # In the order of preference where several explain the same numbers.
-LAWS: tuple[Law, ...] = (
-    NONE,
-    POWER,
+OTHERS: tuple[Law, ...] = (
     Law("log(s + {eps}) as the loss", _inverse, lambda _rows, q, theta: np.log(q + theta.eps),
         ("eps",), "its gradient is that of p = 1 with this eps; only the printed loss is another"),
     Law("weight not detached: s / (s + {eps})^{p} with its gradient", _undetached, _whole, _PE,

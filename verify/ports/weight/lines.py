@@ -58,9 +58,8 @@ def same(problem: Problem, detail: str = "") -> Finding:
     """The line of a weight that is as expected: as the authors', or as the port claims."""
     expected, official = problem.expected, problem.official
     equal = all(getattr(expected, key) == getattr(official, key) for key in KEYS)
-    verdict = "same" if equal else "claimed"
     texts = settings_formula(expected), settings_formula(official)
-    return Finding("weight", "same" if verdict == "same" else "claimed", *texts, detail)
+    return Finding("weight", "same" if equal else "claimed", *texts, detail)
 
 
 def _law(found: Explanation, problem: Problem) -> list[Difference]:
@@ -107,9 +106,9 @@ def _claim(expected: float, official: float, name: str) -> str:
 
 def _reduction(found: Explanation, problem: Problem) -> list[Difference]:
     expected, official = problem.expected.reduction, problem.official.reduction
-    if found.reduction == expected or (found.law is NONE and expected != "mean"):
-        if found.law is not NONE or problem.expected.norm_p or found.loss_over == expected:
-            return []
+    said = found.law is NONE and problem.expected.norm_p != 0  # in the line of the law
+    if found.reduction == expected or said:
+        return []
     code = f"error {_reduced(found.reduction)} over pixels"
     inner, outer = found.error_over == "mean", found.loss_over == "mean"
     if inner and outer:
@@ -139,8 +138,7 @@ def _batch(found: Explanation) -> list[Difference]:
 
 
 def _factor(found: Explanation, problem: Problem) -> list[Difference]:
-    usual = 0.5 if found.law.words.startswith(("pseudo-Huber: half",)) else 1.0
-    if found.factor == usual:
+    if found.factor == 1:
         return []
     sign = "; negative: training ascends the error" if found.factor < 0 else ""
     detail = "it scales the gradient: nothing changes under Adam" + sign

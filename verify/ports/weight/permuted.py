@@ -7,8 +7,8 @@ from verify.ports.weight.laws import Law, taken_from
 from verify.ports.weight.rows import Rows
 
 
-def permuted(rows: Rows) -> Law | None:
-    """The law of weights that fall with the error of another row; None where they are their own.
+def permuted(rows: Rows) -> tuple[Law, ...]:
+    """The law of weights that fall with the error of another row; none where they are their own.
 
     The rows of a call in the order of their errors and in the falling order of their weights.
     """
@@ -18,8 +18,8 @@ def permuted(rows: Rows) -> Law | None:
         by_weight = inside[np.argsort(-np.abs(rows.slope[inside]))]
         source[by_weight] = inside[np.argsort(rows.s[inside])]
     if np.array_equal(source, np.arange(len(source))):
-        return None
-    return taken_from(source, f"weights of other rows ({_order(rows, source)})")
+        return ()
+    return (taken_from(source, f"weights of other rows ({_order(rows, source)})"),)
 
 
 def _order(rows: Rows, source: NDArray[np.int64]) -> str:

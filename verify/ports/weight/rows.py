@@ -30,11 +30,11 @@ class Rows(NamedTuple):
         """These rows alone; averages are over them."""
         calls = self.calls[:, kept]
         calls = calls[calls.any(1)]
-        arrays = (array[kept] for array in self[:6])
-        return Rows(*arrays, mean=_averages(calls), calls=calls)
+        arrays = [array[kept] for array in self[:6]]
+        return Rows._make([*arrays, _averages(calls), calls])
 
     @property
-    def count(self) -> Array:
+    def num_here(self) -> Array:
         """[rows]: number of rows in the row's call, of those that are here."""
         return np.asarray(self.calls.T @ self.calls.sum(1))
 

@@ -8,11 +8,13 @@ from verify.ports.weight.explanation import Problem
 from verify.ports.weight.lines import settings_formula
 from verify.ports.weight.rows import Rows
 
+FEW = 8  # rows that tell no law from another
+
 
 def unexplained(problem: Problem) -> Finding:
     """One line: the nearest power of s, how far off it is, and what the rest goes with."""
     rows, official = problem.rows, settings_formula(problem.official)
-    if len(rows.s) < 8:
+    if len(rows.s) < FEW:
         detail = f"{len(rows.s)} rows are too few for a law"
         return Finding("weight", "unknown", "no formula recognised", official, detail)
     if np.any(np.sign(rows.slope) != np.sign(rows.slope[0])):
@@ -44,13 +46,13 @@ def _companions(rows: Rows, rest: Array) -> str:
         for name, values in known.items()
         if abs(value := _rank_correlation(values, rest)) > level
     ]
-    if found:
-        return "no formula recognised; the rest goes with " + ", ".join(found) + " (rank correlation)"
-    return "no formula recognised; the rest goes with none of s, t, r, t - r: no function of s alone"
+    goes_with = ", ".join(found) + " (rank correlation)"
+    none = "none of s, t, r, t - r: it is no function of s alone"
+    return "no formula recognised; the rest goes with " + (goes_with if found else none)
 
 
 def _rank_correlation(x: Array, y: Array) -> float:
-    ranks = [np.argsort(np.argsort(values)).astype(np.float64) for values in (x, y)]
-    if any(np.ptp(values) == 0 for values in (x, y)):
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
         return 0.0
-    return float(np.corrcoef(*ranks)[0, 1])
+    ranks = [np.argsort(np.argsort(values)).astype(np.float64) for values in (x, y)]
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
