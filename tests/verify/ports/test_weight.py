@@ -171,6 +171,15 @@ FAULTS = {
         own(lambda s: 1 / (s + 0.01), lambda s: 0.5 * s / (s + 0.01)),
         r"loss 0\.5 times what its gradient says",
     ),
+    "half of the gradient": (
+        own(lambda s: 0.5 / (s + 0.01), lambda s: s / (s + 0.01)),
+        r"0\.5 times the gradient of the loss",
+    ),
+    "plain error added": (detached(lambda s, *a: 1 / (s + 0.01) + 1e-3), "weight plus 0.001:"),
+    "data's error added": (
+        detached(lambda s, t, r, d: (1 / (s / d + 0.01) + 2 * t**2) / d),
+        r"weight plus 2 t\^2", {"reduction": "mean"},
+    ),
     "printed otherwise": (own(lambda s: 1 / (s + 0.01), np.sin), "loss of another formula"),
     "no gradient": (
         lambda s, t, r, d: (0 * s, float(np.mean(s))), "no gradient reaches the network",
@@ -220,8 +229,11 @@ def test_claims():
     assert line.code == "s / (s + 0.001)^0.75, s summed over pixels, mean over rows"
     assert line.official.startswith("s / (s + 0.01)^1, s summed")
     (line,) = lines(detached(power(0.5, 1e-3)), claimed)
-    assert (line.verdict, line.code, line.official) == ("differs", "p = 0.5", "p = 1")
+    assert (line.verdict, line.official) == ("differs", "p = 1")
+    assert line.code == "p = 0.5 (eps = 0.001 as claimed)"
     assert "the port claims p = 0.75" in line.detail
+    (line,) = lines(detached(power(0.5, 1e-3)), replace(IMAGENET, norm_p=0.5))
+    assert line.code == "eps = 0.001 (p = 0.5 as claimed)"
     plain = replace(IMAGENET, norm_p=0.0, reduction="mean")
     (line,) = lines(FAULTS["plain mean"][0], plain)
     assert line.verdict == "claimed"

@@ -140,6 +140,13 @@ def taken_from(source: NDArray[np.int64], words: str) -> Law:
     return Law(words, slope, None, ("p", "eps"), _OTHERS)
 
 
+def _added(factor: Callable[[Rows], Numbers]) -> Formula:
+    def slope(rows: Rows, q: Numbers, theta: Theta) -> Numbers:
+        return power(rows, q, theta) + theta.a * factor(rows)
+
+    return slope
+
+
 # Functions of the times, whose power or exponential multiplies a weight.
 _TIMES: tuple[tuple[str, Callable[[Rows], Numbers]], ...] = (
     ("t", lambda rows: np.log(rows.t)),
@@ -217,4 +224,8 @@ OTHERS: tuple[Law, ...] = (
         neutral=1.0),
     Law("mean over rows with r = t plus mean over the others", _groups, None, _PE, _OF_TIMES),
     *(_timed(*times) for times in _TIMES),
+    Law("weight plus {a}: the plain error is added", _added(lambda rows: np.ones_like(rows.t)),
+        None, (*_PE, "a"), _SCALE),
+    Law("weight plus {a} t^2: the error of x = z - t u is added", _added(lambda rows: rows.t**2),
+        None, (*_PE, "a"), _SCALE),
 )  # fmt: skip

@@ -138,17 +138,24 @@ def _batch(found: Explanation) -> list[Difference]:
 
 
 def _factor(found: Explanation, problem: Problem) -> list[Difference]:
+    """A number before the loss, or before its gradient alone."""
     if found.factor == 1:
         return []
     sign = "; negative: training ascends the error" if found.factor < 0 else ""
     detail = "it scales the gradient: nothing changes under Adam" + sign
-    official = settings_formula(problem.official)
-    return [Difference(f"{number(found.factor)} times the loss", official, detail)]
+    alone = _gradient_alone(found)
+    code = f"{number(found.factor)} times the " + ("gradient of the loss" if alone else "loss")
+    return [Difference(code, settings_formula(problem.official), detail)]
+
+
+def _gradient_alone(found: Explanation) -> bool:
+    """The printed loss is right, and its gradient is cut in parts."""
+    return bool(abs(found.factor * found.loss_factor - 1) < 1e-4)
 
 
 def _loss(found: Explanation, problem: Problem) -> list[Difference]:
     """A printed loss that is not the one whose gradient comes back."""
-    if found.loss_factor == 1:
+    if found.loss_factor == 1 or _gradient_alone(found):
         return []
     official = "loss and gradient of one formula"
     if np.isfinite(found.loss_factor):
@@ -158,6 +165,21 @@ def _loss(found: Explanation, problem: Problem) -> list[Difference]:
         code = f"loss {_printed(problem)}, not that of its gradient"
         detail = "the gradient is as the other lines say; only the printed loss is another"
     return [Difference(code, official, detail)]
+
+
+def claims_kept(found: Explanation, problem: Problem) -> str:
+    """What is as the port claims, beside something that is not: "p = 0.5 as claimed"."""
+    expected, official = problem.expected, problem.official
+    kept = [
+        (("p" in found.law.free and found.theta.p == expected.norm_p)
+         and expected.norm_p != official.norm_p, f"p = {number(expected.norm_p)}"),
+        (("eps" in found.law.free and found.theta.eps == expected.norm_eps)
+         and expected.norm_eps != official.norm_eps, f"eps = {number(expected.norm_eps)}"),
+        (found.reduction == expected.reduction != official.reduction,
+         f"error {_reduced(expected.reduction)} over pixels"),
+    ]  # fmt: skip
+    words = [text for holds, text in kept if holds]
+    return f" ({', '.join(words)} as claimed)" if words else ""
 
 
 def _printed(problem: Problem) -> str:
