@@ -127,6 +127,7 @@ class Torch:
         torch.autograd.functional.jvp = self._functional_jvp
         self._vmap = torch.vmap
         torch.vmap = torch.func.vmap = self._loop
+        self._without_checkpoints()
         framework = self
 
         class Probe(torch.nn.Module):
@@ -158,6 +159,16 @@ class Torch:
             tuple(x.detach() for x in part) if isinstance(part, tuple) else part.detach()
             for part in found
         )
+
+    def _without_checkpoints(self):
+        """Let torch.utils.checkpoint keep its activations: each call runs once."""
+        import torch.utils.checkpoint as module
+
+        def checkpoint(function, *args, use_reentrant=None, context_fn=None,
+                       determinism_check=None, debug=None, **kwargs):  # fmt: skip
+            return function(*args, **kwargs)
+
+        module.checkpoint = checkpoint
 
     def _loop(self, func, in_dims=0, out_dims=0, **options):
         """torch.vmap as a loop over the rows, each a call of the network with one row."""
@@ -338,6 +349,7 @@ class Jax:
         self.jax, self.jnp, self.tape, self.version = jax, jax.numpy, tape, jax.__version__
         self._vmap = jax.vmap
         jax.vmap, jax.linearize = self._loop, self._linearize
+        jax.checkpoint = jax.remat = lambda fun=None, **options: fun if fun else lambda f: f
         self.counting = False
         compiled = jax.jit(lambda theta, z, t, h, *s: field(jax.numpy, theta, z, t, h, (*s, rolls(z))))
 
