@@ -7,6 +7,7 @@ import signal
 import numpy as np
 import pytest
 
+from impls.common import draws
 from impls.common.errors import UserError
 from verify.ports import report
 from verify.ports.diagnosis import ESSENTIAL, Diagnosis, Observed
@@ -81,6 +82,10 @@ def test_what_was_not_diagnosed_is_said_and_what_was_not_seen_is_counted():
         "no differences, 1 claimed, 1 same, 3 unknown in 0.0 s",
         "not diagnosed: target of loss, weight of loss",
     ]
+
+
+def test_nothing_found_is_not_called_the_same():
+    assert printed()[-1] == "nothing was diagnosed in 0.0 s"
 
 
 def test_each_loss_has_a_heading():
@@ -178,8 +183,7 @@ def test_the_density_of_r_is_that_of_drawn_times():
     pytest.importorskip("matplotlib")
     from verify.ports import figure
 
-    numbers = np.random.default_rng(0).normal(-0.4, 1.0, (2, 200_000))
-    raw = 1 / (1 + np.exp(-numbers))
+    raw = 1 / (1 + np.exp(0.4 - draws.normal((2, 200_000), 0, draws.Stream.CHECK)))
     edges = np.linspace(0, 1, 21)
     counts, _ = np.histogram(raw.min(0), edges, density=True)
     middles = (np.arange(2000) + 0.5) / 2000
