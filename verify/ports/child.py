@@ -10,12 +10,16 @@ file imports nothing of the project, and reads on Python 3.8 and later.
 derivative nonzero, a Jacobian in z that is not diagonal, and an answer of its own for each label.
 """
 
+import contextlib
 import functools
 import inspect
 import json
 import os
 import random
+import signal
 import sys
+import threading
+import time
 import traceback
 
 import numpy as np
@@ -118,9 +122,7 @@ class Torch:
         import torch
 
         self.torch, self.tape = torch, tape
-        from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
-
-        self.version, self._outside = torch.__version__, temporarily_clear_interpreter_stack
+        self.version = torch.__version__
         torch.set_num_threads(1)
         torch.autograd.functional.jvp = self._functional_jvp
         self._vmap = torch.vmap
@@ -183,6 +185,7 @@ class Torch:
 
     def network(self, num_classes, dtype):
         self.torch.set_default_dtype(getattr(self.torch, dtype))
+        self.torch.set_grad_enabled(True)  # the port may have changed all that
         self.tape.networks = []
         net = self.Probe(num_classes, getattr(self.torch, dtype))
         self.tape.number(net)
@@ -197,6 +200,15 @@ class Torch:
         x = self._leaf(x)
         with self._outside():  # within torch.func.jvp, detach would wrap it again
             return x.detach().cpu().numpy()
+
+    @contextlib.contextmanager
+    def _outside(self):
+        """Below every transform of torch.func that is at work."""
+        functorch = self.torch._C._functorch
+        with contextlib.ExitStack() as again:
+            while functorch.peek_interpreter_stack() is not None:
+                again.callback(functorch.push_dynamic_layer_stack, functorch.pop_dynamic_layer_stack())
+            yield
 
     def _leaf(self, x):
         functorch = self.torch._C._functorch
@@ -265,8 +277,9 @@ class Torch:
     def loss(self, function, net, images, labels, seed, gradient):
         """A loss and its gradient at theta; calls are on the tape."""
         found = function(net, images, labels)
-        first = found[0] if isinstance(found, (tuple, list)) else found
-        loss = first.mean()
+        first = first_of(found, lambda x: self.torch.is_tensor(x) and x.is_floating_point())
+        with self.torch.enable_grad():  # the port may have switched it off
+            loss = first.mean()
         record = dict(loss=self.plain(loss), losses=self.plain(first), many=_size(found))
         if gradient and loss.requires_grad:
             both = self.torch.autograd.grad(loss, (net.theta, net.theta_head), allow_unused=True)
@@ -276,9 +289,30 @@ class Torch:
         return record
 
     def sample(self, function, net, noise, labels, steps, seed):
-        found = function(net, noise, labels, steps)
-        found = found[0] if isinstance(found, (tuple, list)) else found
+        found = first_of(function(net, noise, labels, steps), is_array, IMAGES)
         return found.detach().cpu().numpy() if hasattr(found, "detach") else np.asarray(found)
+
+
+LOSS = "a loss, losses per row, or a tuple that begins with either, as arrays of floating numbers"
+IMAGES = "images, or a tuple that begins with them"
+
+
+def first_of(found, is_number, expected=LOSS):
+    """The loss (or losses, or images) in what a function of the port returned.
+
+    Raises:
+        TypeError: when there is none.
+    """
+    first = found[0] if isinstance(found, (tuple, list)) and found else found
+    if not is_number(first) or 0 in first.shape:
+        kind = getattr(first, "dtype", None)
+        got = "None" if first is None else "%s of shape %s" % (kind, tuple(first.shape)) if kind else type(first).__name__
+        raise TypeError("it returned %s, expected %s" % (got, expected))
+    return first
+
+
+def is_array(x):
+    return hasattr(x, "dtype") and hasattr(x, "shape") and "complex" not in str(x.dtype)
 
 
 def _size(found):
@@ -360,6 +394,7 @@ class Jax:
         np.random.seed(seed)
 
     def network(self, num_classes, dtype):
+        self.jax.config.update("jax_enable_x64", True)  # the port may have changed it
         self.tape.networks = []
         return JaxNetwork(self, num_classes)
 
@@ -437,6 +472,9 @@ class Jax:
             return u
         return told["answer"](u, head.reshape(z.shape).astype(dtype))
 
+    def _is_number(self, x):
+        return hasattr(x, "dtype") and self.jnp.issubdtype(x.dtype, self.jnp.floating)
+
     def loss(self, function, net, images, labels, seed, gradient):
         jax, tape = self.jax, self.tape
         key, first = jax.random.PRNGKey(seed), None
@@ -444,7 +482,8 @@ class Jax:
         def run(params):
             nonlocal first
             found = function(net, params, images, labels, key)
-            first = found[0] if isinstance(found, (tuple, list)) else found
+            first = first_of(found, self._is_number)
+            jax.config.update("jax_enable_x64", True)  # the port may have switched it off
             record["many"] = _size(found)
             return self.jnp.mean(first)
 
@@ -473,7 +512,7 @@ class Jax:
         with self.jax.disable_jit():
             params, key = self.parameters(1), self.jax.random.PRNGKey(seed)
             found = function(net, params, noise, labels, steps, key)
-        return np.asarray(found[0] if isinstance(found, (tuple, list)) else found)
+        return np.asarray(first_of(found, is_array, IMAGES))
 
 
 class JaxNetwork:
@@ -511,7 +550,7 @@ def load(path):
     """The port's file as a module, with its folder and the current one importable."""
     import importlib.util
 
-    sys.path[:0] = [os.path.dirname(os.path.abspath(path)), os.getcwd()]
+    sys.path[:0] = [os.path.dirname(os.path.abspath(path)), ""]  # "" is the current folder
     spec = importlib.util.spec_from_file_location("port_under_diagnosis", path)
     port = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = port
@@ -525,11 +564,12 @@ def declared_framework(path):
 
     with open(path, "rb") as file:
         tree = ast.parse(file.read())
+    declared = "torch"
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
             if any(isinstance(name, ast.Name) and name.id == "framework" for name in node.targets):
-                return node.value.value
-    return "torch"
+                declared = node.value.value
+    return declared
 
 
 class Server:
@@ -537,6 +577,7 @@ class Server:
 
     def __init__(self, path, folder):
         self.path, self.folder, self.framework = path, folder, None
+        self.own = os.getpid()
 
     def load(self, request):
         self.path = request.get("file", self.path)
@@ -553,6 +594,9 @@ class Server:
             return dict(refused="the file defines no function network and loss")
         claims = {name: value for name, value in vars(self.port).items()
                   if name == "claims" or name.startswith("claims_")}  # fmt: skip
+        wrong = [name for name in claims if not isinstance(claims[name], dict)]
+        if wrong:
+            return dict(refused="%s is no dict of settings" % wrong[0])
         return dict(framework=declared, version=self.framework.version, losses=losses,
                     sample="sample" in names, build="build" in names,
                     claims=json.loads(json.dumps(claims, default=repr)))  # fmt: skip
@@ -609,7 +653,7 @@ class Server:
                       classes=given[0][1])  # fmt: skip
         if request.get("with_z"):
             arrays.update(z=np.concatenate(states), images=given[0][0])
-        np.savez(os.path.join(self.folder, "answer.npz"), **arrays)
+        self.store(arrays)
         return dict(num_rows=len(arrays["rows"]))
 
     def sample(self, request):
@@ -634,8 +678,14 @@ class Server:
         arrays.update(images=images, classes=classes)
         for i, call in enumerate(self.tape.calls):
             arrays.update({"call%d/%s" % (i, key): np.asarray(x) for key, x in call.items()})
-        np.savez(os.path.join(self.folder, "answer.npz"), **arrays)
+        self.store(arrays)
         return dict(num_calls=len(self.tape.calls))
+
+    def store(self, arrays):
+        """Leave arrays where the one that asks reads them; a fork of this process leaves none."""
+        if os.getpid() != self.own:
+            os._exit(0)
+        np.savez(os.path.join(self.folder, "answer.npz"), **arrays)
 
     def failure(self, error):
         """A reply that tells an exception of the port in one line, with the port's own line."""
@@ -650,21 +700,42 @@ class Server:
             return self.failure(error)
 
 
-def main():
-    """Answer requests until standard input ends; the port's own output goes to standard error."""
-    replies = os.fdopen(os.dup(1), "w")
+def end_with(parent):
+    """End this process, and all that the port has started, when the one that asks has ended."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+def private_streams():
+    """Requests and replies, out of the port's reach: it reads nothing, and prints to standard error."""
+    requests, replies = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
+    return requests, replies
+
+
+def main():
+    """Answer requests until there are no more."""
+    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
+    requests, replies = private_streams()
+    sys.path[:] = [x for x in sys.path if os.path.abspath(x) != os.path.dirname(HERE)]
     server = Server(sys.argv[1], sys.argv[2])
     while True:
-        line = sys.stdin.readline()
+        line = requests.readline()
         if not line:
             break
         reply = server.answer(json.loads(line))
+        if os.getpid() != server.own:
+            os._exit(0)
         replies.write(json.dumps(reply) + "\n")
         replies.flush()
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = sys.argv[1:3]
     main()

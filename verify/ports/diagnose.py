@@ -52,6 +52,13 @@ def of_loss(
     if not any(run.num_calls for run in found):
         yield Finding("error", "unknown", "the loss never calls the network", "a loss")
         return
+    broken = [run for run in found if not _finite(run)]
+    if broken:
+        yield Finding(
+            "error", "unknown", f"the loss or its gradient is not finite (loss {broken[0].loss:g})",
+            "a finite loss", f"so in {len(broken)} of {len(found)} runs: no target can be read",
+        )  # fmt: skip
+        return
     path = reading.path_of(found)
     rows = [row for run in found for row in reading.read(run, path)]
     if not rows:
@@ -73,3 +80,8 @@ def of_loss(
         law = formula(path, rows, objective.official_guidance(expected))
         yield from of_weight(weighted(law, [*found, *more]), expected, official)
     yield from of_laws(loss.draw, expected, official)
+
+
+def _finite(run: Run) -> bool:
+    numbers = run.loss, run.rows.z, run.rows.t, run.rows.h, run.rows.cotangent
+    return all(np.isfinite(each).all() for each in numbers)

@@ -116,6 +116,8 @@ def _noise(found: Formula, runs: list[Run]) -> list[tuple[str, str]]:
     noise, data = np.array(values), np.array(images)
     if not len(noise):
         return []
+    if noise.std() < 1e-6:
+        return [("z holds no noise", FIXED_POINT)]
     size, lines = noise.size, []
     if any(np.isnan(run.rows.factor[row.target.row]) for row in found.rows for run in [row.run]):
         scales = [row.scale for row in found.good if np.isfinite(row.scale)]
@@ -126,9 +128,10 @@ def _noise(found: Formula, runs: list[Run]) -> list[tuple[str, str]]:
     correlation = float((noise * data).mean() / (noise.std() * data.std()))
     if abs(correlation) > 6 / np.sqrt(size):
         lines.append((f"the noise is correlated with its image ({correlation:.2f})", FIXED_POINT))
-    first = np.corrcoef(noise[: runs[0].batch])
-    np.fill_diagonal(first, 0)
-    if np.abs(first).max() > 0.6:
+    first = noise[: runs[0].batch]
+    first = first[first.std(1) > 1e-6 * noise.std()]
+    alike_rows = np.corrcoef(first) - np.eye(len(first)) if len(first) > 1 else np.zeros(1)
+    if np.abs(alike_rows).max() > 0.6:
         return [*lines, ("rows of a batch share their noise", "fewer independent draws: more variance")]
     deviation = float(noise.std())
     kurtosis = float((noise**4).mean()) / deviation**4

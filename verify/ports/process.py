@@ -1,7 +1,14 @@
-"""The child process of a port: requests, answers, time limits; restarted when it ends or hangs."""
+"""The child process of a port: requests, answers, time limits; restarted when it ends or hangs.
 
+It has a session of its own, so that what the port has started ends with it, and sees no
+accelerator: the observations are exact in float64 on a CPU.
+"""
+
+import contextlib
 import json
+import os
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,7 +26,9 @@ from impls.common.errors import UserError, cut
 
 CHILD = Path(__file__).with_name("child.py")
 LOAD_SECONDS, CALL_SECONDS = 120.0, 30.0
-LAST_LINES = 3  # of what the port printed, where its process ended
+MOST_PRINTED = 1_000_000  # bytes of the port's output that are kept on disk
+LAST_PRINTED = 4_000  # bytes of it that are read where its process ended
+ENVIRONMENT = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
 
 
 class PortError(Exception):
@@ -75,12 +84,14 @@ class Port:
             PortError: when the port raises, exits or hangs as it is imported.
         """
         self._stop()
+        Path(self._folder.name).mkdir(exist_ok=True)  # the port may have removed it
         self._log = Path(self._folder.name, "printed")
         try:
-            with self._log.open("w") as log:
+            with self._log.open("ab") as log:  # appending, as it is cut while the port prints
                 self._process = subprocess.Popen(
                     [self.python, "-u", str(CHILD), str(self.file), self._folder.name],
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
+                    env=os.environ | ENVIRONMENT, start_new_session=True,
                 )  # fmt: skip
         except OSError as error:
             raise UserError(f"--python {self.python} cannot be run: {error.strerror}") from error
@@ -113,36 +124,51 @@ class Port:
         return reply, arrays
 
     def printed(self) -> str:
-        """The last lines that the port printed."""
-        lines = self._log.read_text(errors="replace").split("\n")
-        return " / ".join(line.strip() for line in lines if line.strip())
+        """The last lines that the port printed, as one."""
+        try:
+            text = self._log.read_bytes()[-LAST_PRINTED:].decode(errors="replace")
+        except OSError:  # the port has removed the folder
+            return ""
+        return " / ".join(line.strip() for line in text.splitlines() if line.strip())
 
     def _ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         process = self._process
         assert process is not None and process.stdin is not None
+        with contextlib.suppress(OSError):
+            if self._log.stat().st_size > MOST_PRINTED:
+                os.truncate(self._log, 0)
         try:
             process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
         except OSError:  # the process has ended: no reply will come
             pass
-        ends = time.monotonic() + seconds
-        while True:
-            try:
-                line = self._replies.get(timeout=max(0.0, min(0.5, ends - time.monotonic())))
-            except queue.Empty:
-                if time.monotonic() < ends:
-                    continue
-                self._stop()
-                raise PortError(f"no answer within {seconds:g} s", kind="hang") from None
-            break
+        line = self._line(process, seconds)
+        if line is None:
+            self._stop()
+            raise PortError(f"no answer within {seconds:g} s", kind="hang")
         if not line:
             status = process.wait()
+            self._stop()
             last = cut(self.printed(), 200)
-            raise PortError(f"its process ended with status {status}: {last}", kind="exit")
+            said = f", its last words: {last}" if last else ""
+            raise PortError(f"its process ended with status {status}{said}", kind="exit")
         reply: dict[str, Any] = json.loads(line)
         if "error" in reply and request["op"] != "sample":
             raise PortError(reply["error"], reply["where"], reply["kind"])
         return reply
+
+    def _line(self, process: "subprocess.Popen[str]", seconds: float) -> str | None:
+        """The next line of the process; nothing in it where it has ended, None where it is late."""
+        ends = time.monotonic() + seconds
+        while True:
+            ended = process.poll() is not None
+            try:
+                return self._replies.get(timeout=max(0.0, min(0.5, ends - time.monotonic())))
+            except queue.Empty:
+                if ended:  # a process that it has left behind holds its output open
+                    return ""
+                if time.monotonic() >= ends:
+                    return None
 
     @staticmethod
     def _read(process: "subprocess.Popen[str]", replies: "queue.SimpleQueue[str]") -> None:
@@ -152,13 +178,16 @@ class Port:
         replies.put("")
 
     def _stop(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            for pipe in (self._process.stdin, self._process.stdout):
-                if pipe is not None:
-                    try:
-                        pipe.close()
-                    except OSError:
-                        pass
-            self._process = None
+        """End the process and all that it has started."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(OSError):
+            if hasattr(os, "killpg"):
+                os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()

@@ -50,7 +50,7 @@ class Path:
         return -1.0, 1.0
 
 
-@dataclass
+@dataclass(eq=False)  # rows are compared by identity
 class Row:
     """One regressed row, with its target in the paper's terms."""
 

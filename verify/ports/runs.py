@@ -98,7 +98,7 @@ def run(
     pooled = _pool(each, images.shape[1])
     return Run(
         name, images, found["classes"], float(found["loss"]),
-        losses.reshape(batch, -1).mean(1) if losses.size >= batch > 1 else None,
+        losses.reshape(batch, -1).mean(1) if losses.size >= batch > 1 and losses.size % batch == 0 else None,
         int(found["many"]), pooled,
         second=next((str(call["second"]) for call in each if call["second"]), ""),
         single=any(bool(call["single"]) for call in each) or found["loss"].dtype == np.float32,
@@ -221,7 +221,7 @@ def _pool(calls: list[dict[str, NDArray[Any]]], num_pixels: int) -> Rows:
         tangent_z=join("tangent_z", wide), tangent_t=join("tangent_t", ()),
         tangent_h=join("tangent_h", ()),
         network=repeat([int(call["network"]) for call in calls]).astype(np.int64),
-        theta=repeat([call["theta"] for call in calls]).reshape(total, -1),
+        theta=repeat([call["theta"] for call in calls]).reshape(total, len(child.THETA)),
         grad=repeat([bool(call["grad"]) for call in calls]).astype(bool),
         image=np.full(total, -1), factor=np.full(total, np.nan),
     )  # fmt: skip
