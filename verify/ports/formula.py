@@ -101,6 +101,8 @@ class Formula:
         if not self.calls.get(id(row.run), set()) & set(row.target.twins):
             return 0.0
         inside = self.window is None or self.window[0] <= row.t <= self.window[1]
+        if row.target.ambiguous:
+            return self.guided.own + self.guided.null if inside else 0.0
         if row.target.own_label:
             return self.guided.own if inside else 0.0
         plain = _guidance(row, self.velocity, self.path, 0.0)
@@ -177,7 +179,11 @@ def _velocity(path: Path, rows: list[Row], within: float) -> tuple[Path, Velocit
         sigma = t / np.array(q) * -np.median(p)
         slope, start = np.polyfit(t, sigma, 1)
         if np.abs(start + slope * t - sigma).max() < within * 10:
-            return replace(path, noise=(float(start), float(slope))), Velocity("own", -float(np.median(p)))
+            if abs(slope - 1) < 1e-6:  # v is the path's own; at t = 1 there is noise alone
+                whole = 1 / (1 + start)
+                return replace(path, noise=(start * whole, whole)), Velocity("own", 1.0)
+            noise = float(start), float(slope)
+            return replace(path, noise=noise), Velocity("constant", float(np.median(p)), 1.0)
     return path, Velocity("unknown")
 
 
@@ -186,8 +192,8 @@ def _guidance(
 ) -> Guidance:
     """v_g as a row shows it, with the part that hides in the regressed answer."""
     p, q = (row.tangent_p, row.tangent_q) if tangent else (row.p, row.q)
-    if not tangent and path.noise != (0.0, 1.0):
-        q = row.target.z * path.sigma(row.t)
+    if path.noise != (0.0, 1.0):
+        q = (row.tangent_z if tangent else row.target.z) * path.sigma(row.t)
     alpha, sigma = velocity.at(path, row.t)
     size = alpha**2 + sigma**2
     v = (p * alpha + q * sigma) / size if size else np.nan
@@ -236,6 +242,8 @@ def _calls(rows: list[Row]) -> dict[int, set[int]]:
         for other, value in row.terms:
             if abs(value) > 1e-9:
                 found.setdefault(id(row.run), set()).add(int(row.run.rows.call[other.row]))
+        if self_coefficient(row):
+            found.setdefault(id(row.run), set()).update(row.target.twins)
     return found
 
 
