@@ -170,7 +170,7 @@ def test_a_wrong_option_is_one_sentence(arguments, says, port, capsys):
         (f"claims = dict(omega='two')\n{LOSS}", "omega is 'two', expected a number"),
         ("import none_such\n", "No module named 'none_such' (port.py:1: import none_such)"),
         ("import sys\nsys.exit(5)\n", "SystemExit: 5"),
-        ("import os\nprint('bye')\nos._exit(5)\n", "its process ended with status 5: bye"),
+        ("import os\nprint('bye')\nos._exit(5)\n", "its process ended with status 5"),
         ("1 / 0\n", "ZeroDivisionError: division by zero (port.py:1: 1 / 0)"),
     ],
 )
@@ -197,7 +197,7 @@ def test_a_port_that_hangs_is_ended(at_import, port, monkeypatch):
     ("body", "says"),
     [
         ("1 / 0", "ZeroDivisionError: division by zero"),
-        ("print('x' * 5000) or None", "AttributeError"),
+        ("print('x' * 5000)", "it returned None, expected a loss"),
         ("exit(4)", "SystemExit: 4"),
         ("images.sum()", "never calls the network"),
     ],
