@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
+
 from verify.ports import objective, reading
 from verify.ports.collect import Loss, open_loss, samplings, weighted
 from verify.ports.finding import Finding
