@@ -37,7 +37,7 @@ def diagnose(
     Args:
         file: the file that describes the port.
         python: interpreter that runs the port: that of its own environment; this one by default.
-        preset: official settings that the port is held to, those of the authors' ImageNet code or of
+        preset: settings that the port is held to: those of the authors' ImageNet code, or of
             their CIFAR-10 code with one of its two laws of times.
         json: file to write every finding to; "complete" is false in it if the run was interrupted.
         svg: file for a figure of the times and weights that were observed, with the official laws.

@@ -81,7 +81,10 @@ def _answer(port, sin, weights, *given, **named):
     z, scale = says["z"], says.get("time_scale", 1)
     t = says["t"].reshape(-1, 1, 1, 1) / scale
     y = says["labels"].reshape(-1, 1, 1, 1) + 0 * t
-    h = says["h"].reshape(t.shape) / scale if "h" in says else t - says["r"].reshape(t.shape)
+    if "h" in says:
+        h = says["h"].reshape(t.shape) / scale
+    else:  # a network of one time has neither
+        h = t - (says["r"].reshape(t.shape) / scale if "r" in says else t)
     phase = weights[0] * t + weights[1] * h + 2 * t * h + 0.7 * y
     whole = (z**2).sum((1, 2, 3)).reshape(-1, 1, 1, 1)
     u = weights[0] * sin(z + phase) + weights[1] * sin(0.1 * whole + phase)

@@ -116,9 +116,13 @@ def _jax(implementation, port, params, batch):
     shape, dtype = batch.images.shape, batch.images.dtype
     raw = jax.random.normal(key_t, (2, BATCH), dtype)
     noise, uniform = jax.random.normal(key_e, shape, dtype), jax.random.uniform(key_y, (BATCH,))
-    loss, gradient = jax.value_and_grad(
-        lambda params: port["loss"](Network(), params, batch.images, batch.labels, key)
+    loss, gradient = jax.jit(
+        jax.value_and_grad(
+            lambda params: port["loss"](Network(), params, batch.images, batch.labels, key)
+        )
     )(params)
-    sampled = port["sample"](Network(), params, 2 * batch.images, batch.labels, STEPS, key)
+    sampled = jax.jit(
+        lambda params: port["sample"](Network(), params, 2 * batch.images, batch.labels, STEPS, key)
+    )(params)
     drawn = Draws(*(np.asarray(array) for array in (*raw, noise, uniform, uniform)))
     return drawn, float(loss), gradient, np.asarray(sampled)

@@ -7,7 +7,7 @@ A table is paragraphs, of which each is one variant:
     ~ heading: pattern             a line `claimed`
     ? heading: pattern             a line `differs` that may be there, as what follows from another
     > loss_x heading: pattern      the same of loss_x, where the file has several losses
-    & name of another variant      all that the other has
+    & name of another variant      its changes, and its lines where there are no lines here
     [torch]                        what follows is for this framework; [jax]; [both]
     - lines of the minimal port    that occur there once
     + lines instead of them
@@ -29,15 +29,15 @@ from subprocesses import ROOT
 from verify.ports.finding import Finding
 
 FOLDER = Path(__file__).parent
-TABLES = ("correct", "faults_method", "faults_draws", "faults_sampler", "combined")
+TABLES = ("correct", "faults_method", "faults_draws", "faults_sampler", "combined", "families")
 FRAMEWORKS = ("torch", "jax")
-_EXPECTED = re.compile(r"([>~?]) (?:(loss_\w+) )?([\w =]+): (.+)")
+_EXPECTED = re.compile(r"([>~?]) (?:(loss_\w+) )?([\w =|]+): (.+)")
 
 
 class Expected(NamedTuple):
     """One line of a diagnosis, the only one of its loss under its heading."""
 
-    what: str  # one of HEADINGS
+    what: str  # one of HEADINGS, or several with | between them
     pattern: str  # in the line's `code` (under `error` in `detail` too), in any case of letters
     verdict: str = "differs"  # or claimed; of an error, whatever is not same
     loss: str = "loss"
@@ -45,12 +45,13 @@ class Expected(NamedTuple):
 
     def is_told_by(self, finding: Finding) -> bool:
         """Whether a finding is this line."""
-        if (finding.what, finding.loss) != (self.what, self.loss) or finding.verdict == "same":
-            return False
+        here = finding.what in self.what.split("|") and (
+            finding.loss == self.loss or self.what in ("sampler", "error")  # which are of no loss
+        )
         error = self.what == "error"
         text = f"{finding.code} {finding.detail}" if error else finding.code
         told = re.search(self.pattern, text, re.IGNORECASE) is not None
-        return told and (error or finding.verdict == self.verdict)
+        return here and told and (error or finding.verdict == self.verdict)
 
 
 class Change(NamedTuple):
@@ -119,12 +120,15 @@ def minimal(framework: str) -> str:
 def variants(framework: str, *tables: str) -> tuple[Variant, ...]:
     """Variants of a framework: those of these tables, or all."""
     found: dict[str, Variant] = {}
+    names: set[str] = set()  # of any framework
     for table in TABLES:
         for paragraph in _paragraphs(table):
             name, *lines = paragraph
-            if name in found:
-                raise ValueError(f"{table}.txt: two variants are named {name!r}")
-            others = [found.get(line[2:]) for line in lines if line.startswith("& ")]
+            named = [line[2:] for line in lines if line[0] == "&"]
+            if name in names or not names.issuperset(named):
+                raise ValueError(f"{table}.txt: {name!r} is there twice, or one of {named} is not")
+            names.add(name)
+            others = [found.get(other) for other in named]
             own = _changes([line for line in lines if line[0] not in ">~?&"], framework)
             elsewhere = None in others or (own == () and any(line[0] == "[" for line in lines))
             if not elsewhere:

@@ -121,8 +121,9 @@ class Law:
 
     def log_equal(self, t: Array) -> Array:
         """Logarithm of the density of (r = t, t)."""
-        a, b = self.first.log_density(t), self.second.log_density(t)
-        big_a, big_b = self.first.cdf(t), self.second.cdf(t)
+        a, big_a = self.first.log_density(t), self.first.cdf(t)
+        alike = self.first == self.second
+        b, big_b = (a, big_a) if alike else (self.second.log_density(t), self.second.cdf(t))
         p = max(self.share, TINY)
         if self.order == "max":
             return math.log(p) + np.logaddexp(a + np.log(big_b), b + np.log(big_a))
@@ -142,7 +143,9 @@ class Law:
             t = np.maximum(t, TINY)
             return unmasked + a + self.second.log_density(r / t) - np.log(t)
         pair = a + self.second.log_density(r)
-        if self.order not in ("min", "unordered"):
+        if self.order not in ("min", "unordered") and self.first == self.second:
+            pair = pair + math.log(2)
+        elif self.order not in ("min", "unordered"):
             pair = np.logaddexp(pair, self.second.log_density(t) + self.first.log_density(r))
         return unmasked + np.where((r > t) & (self.order != "unordered"), -np.inf, pair)
 

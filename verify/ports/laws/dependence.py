@@ -47,17 +47,22 @@ def rows(t: Array, r: Array, equal: Mask, atoms: Mask) -> Dependence:
     num_calls, batch = t.shape
     if num_calls < 8 or batch < 2:
         return Dependence()
-    groups = 2 * np.broadcast_to((equal | atoms).all(0), t.shape) + equal
+    # rows of places, or of calls, that always have r = t may have another law than others
+    masked = equal | atoms
+    groups = equal + 2 * masked.all(0, keepdims=True) + 4 * masked.all(1, keepdims=True)
     t_ranks = statistics.group_ranks(t, np.where(atoms, -1, groups))
     r_ranks = statistics.group_ranks(r / np.maximum(t, TINY), np.where(atoms, -1, equal))
     found: list[Dependence] = []
     for name, u, x, among in (("t", t_ranks, t, ~atoms), ("r", r_ranks, r, ~equal & ~atoms)):
         if among.any():
             found += [_within_calls(name, u, x, among), *_pairs(name, u, among)]
-            found.append(_by_place(name, u, among))
+            found += _by_place(name, u, among)
     p_value = statistics.combined([one.p_value for one in found])
     rejected = [one for one in found if len(found) * one.p_value < statistics.FALSE_ALARM]
     alike, place = (any(getattr(one, x) for one in rejected) for x in ("alike", "place"))
+    # Dependence on the place makes pairs alike, and antithetic pairs make means even: causes first.
+    causes = ("one", "t depends", "r depends", "antithetic")
+    rejected.sort(key=lambda one: [not one.words.startswith(cause) for cause in causes])
     return Dependence(p_value, rejected[0].words if rejected else "", alike, place)
 
 
@@ -98,14 +103,19 @@ def _pairs(name: str, u: Array, among: Mask) -> Iterator[Dependence]:
         )
 
 
-def _by_place(name: str, u: Array, among: Mask) -> Dependence:
-    """Variance of the places' mean ranks, beside that of independent rows."""
-    p_value = statistics.dispersion(u, among, 0)[1]
-    half = u.shape[1] // 2
-    means = [float(u[:, k][among[:, k]].mean()) if among[:, k].any() else 0.5
-             for k in (slice(None, half), slice(half, None))]  # fmt: skip
-    words = f"mean rank {means[0]:.2f} in the first half of the batch, {means[1]:.2f} in the second"
-    return Dependence(p_value, f"{name} depends on the row's place: {words}", place=True)
+def _by_place(name: str, u: Array, among: Mask) -> Iterator[Dependence]:
+    """Student's test over the calls, of the ranks' slope, bend and alternation along the batch."""
+    x = np.linspace(-1, 1, u.shape[1])
+    contrasts = {
+        "rises or falls along the batch": x,
+        "is another in the middle of the batch": 3 * x**2 - 1,
+        "alternates along the batch": np.where(np.arange(len(x)) % 2, 1.0, -1.0),
+    }
+    for words, contrast in contrasts.items():
+        sums = np.where(among, u - 0.5, 0) @ contrast
+        if np.ptp(sums) > 0:
+            p_value = float(stats.ttest_1samp(sums, 0).pvalue)
+            yield Dependence(p_value, f"{name} depends on the row's place: it {words}", place=True)
 
 
 def _evenly(u: Array, name: str) -> str:

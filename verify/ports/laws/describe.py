@@ -12,7 +12,7 @@ from verify.ports.laws.fit import Fit, Rows
 from verify.ports.laws.times import law_tests
 from verify.ports.observation import Array
 
-_REFINED = 30_000  # rows that a candidate is fitted to and tested with
+_REFINED = 24_000  # rows that a candidate is fitted to and tested with
 _TRIED = 4  # candidates, the likeliest first
 _WORSE = 60.0  # difference of BIC, on a part of the rows, from which a candidate is not tried
 
@@ -50,9 +50,12 @@ def describe(rows: Rows, expected: Law) -> Description:
     )
     # The law of t in all rows does not depend on the mask where r := t comes after the ordering.
     everything = replace(rows, r=rows.t, equal=np.ones_like(rows.equal))
+    # Where r := t comes before r = min(t, r), t of those rows has its own law: r tells the causes.
+    if expected.order != "max":
+        dependent &= _fits_given_t(rows, expected)
     if dependent and _fits(everything, expected):
         return Description(expected, "", _dependence(rows, expected))
-    if dependent and (found := recognised(everything)):
+    if dependent and expected.order == "max" and (found := recognised(everything)):
         law = found.law
         return Description(law, f"t alone: {found}", _dependence(rows, law))
     return Description(None, _moments(rows))
@@ -64,11 +67,20 @@ def recognised(rows: Rows) -> Fit | None:
     likely = sorted(fit.candidates(rows), key=lambda found: found.bic)[:_TRIED]
     found = [fit.refined(one, some) for one in likely if one.bic < likely[0].bic + _WORSE]
     fitting = [one for one in found if _fits(some, one.law)]
-    return min(fitting, key=lambda one: one.bic, default=None)
+    if not fitting:
+        return None
+    return fit.with_errors(min(fitting, key=lambda one: one.bic), some)
 
 
 def _fits(rows: Rows, law: Law) -> bool:
     return statistics.combined(law_tests(rows, law)) >= statistics.FALSE_ALARM
+
+
+def _fits_given_t(rows: Rows, law: Law) -> bool:
+    """Whether r, at given t, is of this law in the rows with r < t."""
+    t, r = rows.t[~rows.equal], rows.r[~rows.equal]
+    tests = statistics.uniformity(law.cdf_r(r, t), rows.slack)
+    return statistics.combined(tests) >= statistics.FALSE_ALARM
 
 
 def _logits(rows: Rows) -> tuple[Array, Array]:
@@ -112,6 +124,9 @@ def _moments(rows: Rows) -> str:
                 f"logit({name}) has mean {logit.mean():.2f}, std {logit.std():.2f}"
                 f" ({name} quantiles 5, 50, 95 %: {low:.2g}, {middle:.2g}, {high:.2g})"
             )
+    if np.sum(~rows.equal) > 20:
+        correlation = stats.spearmanr(rows.t[~rows.equal], rows.r[~rows.equal]).statistic
+        parts.append(f"rank correlation {correlation:.2f} where r < t")
     return "; ".join(parts)
 
 

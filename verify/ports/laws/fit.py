@@ -11,7 +11,7 @@ from verify.ports.laws.densities import ORDERS, TINY, Law, Order, Raw
 from verify.ports.laws.masks import Mask
 from verify.ports.observation import Array
 
-_FIRST = 6000  # rows that candidates are compared on
+_FIRST = 4000  # rows that candidates are compared on
 
 
 Build = Callable[[Array], Law]  # a law from its parameters
@@ -25,7 +25,7 @@ class Rows:
         t, r: [num_rows].
         equal: r = t.
         atom: r is one of few values that are drawn again and again.
-        ends: interval to which times were clipped, or 0..1.
+        ends_t, ends_r: interval to which t and r were clipped, or 0..1.
         slack: mass of a cell, where the times lie on a grid.
     """
 
@@ -33,7 +33,8 @@ class Rows:
     r: Array
     equal: Mask
     atom: Mask
-    ends: tuple[float, float] = (0.0, 1.0)
+    ends_t: tuple[float, float] = (0.0, 1.0)
+    ends_r: tuple[float, float] = (0.0, 1.0)
     slack: float = 0.0
 
     def first(self, number: int) -> "Rows":
@@ -46,8 +47,8 @@ class Rows:
         return self._kept(~self.atom)
 
     def _kept(self, kept: Mask) -> "Rows":
-        t, r, equal, atom = (x[kept] for x in (self.t, self.r, self.equal, self.atom))
-        return replace(self, t=t, r=r, equal=equal, atom=atom)
+        t, r = self.t[kept], self.r[kept]
+        return replace(self, t=t, r=r, equal=self.equal[kept], atom=self.atom[kept])
 
     def logits(self) -> tuple[Array, Array]:
         """logit(t), and logit(r) of the rows with r < t."""
@@ -61,15 +62,16 @@ class Fit:
 
     Attributes:
         bic: -2 log likelihood + num_parameters log(num_rows).
+        build, theta, ends: what the law is made of, to fit it again.
         errors: of mean and std of the first raw law, then of the second's.
     """
 
     law: Law
     bic: float
-    errors: tuple[float, ...] = ()
     build: Build | None = None
     theta: tuple[float, ...] = ()
     ends: int = 0
+    errors: tuple[float, ...] = ()
 
     def __str__(self) -> str:
         """The raw laws with their standard errors, and their order."""
@@ -105,7 +107,7 @@ def fit(rows: Rows, like: Law) -> Fit:
         return Fit(like, _bic(like, rows, 0))
     if like.second.kind == "uniform":
         laws = _normals(like.order, shared=False, second=Raw("uniform"))
-    return _maximum(rows, laws, _parameters(like))
+    return with_errors(_maximum(rows, laws, _parameters(like)), rows)
 
 
 def candidates(rows: Rows) -> Iterator[Fit]:
@@ -114,26 +116,27 @@ def candidates(rows: Rows) -> Iterator[Fit]:
     unordered = bool(np.any(few.r > few.t))
     orders: list[Order] = ["unordered"] if unordered else ["max", "min", "masked first", "t := r"]
     logit_t, logit_r = few.logits()
-    apart = [logit_t.mean(), math.log(max(logit_t.std(), 1e-3))]
-    both = [*apart, *apart]
+    raw = [logit_t.mean(), math.log(max(logit_t.std(), 1e-3))]
+    both = [*raw, *raw]
     if len(logit_r) > 1:
         both[2:] = [logit_r.mean(), math.log(max(logit_r.std(), 1e-3))]
     best = Fit(Law(Raw(), Raw(), orders[0], 0.0), math.inf)
     for order in orders:
         for first, second in ((Raw("uniform"), Raw("uniform")), _span(rows)):
             yield _plain(Law(first, second, order, 0.0), few)
-        shared = _maximum(few, _normals(order, shared=True), apart)
-        yield shared
-        yield _maximum(few, _normals(order, shared=False), both)
-        best = min(best, shared, key=lambda found: found.bic)
-    start = _parameters(best.law)[:2]
+        one_law = _maximum(few, _normals(order, shared=True), raw)
+        yield one_law
+        two_laws = _maximum(few, _normals(order, shared=False), both)
+        yield two_laws
+        best = min(best, one_law, two_laws, key=lambda found: found.bic)
+    start = _parameters(best.law)
     yield _maximum(few, _truncated(best.law.order, rows), start, ends=2)
-    yield _maximum(few, _rescaled(best.law.order, rows), [*start, -5.0, -5.0])
+    yield _maximum(few, _rescaled(best.law.order, rows), [-5.0, -5.0, *start])
     if not unordered:
         uniform = Raw("uniform")
         yield _plain(Law(uniform, uniform, "product", 0.0), few)
-        yield _maximum(few, _normals("product", shared=False, second=uniform), apart)
-        yield _maximum(few, _normals("product", shared=False), [*apart, 0.0, 0.0])
+        yield _maximum(few, _normals("product", shared=False, second=uniform), raw)
+        yield _maximum(few, _normals("product", shared=False), [*raw, 0.0, 0.0])
 
 
 def refined(found: Fit, rows: Rows) -> Fit:
@@ -153,14 +156,28 @@ def _normals(order: Order, shared: bool, second: Raw | None = None) -> Build:
     return build
 
 
+def _pair(theta: Array) -> tuple[Raw, Raw]:
+    """Two laws from four numbers, one law twice from two."""
+    both = tuple(Raw(mean=float(m), std=math.exp(s)) for m, s in theta.reshape(-1, 2))
+    return both[0], both[-1]
+
+
 def _truncated(order: Order, rows: Rows) -> Build:
-    """n is drawn again outside an interval: the one that the rows span."""
-    low, high = (special.logit(np.clip(x, TINY, 1 - TINY)) for x in _ends(rows))
+    """n is drawn again outside an interval: the narrowest that the rows allow.
+
+    One law: between its own ends; two laws: |n| < c, the same c for both.
+    """
+    scores = [np.array([x.min(), x.max()]) for x in rows.logits()]
 
     def build(theta: Array) -> Law:
-        mean, std = float(theta[0]), math.exp(theta[1])
-        raw = Raw(mean=mean, std=std, cut=((low - mean) / std - 1e-9, (high - mean) / std + 1e-9))
-        return Law(raw, raw, order, 0.0)
+        first, second = _pair(theta)
+        ends = [(x - raw.mean) / raw.std for x, raw in zip(scores, (first, second), strict=True)]
+        low, high = min(x[0] for x in ends) - 1e-9, max(x[1] for x in ends) + 1e-9
+        if len(theta) > 2:
+            high = max(-low, ends[0][1] + 1e-9)
+            low = -high
+        first, second = (replace(raw, cut=(float(low), float(high))) for raw in (first, second))
+        return Law(first, second, order, 0.0)
 
     return build
 
@@ -170,10 +187,10 @@ def _rescaled(order: Order, rows: Rows) -> Build:
     low, high = _ends(rows)
 
     def build(theta: Array) -> Law:
-        ends = special.expit(theta[2:])
-        raw = Raw("logit_normal", float(theta[0]), math.exp(theta[1]),
-                  float(low * (1 - ends[0])), float(high + (1 - high) * ends[1]))  # fmt: skip
-        return Law(raw, raw, order, 0.0)
+        ends = special.expit(theta[:2])
+        below, above = float(low * (1 - ends[0])), float(high + (1 - high) * ends[1])
+        first, second = (replace(raw, low=below, high=above) for raw in _pair(theta[2:]))
+        return Law(first, second, order, 0.0)
 
     return build
 
@@ -226,28 +243,41 @@ def _maximum(rows: Rows, build: Build, start: list[float], ends: int = 0) -> Fit
             value = _bic(build(theta), rows, num + ends) if inside else np.inf
         return value if np.isfinite(value) else 1e12
 
-    options = {"xatol": 1e-3, "fatol": 1e-2, "maxfev": 100 * num}
-    found = optimize.minimize(cost, np.array(start), method="Nelder-Mead", options=options)
+    middle = np.array(start)
+    simplex = np.vstack([middle, middle + 0.2 * np.eye(num)])
+    options = {"xatol": 1e-3, "fatol": 1e-2, "maxfev": 100 * num, "initial_simplex": simplex}
+    found = optimize.minimize(cost, middle, method="Nelder-Mead", options=options)
     law = with_share(build(found.x), rows.equal)
-    errors = _errors(cost, found.x, law)
-    return Fit(law, float(found.fun), errors, build, tuple(found.x), ends)
+    return Fit(law, float(found.fun), build, tuple(found.x), ends)
 
 
-def _errors(cost: Callable[[Array], float], theta: Array, law: Law) -> tuple[float, ...]:
-    """Standard errors from the curvature of the likelihood; of std, not of its logarithm."""
+def with_errors(found: Fit, rows: Rows) -> Fit:
+    """The fit with standard errors, from the curvature of the likelihood."""
+    build, theta = found.build, np.array(found.theta)
+    if build is None:
+        return found
+
+    def cost(change: Array) -> float:
+        with np.errstate(all="ignore"):
+            return _bic(build(theta + change), rows, 0)
+
     num, step = len(theta), 0.01
     unit = step * np.eye(num)
-    middle = cost(theta)
-    hessian = np.array([
-        [(cost(theta + unit[i] + unit[j]) - cost(theta + unit[i] - unit[j])
-          - cost(theta - unit[i] + unit[j]) + cost(theta - unit[i] - unit[j])) / (4 * step**2)
-         if i != j else (cost(theta + unit[i]) - 2 * middle + cost(theta - unit[i])) / step**2
-         for j in range(num)] for i in range(num)
-    ])  # fmt: skip
-    variances = np.diag(np.linalg.pinv(hessian / 2))
-    errors = np.sqrt(np.maximum(variances, 0))
-    scale = [1.0, law.first.std, 1.0, law.second.std][:num]
-    return tuple(float(error * s) for error, s in zip(errors, scale, strict=False))
+    middle = cost(0 * theta)
+    hessian = np.zeros((num, num))
+    for i in range(num):
+        hessian[i, i] = cost(unit[i]) - 2 * middle + cost(-unit[i])
+        for j in range(i):
+            corners = [
+                cost(x * unit[i] + y * unit[j]) for x, y in ((1, 1), (1, -1), (-1, 1), (-1, -1))
+            ]
+            hessian[i, j] = hessian[j, i] = (corners[0] - corners[1] - corners[2] + corners[3]) / 4
+    finite = np.nan_to_num(hessian / (2 * step**2), posinf=0, neginf=0)
+    errors = np.sqrt(np.maximum(np.diag(np.linalg.pinv(finite)), 0))
+    first, second = found.law.first, found.law.second
+    scale = [1.0, first.std, 1.0, second.std]  # of std, not of its logarithm
+    means = errors[num - len(_parameters(found.law)) :]  # after the ends of a rescaled law
+    return replace(found, errors=tuple(float(x * y) for x, y in zip(means, scale, strict=False)))
 
 
 def _number(value: float, error: float) -> str:

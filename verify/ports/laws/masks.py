@@ -66,9 +66,22 @@ def pattern(mask: Mask, coincidence: float = 0.0) -> Pattern:
     if found := _same_rows(mask, coincidence) or _whole_calls(mask, coincidence):
         return found
     counts = mask.sum(1)
-    if len(counts) > 1 and int(np.ptp(counts)) == 0:
-        return Pattern("exact", share, 0.0, int(counts[0]), batch)
+    if number := _exact(counts, batch, share, coincidence):
+        return Pattern("exact", number / batch, 0.0, number, batch)
     return Pattern(_drawn(mask, counts), share, error, 0, batch)
+
+
+def _exact(counts: NDArray[np.int64], batch: int, share: float, coincidence: float) -> int:
+    """Number of masked rows that each call has; 0 where it varies."""
+    number = round(share * batch)
+    if len(counts) < 2 or not number:
+        return 0
+    if coincidence == 0:
+        return number if int(np.abs(counts - number).sum()) <= COINCIDENCES else 0
+    if counts.min() < number:
+        return 0
+    p_value = statistics.count_dispersion((counts - number).astype(float), batch - number)[1]
+    return number if p_value > statistics.FALSE_ALARM else 0
 
 
 def _same_rows(mask: Mask, coincidence: float) -> Pattern | None:

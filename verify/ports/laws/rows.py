@@ -68,10 +68,11 @@ def finding(
     found = masks.pattern(mask, 1 - law.unmasked_below)
     code, detail = str(found), f"{mask.size} rows"
     if seen is not None and seen.mask:
-        verdict, code = "differs", f"{found.share:.2g}: {seen.mask}"
+        verdict, code = "differs", f"{mask.mean():.2g}: {seen.mask}"
     elif found.number and verdict != "differs" and expected.equal_rows == "first":
         code = f"{found.share:.3g}: exactly int({expected.data_proportion:g} B), the first ones"
-        if law.order == "max" and (rounding := _rounding(sample, expected.data_proportion)):
+        whole = law.order == "max" and not observed(draws).atoms
+        if whole and (rounding := _rounding(sample, expected.data_proportion)):
             code = code.replace(f"int({expected.data_proportion:g} B)", rounding)
             detail = "a row with r = t more or less where B p is no whole number"
             return [Finding("rows with r = t", "differs", code, _official(official), detail)]
@@ -86,7 +87,7 @@ def finding(
     if found.kind == "all":
         detail += "; r = t always: du/dt is never used, and h = t - r is always 0"
     seen_share = float(mask.mean())
-    if abs(seen_share - found.share) > 0.01:
+    if abs(seen_share - found.share) > 0.01 and not (seen and seen.mask):
         code += f"; r = t in {seen_share:.2f} of the rows after the ordering"
     return [Finding("rows with r = t", verdict, code, _official(official), detail)]
 
@@ -116,7 +117,7 @@ def _rounding(sample: Sample, p: float) -> str:
 
 
 def _mask(times: Times) -> masks.Mask:
-    """Rows with r = t; a row whose t is an atom is like the others of its place where they agree."""
+    """Rows with r = t; one whose t is an atom is like the others of its place where they agree."""
     atom = np.isin(times.t, times.atoms.get("t", []))
     always = (times.equal | atom).all(0) & ~atom.all(0)
     mask: masks.Mask = times.equal | (atom & always)

@@ -40,11 +40,10 @@ class Times:
         r_atom = np.isin(self.r, self.atoms.get("r", [])) & ~self.equal
         return np.isin(self.t, self.atoms.get("t", [])) | r_atom
 
-    @property
-    def ends(self) -> tuple[float, float]:
-        """Interval of the times that are no atoms: times were clipped to it, or 0..1."""
-        values = np.concatenate([*self.atoms.values(), [0.5]])
-        low, high = min(self.t.min(), self.r.min()), max(self.t.max(), self.r.max())
+    def ends(self, x: Array) -> tuple[float, float]:
+        """Interval of the values of t or r that are no atoms: x was clipped to it, or 0..1."""
+        values = np.concatenate([*self.atoms.values(), []])
+        low, high = x.min(initial=1.0), x.max(initial=0.0)
         return float(low if low in values else 0), float(high if high in values else 1)
 
     def rows(self, one_a_call: bool = False) -> Rows:
@@ -52,10 +51,11 @@ class Times:
         equal, kept = self.equal, ~np.isin(self.t, self.atoms.get("t", []))
         if one_a_call:
             kept &= (np.cumsum(equal, 1) == 1) & equal | (np.cumsum(~equal, 1) == 1) & ~equal
-        low, high = self.ends
+        low, high = self.ends(self.t)
+        ends = (low, high), self.ends(self.r[~equal])
         kept &= ((self.t > low) | (low == 0)) & ((self.t < high) | (high == 1))
         atom = np.isin(self.r, self.atoms.get("r", [])) & ~equal
-        return Rows(self.t[kept], self.r[kept], equal[kept], atom[kept], self.ends, self.slack)
+        return Rows(self.t[kept], self.r[kept], equal[kept], atom[kept], *ends, self.slack)
 
 
 def observed(draws: Draws) -> Times:
@@ -97,9 +97,9 @@ def law_tests(rows: Rows, law: Law) -> list[float]:
     t, r = rows.t[~rows.equal], rows.r[~rows.equal]
     drawn = ~rows.atom[~rows.equal]
     with np.errstate(all="ignore"):
-        equal = _inside(law.cdf_equal, rows.t[rows.equal], rows.ends)
-        unequal = _inside(law.cdf_unequal, t, rows.ends)
-        given = _inside(lambda r: law.cdf_r(r, t[drawn]), r[drawn], rows.ends)
+        equal = _inside(law.cdf_equal, rows.t[rows.equal], rows.ends_t)
+        unequal = _inside(law.cdf_unequal, t, rows.ends_t)
+        given = _inside(lambda r: law.cdf_r(r, t[drawn]), r[drawn], rows.ends_r)
     uniforms = (equal, unequal, given)
     tests = [p for u in uniforms for p in statistics.uniformity(u, rows.slack)]
     return tests if rows.slack else [*tests, statistics.independence(unequal[drawn], given)]

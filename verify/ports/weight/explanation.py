@@ -61,11 +61,11 @@ def explanations(problem: Problem, laws: Sequence[Law]) -> Iterator[Explanation]
     for law, error_over in product(laws, _REDUCTIONS):
         if law is NONE and error_over == "mean":
             continue  # it has no error in its weight
-        start = _shape(problem, law, error_over)
-        if start is None:
+        starts = _shape(problem, law, error_over)
+        if not starts:
             continue
         for loss_over, batch in product(_REDUCTIONS, _BATCHES):
-            found = _settled(problem, law, error_over, loss_over, batch, start)
+            found = _settled(problem, law, error_over, loss_over, batch, starts)
             if found is not None:
                 yield found
 
@@ -86,17 +86,18 @@ def _error(rows: Rows, over: str) -> Array:
     return rows.s / rows.num_pixels if over == "mean" else rows.s
 
 
-def _shape(problem: Problem, law: Law, error_over: str) -> Array | None:
-    """Parameters of a law with any powers of B and D beside it; None where it does not fit."""
+def _shape(problem: Problem, law: Law, error_over: str) -> list[Array]:
+    """Where to start a law's fit: empty where it fails with any powers of B and D beside it."""
     rows, q = problem.rows, _error(problem.rows, error_over)
     ones = np.ones_like(rows.s)
     columns = np.stack([ones, np.log(rows.batch), np.log(rows.num_pixels)], 1)
     model, data = law_model(law, rows, q), Data(np.log(np.abs(rows.slope)), ones, problem.rounding)
-    for start in _starts(problem, law, q):
-        fit = fitted(model, data, np.array(start), columns)
+    starts = [np.array(start) for start in _starts(problem, law, q)]
+    for start in starts:
+        fit = fitted(model, data, start, columns)
         if fit.worst <= problem.tolerance * _condition(law, rows, q, fit.x).max():
-            return fit.x
-    return None
+            return [fit.x, *starts]
+    return []
 
 
 def _starts(problem: Problem, law: Law, q: Array) -> list[list[float]]:
@@ -108,7 +109,9 @@ def _starts(problem: Problem, law: Law, q: Array) -> list[list[float]]:
         (0.5, middle),
     ]
     if not {"p", "a"} & set(law.free):
-        pairs += [(0.0, float(np.quantile(q, share))) for share in (0.1, 0.3, 0.7, 0.9)]
+        slope = np.abs(problem.rows.slope)
+        kink = (np.max(slope * np.sqrt(q)) / np.max(slope)) ** 2  # of Huber's law
+        pairs += [(0.0, float(kink)), *((0.0, float(np.quantile(q, c))) for c in (0.1, 0.9))]
     a = 0.1 if law.neutral else 0.5  # logarithms of a factor are best met from below
     unique = dict.fromkeys(pairs)
     return [
@@ -129,15 +132,15 @@ def _condition(law: Law, rows: Rows, q: Array, x: Array) -> Array:
 
 def _settled(
     problem: Problem, law: Law, error_over: Reduction, loss_over: Reduction, batch: int,
-    start: Array,
+    starts: Sequence[Array],
 ) -> Explanation | None:  # fmt: skip
     """The law with these reductions and round numbers; None where they do not fit."""
     rows, q = problem.rows, _error(problem.rows, error_over)
     known = batch * np.log(rows.batch) - (loss_over == "mean") * np.log(rows.num_pixels)
     observed = np.log(np.abs(rows.slope)) - known
-    data = Data(observed, _condition(law, rows, q, start), problem.rounding)
+    data = Data(observed, _condition(law, rows, q, starts[0]), problem.rounding)
     names = ("c", *law.free)
-    x = _numbers(problem, names, law_model(law, rows, q), data, np.array([0.0, *start]))
+    x = _numbers(problem, names, law_model(law, rows, q), data, starts)
     if x is None:
         return None
     theta = Theta(**dict(zip(law.free, x[1:].tolist(), strict=True)))
@@ -152,14 +155,15 @@ def _settled(
 
 
 def _numbers(
-    problem: Problem, names: tuple[str, ...], model: Model, data: Data, start: Array
+    problem: Problem, names: tuple[str, ...], model: Model, data: Data, starts: Sequence[Array]
 ) -> Array | None:
     """Parameters, each in turn set to the number meant and the others fitted again.
 
     None where the best fit leaves more than rounding.
     """
-    found = partly_fitted(model, data, start, {})
-    if not found.worst <= problem.tolerance:
+    fits = (partly_fitted(model, data, np.array([0.0, *start]), {}) for start in starts)
+    found = next((fit for fit in fits if fit.worst <= problem.tolerance), None)
+    if found is None:
         return None
     fixed: dict[int, float] = {}
     for k in sorted(range(len(names)), key=lambda k: ("p", "a", "eps", "c").index(names[k])):

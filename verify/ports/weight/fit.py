@@ -44,7 +44,8 @@ def law_model(law: Law, rows: Rows, q: Array) -> Model:
 
     def model(x: Numbers) -> Numbers:
         theta = Theta(**dict(zip(law.free, x.tolist(), strict=True)))
-        return np.log(np.asarray(law.slope(rows, q, theta), np.complex128))
+        with np.errstate(all="ignore"):
+            return np.log(np.asarray(law.slope(rows, q, theta), np.complex128))
 
     return model
 
