@@ -658,7 +658,7 @@ class TorchReal:
             pass
         self.net, self.wide = kept, False
 
-    wide = False
+    wide = plain_attention = False
 
     def _convert(self, x):
         if not self.torch.is_tensor(x) or not x.is_floating_point():
@@ -682,7 +682,16 @@ class TorchReal:
         point = self._convert(changes.get(role, self.recorded.get(role)))
         function = lambda x: self._call(dict(changes, **{role: x}))  # noqa: E731
         tangent = self.torch.ones_like(point)
-        return self.torch.func.jvp(function, (point,), (tangent,))[1].detach().double().numpy()
+        try:
+            found = self.torch.func.jvp(function, (point,), (tangent,))[1]
+        except NotImplementedError:  # fused attention has no JVP; that of plain products has
+            if self.plain_attention:
+                raise
+            self.plain_attention = True
+            self.torch.backends.cuda.enable_flash_sdp(False)  # on the CPU too
+            self.torch.backends.cuda.enable_mem_efficient_sdp(False)
+            found = self.torch.func.jvp(function, (point,), (tangent,))[1]
+        return found.detach().double().numpy()
 
     def kind(self):
         with self.torch.no_grad():
@@ -721,7 +730,8 @@ class JaxReal:
 
     def __init__(self, framework, net):
         self.framework, self.jax, self.jnp, self.calls = framework, framework.jax, framework.jnp, []
-        self.names, self.wide = ["dropout"], False
+        self.names, self.wide, self.program = ["dropout"], False, None
+        self.plain_attention = False
         pair = isinstance(net, tuple)
         self.net, self.params = net if pair else (net, None)
         self.flax = not pair or not callable(self.net)
@@ -752,10 +762,11 @@ class JaxReal:
         return {name: self.jax.random.fold_in(key, i)
                 for i, name in enumerate(["params", *dict.fromkeys(self.names)])}  # fmt: skip
 
-    def _apply(self, key, *args, **kwargs):
+    def _apply(self, key, *args, params=None, **kwargs):
+        params = self.params if params is None else params
         if self.flax:
-            return self.net.apply(self.params, *args, rngs=self._keys(key), **kwargs)
-        return self.net(self.params, *args, **kwargs)
+            return self.net.apply(params, *args, rngs=self._keys(key), **kwargs)
+        return self.net(params, *args, **kwargs)
 
     def _plain(self, x):
         if hasattr(x, "primal") or isinstance(x, self.jax.Array):
@@ -811,10 +822,23 @@ class JaxReal:
         def convert(x):  # a key among the arguments is that of the loss, or a new one
             return self.jax.random.fold_in(x, seed) if train and self._is_key(x) else self._convert(x)
 
-        def function(*args, **kwargs):
-            return self._apply(key, *args, **kwargs)
+        return self.recorded.call(functools.partial(self._compiled, key), changes, convert)
 
-        return self.recorded.call(function, changes, convert)
+    def _compiled(self, key, *args, **kwargs):
+        """The network as one program, whose arguments are all arrays among these."""
+        leaves, structure = self.jax.tree_util.tree_flatten((args, kwargs))
+        fixed = [None if hasattr(x, "dtype") else (x,) for x in leaves]
+        arrays = [x for x in leaves if hasattr(x, "dtype")]
+        if self.program is None:
+
+            def program(params, key, arrays):
+                given = iter(arrays)
+                both = [next(given) if x is None else x[0] for x in fixed]
+                args, kwargs = self.jax.tree_util.tree_unflatten(structure, both)
+                return first_array(self._apply(key, *args, **kwargs, params=params))
+
+            self.program = self.jax.jit(program)
+        return self.program(self.params, key, arrays)
 
     def answer(self, changes, train=False, seed=0):
         return np.asarray(self._call(changes, train, seed)).astype(np.float64)
@@ -843,6 +867,7 @@ class JaxReal:
         try:
             with self.jax.disable_jit():
                 self.answer({})
+            self.program = None  # it holds these
         finally:
             jnp.sin, jnp.cos = kept
         return found, []
@@ -930,6 +955,7 @@ def measured(real, null):
     for role, value in (("t", t), (second, h if second == "h" else t - h))[: 1 + bool(second)]:
         fine = [real.answer({role: give(role, value + step)})[:1] for step in np.r_[steps, 0.02]]
         arrays["fine_%s" % role] = np.stack(fine)
+    words["plain_attention"] = real.plain_attention
     arrays["train"] = np.stack([real.answer({}, train=True, seed=i) for i in range(24)])
     if "labels" in call.places and null is not None:
         like = call.get("labels")

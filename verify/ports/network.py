@@ -9,6 +9,7 @@ labels, in evaluation mode, with noise added to the parameters (one that starts 
 what comes before its last layer), in float64 where the network takes it. A small one is enough.
 """
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -74,7 +75,9 @@ def findings(port: Port) -> list[Finding]:
         return [_line("unknown", words["refused"], "", "its network could not be examined")]
     found = Measured(arrays, words)
     if not np.isfinite(arrays["u"]).all():
-        return [_line("differs", "its answer is not finite", "a finite u", "nothing can be trained")]
+        return [
+            _line("differs", "its answer is not finite", "a finite u", "nothing can be trained")
+        ]
     lines = [times(found), interval(found), derivative(found), modes(found)]
     return [*lines, *rounding(found)]
 
@@ -88,8 +91,8 @@ def times(found: Measured) -> Finding:
     zero = "" if np.any(found.arrays["start"]) else "its answer is zero before training"
     absent = [name for name in found.names if not found.depends(name)]
     if not found.second:
-        return _line("differs", "it is given one time only", EMBEDDED,
-                     "it is a velocity at a time: no average over [r, t] can be learned")  # fmt: skip
+        why = "it is a velocity at a time: no average over [r, t] can be learned"
+        return _line("differs", "it is given one time only", EMBEDDED, why)
     if absent:
         which = " and ".join(absent)
         lost = "t" in absent
@@ -112,7 +115,7 @@ def times(found: Measured) -> Finding:
         reasons.append("another parametrization of the same function: the same fixed point")
     if factors[-1] > 2:
         reasons.append(
-            f"du/dt is of terms up to {factors[-1]:g} times as steep: its variance and its rounding grow"
+            f"terms of du/dt are up to {factors[-1]:g} times as steep: so are variance and rounding"
         )
     if factors[-1] < 0.5:
         reasons.append("times are told apart less well")
@@ -132,8 +135,9 @@ def interval(found: Measured) -> Finding:
                      "three quarters of the rows have r = t: the loss is not a number")  # fmt: skip
     jvps = [name[4:] for name in bad if name.startswith("jvp")]
     if jvps:
-        return _line("differs", f"du/d{' and du/d'.join(jvps)} is not finite where r = t", official,
-                     "0 times it is not a number: so is the loss of every row with r = t")  # fmt: skip
+        code = f"du/d{' and du/d'.join(jvps)} is not finite where r = t"
+        why = "0 times it is not a number: so is the loss of every row with r = t"
+        return _line("differs", code, official, why)
     return _line("same", official, official)
 
 
@@ -159,7 +163,9 @@ def derivative(found: Measured) -> Finding:
         if not jvp.any():
             why = "the JVP is 0 while the answer changes: something detaches it, or rounds the time"
     if not wrong:
-        return _line("same", official, official)
+        plain = found.words["plain_attention"]
+        note = "with attention by plain products: the fused kind has no JVP" if plain else ""
+        return _line("same", official, official, note)
     why = why or "the JVP is another than central differences"
     return _line("differs", f"{' and '.join(wrong)}: {why}", official,
                  "du/dt in the target is wrong: another fixed point")  # fmt: skip
@@ -170,8 +176,8 @@ def modes(found: Measured) -> Finding:
     official = "no chance in it: labels are dropped in the loss, there is no dropout"
     u, again, train = (found.arrays[name] for name in ("u", "again", "train"))
     if np.abs(u - again).max() > found.rounding:
-        return _line("differs", "its answer changes from call to call in evaluation mode", official,
-                     "samples are other ones each time, and a JVP beside another call too")  # fmt: skip
+        code = "its answer changes from call to call in evaluation mode"
+        return _line("differs", code, official, "u and its derivative are of different draws")
     changed = _apart(train, u[None]) > found.rounding  # [calls, rows]
     if not changed.any():
         return _line("same", official, official)
@@ -184,9 +190,11 @@ def modes(found: Measured) -> Finding:
         return _line("differs", "in training mode its answer is another, without chance", official,
                      "statistics of the batch enter it: rows depend on each other")  # fmt: skip
     rare = bool((~changed).any())
-    code = "it draws in training mode" + (f": {changed.mean():.2f} of the rows change" if rare else ": dropout")
-    return _line("differs", code, official,
-                 "u, du/dt and the target differ unless value and tangent see the same draw")  # fmt: skip
+    code = "it draws in training mode" + (
+        f": {changed.mean():.2f} of the rows change" if rare else ": dropout"
+    )
+    why = "the target is another one unless value and tangent see the same draw"
+    return _line("differs", code, official, why)
 
 
 def _labels_dropped(found: Measured) -> float:
@@ -216,13 +224,14 @@ def rounding(found: Measured) -> list[Finding]:
     for name in found.names:
         fine = found.arrays[f"fine_{name}"]  # at times 2e-4 apart, and at 0.02 from the first
         moved = np.abs(fine[-1] - fine[0]).max() > 10 * found.rounding
-        equal = [np.array_equal(a, b) for a, b in zip(fine[:-2], fine[1:-1], strict=True)]
+        equal = [np.array_equal(a, b) for a, b in pairwise(fine[:-1])]
         if moved and np.mean(equal) > 0.4:
             stuck.append(name)
     answer = found.words["answer"]
     if stuck:
-        return [_line("differs", f"{' and '.join(stuck)} is rounded: times {2e-4:g} apart are one",
-                      official, "du/dt through it is 0 or coarse: another fixed point")]  # fmt: skip
+        code = f"{' and '.join(stuck)} is rounded: times 0.0002 apart are one"
+        why = "du/dt through it is 0 or coarse: another fixed point"
+        return [_line("differs", code, official, why)]
     if answer in ("bfloat16", "float16"):
         return [_line("differs", f"its answer is {answer}", "float32",
                       "du/dt is the small difference of what is rounded so")]  # fmt: skip

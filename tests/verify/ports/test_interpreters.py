@@ -32,7 +32,9 @@ def test_the_childs_file_imports_only_numpy_and_the_standard_library_at_first():
 def old_jax():
     """The interpreter of an environment with jax 0.4.30, made once and kept."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "meanflow-repro" / f"jax-0.4.30-python{sys.version_info[0]}.{sys.version_info[1]}"
+    folder = (
+        cache / "meanflow-repro" / f"jax-0.4.30-python{sys.version_info[0]}.{sys.version_info[1]}"
+    )
     python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
     installed = folder / "installed"
     if not installed.exists():
@@ -49,7 +51,10 @@ def old_jax():
 
 @pytest.mark.slow
 def test_the_minimal_port_is_right_under_jax_0_4_30(old_jax, monkeypatch):
-    for name in ("JAX_DEFAULT_MATMUL_PRECISION", "XLA_FLAGS"):  # of this JAX: the old one knows others
+    for name in (
+        "JAX_DEFAULT_MATMUL_PRECISION",
+        "XLA_FLAGS",
+    ):  # of this JAX: the old one knows others
         monkeypatch.delenv(name, raising=False)
     with Port(PORTS / "minimal_jax.py", python=old_jax) as port:
         found = list(diagnose(port, OFFICIAL["imagenet"]))
@@ -61,6 +66,6 @@ def test_the_minimal_port_is_right_under_jax_0_4_30(old_jax, monkeypatch):
 def test_an_interpreter_that_is_none_is_told(tmp_path):
     with (
         Port(PORTS / "minimal_jax.py", python=str(tmp_path / "python")) as port,
-        pytest.raises(UserError, match="--python .*cannot be run: No such file"),
+        pytest.raises(UserError, match=r"--python .*cannot be run: No such file"),
     ):
         port.load()
