@@ -127,6 +127,7 @@ class Torch:
         torch.autograd.functional.jvp = self._functional_jvp
         self._vmap = torch.vmap
         torch.vmap = torch.func.vmap = self._loop
+        self._without_checkpoints()
         framework = self
 
         class Probe(torch.nn.Module):
@@ -158,6 +159,16 @@ class Torch:
             tuple(x.detach() for x in part) if isinstance(part, tuple) else part.detach()
             for part in found
         )
+
+    def _without_checkpoints(self):
+        """Let torch.utils.checkpoint keep its activations: each call runs once."""
+        import torch.utils.checkpoint as module
+
+        def checkpoint(function, *args, use_reentrant=None, context_fn=None,
+                       determinism_check=None, debug=None, **kwargs):  # fmt: skip
+            return function(*args, **kwargs)
+
+        module.checkpoint = checkpoint
 
     def _loop(self, func, in_dims=0, out_dims=0, **options):
         """torch.vmap as a loop over the rows, each a call of the network with one row."""
@@ -207,7 +218,8 @@ class Torch:
         functorch = self.torch._C._functorch
         with contextlib.ExitStack() as again:
             while functorch.peek_interpreter_stack() is not None:
-                again.callback(functorch.push_dynamic_layer_stack, functorch.pop_dynamic_layer_stack())
+                layer = functorch.pop_dynamic_layer_stack()
+                again.callback(functorch.push_dynamic_layer_stack, layer)
             yield
 
     def _leaf(self, x):
@@ -306,7 +318,9 @@ def first_of(found, is_number, expected=LOSS):
     first = found[0] if isinstance(found, (tuple, list)) and found else found
     if not is_number(first) or 0 in first.shape:
         kind = getattr(first, "dtype", None)
-        got = "None" if first is None else "%s of shape %s" % (kind, tuple(first.shape)) if kind else type(first).__name__
+        got = "None" if first is None else type(first).__name__
+        if kind:
+            got = "%s of shape %s" % (kind, tuple(first.shape))
         raise TypeError("it returned %s, expected %s" % (got, expected))
     return first
 
@@ -338,6 +352,7 @@ class Jax:
         self.jax, self.jnp, self.tape, self.version = jax, jax.numpy, tape, jax.__version__
         self._vmap = jax.vmap
         jax.vmap, jax.linearize = self._loop, self._linearize
+        jax.checkpoint = jax.remat = lambda fun=None, **options: fun if fun else lambda f: f
         self.counting = False
         compiled = jax.jit(lambda theta, z, t, h, *s: field(jax.numpy, theta, z, t, h, (*s, rolls(z))))
 
@@ -534,7 +549,8 @@ class JaxNetwork:
 
 # -------------------------------------------------------- real networks, for `diagnose --network`
 
-SHAPES = ((3, 32, 32), (4, 32, 32), (1, 28, 28), (3, 8, 8))  # tried in turn: channels, height, width
+# Channels, height and width of images, tried in turn.
+SHAPES = ((3, 32, 32), (4, 32, 32), (1, 28, 28), (3, 8, 8))
 STEPS = (1e-2, 1e-3, 1e-4)  # of central differences
 GRID_STEP = 2e-4  # of the times at which rounding is looked for
 ROLES = ("z", "t", "r", "h", "labels")
@@ -558,13 +574,14 @@ def attribute(owners, names):
 
 
 def shapes_of(port, net):
-    """Shapes of images to try: as the file says, as the network's attributes say, or common ones."""
+    """Shapes of images to try: the file's, those of the network's attributes, or common ones."""
     told = getattr(port.build, "shape", None) or getattr(port, "shape", None)
     if told:
         return [tuple(told)]
     owners = (net, getattr(net, "config", None), getattr(net, "cfg", None))
     channels = attribute(owners, ("in_channels", "in_chans", "img_channels", "channels"))
-    size = attribute(owners, ("input_size", "img_size", "image_size", "img_resolution", "resolution"))
+    sizes = ("input_size", "img_size", "image_size", "img_resolution", "resolution")
+    size = attribute(owners, sizes)
     known = [(channels or c, size or h, size or w) for c, h, w in SHAPES]
     return sorted(set(known), key=known.index)
 
@@ -698,7 +715,7 @@ class TorchReal:
             return str(self._call({}).dtype).replace("torch.", "")
 
     def sines(self):
-        """Arguments of the sines and cosines that one call takes, and tensors given to its parts."""
+        """Arguments of sines and cosines in one call, and tensors given to the network's parts."""
         from torch.overrides import TorchFunctionMode
 
         torch, found, given = self.torch, [], []
@@ -789,7 +806,8 @@ class JaxReal:
             if not self.framework._is_number(x):
                 return x
             fan_in = x.size // x.shape[-1] if x.ndim > 1 else 25
-            return x + self.jnp.asarray(numbers.standard_normal(x.shape) * 0.5 / fan_in**0.5, x.dtype)
+            noise = numbers.standard_normal(x.shape) * 0.5 / fan_in**0.5
+            return x + self.jnp.asarray(noise, x.dtype)
 
         self._tree(noisy)
 
@@ -820,7 +838,9 @@ class JaxReal:
         key = self.jax.random.PRNGKey(seed if train else 0)  # training is what the port's call says
 
         def convert(x):  # a key among the arguments is that of the loss, or a new one
-            return self.jax.random.fold_in(x, seed) if train and self._is_key(x) else self._convert(x)
+            if train and self._is_key(x):
+                return self.jax.random.fold_in(x, seed)
+            return self._convert(x)
 
         return self.recorded.call(functools.partial(self._compiled, key), changes, convert)
 
@@ -1188,7 +1208,7 @@ def end_with(parent):
 
 
 def private_streams():
-    """Requests and replies, out of the port's reach: it reads nothing, and prints to standard error."""
+    """Requests and replies, out of reach of the port, whose own output goes to standard error."""
     requests, replies = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)

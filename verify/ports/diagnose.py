@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from verify.ports import objective, reading
+from verify.ports import families, objective, reading
 from verify.ports.collect import Loss, open_loss, samplings, weighted
 from verify.ports.finding import Finding
 from verify.ports.formula import formula
@@ -13,7 +13,7 @@ from verify.ports.process import Port, PortError
 from verify.ports.runs import Run
 from verify.ports.settings import Settings, claimed
 
-WEIGHT_SIZES = ((8, 4), (24, 4), (12, 6))  # rows and pixels a side, beside 16 and 8
+FURTHER_SIZES = ((8, 4), (64, 4), (12, 6))  # rows and pixels a side, beside 16 and 8
 
 
 def diagnose(port: Port, official: Settings, seed: int = 0) -> Iterator[Finding]:
@@ -24,7 +24,8 @@ def diagnose(port: Port, official: Settings, seed: int = 0) -> Iterator[Finding]
         PortError: when the port cannot be imported.
     """
     loaded = port.load()
-    dtype = "float64"
+    dtype, foreign = "float64", False
+    failed: list[str] = []
     for name in loaded.losses:
         claims = loaded.claims.get(name.replace("loss", "claims", 1), loaded.claims.get("claims", {}))
         expected = claimed(official, claims)
@@ -33,15 +34,18 @@ def diagnose(port: Port, official: Settings, seed: int = 0) -> Iterator[Finding]
             dtype = loss.dtype
         except PortError as error:
             why = "nothing else of this loss could be diagnosed"
+            failed.append(error.args[0])
             yield Finding("error", "unknown", str(error), "a loss", why, name)
             continue
         for finding in of_loss(loss, found, expected, official):
+            foreign = foreign or finding.official == families.MEANFLOW
             yield replace(finding, loss=name)
-    if loaded.sample:
+    if loaded.sample and not foreign:
         from verify.ports.sampler import findings as of_sampler
 
         for finding in of_sampler(list(samplings(port, seed, dtype)), "sample"):
-            yield replace(finding, loss="sample")
+            if not any(error in finding.code for error in failed):  # said of the loss
+                yield replace(finding, loss="sample")
 
 
 def of_loss(
@@ -61,6 +65,8 @@ def of_loss(
             "a finite loss", f"so in {len(broken)} of {len(found)} runs: no target can be read",
         )  # fmt: skip
         return
+    more = [loss.paired(10 + n, batch, size) for n, (batch, size) in enumerate(FURTHER_SIZES)]
+    found = [*found, *more]
     path = reading.path_of(found)
     rows = [row for run in found for row in reading.read(run, path)]
     if not rows:
@@ -70,6 +76,10 @@ def of_loss(
         )  # fmt: skip
         return
     law = formula(path, rows, objective.official_guidance(expected))
+    other = families.family(law)
+    if other:
+        yield from other
+        return
     yield from objective.path(law, found)
     yield from objective.derivative_findings(law, expected, official)
     yield from objective.guidance(law, expected, official)
@@ -77,10 +87,7 @@ def of_loss(
     targets = objective.target(law, found, expected, official)
     yield from targets
     if not any(finding.verdict == "unknown" for finding in targets):
-        more = [loss.paired(10 + n, batch, size) for n, (batch, size) in enumerate(WEIGHT_SIZES)]
-        rows += [row for run in more for row in reading.read(run, path)]
-        law = formula(path, rows, objective.official_guidance(expected))
-        yield from of_weight(weighted(law, [*found, *more]), expected, official)
+        yield from of_weight(weighted(law, found), expected, official)
     yield from of_laws(loss.draw, expected, official)
 
 

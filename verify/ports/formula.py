@@ -96,11 +96,13 @@ class Formula:
 
     def hidden(self, row: Row) -> float:
         """Coefficient in the target of the very answer that is regressed."""
-        if not row.equal:
+        if not row.equal or self_coefficient(row):
             return self_coefficient(row)
         if not self.calls.get(id(row.run), set()) & set(row.target.twins):
             return 0.0
         inside = self.window is None or self.window[0] <= row.t <= self.window[1]
+        if row.target.ambiguous:
+            return self.guided.own + self.guided.null if inside else 0.0
         if row.target.own_label:
             return self.guided.own if inside else 0.0
         plain = _guidance(row, self.velocity, self.path, 0.0)
@@ -108,13 +110,14 @@ class Formula:
 
 
 def self_coefficient(row: Row) -> float:
-    """Coefficient of the regressed answer in v_g where r < t, as the tangent shows it."""
+    """Coefficient of the regressed answer in v_g, where the tangent shows it and the target fits."""
     value = row.tangent_self
     if abs(value) < 1e-6 or abs(value - 1) < 1e-6 or not row.target.tangent:
         return 0.0
-    ours = [row.coefficient(label) * (1 - value) for label in ("null", "own", "other")]
+    ours = [row.coefficient(label) for label in ("null", "own", "other")]
     theirs = [row.coefficient(label, True) for label in ("null", "own", "other")]
-    return value if np.allclose(ours, theirs, atol=1e-5) else 0.0
+    seen = np.array([row.p, row.q, *ours]) * (1 - value)
+    return value if np.allclose(seen, [row.tangent_p, row.tangent_q, *theirs], atol=1e-5) else 0.0
 
 
 def formula(path: Path, rows: list[Row], expected: Guidance) -> Formula:
@@ -177,7 +180,11 @@ def _velocity(path: Path, rows: list[Row], within: float) -> tuple[Path, Velocit
         sigma = t / np.array(q) * -np.median(p)
         slope, start = np.polyfit(t, sigma, 1)
         if np.abs(start + slope * t - sigma).max() < within * 10:
-            return replace(path, noise=(float(start), float(slope))), Velocity("own", -float(np.median(p)))
+            if abs(slope - 1) < 1e-6:  # v is the path's own; at t = 1 there is noise alone
+                whole = 1 / (1 + start)
+                return replace(path, noise=(start * whole, whole)), Velocity("own", 1.0)
+            noise = float(start), float(slope)
+            return replace(path, noise=noise), Velocity("constant", float(np.median(p)), 1.0)
     return path, Velocity("unknown")
 
 
@@ -186,8 +193,8 @@ def _guidance(
 ) -> Guidance:
     """v_g as a row shows it, with the part that hides in the regressed answer."""
     p, q = (row.tangent_p, row.tangent_q) if tangent else (row.p, row.q)
-    if not tangent and path.noise != (0.0, 1.0):
-        q = row.target.z * path.sigma(row.t)
+    if path.noise != (0.0, 1.0):
+        q = (row.tangent_z if tangent else row.target.z) * path.sigma(row.t)
     alpha, sigma = velocity.at(path, row.t)
     size = alpha**2 + sigma**2
     v = (p * alpha + q * sigma) / size if size else np.nan
@@ -236,6 +243,8 @@ def _calls(rows: list[Row]) -> dict[int, set[int]]:
         for other, value in row.terms:
             if abs(value) > 1e-9:
                 found.setdefault(id(row.run), set()).add(int(row.run.rows.call[other.row]))
+        if self_coefficient(row):
+            found.setdefault(id(row.run), set()).update(row.target.twins)
     return found
 
 

@@ -6,7 +6,7 @@
 with p = -1, q = 1 where the velocity is the paper's, v = e - X.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,7 +47,7 @@ class Path:
         if self.name == "cosine":
             angle = np.pi * t / 2
             return float(-np.pi / 2 * np.sin(angle)), float(np.pi / 2 * np.cos(angle))
-        return -1.0, 1.0
+        return -1.0, self.noise[1]
 
 
 @dataclass(eq=False)  # rows are compared by identity
@@ -61,6 +61,7 @@ class Row:
     terms: list[tuple[Other, float]]
     tangent_p: float  # the same of the tangent in z
     tangent_q: float
+    tangent_z: float
     tangent_terms: list[tuple[Other, float]]
     tangent_self: float  # coefficient in the tangent of the regressed answer itself
 
@@ -139,8 +140,13 @@ def path_of(runs: list[Run]) -> Path:
 
 
 def read(run: Run, path: Path) -> list[Row]:
-    """Rows of a run, in the paper's terms."""
-    return [_row(run, solve(run, i), path) for i in main_rows(run)]
+    """Rows of a run, in the paper's terms; with its own scale where images are standardised."""
+    rows = [_row(run, solve(run, i), path) for i in main_rows(run)]
+    scales = [row.scale for row in rows if np.isfinite(row.scale)]
+    if run.matched or not alike(scales, 1e-6):
+        return rows
+    own = replace(path, name="linear", scale=float(np.median(scales)))
+    return [_row(run, row.target, own) for row in rows]
 
 
 def _row(run: Run, target: Target, path: Path) -> Row:
@@ -152,7 +158,7 @@ def _row(run: Run, target: Target, path: Path) -> Row:
         run, target,
         p=target.x / path.scale + target.z * alpha, q=target.z * sigma, terms=target.others,
         tangent_p=direction.get("x", np.nan) / path.scale + direction.get("z", np.nan) * alpha,
-        tangent_q=direction.get("z", np.nan) * sigma,
+        tangent_q=direction.get("z", np.nan) * sigma, tangent_z=direction.get("z", np.nan),
         tangent_terms=[(names[int(key[1:])], value) for key, value in direction.items()
                        if key[:1] == "u" and len(key) > 1],
         tangent_self=direction.get("u", 0.0),

@@ -59,6 +59,7 @@ class Run:
     single: bool  # whether float32 numbers were among it
     labelled: bool  # whether the network was called with labels
     num_calls: int
+    num_times: int  # that the network is given: 2, or 1
     matched: bool = False  # whether every row has its image, found by a paired run
     paired: "Run | None" = field(default=None, repr=False)
     grad_theta: Array | None = None
@@ -104,6 +105,7 @@ def run(
         single=any(bool(call["single"]) for call in each) or found["loss"].dtype == np.float32,
         labelled=any(bool(call["labelled"]) for call in each),
         num_calls=len(each),
+        num_times=max((int(call["times"]) for call in each), default=0),
         grad_theta=found.get("grad_theta"), grad_head=found.get("grad_head"),
         framework=port.loaded.framework if port.loaded else "torch",
     )  # fmt: skip
@@ -164,17 +166,15 @@ def null_label(run: Run) -> int | None:
     It may be the label of a class, which is a finding.
     """
     rows = run.rows
-    foreign = rows.label != run.classes[rows.image]
-    outside = foreign & ((rows.label < 0) | (rows.label >= NUM_CLASSES))
-    if outside.any():
-        return int(rows.label[outside][0])
     with_all = [
-        label for label in set(rows.label.tolist())
+        label for label in sorted(set(rows.label.tolist()), reverse=True)
         if len(set(rows.image[rows.label == label].tolist())) == run.batch
     ]  # fmt: skip
-    seen = set(rows.label[foreign].tolist())
     if with_all and len(set(run.classes.tolist())) > 1:
         return int(with_all[0])
+    foreign = rows.label != run.classes[rows.image]
+    outside = foreign & ((rows.label < 0) | (rows.label >= NUM_CLASSES))
+    seen = set(rows.label[outside if outside.any() else foreign].tolist())
     return int(seen.pop()) if len(seen) == 1 else None
 
 

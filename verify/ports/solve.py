@@ -93,6 +93,14 @@ def others_of(run: Run, i: int) -> list[Other]:
     return found
 
 
+def is_step(rows: Rows, i: int, k: int) -> bool:
+    """Whether all rows of two calls are apart by one step in t, as in a finite difference."""
+    ours, theirs = (np.flatnonzero(rows.call == rows.call[row]) for row in (i, k))
+    time = dict(zip(rows.image[ours].tolist(), rows.t[ours].tolist(), strict=True))
+    apart = [rows.t[row] - time[j] for row in theirs if (j := int(rows.image[row])) in time]
+    return bool(np.ptp(apart) < 1e-5)
+
+
 def solve(run: Run, i: int) -> Target:
     """The target of row i."""
     rows, j = run.rows, int(run.rows.image[i])
@@ -104,6 +112,7 @@ def solve(run: Run, i: int) -> Target:
         if not other.same_z and rows.label[other.row] == rows.label[i]
         and 0 < abs(rows.t[other.row] - rows.t[i]) <= SMALL_STEP
         and np.linalg.norm(rows.z[other.row] - rows.z[i]) <= 0.5 * np.linalg.norm(rows.z[i])
+        and is_step(rows, i, other.row)
     ]  # fmt: skip
     rest = [other for other in others if other not in steps]
     for number, other in enumerate(rest):

@@ -151,7 +151,7 @@ TORCH_CASES = {
         {4: "t and h is rounded"},
     ),
     "in_place": (
-        "h", of_times("x = torch.zeros(len(t), 12).to(t); x += self.one(t); return x + self.two(s)"),
+        "h", of_times("x = torch.zeros(4, 12).to(t); x += self.one(t); return x + self.two(s)"),
         {},
     ),
 }  # fmt: skip

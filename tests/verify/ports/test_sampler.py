@@ -165,6 +165,14 @@ def stateful():
     return euler(last=last)
 
 
+def early(net, z, labels, num_steps, rng):
+    if num_steps == 1:
+        return euler()(net, z, labels, num_steps, rng)
+    kept = []
+    euler(u=lambda net, z, *rest: kept.append(z) or net(z, *rest))(net, z, labels, num_steps, rng)
+    return kept[-1]
+
+
 def instant(net, z, labels, num_steps, rng):
     z = euler(h=lambda t, r: 0.0)(net, z, labels, num_steps, rng)
     net.calls[:] = [call._replace(r=None) for call in net.calls]
@@ -179,7 +187,7 @@ FAULTS = {
     ),
     "r for h": (euler(h=lambda t, r: r), "^r in place of h"),
     "h = 1": (euler(h=lambda t, r: 1.0), "^h = 1 at every step, with 2 and 4 steps$"),
-    "r = 0": (euler(h=lambda t, r: t), "^r = 0 at every step"),
+    "r = 0": (euler(h=lambda t, r: t), r"^h = t \(r = 0\) at every step"),
     "h negative": (euler(h=lambda t, r: r - t), "^h = r - t"),
     "h of something else": (euler(h=lambda t, r: 0.5 * (t - r)), "^h = 0.125, .*moves by 0.25"),
     "one time": (instant, "one time a call"),
@@ -218,6 +226,10 @@ FAULTS = {
     ),
     "shrinks": (euler(move=lambda z, t, r, rng: 0.9 * z), r"^0\.9 z \+ -0\.225 u in step 1 of 4"),
     "another shape": (euler(last=lambda z: z[:, :24]), r"^an answer of shape \(8, 24\)"),
+    "flattened": (euler(last=lambda z: z[:, :, None]), r"^an answer of shape \(8, 48, 1\)"),
+    "the noise": (lambda *a: [euler()(*a), a[1]][1], "^the answer is the starting noise$"),
+    "a step too early": (early, "^the answer is z before step 4, with 2 and 4 steps$"),
+    "t at the end": (euler(u=lambda net, z, t, h, y: net(z, t - h, h, y)), "^t is the end of its"),
     "transposed": (
         euler(last=lambda z: z.reshape(SHAPE).transpose(0, 2, 3, 1)), r"shape \(8, 4, 4, 3\)",
     ),
@@ -276,7 +288,7 @@ def test_without_labels():
 
 def test_an_error_is_one_line():
     (line,) = lines(fails_at_four)
-    assert (line.what, line.verdict) == ("error", "differs")
+    assert (line.what, line.verdict) == ("sampler", "differs")
     assert line.code == "ValueError: no such schedule (port.py:12) (4 steps)"
 
 
@@ -285,7 +297,7 @@ def test_a_sampler_that_always_fails():
         raise NotImplementedError("later")
 
     (line,) = lines(broken)
-    assert (line.what, line.code) == ("error", "NotImplementedError: later (1 and 2 and 4 steps)")
+    assert (line.what, line.code) == ("sampler", "NotImplementedError: later (1 and 2 and 4 steps)")
 
 
 @pytest.mark.parametrize("sampler", [

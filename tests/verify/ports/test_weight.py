@@ -93,15 +93,15 @@ FAULTS = {
     "no eps": (detached(power(eps=0.0)), r"eps = 0$"),
     "large eps": (detached(power(eps=1.0)), r"eps = 1$"),
     "mean": (detached(power(over="mean", loss_over="mean")), "a mean over pixels"),
-    "mean in the weight": (detached(power(over="mean")), "mean in the weight, sum in the loss"),
-    "mean in the loss": (detached(power(loss_over="mean")), "sum in the weight, mean in the loss"),
+    "mean in the weight": (detached(power(over="mean")), "mean .* in the weight, sum in the loss"),
+    "mean in the loss": (detached(power(loss_over="mean")), "summed .* weight, mean in the loss"),
     "half": (detached(lambda *a: 0.5 * power()(*a)), r"0\.5 times the loss"),
     "ascent": (detached(lambda *a: -power()(*a)), "-1 times the loss"),
     "no weight": (detached(lambda *a: 1.0), r"no weight \(p = 0\)$"),
     "plain mean": (detached(lambda s, t, r, d: 1 / d), r"no weight .* a mean over pixels"),
     "squared twice": (
-        own(lambda s: 2 * s / (s**2 + 0.01) ** 0.9, lambda s: s**2 / (s**2 + 0.01) ** 0.9),
-        r"squared twice: s\^2 / \(s\^2 \+ 0\.01\)\^0\.9", {"norm_p": 0.9},
+        own(lambda s: 2 * s / (s**2 + 1e-3) ** 0.9, lambda s: s**2 / (s**2 + 1e-3) ** 0.9),
+        r"squared twice: s\^2 / \(s\^2 \+ 0\.001\)\^0\.9", {"norm_p": 0.9},
     ),
     "squared in the weight": (
         detached(lambda s, *a: 1 / (s**2 + 0.01)), "s squared in the weight only",
@@ -120,14 +120,15 @@ FAULTS = {
     "log": (own(lambda s: 1 / (s + 0.01), lambda s: np.log(s + 0.01)), r"log\(s \+ 0\.01\)"),
     "pseudo-Huber": (
         own(lambda s: 0.5 / np.sqrt(s + 1e-2), lambda s: np.sqrt(s + 1e-2) - 0.1),
-        r"pseudo-Huber: sqrt\(s \+ 0\.01\)",
+        r"pseudo-Huber: sqrt\(s \+ 0\.1\^2\) - 0\.1",
     ),
     "root": (
         own(lambda s: 0.5 / np.sqrt(s + 1e-4), lambda s: np.sqrt(s + 1e-4)),
         r"square root of the error as the loss",
     ),
     "Huber": (
-        own(lambda s: np.where(s < 144, 1, 12 / np.sqrt(s)), huber), r"Huber: s below 144",
+        own(lambda s: np.where(s < 144, 1, 12 / np.sqrt(s)), huber),
+        r"Huber: s where sqrt\(s\) is below 12,",
     ),
     "not detached": (
         own(lambda s: 0.01 / (s + 0.01) ** 2, lambda s: s / (s + 0.01)), "not detached",
@@ -170,6 +171,15 @@ FAULTS = {
     "printed half": (
         own(lambda s: 1 / (s + 0.01), lambda s: 0.5 * s / (s + 0.01)),
         r"loss 0\.5 times what its gradient says",
+    ),
+    "half of the gradient": (
+        own(lambda s: 0.5 / (s + 0.01), lambda s: s / (s + 0.01)),
+        r"0\.5 times the gradient of the loss",
+    ),
+    "plain error added": (detached(lambda s, *a: 1 / (s + 0.01) + 1e-3), "weight plus 0.001:"),
+    "data's error added": (
+        detached(lambda s, t, r, d: (1 / (s / d + 0.01) + 2 * t**2) / d),
+        r"weight plus 2 t\^2", {"reduction": "mean"},
     ),
     "printed otherwise": (own(lambda s: 1 / (s + 0.01), np.sin), "loss of another formula"),
     "no gradient": (
@@ -220,8 +230,11 @@ def test_claims():
     assert line.code == "s / (s + 0.001)^0.75, s summed over pixels, mean over rows"
     assert line.official.startswith("s / (s + 0.01)^1, s summed")
     (line,) = lines(detached(power(0.5, 1e-3)), claimed)
-    assert (line.verdict, line.code, line.official) == ("differs", "p = 0.5", "p = 1")
+    assert (line.verdict, line.official) == ("differs", "p = 1")
+    assert line.code == "p = 0.5 (eps = 0.001 as claimed)"
     assert "the port claims p = 0.75" in line.detail
+    (line,) = lines(detached(power(0.5, 1e-3)), replace(IMAGENET, norm_p=0.5))
+    assert line.code == "eps = 0.001 (p = 0.5 as claimed)"
     plain = replace(IMAGENET, norm_p=0.0, reduction="mean")
     (line,) = lines(FAULTS["plain mean"][0], plain)
     assert line.verdict == "claimed"
@@ -230,6 +243,9 @@ def test_claims():
 
 
 def test_two_and_three_faults():
+    found = lines(detached(power(eps=1e-3, loss_over="mean")))
+    reduction = "error summed over pixels in the weight, mean in the loss"
+    assert [line.code for line in found] == ["eps = 0.001", reduction]
     found = lines(detached(power(0.5, 1e-3)))
     assert [line.code for line in found] == ["p = 0.5", "eps = 0.001"]
     found = lines(detached(power(0.5, 1e-6, "mean", "mean")))

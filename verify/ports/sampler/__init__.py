@@ -26,7 +26,9 @@ def findings(samplings: Sequence[Sampling], name: str) -> list[Finding]:
     failed, single = _errors(samplings)
     returned = [sampling for sampling in samplings if not sampling.error]
     results = [judged(sampling) for sampling in returned]
-    lines = [Finding("error", "differs", *text, loss=name) for text in failed]
+    lines = [
+        Finding("sampler", "differs", text, _OFFICIAL, "it stops there", name) for text in failed
+    ]
     texts = [
         *_merged(results),
         *_state(returned),
@@ -48,7 +50,7 @@ def findings(samplings: Sequence[Sampling], name: str) -> list[Finding]:
     return [Finding("sampler", "same", code, _OFFICIAL, "; ".join(notes), name)]
 
 
-def _errors(samplings: Sequence[Sampling]) -> tuple[list[tuple[str, str, str]], bool]:
+def _errors(samplings: Sequence[Sampling]) -> tuple[list[str], bool]:
     """Texts of errors, and whether the sampler is for one step only, which it says itself."""
     ran = any(not sampling.error for sampling in samplings)
     single, others = False, []
@@ -57,8 +59,7 @@ def _errors(samplings: Sequence[Sampling]) -> tuple[list[tuple[str, str, str]], 
             single = True
         elif sampling.error:
             others.append((sampling.error, sampling.num_steps))
-    detail = "the sampler stops"
-    return [(text, "an image for each row of noise", detail) for text in _joined(others)], single
+    return _joined(others), single
 
 
 def _joined(texts: Iterable[tuple[str, int]]) -> list[str]:

@@ -57,7 +57,10 @@ def judged(sampling: Sampling) -> Judgement:
     moves: list[Move] = []
     for one, other in pairwise(found):
         moves.append(moved(one, other.z, sampling.rounding))
-    if answer is not None:
+    early = None if answer is None else _early(answer, found, sampling)
+    if early:
+        differences["answer"] = early
+    elif answer is not None:
         last, words = answered(found[-1], sampling._replace(answer=answer))
         moves.append(last)
         notes += [f"the answer is {word}" for word in words]
@@ -93,6 +96,18 @@ def _start(first: Evaluation, sampling: Sampling) -> tuple[dict[str, tuple[str, 
         text = f"starts at noise of its own of standard deviation {deviation:.3g}"
         return {"start": (text, "images start from noise of another size than in training")}, []
     return {}, ["it draws its own starting noise"]
+
+
+def _early(
+    answer: Array, found: tuple[Evaluation, ...], sampling: Sampling
+) -> tuple[str, str] | None:
+    """An answer that is a z from before the last step."""
+    for k, one in enumerate(found):
+        followed = k < len(found) - 1 or len(found) <= sampling.num_steps
+        if followed and close(answer, one.z, sampling.rounding):
+            words = "the starting noise" if k == 0 else f"z before step {k + 1}"
+            return f"the answer is {words}", "the answers of the network are not used"
+    return None
 
 
 def _used(
@@ -246,7 +261,7 @@ def _interval(found: tuple[Evaluation, ...], step: Array, t: Array) -> tuple[str
         (np.zeros_like(h), "h = 0: Euler's method on the instantaneous velocity"),
         (t - step, "r in place of h"),
         (np.ones_like(h), "h = 1 at every step"),
-        (t, "r = 0 at every step"),
+        (t, "h = t (r = 0) at every step"),
         (-step, "h = r - t"),
     )
     for values, words in known:
@@ -260,6 +275,9 @@ def _interval(found: tuple[Evaluation, ...], step: Array, t: Array) -> tuple[str
 
 def _times(t: Array, step: Array) -> tuple[str, str] | None:
     """Times from 1 to 0, each where the step before ended."""
+    position = 1 - np.concatenate([[0.0], np.cumsum(step)])
+    if len(step) == len(t) and _near(t, position[1:]):
+        return "t is the end of its step", "the network is asked at another time than z has reached"
     if abs(t[0] - 1) > TIME:
         return f"starts at t = {t[0]:.6g}", "the noise is at t = 1"
     ends = t[: len(step)] - step

@@ -186,8 +186,10 @@ def in_order(sampling: Sampling) -> Array | None:
     answer, shape = sampling.answer, sampling.shape
     if answer is None or shape is None or shape == sampling.expected_shape:
         return answer
-    if prod(shape) != prod(sampling.expected_shape) or len(shape) != len(sampling.expected_shape):
+    if prod(shape) != prod(sampling.expected_shape):
         return None
+    if len(shape) != len(sampling.expected_shape):
+        return answer  # flattened
     whole = answer.reshape(shape)
     for axes in permutations(range(len(shape))):
         if tuple(shape[axis] for axis in axes) == sampling.expected_shape:

@@ -21,7 +21,7 @@ from verify.ports.observation import Weighted
 from verify.ports.settings import Settings
 from verify.ports.weight.explanation import Explanation, Problem, as_expected, explanations
 from verify.ports.weight.laws import NONE, OTHERS, POWER
-from verify.ports.weight.lines import differences, same, settings_formula
+from verify.ports.weight.lines import claims_kept, differences, same, settings_formula
 from verify.ports.weight.permuted import permuted
 from verify.ports.weight.rows import Mask, Rows, gathered, named, weightless
 from verify.ports.weight.unexplained import FEW, unexplained
@@ -51,7 +51,11 @@ def findings(observed: Sequence[Weighted], expected: Settings, official: Setting
         return [*lines, unexplained(problem)]
     if "(t - r)^" in found.law.words:  # zero where r = t
         lines = []
-    lines += [Finding("weight", "differs", *line) for line in differences(found, problem)]
+    differing = differences(found, problem)
+    if differing:
+        first = differing[0]
+        differing[0] = first._replace(code=first.code + claims_kept(found, problem))
+    lines += [Finding("weight", "differs", *line) for line in differing]
     if lines:
         return lines
     per_row = any(call.losses is not None for call in observed)

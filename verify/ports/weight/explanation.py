@@ -112,7 +112,7 @@ def _starts(problem: Problem, law: Law, q: Array) -> list[list[float]]:
         slope = np.abs(problem.rows.slope)
         kink = (np.max(slope * np.sqrt(q)) / np.max(slope)) ** 2  # of Huber's law
         pairs += [(0.0, float(kink)), *((0.0, float(np.quantile(q, c))) for c in (0.1, 0.9))]
-    a = 0.1 if law.neutral else 0.5  # logarithms of a factor are best met from below
+    a = 0.1 if law.neutral else 0.0  # the logarithm of a factor is best met from below
     unique = dict.fromkeys(pairs)
     return [
         [{"p": p, "eps": eps, "a": a}[name] for name in law.free]

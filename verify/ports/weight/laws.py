@@ -30,12 +30,13 @@ class Law(NamedTuple):
     """A weight's law.
 
     Attributes:
-        words: what the port does, with places for {p}, {eps} and {a}.
+        words: what the port does, with places for {p}, {eps}, {a} and {root}, the root of eps.
         slope: derivative of a row's loss by q that reaches the network.
         loss: a row's loss; None for q slope, a weight without gradient.
         free: names of its parameters.
         detail: what it changes.
         neutral: value of a at which it is the authors' law.
+        own_eps: eps is no number beside s, and not compared with the settings' eps.
         condition: rounding of the slope in units of its own; None for 1.
     """
 
@@ -45,6 +46,7 @@ class Law(NamedTuple):
     free: tuple[str, ...]
     detail: str = ""
     neutral: float = 0.0
+    own_eps: bool = False
     condition: Formula | None = None
 
     @property
@@ -140,6 +142,13 @@ def taken_from(source: NDArray[np.int64], words: str) -> Law:
     return Law(words, slope, None, ("p", "eps"), _OTHERS)
 
 
+def _added(factor: Callable[[Rows], Numbers]) -> Formula:
+    def slope(rows: Rows, q: Numbers, theta: Theta) -> Numbers:
+        return power(rows, q, theta) + theta.a * factor(rows)
+
+    return slope
+
+
 # Functions of the times, whose power or exponential multiplies a weight.
 _TIMES: tuple[tuple[str, Callable[[Rows], Numbers]], ...] = (
     ("t", lambda rows: np.log(rows.t)),
@@ -190,25 +199,28 @@ OTHERS: tuple[Law, ...] = (
     Law("weight not detached: s / (s + {eps})^{p} with its gradient", _undetached, _whole, _PE,
         "the gradient fades where the error is large (with p = 1 as eps / (s + eps)^2): rows "
         "far from their target hardly learn", condition=_cancels),
-    Law("pseudo-Huber: sqrt(s + {eps}) - sqrt({eps})", _half,
+    Law("pseudo-Huber: sqrt(s + {root}^2) - {root}", _half,
         lambda _rows, q, theta: (q + theta.eps) ** 0.5 - theta.eps**0.5, ("eps",),
-        "the gradient of p = 0.5 with this eps, times 1/2: " + _SCALE),
+        "the gradient of p = 0.5 with this eps, times 1/2: " + _SCALE, own_eps=True),
     Law("square root of the error as the loss: sqrt(s + {eps})", _half,
         lambda _rows, q, theta: (q + theta.eps) ** 0.5, ("eps",),
-        "the gradient of p = 0.5 with this eps, times 1/2: " + _SCALE),
-    Law("Huber: s below {eps}, square root above", _huber, _huber_loss, ("eps",), _SCALE),
+        "the gradient of p = 0.5 with this eps, times 1/2: " + _SCALE, own_eps=True),
+    Law("Huber: s where sqrt(s) is below {root}, sqrt(s) above", _huber, _huber_loss,
+        ("eps",), _SCALE, own_eps=True),
     Law("weights normalised over the batch (divided by their mean)", _normalised, None, _PE,
         "rows count as before among each other; the scale of the gradient follows the error: "
         "under Adam the step no longer weighs batches by their error"),
-    Law("squared twice: s^2 / (s^2 + {eps})^{p}", *_measured(2, 2), _PE, _SCALE),
-    Law("s squared in the weight only: s / (s^2 + {eps})^{p}", *_measured(1, 2), _PE, _SCALE),
+    Law("squared twice: s^2 / (s^2 + {eps})^{p}", *_measured(2, 2), _PE, _SCALE, own_eps=True),
+    Law("s squared in the weight only: s / (s^2 + {eps})^{p}", *_measured(1, 2), _PE,
+        _SCALE, own_eps=True),
     Law("s squared in the loss only: s^2 / (s + {eps})^{p}", *_measured(2, 1), _PE, _SCALE),
-    Law("sqrt(s) in the weight: s / (sqrt(s) + {eps})^{p}", *_measured(1, 0.5), _PE, _SCALE),
+    Law("sqrt(s) in the weight: s / (sqrt(s) + {eps})^{p}", *_measured(1, 0.5), _PE,
+        _SCALE, own_eps=True),
     Law("sqrt(s) in place of s: sqrt(s) / (sqrt(s) + {eps})^{p}", *_measured(0.5, 0.5), _PE,
-        _SCALE),
+        _SCALE, own_eps=True),
     Law("sqrt(s) in the loss only: sqrt(s) / (s + {eps})^{p}", *_measured(0.5, 1), _PE, _SCALE),
     Law("eps outside the power: s / (s^{p} + {eps})", _outside, None, _PE,
-        "it changes the weights where s is about eps, and nothing else"),
+        "it changes the weights where s^p is about eps, and nothing else", own_eps=True),
     Law("one weight for all rows, of the batch's mean error", _batch_mean, None, _PE,
         _ONE_WEIGHT),
     Law("one weight for all rows, the mean of their weights", _mean_weight, None, _PE,
@@ -217,4 +229,8 @@ OTHERS: tuple[Law, ...] = (
         neutral=1.0),
     Law("mean over rows with r = t plus mean over the others", _groups, None, _PE, _OF_TIMES),
     *(_timed(*times) for times in _TIMES),
+    Law("weight plus {a}: the plain error is added", _added(lambda rows: np.ones_like(rows.t)),
+        None, (*_PE, "a"), _SCALE),
+    Law("weight plus {a} t^2: the error of x = z - t u is added", _added(lambda rows: rows.t**2),
+        None, (*_PE, "a"), _SCALE),
 )  # fmt: skip

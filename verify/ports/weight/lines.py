@@ -66,10 +66,11 @@ def _law(found: Explanation, problem: Problem) -> list[Difference]:
     law, theta = found.law, found.theta
     if law.plain or (law is NONE and problem.expected.norm_p == 0):
         return []
-    words = law.words.format(p=number(theta.p), eps=number(theta.eps), a=number(theta.a))
+    numbers = {name: number(value) for name, value in theta._asdict().items()}
+    words = law.words.format(**numbers, root=number(np.sqrt(np.abs(theta.eps))))
     words = words.replace("^1 ", " ").removesuffix("^1")
     if law is NONE and found.loss_over != problem.expected.reduction:
-        words += f", error {_reduced(found.loss_over)} over pixels"
+        words += f", {_over_pixels(found.loss_over)}"
     return [Difference(words, settings_formula(problem.official), law.detail)]
 
 
@@ -87,8 +88,7 @@ def _power(found: Explanation, problem: Problem) -> list[Difference]:
 
 def _eps(found: Explanation, problem: Problem) -> list[Difference]:
     eps, expected, official = found.theta.eps, problem.expected.norm_eps, problem.official.norm_eps
-    own = found.law.words.startswith(("pseudo", "square root", "Huber"))  # a number of that law
-    if "eps" not in found.law.free or own or eps == expected:
+    if "eps" not in found.law.free or found.law.own_eps or eps == expected:
         return []
     s = problem.rows.s / (problem.rows.num_pixels if found.error_over == "mean" else 1)
     p = float(np.real(found.theta.p)) or 1.0
@@ -109,7 +109,7 @@ def _reduction(found: Explanation, problem: Problem) -> list[Difference]:
     said = found.law is NONE and problem.expected.norm_p != 0  # in the line of the law
     if found.reduction == expected or said:
         return []
-    code = f"error {_reduced(found.reduction)} over pixels"
+    code = _reduced(found)
     inner, outer = found.error_over == "mean", found.loss_over == "mean"
     if inner and outer:
         detail = "as eps times the number of pixels D on the sum, the gradient times D^(p - 1)"
@@ -119,13 +119,17 @@ def _reduction(found: Explanation, problem: Problem) -> list[Difference]:
         detail = "the gradient is D times as small: nothing changes under Adam"
     else:
         detail = "eps counts D times less than on a mean over D pixels, the gradient D^(1 - p)"
-    return [Difference(code, f"error {_reduced(official)} over pixels", detail)]
+    return [Difference(code, _over_pixels(official), detail)]
 
 
-def _reduced(reduction: str) -> str:
-    if reduction in ("sum", "mean"):
-        return "summed" if reduction == "sum" else "a mean"
-    return f"as {reduction}"
+def _reduced(found: Explanation) -> str:
+    if found.error_over == found.loss_over or found.law is NONE:
+        return _over_pixels(found.loss_over)
+    return f"{_over_pixels(found.error_over)} in the weight, {found.loss_over} in the loss"
+
+
+def _over_pixels(reduction: str) -> str:
+    return "error summed over pixels" if reduction == "sum" else "error a mean over pixels"
 
 
 def _batch(found: Explanation) -> list[Difference]:
@@ -138,17 +142,24 @@ def _batch(found: Explanation) -> list[Difference]:
 
 
 def _factor(found: Explanation, problem: Problem) -> list[Difference]:
+    """A number before the loss, or before its gradient alone."""
     if found.factor == 1:
         return []
     sign = "; negative: training ascends the error" if found.factor < 0 else ""
     detail = "it scales the gradient: nothing changes under Adam" + sign
-    official = settings_formula(problem.official)
-    return [Difference(f"{number(found.factor)} times the loss", official, detail)]
+    alone = _gradient_alone(found)
+    code = f"{number(found.factor)} times the " + ("gradient of the loss" if alone else "loss")
+    return [Difference(code, settings_formula(problem.official), detail)]
+
+
+def _gradient_alone(found: Explanation) -> bool:
+    """The printed loss is right, and its gradient is cut in parts."""
+    return bool(abs(found.factor * found.loss_factor - 1) < 1e-4)
 
 
 def _loss(found: Explanation, problem: Problem) -> list[Difference]:
     """A printed loss that is not the one whose gradient comes back."""
-    if found.loss_factor == 1:
+    if found.loss_factor == 1 or _gradient_alone(found):
         return []
     official = "loss and gradient of one formula"
     if np.isfinite(found.loss_factor):
@@ -158,6 +169,21 @@ def _loss(found: Explanation, problem: Problem) -> list[Difference]:
         code = f"loss {_printed(problem)}, not that of its gradient"
         detail = "the gradient is as the other lines say; only the printed loss is another"
     return [Difference(code, official, detail)]
+
+
+def claims_kept(found: Explanation, problem: Problem) -> str:
+    """What is as the port claims, beside something that is not: "p = 0.5 as claimed"."""
+    expected, official = problem.expected, problem.official
+    kept = [
+        (("p" in found.law.free and found.theta.p == expected.norm_p)
+         and expected.norm_p != official.norm_p, f"p = {number(expected.norm_p)}"),
+        (("eps" in found.law.free and found.theta.eps == expected.norm_eps)
+         and expected.norm_eps != official.norm_eps, f"eps = {number(expected.norm_eps)}"),
+        (found.reduction == expected.reduction != official.reduction,
+         _over_pixels(expected.reduction)),
+    ]  # fmt: skip
+    words = [text for holds, text in kept if holds]
+    return f" ({', '.join(words)} as claimed)" if words else ""
 
 
 def _printed(problem: Problem) -> str:

@@ -27,7 +27,7 @@ def unexplained(problem: Problem) -> Finding:
     x = np.linalg.lstsq(columns, logarithm, rcond=None)[0]
     rest = logarithm - columns @ x
     low, high = np.exp(rest.min()), np.exp(rest.max())
-    code = f"weight about s^{x[1]:.2f}, times {low:.3g} to {high:.3g}"
+    code = f"weight about s^{x[1]:.2f} times a number from {low:.3g} to {high:.3g}"
     return Finding("weight", "unknown", code, official, _companions(rows, rest))
 
 
