@@ -34,6 +34,11 @@ class Description(NamedTuple):
 def describe(rows: Rows, expected: Law) -> Description:
     """The law of rows that are not of the expected one."""
     rows = rows.without_atoms()
+    t, r = rows.t[~rows.equal], rows.r[~rows.equal]
+    if len(t) and bool(np.all(r > t)):
+        found = recognised(replace(rows, t=rows.r, r=rows.t))
+        words = "r > t in every row where they differ"
+        return Description(None, f"{words}; exchanged: {found}" if found else words)
     if found := recognised(rows):
         return Description(found.law, str(found))
     if _one_draw(rows):
@@ -64,12 +69,14 @@ def describe(rows: Rows, expected: Law) -> Description:
 def recognised(rows: Rows) -> Fit | None:
     """The likeliest law that the tests do not reject."""
     some = rows.first(_REFINED)
-    likely = sorted(fit.candidates(rows), key=lambda found: found.bic)[:_TRIED]
-    found = [fit.refined(one, some) for one in likely if one.bic < likely[0].bic + _WORSE]
-    fitting = [one for one in found if _fits(some, one.law)]
-    if not fitting:
-        return None
-    return fit.with_errors(min(fitting, key=lambda one: one.bic), some)
+    likely = sorted(fit.candidates(rows), key=lambda found: found.bic)
+    normal = next((one for one in likely if one.law.first.kind == "logit_normal"), likely[0])
+    for tried in (likely[:_TRIED], fit.narrower(rows, normal.law)):
+        found = [fit.refined(one, some) for one in tried if one.bic < likely[0].bic + _WORSE]
+        fitting = [one for one in found if _fits(some, one.law)]
+        if fitting:
+            return fit.with_errors(min(fitting, key=lambda one: one.bic), some)
+    return None
 
 
 def _fits(rows: Rows, law: Law) -> bool:
