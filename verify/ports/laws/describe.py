@@ -97,7 +97,7 @@ def _logits(rows: Rows) -> tuple[Array, Array]:
 
 def _one_draw(rows: Rows) -> bool:
     t, r = _logits(rows)
-    return len(t) > 20 and abs(stats.spearmanr(t, r).statistic) > 0.9999
+    return len(t) > 20 and abs(statistics.independence(t, r)[0]) > 0.9999
 
 
 def _dependence(rows: Rows, law: Law) -> str:
@@ -132,7 +132,7 @@ def _moments(rows: Rows) -> str:
                 f" ({name} quantiles 5, 50, 95 %: {low:.2g}, {middle:.2g}, {high:.2g})"
             )
     if np.sum(~rows.equal) > 20:
-        correlation = stats.spearmanr(rows.t[~rows.equal], rows.r[~rows.equal]).statistic
+        correlation = statistics.independence(rows.t[~rows.equal], rows.r[~rows.equal])[0]
         parts.append(f"rank correlation {correlation:.2f} where r < t")
     return "; ".join(parts)
 

@@ -12,6 +12,7 @@ from verify.ports.laws.masks import Mask
 from verify.ports.observation import Array
 
 _FIRST = 2500  # rows that candidates are compared on
+_SMOOTH = {"eps": 1e-5, "ftol": 3e-8}  # of a likelihood whose logarithm is about 10^4
 
 
 Build = Callable[[Array], Law]  # a law from its parameters
@@ -249,7 +250,7 @@ def _maximum(rows: Rows, build: Build, start: list[float], ends: int = 0) -> Fit
         options = {"xatol": 1e-3, "fatol": 1e-2, "maxfev": 80 * num, "initial_simplex": simplex}
         found = optimize.minimize(cost, middle, method="Nelder-Mead", options=options)
     else:
-        found = optimize.minimize(cost, middle, method="L-BFGS-B", options={"eps": 1e-5})
+        found = optimize.minimize(cost, middle, method="L-BFGS-B", options=_SMOOTH)
     law = with_share(build(found.x), rows.equal)
     return Fit(law, float(found.fun), build, tuple(found.x), ends)
 

@@ -104,7 +104,7 @@ def law_tests(rows: Rows, law: Law) -> list[float]:
         given = _inside(lambda r: law.cdf_r(r, t[drawn]), r[drawn], rows.ends_r)
     uniforms = (equal, unequal, given)
     tests = [p for u in uniforms for p in statistics.uniformity(u, rows.slack)]
-    return tests if rows.slack else [*tests, statistics.independence(unequal[drawn], given)]
+    return tests if rows.slack else [*tests, statistics.independence(unequal[drawn], given)[1]]
 
 
 def _inside(cdf: Callable[[Array], Array], x: Array, ends: tuple[float, float]) -> Array:
