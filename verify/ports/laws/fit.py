@@ -135,9 +135,11 @@ def candidates(rows: Rows) -> Iterator[Fit]:
 
 def narrower(rows: Rows, like: Law) -> Iterator[Fit]:
     """Fits of laws of this order on a part of 0..1: truncated, and rescaled."""
-    few, start = rows.without_atoms().first(_FIRST), _parameters(like)
-    yield _maximum(few, _truncated(like.order, rows), start, ends=2)
-    yield _maximum(few, _rescaled(like.order, rows), [-5.0, -5.0, *start], ends=2)
+    few, both = rows.without_atoms().first(_FIRST), _parameters(like)
+    one = [sum(both[k::2]) / len(both[k::2]) for k in (0, 1)]
+    for start in (one, both) if len(both) > 2 else (one,):
+        yield _maximum(few, _truncated(like.order, rows), start, ends=2)
+        yield _maximum(few, _rescaled(like.order, rows), [-5.0, -5.0, *start], ends=2)
 
 
 def refined(found: Fit, rows: Rows) -> Fit:
@@ -247,7 +249,7 @@ def _maximum(rows: Rows, build: Build, start: list[float], ends: int = 0) -> Fit
     middle = np.array(start)
     simplex = np.vstack([middle, middle + 0.2 * np.eye(num)])
     if ends:
-        options = {"xatol": 1e-3, "fatol": 1e-2, "maxfev": 80 * num, "initial_simplex": simplex}
+        options = {"xatol": 1e-3, "fatol": 1e-2, "maxfev": 120 * num, "initial_simplex": simplex}
         found = optimize.minimize(cost, middle, method="Nelder-Mead", options=options)
     else:
         found = optimize.minimize(cost, middle, method="L-BFGS-B", options=_SMOOTH)
