@@ -89,7 +89,7 @@ class Fit:
 
 def raw_text(raw: Raw, errors: tuple[float, ...] = (0.0, 0.0)) -> str:
     """Law of one raw draw in words and numbers."""
-    low, high = f"{raw.low:.3g}", f"{raw.high:.5g}"
+    low, high = f"{round(raw.low, 6):.3g}", f"{raw.high:.5g}"
     scaled = (raw.low, raw.high) != (0, 1)
     if raw.kind == "uniform":
         return f"uniform in {low}..{high}" if scaled else "uniform"
@@ -139,7 +139,7 @@ def narrower(rows: Rows, like: Law) -> Iterator[Fit]:
     one = [sum(both[k::2]) / len(both[k::2]) for k in (0, 1)]
     for start in (one, both) if len(both) > 2 else (one,):
         yield _maximum(few, _truncated(like.order, rows), start, ends=2)
-        yield _maximum(few, _rescaled(like.order, rows), [-5.0, -5.0, *start], ends=2)
+        yield _maximum(few, _rescaled(like.order, rows), [0.0, 0.0, *start], ends=2)
 
 
 def refined(found: Fit, rows: Rows) -> Fit:
