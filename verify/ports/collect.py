@@ -102,7 +102,11 @@ def open_loss(port: Port, name: str, seed: int) -> tuple[Loss, list[Run]]:
 
 
 def _in_place(run: Run) -> bool:
-    return run.matched and bool(np.array_equal(run.rows.image, runs.places(run)))
+    """Whether the rows that a gradient reaches have the images in order."""
+    live = (run.rows.cotangent != 0).any(1)
+    if run.rows.cotangent_head is not None:
+        live |= (run.rows.cotangent_head != 0).any(1)
+    return run.matched and bool(np.array_equal(run.rows.image[live], runs.places(run)[live]))
 
 
 def weighted(law: Formula, found: list[Run]) -> list[Weighted]:

@@ -13,6 +13,7 @@ from verify.ports.process import Port, PortError
 from verify.ports.runs import Run
 from verify.ports.settings import Settings, claimed
 
+NUM_DRAWS = 8192  # rows; four times as many where something is to be confirmed
 FURTHER_SIZES = ((8, 4), (64, 4), (12, 6))  # rows and pixels a side, beside 16 and 8
 
 
@@ -88,7 +89,7 @@ def of_loss(
     yield from targets
     if not any(finding.verdict == "unknown" for finding in targets):
         yield from of_weight(weighted(law, found), expected, official)
-    yield from of_laws(loss.draw, expected, official)
+    yield from of_laws(loss.draw, expected, official, num_rows=NUM_DRAWS)
 
 
 def _finite(run: Run) -> bool:

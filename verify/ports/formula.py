@@ -41,7 +41,7 @@ class Guidance:
         return Guidance(*(factor * value for value in vars(self).values()))
 
     def __str__(self) -> str:
-        parts = [] if abs(self.v) < 1e-9 else [f"{text(self.v)} v" if self.v != 1 else "v"]
+        parts = [] if abs(self.v) < 1e-9 else ["v" if abs(self.v - 1) < 1e-6 else f"{text(self.v)} v"]
         for value, name in (
             (self.null, "u(z, t, 0, null)"), (self.own, "u(z, t, 0, y)"),
             (self.other, "u(z, t, 0, another class)"),
@@ -98,13 +98,19 @@ class Formula:
         """Coefficient in the target of the very answer that is regressed."""
         if not row.equal or self_coefficient(row):
             return self_coefficient(row)
-        if not self.calls.get(id(row.run), set()) & set(row.target.twins):
+        # A run whose rows all have r = t does not show which calls v_g is made of; others do.
+        rows = row.run.rows
+        derivatives = set(rows.call[rows.has_tangent].tolist())
+        calls = self.calls.get(id(row.run), set()) | (set().union(*self.calls.values()) - derivatives)
+        if not calls & set(row.target.twins):
             return 0.0
         inside = self.window is None or self.window[0] <= row.t <= self.window[1]
         if row.target.ambiguous:
             return self.guided.own + self.guided.null if inside else 0.0
         if row.target.own_label:
             return self.guided.own if inside else 0.0
+        if self.dropped is not None:
+            return self.dropped.null if inside else 0.0
         plain = _guidance(row, self.velocity, self.path, 0.0)
         return 0.0 if plain.near(Guidance()) else self.guided.null
 
@@ -146,10 +152,13 @@ def formula(path: Path, rows: list[Row], expected: Guidance) -> Formula:
     _find_window(found)
     without = [row for row in good if not row.target.own_label and row.run.labelled
                and not row.target.ambiguous]  # fmt: skip
-    if without and any(row.target.own_label for row in good):
-        found.dropped = _common(
-            [_guidance(row, velocity, path, found.hidden(row)) for row in without]
-        )
+    if any(row.target.own_label for row in good):
+        # Rows with r < t show it; where there are none, those with r = t must.
+        for listed in ([row for row in without if not row.equal], without):
+            if listed and found.dropped is None:
+                found.dropped = _common(
+                    [_guidance(row, velocity, path, found.hidden(row)) for row in listed]
+                )
     return found
 
 

@@ -12,11 +12,11 @@ times the rows, and differs only where it is rejected again. Files, in the order
     times        the times made ready, and their tests
     describe     which law it is where it is not the expected one
     sample       draws and their confirmation; verdicts
-    law rows labels    the three headings
+    law rows sorted_rows labels    the three headings
 """
 
 from verify.ports.finding import Finding
-from verify.ports.laws import labels, law, rows
+from verify.ports.laws import labels, law, rows, sorted_rows
 from verify.ports.laws.sample import Sample
 from verify.ports.observation import Draw
 from verify.ports.settings import Settings
@@ -29,7 +29,7 @@ def findings(
     expected: Settings,
     official: Settings,
     num_rows: int = 16_384,
-    batch: int = 128,
+    batch: int = 256,
     seed: int = 0,
 ) -> list[Finding]:
     """Findings on `rows with r = t`, `label dropout` and `law of times`.
@@ -45,5 +45,7 @@ def findings(
         official_law = law.official_text(official)
         unknown = Finding("law of times", "unknown", sample.unfit, official_law, _UNKNOWN)
         return [*(line for line in dropout if line.verdict != "differs"), unknown]
+    if by_rank := sorted_rows.findings(sample, expected, official):
+        return [*dropout, *by_rank]
     times, seen = law.finding(sample, expected, official)
     return [*rows.finding(sample, expected, official, seen), *dropout, *times]

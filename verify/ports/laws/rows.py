@@ -75,7 +75,7 @@ def finding(
         if whole and (rounding := _rounding(sample, expected.data_proportion)):
             code = code.replace(f"int({expected.data_proportion:g} B)", rounding)
             detail = "a row with r = t more or less where B p is no whole number"
-            return [Finding("rows with r = t", "differs", code, _official(official), detail)]
+            return [Finding("rows with r = t", "differs", code, official_text(official), detail)]
     if verdict == "differs":
         p = test(draws, expected)
         places = "which rows they are matters only beside the rows that lose their label"
@@ -89,10 +89,11 @@ def finding(
     seen_share = float(mask.mean())
     if abs(seen_share - found.share) > 0.01 and not (seen and seen.mask):
         code += f"; r = t in {seen_share:.2f} of the rows after the ordering"
-    return [Finding("rows with r = t", verdict, code, _official(official), detail)]
+    return [Finding("rows with r = t", verdict, code, official_text(official), detail)]
 
 
-def _official(settings: Settings) -> str:
+def official_text(settings: Settings) -> str:
+    """The rows with r = t of these settings in words."""
     p = f"{settings.data_proportion:g}"
     if settings.equal_rows == "first":
         return f"{p}: exactly int({p} B), the first ones"

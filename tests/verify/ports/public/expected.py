@@ -61,7 +61,7 @@ LUCIDRAINS = Port("lucidrains.py", "lucidrains+rectified-flow-pytorch", {
 LUCIDRAINS_OPTIONS = Port("lucidrains_options.py", "lucidrains+rectified-flow-pytorch", {
     "loss": (
         *_lucidrains_weight("claimed"), _BATCH_COIN, _SINGLE, *_NO_LABELS,
-        Deviation("rows with r = t", "share 0.25", r"0?\.25", f"{_FLOW}:227", "claimed|differs"),
+        Deviation("rows with r = t", "share 0.25", r"0?\.2[45]", f"{_FLOW}:227", "claimed|differs"),
     ),
     "loss_plain": (
         Deviation("weight", "p = 0", r"p = 0|no weight|none|unweighted|^s\b|mean",

@@ -56,7 +56,7 @@ _SILENT = "0.2 v + 0.8 u_null where t <= 0.8"  # what guidance makes of a row wi
 FIRST = Port("zhuyu_e5b91d5.py", "zhuyu-cs+MeanFlow@e5b91d5", {
     "loss": (
         _plain_tangent(132), _eps(174), _mean(176), _coin(91), _share("0.25", 89),
-        Deviation("label dropout", "never", r"none|never|\b0\b|no label", "loss.py:97"),
+        Deviation("label dropout", "never", r"no row|none|never|\b0\b|no label", "loss.py:97"),
     ),
     "sample": (),
 })  # fmt: skip
