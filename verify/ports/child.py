@@ -127,6 +127,7 @@ class Torch:
         torch.autograd.functional.jvp = self._functional_jvp
         self._vmap = torch.vmap
         torch.vmap = torch.func.vmap = self._loop
+        self._without_checkpoints()
         framework = self
 
         class Probe(torch.nn.Module):
@@ -158,6 +159,16 @@ class Torch:
             tuple(x.detach() for x in part) if isinstance(part, tuple) else part.detach()
             for part in found
         )
+
+    def _without_checkpoints(self):
+        """Let torch.utils.checkpoint keep its activations: each call runs once."""
+        import torch.utils.checkpoint as module
+
+        def checkpoint(function, *args, use_reentrant=None, context_fn=None,
+                       determinism_check=None, debug=None, **kwargs):  # fmt: skip
+            return function(*args, **kwargs)
+
+        module.checkpoint = checkpoint
 
     def _loop(self, func, in_dims=0, out_dims=0, **options):
         """torch.vmap as a loop over the rows, each a call of the network with one row."""
@@ -207,7 +218,8 @@ class Torch:
         functorch = self.torch._C._functorch
         with contextlib.ExitStack() as again:
             while functorch.peek_interpreter_stack() is not None:
-                again.callback(functorch.push_dynamic_layer_stack, functorch.pop_dynamic_layer_stack())
+                layer = functorch.pop_dynamic_layer_stack()
+                again.callback(functorch.push_dynamic_layer_stack, layer)
             yield
 
     def _leaf(self, x):
@@ -306,7 +318,9 @@ def first_of(found, is_number, expected=LOSS):
     first = found[0] if isinstance(found, (tuple, list)) and found else found
     if not is_number(first) or 0 in first.shape:
         kind = getattr(first, "dtype", None)
-        got = "None" if first is None else "%s of shape %s" % (kind, tuple(first.shape)) if kind else type(first).__name__
+        got = "None" if first is None else type(first).__name__
+        if kind:
+            got = "%s of shape %s" % (kind, tuple(first.shape))
         raise TypeError("it returned %s, expected %s" % (got, expected))
     return first
 
@@ -338,6 +352,7 @@ class Jax:
         self.jax, self.jnp, self.tape, self.version = jax, jax.numpy, tape, jax.__version__
         self._vmap = jax.vmap
         jax.vmap, jax.linearize = self._loop, self._linearize
+        jax.checkpoint = jax.remat = lambda fun=None, **options: fun if fun else lambda f: f
         self.counting = False
         compiled = jax.jit(lambda theta, z, t, h, *s: field(jax.numpy, theta, z, t, h, (*s, rolls(z))))
 
@@ -532,6 +547,445 @@ class JaxNetwork:
         return self(variables.get("params", variables), *args, **kwargs)
 
 
+# -------------------------------------------------------- real networks, for `diagnose --network`
+
+# Channels, height and width of images, tried in turn.
+SHAPES = ((3, 32, 32), (4, 32, 32), (1, 28, 28), (3, 8, 8))
+STEPS = (1e-2, 1e-3, 1e-4)  # of central differences
+GRID_STEP = 2e-4  # of the times at which rounding is looked for
+ROLES = ("z", "t", "r", "h", "labels")
+
+
+def first_array(found):
+    while isinstance(found, (tuple, list, dict)):
+        found = next(iter(found.values() if isinstance(found, dict) else found))
+    return found
+
+
+def attribute(owners, names):
+    """The first whole number, or pair of them, under one of these names."""
+    for owner in owners:
+        for name in names:
+            value = getattr(owner, name, None)
+            value = value[0] if isinstance(value, (tuple, list)) and value else value
+            if isinstance(value, int) and not isinstance(value, bool):
+                return value
+    return None
+
+
+def shapes_of(port, net):
+    """Shapes of images to try: the file's, those of the network's attributes, or common ones."""
+    told = getattr(port.build, "shape", None) or getattr(port, "shape", None)
+    if told:
+        return [tuple(told)]
+    owners = (net, getattr(net, "config", None), getattr(net, "cfg", None))
+    channels = attribute(owners, ("in_channels", "in_chans", "img_channels", "channels"))
+    sizes = ("input_size", "img_size", "image_size", "img_resolution", "resolution")
+    size = attribute(owners, sizes)
+    known = [(channels or c, size or h, size or w) for c, h, w in SHAPES]
+    return sorted(set(known), key=known.index)
+
+
+class Recorded:
+    """A call of a real network as the port's loss made it: its arguments, and what they are."""
+
+    def __init__(self, tape, args, kwargs, plain, outer):
+        told = tape.meaning(args, kwargs)
+        places = [(i, x) for i, x in enumerate(args)] + list(kwargs.items())
+        self.places = {}
+        for role in ROLES:
+            value = told.get(role)
+            at = [place for place, x in places if value is not None and x is value]
+            self.places.update({role: at[0]} if at else {})
+        self.args, self.kwargs = [plain(x) for x in args], {k: plain(x) for k, x in kwargs.items()}
+        self.scale = told.get("time_scale", 1)
+        self.rows, self.outer = told["z"].shape[0], outer
+
+    def get(self, role):
+        place = self.places[role]
+        return self.kwargs[place] if isinstance(place, str) else self.args[place]
+
+    def call(self, function, changes, convert):
+        """The function on these arguments, some changed."""
+        args, kwargs = list(self.args), dict(self.kwargs)
+        for role, value in changes.items():
+            place = self.places[role]
+            (kwargs if isinstance(place, str) else args)[place] = value
+        args, kwargs = [convert(x) for x in args], {k: convert(x) for k, x in kwargs.items()}
+        return first_array(function(*args, **kwargs))
+
+
+class TorchReal:
+    """A real network of a PyTorch port, as a function of its times."""
+
+    def __init__(self, framework, net):
+        torch = framework.torch
+        self.framework, self.torch, self.net, self.calls = framework, torch, net, []
+        real = self
+
+        class Recorder(torch.nn.Module):
+            """The real network, whose calls are written down."""
+
+            def __init__(self):
+                super().__init__()
+                self.net = net
+
+            module = property(lambda self: self)
+
+            def __getattr__(self, name):
+                try:
+                    return super().__getattr__(name)
+                except AttributeError:
+                    return getattr(net, name)
+
+            def forward(self, *args, **kwargs):
+                tape = framework.tape
+                real.calls.append(Recorded(tape, args, kwargs, real._plain, None))
+                return self.net(*args, **kwargs)
+
+        self.recorder = Recorder()
+
+    def _plain(self, x):
+        return self.torch.tensor(self.framework.plain(x)) if self.torch.is_tensor(x) else x
+
+    def run(self, function, images, labels, seed):
+        self.calls.clear()
+        function(self.recorder, images, labels)
+
+    def perturb(self):
+        """Add noise to the parameters: one that starts at zero hides what comes before it."""
+        torch = self.torch
+        with torch.no_grad():
+            for x in self.net.parameters():
+                if x.requires_grad and x.is_floating_point():
+                    fan_in = x[0].numel() if x.dim() > 1 else 25
+                    x += torch.randn(x.shape, device="cpu").to(x) * 0.5 / fan_in**0.5
+
+    def widen(self):
+        """Use float64 where the network takes it."""
+        import copy
+
+        before, kept = self.answer({}), self.net
+        self.wide = True
+        try:
+            self.net = copy.deepcopy(kept).double()
+            if np.allclose(self.answer({}), before, rtol=0, atol=1e-2 * np.abs(before).max()):
+                return
+        except Exception:  # noqa: BLE001  it works in one precision only
+            pass
+        self.net, self.wide = kept, False
+
+    wide = plain_attention = False
+
+    def _convert(self, x):
+        if not self.torch.is_tensor(x) or not x.is_floating_point():
+            return x
+        return x.double() if self.wide else x
+
+    def array(self, x, like):
+        return self.torch.as_tensor(np.asarray(x)).to(like.dtype)
+
+    def _call(self, changes, train=False, seed=0):
+        self.net.train(train)
+        self.torch.manual_seed(seed)
+        return self.recorded.call(self.net, changes, self._convert)
+
+    def answer(self, changes, train=False, seed=0):
+        with self.torch.no_grad():
+            found = self._call(changes, train, seed)
+        return found.detach().double().numpy()
+
+    def jvp(self, changes, role):
+        point = self._convert(changes.get(role, self.recorded.get(role)))
+        function = lambda x: self._call(dict(changes, **{role: x}))  # noqa: E731
+        tangent = self.torch.ones_like(point)
+        try:
+            found = self.torch.func.jvp(function, (point,), (tangent,))[1]
+        except NotImplementedError:  # fused attention has no JVP; that of plain products has
+            if self.plain_attention:
+                raise
+            self.plain_attention = True
+            self.torch.backends.cuda.enable_flash_sdp(False)  # on the CPU too
+            self.torch.backends.cuda.enable_mem_efficient_sdp(False)
+            found = self.torch.func.jvp(function, (point,), (tangent,))[1]
+        return found.detach().double().numpy()
+
+    def kind(self):
+        with self.torch.no_grad():
+            return str(self._call({}).dtype).replace("torch.", "")
+
+    def sines(self):
+        """Arguments of sines and cosines in one call, and tensors given to the network's parts."""
+        from torch.overrides import TorchFunctionMode
+
+        torch, found, given = self.torch, [], []
+
+        class Mode(TorchFunctionMode):
+            """Writes down arguments of sines and cosines."""
+
+            def __torch_function__(self, func, types, args=(), kwargs=None):
+                if getattr(func, "__name__", "") in ("sin", "cos", "sin_", "cos_"):
+                    found.append(args[0].detach().double().numpy())
+                return func(*args, **(kwargs or {}))
+
+        def hook(module, args):
+            given.extend(x.detach().double().numpy() for x in args if torch.is_tensor(x))
+
+        hooks = [part.register_forward_pre_hook(hook) for part in self.net.modules()
+                 if part is not self.net]  # fmt: skip
+        try:
+            with Mode():
+                self.answer({})
+        finally:
+            for each in hooks:
+                each.remove()
+        return found, given
+
+
+class JaxReal:
+    """A real network of a JAX port, as a function of its times."""
+
+    def __init__(self, framework, net):
+        self.framework, self.jax, self.jnp, self.calls = framework, framework.jax, framework.jnp, []
+        self.names, self.wide, self.program = ["dropout"], False, None
+        self.plain_attention = False
+        pair = isinstance(net, tuple)
+        self.net, self.params = net if pair else (net, None)
+        self.flax = not pair or not callable(self.net)
+        self.recorder = self
+
+    module = property(lambda self: self)
+
+    def __getattr__(self, name):  # num_classes and other attributes of the network
+        if name in ("net", "params"):
+            raise AttributeError(name)
+        return getattr(self.net, name)
+
+    def __call__(self, params, *args, **kwargs):
+        for name in ("mutable", "method"):
+            kwargs.pop(name, None)
+        self.names += list(kwargs.pop("rngs", None) or {})
+        self.calls.append(Recorded(self.framework.tape, args, kwargs, self._plain, None))
+        plain_args = [self._plain(x) for x in args]
+        plain_kwargs = {name: self._plain(x) for name, x in kwargs.items()}
+        if self.params is None:  # a flax module: it is initialised at its first call
+            key = self.jax.random.PRNGKey(0)
+            self.params = self.net.init(self._keys(key), *plain_args, **plain_kwargs)
+        return self._apply(self.jax.random.PRNGKey(1), *args, **kwargs)
+
+    apply = __call__
+
+    def _keys(self, key):
+        return {name: self.jax.random.fold_in(key, i)
+                for i, name in enumerate(["params", *dict.fromkeys(self.names)])}  # fmt: skip
+
+    def _apply(self, key, *args, params=None, **kwargs):
+        params = self.params if params is None else params
+        if self.flax:
+            return self.net.apply(params, *args, rngs=self._keys(key), **kwargs)
+        return self.net(params, *args, **kwargs)
+
+    def _plain(self, x):
+        if hasattr(x, "primal") or isinstance(x, self.jax.Array):
+            while hasattr(x, "primal"):
+                x = x.primal
+        return x
+
+    def run(self, function, images, labels, seed):
+        self.calls.clear()
+        with self.jax.disable_jit():
+            function(self, {"params": {}}, images, labels, self.jax.random.PRNGKey(seed))
+
+    def _tree(self, function):
+        self.params = self.jax.tree_util.tree_map(function, self.params)
+
+    def perturb(self):
+        numbers = np.random.RandomState(0)
+
+        def noisy(x):
+            if not self.framework._is_number(x):
+                return x
+            fan_in = x.size // x.shape[-1] if x.ndim > 1 else 25
+            noise = numbers.standard_normal(x.shape) * 0.5 / fan_in**0.5
+            return x + self.jnp.asarray(noise, x.dtype)
+
+        self._tree(noisy)
+
+    def widen(self):
+        before, kept = self.answer({}), self.params
+        self.wide = True
+        try:
+            self._tree(self._convert)
+            if np.allclose(self.answer({}), before, rtol=0, atol=1e-2 * np.abs(before).max()):
+                return
+        except Exception:  # noqa: BLE001  it works in one precision only
+            pass
+        self.params, self.wide = kept, False
+
+    def _convert(self, x):
+        if not self.wide or not self.framework._is_number(x):
+            return x
+        return x.astype("float64")
+
+    def array(self, x, like):
+        return self.jnp.asarray(x, like.dtype)
+
+    def _is_key(self, x):
+        kind = str(getattr(x, "dtype", ""))
+        return kind.startswith("key") or (kind == "uint32" and x.shape == (2,))
+
+    def _call(self, changes, train=False, seed=0):
+        key = self.jax.random.PRNGKey(seed if train else 0)  # training is what the port's call says
+
+        def convert(x):  # a key among the arguments is that of the loss, or a new one
+            if train and self._is_key(x):
+                return self.jax.random.fold_in(x, seed)
+            return self._convert(x)
+
+        return self.recorded.call(functools.partial(self._compiled, key), changes, convert)
+
+    def _compiled(self, key, *args, **kwargs):
+        """The network as one program, whose arguments are all arrays among these."""
+        leaves, structure = self.jax.tree_util.tree_flatten((args, kwargs))
+        fixed = [None if hasattr(x, "dtype") else (x,) for x in leaves]
+        arrays = [x for x in leaves if hasattr(x, "dtype")]
+        if self.program is None:
+
+            def program(params, key, arrays):
+                given = iter(arrays)
+                both = [next(given) if x is None else x[0] for x in fixed]
+                args, kwargs = self.jax.tree_util.tree_unflatten(structure, both)
+                return first_array(self._apply(key, *args, **kwargs, params=params))
+
+            self.program = self.jax.jit(program)
+        return self.program(self.params, key, arrays)
+
+    def answer(self, changes, train=False, seed=0):
+        return np.asarray(self._call(changes, train, seed)).astype(np.float64)
+
+    def jvp(self, changes, role):
+        point = self._convert(changes.get(role, self.recorded.get(role)))
+        function = lambda x: self._call(dict(changes, **{role: x}))  # noqa: E731
+        tangent = self.jax.jvp(function, (point,), (self.jnp.ones_like(point),))[1]
+        return np.asarray(tangent).astype(np.float64)
+
+    def kind(self):
+        return str(self._call({}).dtype)
+
+    def sines(self):
+        jnp, found = self.jnp, []
+        kept = jnp.sin, jnp.cos
+
+        def noted(function):
+            def call(x, *args, **kwargs):
+                found.append(np.asarray(x).astype(np.float64))
+                return function(x, *args, **kwargs)
+
+            return call
+
+        jnp.sin, jnp.cos = map(noted, kept)
+        try:
+            with self.jax.disable_jit():
+                self.answer({})
+            self.program = None  # it holds these
+        finally:
+            jnp.sin, jnp.cos = kept
+        return found, []
+
+
+def multiples(arrays, times):
+    """(time, factor) of each array that is proportional to one of the times, row by row.
+
+    Args:
+        arrays: arguments of sines: rows times frequencies.
+        times: {name: [rows]}; the largest factor of an array is its highest frequency.
+    """
+    found = []
+    for x in arrays:
+        for name, t in times.items():
+            if x.size % len(t) or x.size == 0 or x.shape[0] != len(t):
+                continue
+            ratio = x.reshape(len(t), -1) / t[:, None]
+            spread = np.ptp(ratio, axis=0) <= 1e-2 * np.abs(ratio).max(0)
+            if spread.all() and np.abs(ratio).max() > 0:
+                found.append([name, float(np.abs(ratio).max())])
+    return found
+
+
+def attempt(function):
+    """The answer of a function, or nothing and what it raised."""
+    try:
+        return function(), ""
+    except Exception as error:  # noqa: BLE001  what the network raises is a finding
+        return None, "%s: %s" % (type(error).__name__, " ".join(str(error).split())[:200])
+
+
+def measured(real, null):
+    """What `verify.ports.network` reads: answers of a real network at changed arguments.
+
+    Returns:
+        A dictionary of arrays, and one of words and lists.
+    """
+    call, rows = real.recorded, real.recorded.rows
+    arrays, words = {}, dict(roles=sorted(call.places), errors={}, rows=rows)
+    arrays["start"] = real.answer({})
+    words["times"] = str(call.get("t").dtype).replace("torch.", "")
+    real.perturb()
+    second = "h" if "h" in call.places else "r" if "r" in call.places else ""
+    t = np.linspace(0.55, 0.95, rows) + 0.013 * np.arange(rows) % 0.05
+    h = np.linspace(0.5, 0.15, rows) * t
+
+    def give(role, values):
+        like = call.get(role)
+        return real.array(np.reshape(values, like.shape) * call.scale, like)
+
+    def at(t, h):
+        changes = {"t": give("t", t)}
+        if second:
+            changes[second] = give(second, h if second == "h" else t - h)
+        return changes
+
+    call.args, call.kwargs = list(call.args), dict(call.kwargs)
+    base = at(t, h)
+    for role, value in base.items():
+        place = call.places[role]
+        (call.kwargs if isinstance(place, str) else call.args)[place] = value
+    sines, given = real.sines()
+    times = dict(t=t, h=h, r=t - h)
+    words.update(sines=multiples(sines, times), given=multiples(given, times), second=second)
+    words["answer"] = real.kind()
+    real.widen()
+    words["wide"] = real.wide
+    arrays["u"], arrays["again"] = real.answer({}, seed=1), real.answer({}, seed=2)
+    for name, (mean_t, mean_h) in dict(base=(t, h), equal=(t, 0 * h)).items():
+        point = at(mean_t, mean_h)
+        arrays["%s/u" % name] = real.answer(point)
+        for role in ("t", second)[: 1 + bool(second)]:
+            found, error = attempt(lambda: real.jvp(point, role) * call.scale)  # noqa: B023
+            if error:
+                words["errors"]["%s/%s" % (name, role)] = error
+            else:
+                arrays["%s/jvp_%s" % (name, role)] = found
+            value = mean_t if role == "t" else mean_h if second == "h" else mean_t - mean_h
+            for i, step in enumerate(STEPS):
+                ends = [real.answer(dict(point, **{role: give(role, value + sign * step)}))
+                        for sign in (1, -1)]  # fmt: skip
+                arrays["%s/difference_%s%d" % (name, role, i)] = (ends[0] - ends[1]) / (2 * step)
+    steps = np.arange(8) * GRID_STEP
+    for role, value in (("t", t), (second, h if second == "h" else t - h))[: 1 + bool(second)]:
+        fine = [real.answer({role: give(role, value + step)})[:1] for step in np.r_[steps, 0.02]]
+        arrays["fine_%s" % role] = np.stack(fine)
+    words["plain_attention"] = real.plain_attention
+    arrays["train"] = np.stack([real.answer({}, train=True, seed=i) for i in range(24)])
+    if "labels" in call.places and null is not None:
+        like = call.get("labels")
+        labels = real.array(np.full(like.shape, null), like)
+        found, error = attempt(lambda: real.answer({"labels": labels}))
+        if not error:
+            arrays["null"] = found
+    return arrays, words
+
+
 # -------------------------------------------------------------------------------------- requests
 
 
@@ -672,6 +1126,50 @@ class Server:
             reply.update(self.failure(error))
         return reply
 
+    def real(self, request):
+        """Measurements of the network that `build` of the port's file returns (--network).
+
+        It is called as the port's own loss calls it: the last call of it is kept, and repeated with
+        other times and labels.
+        """
+        framework, port = self.framework, self.port
+        self.framework.network(1, "float32")  # what a port sets in the whole process is set back
+        framework.seed(request["seed"])
+        net = port.build()
+        real = (TorchReal if self.port_is_torch() else JaxReal)(framework, net)
+        num_classes = attribute([net, getattr(real, "net", None)], ("num_classes",))
+        first = None
+        for shape in shapes_of(port, real.net):
+            for unlabelled in (False, True):
+                try:
+                    self.record_real(real, request, shape, unlabelled, num_classes or 10)
+                except Exception as error:  # noqa: BLE001  another shape may do
+                    first = first or error
+                if real.calls:
+                    break
+            if real.calls:
+                break
+        useful = [call for call in real.calls if "t" in call.places]
+        if not useful:
+            if first is not None and not real.calls:
+                raise first
+            return dict(refused="no argument of its network is the time t that network() returns")
+        real.recorded = max(useful, key=lambda call: len(call.places))
+        arrays, words = measured(real, num_classes or 10)
+        self.store(arrays)
+        return words
+
+    def record_real(self, real, request, shape, unlabelled, num_classes):
+        channels, height, width = shape
+        torch = self.port_is_torch()
+        numbers = np.random.RandomState(request["seed"])
+        images = numbers.uniform(-1, 1, (4, *shape) if torch else (4, height, width, channels))
+        labels = numbers.randint(num_classes, size=4)
+        given = None if unlabelled else self.framework.array(labels, "int64")
+        self.tape.start(4)
+        function = getattr(self.port, request["name"])
+        real.run(function, self.framework.array(images, "float32"), given, request["seed"])
+
     def keep(self, record, images, classes):
         """Store arrays of a record and of the tape."""
         arrays = {name: np.asarray(value) for name, value in record.items()}
@@ -710,7 +1208,7 @@ def end_with(parent):
 
 
 def private_streams():
-    """Requests and replies, out of the port's reach: it reads nothing, and prints to standard error."""
+    """Requests and replies, out of reach of the port, whose own output goes to standard error."""
     requests, replies = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)

@@ -25,6 +25,7 @@ def diagnose(port: Port, official: Settings, seed: int = 0) -> Iterator[Finding]
     """
     loaded = port.load()
     dtype, foreign = "float64", False
+    failed: list[str] = []
     for name in loaded.losses:
         claims = loaded.claims.get(name.replace("loss", "claims", 1), loaded.claims.get("claims", {}))
         expected = claimed(official, claims)
@@ -33,6 +34,7 @@ def diagnose(port: Port, official: Settings, seed: int = 0) -> Iterator[Finding]
             dtype = loss.dtype
         except PortError as error:
             why = "nothing else of this loss could be diagnosed"
+            failed.append(error.args[0])
             yield Finding("error", "unknown", str(error), "a loss", why, name)
             continue
         for finding in of_loss(loss, found, expected, official):
@@ -42,7 +44,8 @@ def diagnose(port: Port, official: Settings, seed: int = 0) -> Iterator[Finding]
         from verify.ports.sampler import findings as of_sampler
 
         for finding in of_sampler(list(samplings(port, seed, dtype)), "sample"):
-            yield replace(finding, loss="sample")
+            if not any(error in finding.code for error in failed):  # said of the loss
+                yield replace(finding, loss="sample")
 
 
 def of_loss(

@@ -96,7 +96,7 @@ class Formula:
 
     def hidden(self, row: Row) -> float:
         """Coefficient in the target of the very answer that is regressed."""
-        if not row.equal:
+        if not row.equal or self_coefficient(row):
             return self_coefficient(row)
         if not self.calls.get(id(row.run), set()) & set(row.target.twins):
             return 0.0
@@ -110,13 +110,14 @@ class Formula:
 
 
 def self_coefficient(row: Row) -> float:
-    """Coefficient of the regressed answer in v_g where r < t, as the tangent shows it."""
+    """Coefficient of the regressed answer in v_g, where the tangent shows it and the target fits."""
     value = row.tangent_self
     if abs(value) < 1e-6 or abs(value - 1) < 1e-6 or not row.target.tangent:
         return 0.0
-    ours = [row.coefficient(label) * (1 - value) for label in ("null", "own", "other")]
+    ours = [row.coefficient(label) for label in ("null", "own", "other")]
     theirs = [row.coefficient(label, True) for label in ("null", "own", "other")]
-    return value if np.allclose(ours, theirs, atol=1e-5) else 0.0
+    seen = np.array([row.p, row.q, *ours]) * (1 - value)
+    return value if np.allclose(seen, [row.tangent_p, row.tangent_q, *theirs], atol=1e-5) else 0.0
 
 
 def formula(path: Path, rows: list[Row], expected: Guidance) -> Formula:

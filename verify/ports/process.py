@@ -71,7 +71,10 @@ class Port:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         self._stop()
         self._folder.cleanup()
@@ -96,7 +99,9 @@ class Port:
         except OSError as error:
             raise UserError(f"--python {self.python} cannot be run: {error.strerror}") from error
         self._replies = queue.SimpleQueue()
-        threading.Thread(target=self._read, args=(self._process, self._replies), daemon=True).start()
+        threading.Thread(
+            target=self._read, args=(self._process, self._replies), daemon=True
+        ).start()
         reply = self._ask({"op": "load"}, LOAD_SECONDS)
         if "refused" in reply:
             raise UserError(f"{self.file.name}: {reply['refused']}")
@@ -133,7 +138,8 @@ class Port:
 
     def _ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         process = self._process
-        assert process is not None and process.stdin is not None
+        assert process is not None
+        assert process.stdin is not None
         with contextlib.suppress(OSError):
             if self._log.stat().st_size > MOST_PRINTED:
                 os.truncate(self._log, 0)

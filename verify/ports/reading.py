@@ -47,7 +47,7 @@ class Path:
         if self.name == "cosine":
             angle = np.pi * t / 2
             return float(-np.pi / 2 * np.sin(angle)), float(np.pi / 2 * np.cos(angle))
-        return -1.0, 1.0
+        return -1.0, self.noise[1]
 
 
 @dataclass(eq=False)  # rows are compared by identity

@@ -146,7 +146,8 @@ def solve(run: Run, i: int) -> Target:
                      and key not in ("dt", "dh")}  # fmt: skip
         told["du/dt"] = pace
     same = np.flatnonzero((rows.image == j) & (rows.call != rows.call[i]))
-    twins = tuple(int(rows.call[k]) for k in same if np.array_equal(rows.u[k], rows.u[i]))
+    apart = np.abs(rows.u[same] - rows.u[i]).max(1)  # not exactly 0: a JVP may round otherwise
+    twins = tuple(rows.call[same[apart <= run.exact * np.abs(rows.u[i]).max()]].tolist())
     null = null_label(run)
     own = rows.label[i] == run.classes[j] and rows.label[i] != null
     return Target(
