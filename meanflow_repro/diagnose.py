@@ -37,7 +37,7 @@ def diagnose(
     Args:
         file: the file that describes the port.
         python: interpreter that runs the port: that of its own environment; this one by default.
-        preset: what it is held to: the authors' ImageNet code, or CIFAR-10 code (two laws of times).
+        preset: it is held to: the authors' ImageNet code, or CIFAR-10 code (two laws of t).
         json: file to write every finding to; "complete" is false in it if the run was interrupted.
         svg: file for a figure of the times and weights that were observed, with the official laws.
         strict: exit with 1 for differences that the file claims, too.
