@@ -37,8 +37,7 @@ def diagnose(
     Args:
         file: the file that describes the port.
         python: interpreter that runs the port: that of its own environment; this one by default.
-        preset: settings that the port is held to: those of the authors' ImageNet code, or of
-            their CIFAR-10 code with one of its two laws of times.
+        preset: what it is held to: the authors' ImageNet code, or CIFAR-10 code (two laws of times).
         json: file to write every finding to; "complete" is false in it if the run was interrupted.
         svg: file for a figure of the times and weights that were observed, with the official laws.
         strict: exit with 1 for differences that the file claims, too.
@@ -91,6 +90,7 @@ def _figure() -> Any:
         if error.name != "matplotlib":
             raise
         raise NotInstalledError(
-            '--svg needs matplotlib: pip install -c constraints.txt -e ".[figures]"'
-        ) from error
+            "--svg needs the package matplotlib, which is not installed:"
+            ' pip install -c constraints.txt -e ".[figures]"'
+        ) from None
     return write_figure

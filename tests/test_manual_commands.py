@@ -59,8 +59,9 @@ INSTALLS = "installs packages, and the command that it then runs is run by tests
 LONG = "trains or measures for most of an hour, by commands that tests run in small"
 MENTION = "names a command, whose options stand in a block"
 FAMILIES = ("jvp", "objective", "draws", "sampling", "gradient")
-MENTIONED = ("verify", "config", "evaluate", "statistics", "fid-check", "prepare latents",
-             "convert --from-torch", "results add", "results add FILE")  # fmt: skip
+MENTIONED = ("verify", "verify FILE.py", "diagnose", "diagnose --template torch", "config",
+             "evaluate", "statistics", "fid-check", "prepare latents", "convert --from-torch",
+             "results add", "results add FILE")  # fmt: skip
 HELP = "lists what stands in this table"
 ACCELERATOR = "measures on a GPU or TPU; the same command runs in small"
 SESSIONS = {
@@ -98,6 +99,18 @@ TABLE = {
     ),
     "nox -s golden -- --official CHECKOUT --cases FILE --seed 1 --output FOLDER": Runs(
         {"FILE": "cases.json", "FOLDER": "made"}, writes="made/case_small.npz"
+    ),
+    # diagnose
+    "meanflow diagnose --template torch > port.py": Runs(writes="port.py"),
+    "meanflow diagnose port.py": ("test_the_worked_example_of_a_port_prints_what_the_manual_shows"),
+    "meanflow diagnose port.py --python ../port/.venv/bin/python --json outcomes.json"
+    " --svg figure.svg": Runs(
+        {
+            "port.py": "examples/ports/minimal_torch.py",
+            "../port/.venv/bin/python": sys.executable,
+            "outcomes.json": "diagnosis.json",
+        },
+        writes="figure.svg",
     ),
     # configurations and training
     TRAIN: Runs(added=SHORT, writes="runs/digits"),
@@ -277,7 +290,7 @@ def test_the_command_runs(command, runner):
 def test_the_example_of_a_subject_fails_as_the_manual_says(capsys):
     subject = str(ROOT / "examples" / "subject.py")
     assert main(["verify", subject, "--check", "target_*", "--no-deviations"]) == 1
-    shown = (ROOT / "docs" / "ports.md").read_text().split("```text\n")[1].split("```")[0]
+    shown = (ROOT / "docs" / "subjects.md").read_text().split("```text\n")[1].split("```")[0]
     timeless = partial(re.sub, r"\d+ s$", "0 s", flags=re.MULTILINE)
     assert timeless(shown) in timeless(capsys.readouterr().out)
 

@@ -98,6 +98,7 @@ def test_only_pytorch_needs_diffusers_to_prepare_latents(tmp_path, framework, st
         ["verify", "reference", "--check", "official_loss_matches"],
         ["verify", "--list"],
         ["config", "mf_b4"],
+        ["diagnose", "--template", "torch"],
     ],
 )
 def test_what_needs_no_framework_works_with_neither(arguments):
@@ -117,8 +118,11 @@ def test_without_clean_fid_the_features_of_torch_are_not_applicable(absent, veri
     assert {o["status"] for o in outcomes if o["family"] == "sampling"} == {"pass"}
 
 
-def test_figures_without_matplotlib_say_how_to_install_it():
-    done = meanflow(("matplotlib",), "tables", "--check")
+@pytest.mark.parametrize(
+    "arguments", [["tables", "--check"], ["diagnose", "port.py", "--svg", "a.svg"]]
+)
+def test_figures_without_matplotlib_say_how_to_install_it(arguments):
+    done = meanflow(("matplotlib",), *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert 'pip install -c constraints.txt -e ".[figures]"' in done.stderr
     assert len(done.stderr.splitlines()) == 1

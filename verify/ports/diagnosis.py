@@ -1,6 +1,7 @@
 """A whole diagnosis: the findings on one file, their exit status, and how they are gathered."""
 
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,17 +112,27 @@ def run(
                     raise UserError(f"{file.name} cannot be imported: {error}") from error
                 if not found.findings:
                     raise
-                found.findings.append(_ended(found.findings[-1].loss, error))
+                why = "what would have followed was not diagnosed"
+                found.findings.append(_ended(found, str(error), why))
+            except Exception as error:  # noqa: BLE001  whatever a port led to, findings are told
+                why = "a mistake of meanflow diagnose: please report it with the port's file"
+                found.findings.append(_ended(found, _told(error), why))
         if port.loaded:
             found.framework, found.version = port.loaded.framework, port.loaded.version
     found.seconds = time.monotonic() - begin
     return found, observed
 
 
-def _ended(loss: str, error: Exception) -> Finding:
+def _ended(found: Diagnosis, error: str, why: str) -> Finding:
     """The finding that ends a diagnosis early."""
-    why = "what would have followed was not diagnosed"
-    return Finding("error", "unknown", str(error), "", why, loss)
+    loss = found.findings[-1].loss if found.findings else "loss"
+    return Finding("error", "unknown", error, "", why, loss)
+
+
+def _told(error: Exception) -> str:
+    """Type, message and place of an exception."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})"
 
 
 def _gather(

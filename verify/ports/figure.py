@@ -18,7 +18,7 @@ from verify.ports.settings import OFFICIAL, Settings
 
 HEIGHT, GAP, TOP = 2.0, 0.95, 0.75  # of a panel, between two, and above the first, in inches
 LEFT, MIDDLE = 0.65, 3.45  # left edges of the two columns
-NUM_BINS, NUM_TIMES = 40, 400
+NUM_BINS, NUM_TIMES, NUM_LOGITS = 40, 400, 2000
 PORT = style.Mark("", PALETTE["others"].both)
 AUTHORS = style.Mark("", PALETTE["published"].both, dash="--")
 
@@ -63,11 +63,13 @@ def times(draws: Draws) -> tuple[Array, Array]:
 
 
 def density_of_r(official: Settings, r: Array) -> Array:
-    """Density of r in rows with r < t: the integral of the joint density over t."""
+    """Density of r in rows with r < t: the joint density over t, with t = sigmoid(n)."""
     joint = law(official)
-    t = (np.arange(NUM_TIMES) + 0.5) / NUM_TIMES
+    n = np.linspace(-15, 15, NUM_LOGITS)
+    t = 1 / (1 + np.exp(-n))
+    step = t * (1 - t) * (n[1] - n[0])  # dt
     both = np.exp(joint.log_unequal(t[:, None], r[None, :]))
-    found: Array = both.mean(0) / both.mean()
+    found: Array = step @ both / ((1 - joint.share) * joint.unmasked_below)
     return found
 
 

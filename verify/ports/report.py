@@ -52,6 +52,8 @@ def summary(diagnosis: Diagnosis) -> Iterator[str]:
     """Sentences: the number of findings by verdict, what was not diagnosed, and what ended it."""
     count = diagnosis.count("differs")
     counts = [f"{count or 'no'} difference{'' if count == 1 else 's'}"]
+    if not diagnosis.findings:
+        counts = ["nothing was diagnosed"]
     for verdict in ("claimed", "same", "unknown"):
         if number := diagnosis.count(verdict):
             counts.append(f"{number} {verdict}")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from impls.common import draws
 from verify.ports.observation import Draws
 from verify.ports.settings import OFFICIAL, Settings
 
@@ -29,7 +30,7 @@ class Port:
     num_rows: int = 0  # drawn so far
 
     def __call__(self, num_rows: int, batch: int, seed: int) -> Draws:
-        generator = np.random.default_rng([11, seed, batch])
+        generator = draws.generator(seed, draws.Stream.CHECK, batch)
         shape = (-(-num_rows // batch), batch)
         self.num_rows += shape[0] * batch
         s = self.settings

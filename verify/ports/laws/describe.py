@@ -34,6 +34,11 @@ class Description(NamedTuple):
 def describe(rows: Rows, expected: Law) -> Description:
     """The law of rows that are not of the expected one."""
     rows = rows.without_atoms()
+    t, r = rows.t[~rows.equal], rows.r[~rows.equal]
+    if len(t) and bool(np.all(r > t)):
+        found = recognised(replace(rows, t=rows.r, r=rows.t))
+        words = "r > t in every row where they differ"
+        return Description(None, f"{words}; exchanged: {found}" if found else words)
     if found := recognised(rows):
         return Description(found.law, str(found))
     if _one_draw(rows):
@@ -64,12 +69,14 @@ def describe(rows: Rows, expected: Law) -> Description:
 def recognised(rows: Rows) -> Fit | None:
     """The likeliest law that the tests do not reject."""
     some = rows.first(_REFINED)
-    likely = sorted(fit.candidates(rows), key=lambda found: found.bic)[:_TRIED]
-    found = [fit.refined(one, some) for one in likely if one.bic < likely[0].bic + _WORSE]
-    fitting = [one for one in found if _fits(some, one.law)]
-    if not fitting:
-        return None
-    return fit.with_errors(min(fitting, key=lambda one: one.bic), some)
+    likely = sorted(fit.candidates(rows), key=lambda found: found.bic)
+    normal = next((one for one in likely if one.law.first.kind == "logit_normal"), likely[0])
+    for tried in (likely[:_TRIED], fit.narrower(rows, normal.law)):
+        found = [fit.refined(one, some) for one in tried if one.bic < likely[0].bic + _WORSE]
+        fitting = [one for one in found if _fits(some, one.law)]
+        if fitting:
+            return fit.with_errors(min(fitting, key=lambda one: one.bic), some)
+    return None
 
 
 def _fits(rows: Rows, law: Law) -> bool:
@@ -90,7 +97,7 @@ def _logits(rows: Rows) -> tuple[Array, Array]:
 
 def _one_draw(rows: Rows) -> bool:
     t, r = _logits(rows)
-    return len(t) > 20 and abs(stats.spearmanr(t, r).statistic) > 0.9999
+    return len(t) > 20 and abs(statistics.independence(t, r)[0]) > 0.9999
 
 
 def _dependence(rows: Rows, law: Law) -> str:
@@ -125,7 +132,7 @@ def _moments(rows: Rows) -> str:
                 f" ({name} quantiles 5, 50, 95 %: {low:.2g}, {middle:.2g}, {high:.2g})"
             )
     if np.sum(~rows.equal) > 20:
-        correlation = stats.spearmanr(rows.t[~rows.equal], rows.r[~rows.equal]).statistic
+        correlation = statistics.independence(rows.t[~rows.equal], rows.r[~rows.equal])[0]
         parts.append(f"rank correlation {correlation:.2f} where r < t")
     return "; ".join(parts)
 

@@ -11,7 +11,8 @@ from verify.ports.laws.densities import ORDERS, TINY, Law, Order, Raw
 from verify.ports.laws.masks import Mask
 from verify.ports.observation import Array
 
-_FIRST = 4000  # rows that candidates are compared on
+_FIRST = 2500  # rows that candidates are compared on
+_SMOOTH = {"eps": 1e-5, "ftol": 3e-8}  # of a likelihood whose logarithm is about 10^4
 
 
 Build = Callable[[Array], Law]  # a law from its parameters
@@ -88,7 +89,7 @@ class Fit:
 
 def raw_text(raw: Raw, errors: tuple[float, ...] = (0.0, 0.0)) -> str:
     """Law of one raw draw in words and numbers."""
-    low, high = f"{raw.low:.3g}", f"{raw.high:.5g}"
+    low, high = f"{round(raw.low, 6):.3g}", f"{raw.high:.5g}"
     scaled = (raw.low, raw.high) != (0, 1)
     if raw.kind == "uniform":
         return f"uniform in {low}..{high}" if scaled else "uniform"
@@ -111,7 +112,7 @@ def fit(rows: Rows, like: Law) -> Fit:
 
 
 def candidates(rows: Rows) -> Iterator[Fit]:
-    """Fits of every law that is known here, each to the same few thousand rows."""
+    """Fits of the laws on all of 0..1, each to the same few thousand rows."""
     few = rows.without_atoms().first(_FIRST)
     unordered = bool(np.any(few.r > few.t))
     orders: list[Order] = ["unordered"] if unordered else ["max", "min", "masked first", "t := r"]
@@ -120,23 +121,25 @@ def candidates(rows: Rows) -> Iterator[Fit]:
     both = [*raw, *raw]
     if len(logit_r) > 1:
         both[2:] = [logit_r.mean(), math.log(max(logit_r.std(), 1e-3))]
-    best = Fit(Law(Raw(), Raw(), orders[0], 0.0), math.inf)
     for order in orders:
         for first, second in ((Raw("uniform"), Raw("uniform")), _span(rows)):
             yield _plain(Law(first, second, order, 0.0), few)
-        one_law = _maximum(few, _normals(order, shared=True), raw)
-        yield one_law
-        two_laws = _maximum(few, _normals(order, shared=False), both)
-        yield two_laws
-        best = min(best, one_law, two_laws, key=lambda found: found.bic)
-    start = _parameters(best.law)
-    yield _maximum(few, _truncated(best.law.order, rows), start, ends=2)
-    yield _maximum(few, _rescaled(best.law.order, rows), [-5.0, -5.0, *start])
+        yield _maximum(few, _normals(order, shared=True), raw)
+        yield _maximum(few, _normals(order, shared=False), both)
     if not unordered:
         uniform = Raw("uniform")
         yield _plain(Law(uniform, uniform, "product", 0.0), few)
         yield _maximum(few, _normals("product", shared=False, second=uniform), raw)
         yield _maximum(few, _normals("product", shared=False), [*raw, 0.0, 0.0])
+
+
+def narrower(rows: Rows, like: Law) -> Iterator[Fit]:
+    """Fits of laws of this order on a part of 0..1: truncated, and rescaled."""
+    few, both = rows.without_atoms().first(_FIRST), _parameters(like)
+    one = [sum(both[k::2]) / len(both[k::2]) for k in (0, 1)]
+    for start in (one, both) if len(both) > 2 else (one,):
+        yield _maximum(few, _truncated(like.order, rows), start, ends=2)
+        yield _maximum(few, _rescaled(like.order, rows), [0.0, 0.0, *start], ends=2)
 
 
 def refined(found: Fit, rows: Rows) -> Fit:
@@ -230,10 +233,10 @@ def _plain(law: Law, rows: Rows) -> Fit:
 
 
 def _maximum(rows: Rows, build: Build, start: list[float], ends: int = 0) -> Fit:
-    """Maximum of the likelihood over the parameters of `build`, by Nelder and Mead's simplex.
+    """Maximum of the likelihood over the parameters of `build`.
 
     Args:
-        ends: parameters more that `build` has taken from the rows.
+        ends: parameters that set the ends of the support, where the likelihood is not smooth.
     """
     num = len(start)
 
@@ -245,8 +248,11 @@ def _maximum(rows: Rows, build: Build, start: list[float], ends: int = 0) -> Fit
 
     middle = np.array(start)
     simplex = np.vstack([middle, middle + 0.2 * np.eye(num)])
-    options = {"xatol": 1e-3, "fatol": 1e-2, "maxfev": 100 * num, "initial_simplex": simplex}
-    found = optimize.minimize(cost, middle, method="Nelder-Mead", options=options)
+    if ends:
+        options = {"xatol": 1e-3, "fatol": 1e-2, "maxfev": 120 * num, "initial_simplex": simplex}
+        found = optimize.minimize(cost, middle, method="Nelder-Mead", options=options)
+    else:
+        found = optimize.minimize(cost, middle, method="L-BFGS-B", options=_SMOOTH)
     law = with_share(build(found.x), rows.equal)
     return Fit(law, float(found.fun), build, tuple(found.x), ends)
 

@@ -91,6 +91,8 @@ def law_tests(rows: Rows, law: Law) -> list[float]:
     Rosenblatt's transform makes uniform numbers of the times: the distribution functions of t among
     the rows with r = t, of t among the others, and of r at given t.
     """
+    if not len(rows.t):
+        return []
     if law.order != "unordered" and bool(np.any(rows.r > rows.t + SAME_TIME)):
         return [0.0]
     law = fit.with_share(law, rows.equal)
@@ -102,7 +104,7 @@ def law_tests(rows: Rows, law: Law) -> list[float]:
         given = _inside(lambda r: law.cdf_r(r, t[drawn]), r[drawn], rows.ends_r)
     uniforms = (equal, unequal, given)
     tests = [p for u in uniforms for p in statistics.uniformity(u, rows.slack)]
-    return tests if rows.slack else [*tests, statistics.independence(unequal[drawn], given)]
+    return tests if rows.slack else [*tests, statistics.independence(unequal[drawn], given)[1]]
 
 
 def _inside(cdf: Callable[[Array], Array], x: Array, ends: tuple[float, float]) -> Array:
