@@ -557,6 +557,7 @@ ROLES = ("z", "t", "r", "h", "labels")
 
 
 def first_array(found):
+    """The answer of a network, or the first of several."""
     while isinstance(found, (tuple, list, dict)):
         found = next(iter(found.values() if isinstance(found, dict) else found))
     return found
@@ -576,7 +577,7 @@ def attribute(owners, names):
 def shapes_of(port, net):
     """Shapes of images to try: the file's, those of the network's attributes, or common ones."""
     told = getattr(port.build, "shape", None) or getattr(port, "shape", None)
-    if told:
+    if isinstance(told, (tuple, list)):
         return [tuple(told)]
     owners = (net, getattr(net, "config", None), getattr(net, "cfg", None))
     channels = attribute(owners, ("in_channels", "in_chans", "img_channels", "channels"))
@@ -589,7 +590,7 @@ def shapes_of(port, net):
 class Recorded:
     """A call of a real network as the port's loss made it: its arguments, and what they are."""
 
-    def __init__(self, tape, args, kwargs, plain, outer):
+    def __init__(self, tape, args, kwargs, plain):
         told = tape.meaning(args, kwargs)
         places = [(i, x) for i, x in enumerate(args)] + list(kwargs.items())
         self.places = {}
@@ -599,7 +600,7 @@ class Recorded:
             self.places.update({role: at[0]} if at else {})
         self.args, self.kwargs = [plain(x) for x in args], {k: plain(x) for k, x in kwargs.items()}
         self.scale = told.get("time_scale", 1)
-        self.rows, self.outer = told["z"].shape[0], outer
+        self.rows = told["z"].shape[0]
 
     def get(self, role):
         place = self.places[role]
@@ -640,7 +641,7 @@ class TorchReal:
 
             def forward(self, *args, **kwargs):
                 tape = framework.tape
-                real.calls.append(Recorded(tape, args, kwargs, real._plain, None))
+                real.calls.append(Recorded(tape, args, kwargs, real._plain))
                 return self.net(*args, **kwargs)
 
         self.recorder = Recorder()
@@ -765,7 +766,7 @@ class JaxReal:
         for name in ("mutable", "method"):
             kwargs.pop(name, None)
         self.names += list(kwargs.pop("rngs", None) or {})
-        self.calls.append(Recorded(self.framework.tape, args, kwargs, self._plain, None))
+        self.calls.append(Recorded(self.framework.tape, args, kwargs, self._plain))
         plain_args = [self._plain(x) for x in args]
         plain_kwargs = {name: self._plain(x) for name, x in kwargs.items()}
         if self.params is None:  # a flax module: it is initialised at its first call
@@ -929,7 +930,6 @@ def measured(real, null):
     call, rows = real.recorded, real.recorded.rows
     arrays, words = {}, dict(roles=sorted(call.places), errors={}, rows=rows)
     arrays["start"] = real.answer({})
-    words["times"] = str(call.get("t").dtype).replace("torch.", "")
     real.perturb()
     second = "h" if "h" in call.places else "r" if "r" in call.places else ""
     t = np.linspace(0.55, 0.95, rows) + 0.013 * np.arange(rows) % 0.05
