@@ -253,7 +253,8 @@ class Torch:
         call.update(labels=y, theta=self.plain(net.theta), network=tape.number(net))
         call.update(labelled=labelled, times=2 if told.keys() & {"r", "h"} else 1)
         call.update(grad=torch.is_grad_enabled() and self._leaf(u).requires_grad)
-        call.update(training=net.training, single=dtype != torch.float64)
+        narrow = [x for x in (z, told["t"]) if torch.is_tensor(x) and x.dtype != torch.float64]
+        call.update(training=net.training, single=bool(narrow))
         call.update(second="h" if h is not None else "r" if r is not None else "")
         for name, x in (("z", flat), ("t", t), ("h", span)):
             tangent = self._tangent(x)
@@ -344,8 +345,7 @@ class Jax:
     """
 
     def __init__(self, tape):
-        # Each operation is compiled by itself, for a few calls only.
-        os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+        os.environ["XLA_FLAGS"] = quick_flags()
         import jax
 
         jax.config.update("jax_enable_x64", True)
@@ -353,8 +353,11 @@ class Jax:
         self._vmap = jax.vmap
         jax.vmap, jax.linearize = self._loop, self._linearize
         jax.checkpoint = jax.remat = lambda fun=None, **options: fun if fun else lambda f: f
-        self.counting = False
-        compiled = jax.jit(lambda theta, z, t, h, *s: field(jax.numpy, theta, z, t, h, (*s, rolls(z))))
+        self.counting = self.quiet = False
+        self.ran = []
+        compiled = jax.jit(
+            lambda theta, z, t, h, *s: field(jax.numpy, theta, z, t, h, (*s, rolls(z)))
+        )
 
         def within_jit(function):
             @functools.wraps(function)
@@ -364,7 +367,9 @@ class Jax:
 
             return call
 
-        self._field = within_jit(lambda theta, z, t, h, pattern: compiled(theta, z, t, h, *pattern[:4]))
+        self._field = within_jit(
+            lambda theta, z, t, h, pattern: compiled(theta, z, t, h, *pattern[:4])
+        )
         for name in jax.random.__all__ if hasattr(jax.random, "__all__") else dir(jax.random):
             if inspect.isfunction(getattr(jax.random, name)) and not name.startswith("_"):
                 setattr(jax.random, name, within_jit(getattr(jax.random, name)))
@@ -439,6 +444,9 @@ class Jax:
         jnp, tape = self.jnp, self.tape
         told = tape.meaning(args, kwargs)
         z = jnp.asarray(told["z"])
+        if self.quiet:
+            u = z * params["theta"][0].astype(z.dtype)
+            return u if told.get("answer") is None else told["answer"](u, u)
         dtype, single = z.dtype, jnp.ndim(told["t"]) == 0 and tape.num_rows > 1 and z.ndim == 3
         rows = 1 if single else z.shape[0]
         flat = z.astype("float64").reshape(rows, -1)
@@ -470,7 +478,8 @@ class Jax:
             call.update(labels=y, labelled=labelled, times=2 if told.keys() & {"r", "h"} else 1)
             theta = self.plain(params["theta"])
             call.update(theta=theta, network=int(not np.array_equal(theta, THETA)), grad=True)
-            call.update(training=True, single=dtype != np.float64)
+            narrow = any(jnp.asarray(x).dtype != np.float64 for x in (z, told["t"]))
+            call.update(training=True, single=narrow)
             call.update(second="h" if h is not None else "r" if r is not None else "")
             for name, x in (("z", flat), ("t", t), ("h", span)):
                 tangent = self._tangent(x, call[name])
@@ -490,6 +499,16 @@ class Jax:
     def _is_number(self, x):
         return hasattr(x, "dtype") and self.jnp.issubdtype(x.dtype, self.jnp.floating)
 
+    def _compiled(self, function, *args):
+        """Run a function once as it is, with jit: some errors are raised only there."""
+        if function not in self.ran:
+            self.ran.append(function)
+            self.quiet = True
+            try:
+                function(*args)
+            finally:
+                self.quiet = False
+
     def loss(self, function, net, images, labels, seed, gradient):
         jax, tape = self.jax, self.tape
         key, first = jax.random.PRNGKey(seed), None
@@ -503,6 +522,8 @@ class Jax:
             return self.jnp.mean(first)
 
         record = {}
+        self._compiled(function, net, self.parameters(1), images, labels, key)
+        self.seed(seed)
         with jax.disable_jit():
             loss = run(self.parameters(1))
             record.update(loss=self.plain(loss), losses=self.plain(first))
@@ -524,10 +545,23 @@ class Jax:
         return record
 
     def sample(self, function, net, noise, labels, steps, seed):
+        params, key = self.parameters(1), self.jax.random.PRNGKey(seed)
         with self.jax.disable_jit():
-            params, key = self.parameters(1), self.jax.random.PRNGKey(seed)
             found = function(net, params, noise, labels, steps, key)
+        self._compiled(function, net, params, noise, labels, steps, key)
         return np.asarray(first_of(found, is_array, IMAGES))
+
+
+def quick_flags():
+    """Flags of XLA with which it compiles fast: each operation is a program of its own here.
+
+    Old versions end the process at a flag that they do not know.
+    """
+    from importlib.metadata import version
+
+    release = tuple(int(part) for part in version("jaxlib").split(".")[:2])
+    flags = "--xla_backend_optimization_level=0"
+    return flags + (" --xla_cpu_use_fusion_emitters=false" if release >= (0, 7) else "")
 
 
 class JaxNetwork:
@@ -1026,6 +1060,16 @@ def declared_framework(path):
     return declared
 
 
+def names_of(path):
+    """Names that a file defines or assigns, imported ones left out."""
+    import ast
+
+    with open(path, "rb") as file:
+        nodes = list(ast.walk(ast.parse(file.read())))
+    stored = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return stored | {n.name for n in nodes if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+
+
 class Server:
     """Answers requests about one port."""
 
@@ -1043,7 +1087,9 @@ class Server:
             self.framework = {"torch": Torch, "jax": Jax}[declared](self.tape)
         self.port = self.tape.port = load(self.path)
         names = [name for name in vars(self.port) if callable(getattr(self.port, name))]
-        losses = [name for name in names if name == "loss" or name.startswith("loss_")]
+        own = names_of(self.path)  # an imported loss_fn is the port's own business
+        losses = [name for name in names
+                  if name in own and (name == "loss" or name.startswith("loss_"))]  # fmt: skip
         if not callable(getattr(self.port, "network", None)) or not losses:
             return dict(refused="the file defines no function network and loss")
         claims = {name: value for name, value in vars(self.port).items()
@@ -1095,8 +1141,13 @@ class Server:
             self.loss(dict(request, seed=seed), keep=False)
             for at, call in enumerate(self.tape.calls):
                 rows = len(call["t"])
-                cotangent = call.get("cotangent", np.zeros(1)), call.get("cotangent_head", np.zeros(1))
-                live = sum(np.abs(np.broadcast_to(c, (rows, c.shape[-1]))).sum(1) for c in cotangent)
+                cotangent = (
+                    call.get("cotangent", np.zeros(1)),
+                    call.get("cotangent_head", np.zeros(1)),
+                )
+                live = sum(
+                    np.abs(np.broadcast_to(c, (rows, c.shape[-1]))).sum(1) for c in cotangent
+                )
                 columns.append(np.stack([
                     np.full(rows, number), np.full(rows, at), call["t"], call["h"], call["labels"],
                     live, np.full(rows, "tangent_z" in call), np.full(rows, call["labelled"]),

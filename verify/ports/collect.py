@@ -12,6 +12,7 @@ from verify.ports.process import Port, PortError
 from verify.ports.runs import NUM_CLASSES, Run
 
 SAMPLE_STEPS = (1, 2, 4, 1)
+BATCH, SIZE = 32, 6  # rows and pixels a side of most runs
 
 
 @dataclass
@@ -23,16 +24,18 @@ class Loss:
     seed: int = 0  # added to the seeds of all runs
     dtype: str = "float64"
     unlabelled: bool = False  # whether labels=None is given
-    in_place: bool = field(default=False)  # whether row i of every call is of image i (modulo batch)
+    in_place: bool = field(
+        default=False
+    )  # whether row i of every call is of image i (modulo batch)
 
-    def run(self, seed: int, images_seed: int = 0, batch: int = 16, size: int = 8) -> Run:
+    def run(self, seed: int, images_seed: int = 0, batch: int = BATCH, size: int = SIZE) -> Run:
         """Run the loss once, with its gradient."""
         return runs.run(
             self.port, self.name, self.seed + seed, images_seed, batch=batch, size=size,
             dtype=self.dtype, unlabelled=self.unlabelled,
         )  # fmt: skip
 
-    def paired(self, seed: int, batch: int = 16, size: int = 8) -> Run:
+    def paired(self, seed: int, batch: int = BATCH, size: int = SIZE) -> Run:
         """A run whose rows are matched to images by a second one; by their places if that fails."""
         options = {"batch": batch, "size": size}
         first = runs.pair(self.run(seed, 0, **options), self.run(seed, 1, **options))
@@ -44,7 +47,7 @@ class Loss:
         """Times and dropped labels of many rows; nan in rows that no gradient reaches."""
         count = -(-num_rows // batch)
         request = {
-            "op": "draws", "name": self.name, "batch": batch, "size": 2 if self.in_place else 4,
+            "op": "draws", "name": self.name, "batch": batch, "size": 2 if self.in_place and batch > BATCH else 4,
             "seeds": [self.seed + 1000 * (seed + 1) + n for n in range(count)], "images_seed": 0,
             "num_classes": NUM_CLASSES, "dtype": self.dtype, "gradient": True,
             "unlabelled": self.unlabelled, "with_z": not self.in_place,
@@ -53,7 +56,9 @@ class Loss:
         rows = found["rows"]
         if self.in_place:
             starts = np.flatnonzero(np.diff(rows[:, 0] * 1e6 + rows[:, 1], prepend=-1))
-            image = (np.arange(len(rows)) - np.repeat(starts, np.diff([*starts, len(rows)]))) % batch
+            image = (
+                np.arange(len(rows)) - np.repeat(starts, np.diff([*starts, len(rows)]))
+            ) % batch
         else:
             _, again = self.port.ask(**{**request, "images_seed": 1})
             image = self._matched(found, again, batch)
@@ -124,9 +129,13 @@ def weighted(law: Formula, found: list[Run]) -> list[Weighted]:
     return observed
 
 
-def samplings(port: Port, seed: int, dtype: str) -> Iterator[Sampling]:
-    """Calls of the port's sampler for 1, 2 and 4 steps, and 1 again."""
-    batch, size = 4, 8
+def samplings(port: Port, seed: int, dtype: str, labelled: bool) -> Iterator[Sampling]:
+    """Calls of the port's sampler for 1, 2 and 4 steps, and 1 again.
+
+    Args:
+        labelled: whether its losses pass labels to the network; where none does, none are asked for.
+    """
+    batch, size = 4, SIZE
     for steps in SAMPLE_STEPS:
         try:
             reply, found = port.ask(
@@ -140,7 +149,7 @@ def samplings(port: Port, seed: int, dtype: str) -> Iterator[Sampling]:
         answer = found.get("answer")
         fits = answer is not None and answer.size == noise.size and len(answer) == batch
         yield Sampling(
-            steps, noise.reshape(batch, -1), found.get("classes"), NUM_CLASSES,
+            steps, noise.reshape(batch, -1), found.get("classes") if labelled else None, NUM_CLASSES,
             tuple(_network_call(call) for call in runs.calls(found)),
             np.asarray(answer, np.float64).reshape(batch, -1) if fits and answer is not None else None,
             None if answer is None else tuple(answer.shape), tuple(noise.shape), error,

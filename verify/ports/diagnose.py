@@ -1,6 +1,6 @@
 """The findings on a port, in order."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -9,16 +9,25 @@ from verify.ports import families, objective, reading
 from verify.ports.collect import Loss, open_loss, samplings, weighted
 from verify.ports.finding import Finding
 from verify.ports.formula import formula
+from verify.ports.observation import Draws, Weighted
 from verify.ports.process import Port, PortError
 from verify.ports.runs import Run
 from verify.ports.settings import Settings, claimed
 
 NUM_DRAWS = 8192  # rows; four times as many where something is to be confirmed
-FURTHER_SIZES = ((8, 4), (64, 4), (12, 6))  # rows and pixels a side, beside 16 and 8
+FURTHER_SIZES = ((10, 4), (6, 4))  # rows and pixels a side, beside those of collect.py
+
+# (name of a loss, its first draws, its weights): what was observed, once its findings are made
+Observe = Callable[[str, Draws | None, list[Weighted]], None]
 
 
-def diagnose(port: Port, official: Settings, seed: int = 0) -> Iterator[Finding]:
+def diagnose(
+    port: Port, official: Settings, seed: int = 0, observed: Observe | None = None
+) -> Iterator[Finding]:
     """Findings on every loss of a port, and on its sampler.
+
+    Args:
+        observed: called with what was observed of each loss.
 
     Raises:
         UserError: when the file is no port, or claims what is no setting.
@@ -27,30 +36,42 @@ def diagnose(port: Port, official: Settings, seed: int = 0) -> Iterator[Finding]
     loaded = port.load()
     dtype, foreign = "float64", False
     failed: list[str] = []
-    for name in loaded.losses:
-        claims = loaded.claims.get(name.replace("loss", "claims", 1), loaded.claims.get("claims", {}))
-        expected = claimed(official, claims)
+    held = {
+        name: claimed(
+            official,
+            loaded.claims.get(name.replace("loss", "claims", 1), loaded.claims.get("claims", {})),
+        )
+        for name in loaded.losses
+    }
+    labelled = not held
+    for name, expected in held.items():
         try:
             loss, found = open_loss(port, name, seed)
             dtype = loss.dtype
         except PortError as error:
             why = "nothing else of this loss could be diagnosed"
             failed.append(error.args[0])
+            labelled = True
             yield Finding("error", "unknown", str(error), "a loss", why, name)
             continue
-        for finding in of_loss(loss, found, expected, official):
+        labelled = labelled or any(run.labelled for run in found)
+        for finding in of_loss(loss, found, expected, official, observed):
             foreign = foreign or finding.official == families.MEANFLOW
             yield replace(finding, loss=name)
     if loaded.sample and not foreign:
         from verify.ports.sampler import findings as of_sampler
 
-        for finding in of_sampler(list(samplings(port, seed, dtype)), "sample"):
+        for finding in of_sampler(list(samplings(port, seed, dtype, labelled)), "sample"):
             if not any(error in finding.code for error in failed):  # said of the loss
                 yield replace(finding, loss="sample")
 
 
 def of_loss(
-    loss: Loss, found: list[Run], expected: Settings, official: Settings
+    loss: Loss,
+    found: list[Run],
+    expected: Settings,
+    official: Settings,
+    observed: Observe | None = None,
 ) -> Iterator[Finding]:
     """Findings on one loss, each from what was measured before it."""
     from verify.ports.laws import findings as of_laws
@@ -87,9 +108,19 @@ def of_loss(
     yield from objective.unlabelled_rows(law, expected)
     targets = objective.target(law, found, expected, official)
     yield from targets
+    weights: list[Weighted] = []
     if not any(finding.verdict == "unknown" for finding in targets):
-        yield from of_weight(weighted(law, found), expected, official)
-    yield from of_laws(loss.draw, expected, official, num_rows=NUM_DRAWS)
+        weights = weighted(law, found)
+        yield from of_weight(weights, expected, official)
+    drawn: list[Draws] = []
+
+    def draw(num_rows: int, batch: int, seed: int) -> Draws:
+        drawn.append(loss.draw(num_rows, batch, seed))
+        return drawn[-1]
+
+    yield from of_laws(draw, expected, official, num_rows=NUM_DRAWS)
+    if observed:
+        observed(loss.name, drawn[0] if drawn else None, weights)
 
 
 def _finite(run: Run) -> bool:

@@ -13,19 +13,27 @@ def family(found: Formula) -> list[Finding]:
     """One line that names another family; none for MeanFlow."""
     rows = found.rows
     if all(row.run.num_times < 2 for row in rows):
-        return [Finding("target", "differs", "flow matching: the network is given one time", MEANFLOW, WHY)]
+        return [
+            Finding(
+                "target", "differs", "flow matching: the network is given one time", MEANFLOW, WHY
+            )
+        ]
     heads = [row for row in rows if row.run.rows.cotangent_head is not None]
     trained = any(np.any(row.run.rows.cotangent_head[row.target.row]) for row in heads)  # type: ignore[index]
     along = [row.target.direction.get("head", 0.0) for row in heads if not row.equal]
     if trained or any(abs(value) > 1e-6 for value in along):
         told = "improved MeanFlow (iMF): a second head v"
-        told += ", and du/dt along it" if any(abs(value) > 1e-6 for value in along) else " is trained"
+        told += (
+            ", and du/dt along it" if any(abs(value) > 1e-6 for value in along) else " is trained"
+        )
         return [Finding("target", "differs", told, MEANFLOW, WHY)]
     v = found.velocity
     if v.kind == "constant":
         for p, q, name in ((1.0, 0.0, "data: x-prediction"), (0.0, 1.0, "noise: e-prediction")):
             if abs(v.p - p) + abs(v.q - q) < 1e-5:
-                return [Finding("target", "differs", f"the network predicts the {name}", MEANFLOW, WHY)]
+                return [
+                    Finding("target", "differs", f"the network predicts the {name}", MEANFLOW, WHY)
+                ]
     strangers = [
         other for row in found.good for other, value in row.terms
         if abs(value) > 1e-6 and not other.same_z

@@ -41,7 +41,9 @@ class Guidance:
         return Guidance(*(factor * value for value in vars(self).values()))
 
     def __str__(self) -> str:
-        parts = [] if abs(self.v) < 1e-9 else ["v" if abs(self.v - 1) < 1e-6 else f"{text(self.v)} v"]
+        parts = (
+            [] if abs(self.v) < 1e-9 else ["v" if abs(self.v - 1) < 1e-6 else f"{text(self.v)} v"]
+        )
         for value, name in (
             (self.null, "u(z, t, 0, null)"), (self.own, "u(z, t, 0, y)"),
             (self.other, "u(z, t, 0, another class)"),
@@ -101,7 +103,9 @@ class Formula:
         # A run whose rows all have r = t does not show which calls v_g is made of; others do.
         rows = row.run.rows
         derivatives = set(rows.call[rows.has_tangent].tolist())
-        calls = self.calls.get(id(row.run), set()) | (set().union(*self.calls.values()) - derivatives)
+        calls = self.calls.get(id(row.run), set()) | (
+            set().union(*self.calls.values()) - derivatives
+        )
         if not calls & set(row.target.twins):
             return 0.0
         inside = self.window is None or self.window[0] <= row.t <= self.window[1]
@@ -136,7 +140,9 @@ def formula(path: Path, rows: list[Row], expected: Guidance) -> Formula:
     pool = [row for row in apart if row.target.own_label] or apart
     seen = [_guidance(row, velocity, path, self_coefficient(row)) for row in pool]
     guided = _common(seen) or expected
-    tangents = [_guidance(row, velocity, path, 0.0, tangent=True) for row in pool if row.target.tangent]
+    tangents = [
+        _guidance(row, velocity, path, 0.0, tangent=True) for row in pool if row.target.tangent
+    ]
     tangent = _common(tangents)
     unlike = tangent is not None and tangent.near(expected) and not guided.near(expected)
     target_guided = guided if unlike and guided.is_none else None
@@ -174,7 +180,8 @@ def _velocity(path: Path, rows: list[Row], within: float) -> tuple[Path, Velocit
         return path, Velocity("own", 1.0)
     pairs = [(row.t, row.p / share, row.q / share) for row, share in shares]
     own = [
-        (p * path.velocity(t)[0] + q * path.velocity(t)[1]) / (path.velocity(t)[0] ** 2 + path.velocity(t)[1] ** 2)
+        (p * path.velocity(t)[0] + q * path.velocity(t)[1])
+        / (path.velocity(t)[0] ** 2 + path.velocity(t)[1] ** 2)
         for t, p, q in pairs
     ]
     apart = [abs(p * path.velocity(t)[1] - q * path.velocity(t)[0]) for t, p, q in pairs]
@@ -270,10 +277,10 @@ def _find_window(found: Formula) -> None:
         return
     below = [t for t in outside if t < min(inside)]
     above = [t for t in outside if t > max(inside)]
-    start = (max(below), min(inside)) if below else (0.0, 0.0)
-    end = (max(inside), min(above)) if above else (1.0, 1.0)
+    start = (max(below), min(inside)) if below else (0.0, min(inside))
+    end = (max(inside), min(above)) if above else (max(inside), 1.0)
     found.bounds = start, end
-    found.window = _round_between(*start), _round_between(*end)
+    found.window = _round_between(*start) if below else 0.0, _round_between(*end) if above else 1.0
 
 
 def _round_between(low: float, high: float) -> float:

@@ -27,8 +27,10 @@ def official_guidance(settings: Settings) -> Guidance:
 def v_g(guided: Guidance) -> str:
     """The formula of a guided velocity, with the paper's two numbers where it has that form."""
     told = f"v_g = {guided}"
-    if not guided.is_none and not guided.other and guided.near(
-        Guidance(guided.v, 1 - guided.v - guided.own, guided.own)
+    if (
+        not guided.is_none
+        and not guided.other
+        and guided.near(Guidance(guided.v, 1 - guided.v - guided.own, guided.own))
     ):
         told += f" (omega {text(guided.v)}, kappa {text(guided.own)})"
     return told
@@ -110,7 +112,11 @@ def _noise(found: Formula, runs: list[Run]) -> list[tuple[str, str]]:
         if found.path.sigma(time) > 0.02:
             data = row.run.images[row.target.image]
             e = row.run.rows.z[row.target.row] - found.path.alpha(time) * found.path.scale * data
-            offset = found.path.alpha(time) * found.path.scale * (row.offset if np.isfinite(row.offset) else 0)
+            offset = (
+                found.path.alpha(time)
+                * found.path.scale
+                * (row.offset if np.isfinite(row.offset) else 0)
+            )
             values.append((e - offset) / found.path.sigma(time))
             images.append(data)
             taken.append(row)
@@ -133,7 +139,10 @@ def _noise(found: Formula, runs: list[Run]) -> list[tuple[str, str]]:
              and e.std() > 1e-6 * noise.std()]  # fmt: skip
     alike_rows = np.corrcoef(first) - np.eye(len(first)) if len(first) > 1 else np.zeros(1)
     if np.abs(alike_rows).max() > 0.6:
-        return [*lines, ("rows of a batch share their noise", "fewer independent draws: more variance")]
+        return [
+            *lines,
+            ("rows of a batch share their noise", "fewer independent draws: more variance"),
+        ]
     deviation = float(noise.std())
     kurtosis = float((noise**4).mean()) / deviation**4
     if abs(deviation - 1) > 6 / np.sqrt(2 * size):
@@ -180,7 +189,10 @@ def derivative_findings(found: Formula, expected: Settings, official: Settings) 
         why = why or "an approximation of du/dt, with an error of the step's order"
     if why:
         return [Finding("derivative", "differs", code, told, why)]
-    same = expected.tangent == official.tangent and expected.tangent_velocity == official.tangent_velocity
+    same = (
+        expected.tangent == official.tangent
+        and expected.tangent_velocity == official.tangent_velocity
+    )
     return [Finding("derivative", "same" if same else "claimed", code, told)]
 
 
@@ -260,7 +272,9 @@ def unlabelled_rows(found: Formula, expected: Settings) -> list[Finding]:
     return [Finding("unlabelled rows", "differs", code, "v_g = v", why)]
 
 
-def target(found: Formula, runs: list[Run], expected: Settings, official: Settings) -> list[Finding]:
+def target(
+    found: Formula, runs: list[Run], expected: Settings, official: Settings
+) -> list[Finding]:
     """The regression target beyond v_g: du/dt, its factor and sign, and the stop-gradient."""
     told = "v_g - (t - r) du/dt, without gradient"
     if found.unexplained:
@@ -282,7 +296,9 @@ def target(found: Formula, runs: list[Run], expected: Settings, official: Settin
     if apart and np.isnan(k):
         lines.append(_factor_line(apart))
     elif apart and abs(k) < 1e-9:
-        lines.append((f"{velocity}, without du/dt", "flow matching: u is an instantaneous velocity"))
+        lines.append(
+            (f"{velocity}, without du/dt", "flow matching: u is an instantaneous velocity")
+        )
     elif apart and (not found.per_interval or abs(k + 1) > 1e-5):
         size = "" if abs(abs(k) - 1) < 1e-6 else f"{text(abs(k))} "
         lines.append((f"{velocity} {'+' if k > 0 else '-'} {size}{one}du/dt", FIXED_POINT))

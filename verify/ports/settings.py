@@ -20,7 +20,9 @@ class Settings:
     P_std_t: float = 1.0
     P_mean_r: float = -0.4
     P_std_r: float = 1.0
-    mask: Literal["after", "before"] = "after"  # r := t in some rows after or before ordering (t, r)
+    mask: Literal["after", "before"] = (
+        "after"  # r := t in some rows after or before ordering (t, r)
+    )
     data_proportion: float = 0.75  # share of rows with r := t
     equal_rows: Literal["first", "random"] = "first"  # exactly the first ones, or a coin per row
     class_dropout_prob: float = 0.1
