@@ -694,7 +694,7 @@ class TorchReal:
             for x in self.net.parameters():
                 if x.requires_grad and x.is_floating_point():
                     fan_in = x[0].numel() if x.dim() > 1 else 25
-                    x += torch.randn(x.shape, device="cpu").to(x) * 0.5 / fan_in**0.5
+                    x.add_(torch.randn(x.shape, device="cpu").to(x) * 0.5 / fan_in**0.5)
 
     def widen(self):
         """Use float64 where the network takes it."""
@@ -706,7 +706,7 @@ class TorchReal:
             self.net = copy.deepcopy(kept).double()
             if np.allclose(self.answer({}), before, rtol=0, atol=1e-2 * np.abs(before).max()):
                 return
-        except Exception:  # noqa: BLE001  it works in one precision only
+        except Exception:
             pass
         self.net, self.wide = kept, False
 
@@ -853,7 +853,7 @@ class JaxReal:
             self._tree(self._convert)
             if np.allclose(self.answer({}), before, rtol=0, atol=1e-2 * np.abs(before).max()):
                 return
-        except Exception:  # noqa: BLE001  it works in one precision only
+        except Exception:
             pass
         self.params, self.wide = kept, False
 
@@ -951,7 +951,7 @@ def attempt(function):
     """The answer of a function, or nothing and what it raised."""
     try:
         return function(), ""
-    except Exception as error:  # noqa: BLE001  what the network raises is a finding
+    except Exception as error:
         return None, "%s: %s" % (type(error).__name__, " ".join(str(error).split())[:200])
 
 
@@ -1194,7 +1194,7 @@ class Server:
             for unlabelled in (False, True):
                 try:
                     self.record_real(real, request, shape, unlabelled, num_classes or 10)
-                except Exception as error:  # noqa: BLE001  another shape may do
+                except Exception as error:
                     first = first or error
                 if real.calls:
                     break
@@ -1245,7 +1245,7 @@ class Server:
     def answer(self, request):
         try:
             return getattr(self, request["op"])(request)
-        except BaseException as error:  # noqa: BLE001  SystemExit and KeyboardInterrupt too
+        except BaseException as error:
             return self.failure(error)
 
 

@@ -31,9 +31,15 @@ class Loss:
     def run(self, seed: int, images_seed: int = 0, batch: int = BATCH, size: int = SIZE) -> Run:
         """Run the loss once, with its gradient."""
         return runs.run(
-            self.port, self.name, self.seed + seed, images_seed, batch=batch, size=size,
-            dtype=self.dtype, unlabelled=self.unlabelled,
-        )  # fmt: skip
+            self.port,
+            self.name,
+            self.seed + seed,
+            images_seed,
+            batch=batch,
+            size=size,
+            dtype=self.dtype,
+            unlabelled=self.unlabelled,
+        )
 
     def paired(self, seed: int, batch: int = BATCH, size: int = SIZE) -> Run:
         """A run whose rows are matched to images by a second one; by their places if that fails."""
@@ -47,11 +53,18 @@ class Loss:
         """Times and dropped labels of many rows; nan in rows that no gradient reaches."""
         count = -(-num_rows // batch)
         request = {
-            "op": "draws", "name": self.name, "batch": batch, "size": 2 if self.in_place and batch > BATCH else 4,
-            "seeds": [self.seed + 1000 * (seed + 1) + n for n in range(count)], "images_seed": 0,
-            "num_classes": NUM_CLASSES, "dtype": self.dtype, "gradient": True,
-            "unlabelled": self.unlabelled, "with_z": not self.in_place,
-        }  # fmt: skip
+            "op": "draws",
+            "name": self.name,
+            "batch": batch,
+            "size": 2 if self.in_place and batch > BATCH else 4,
+            "seeds": [self.seed + 1000 * (seed + 1) + n for n in range(count)],
+            "images_seed": 0,
+            "num_classes": NUM_CLASSES,
+            "dtype": self.dtype,
+            "gradient": True,
+            "unlabelled": self.unlabelled,
+            "with_z": not self.in_place,
+        }
         _, found = self.port.ask(**request)
         rows = found["rows"]
         if self.in_place:
@@ -90,8 +103,11 @@ def open_loss(port: Port, name: str, seed: int) -> tuple[Loss, list[Run]]:
     """
     first: PortError | None = None
     for dtype, unlabelled in (
-        ("float64", False), ("float32", False), ("float64", True), ("float32", True)
-    ):  # fmt: skip
+        ("float64", False),
+        ("float32", False),
+        ("float64", True),
+        ("float32", True),
+    ):
         loss = Loss(port, name, seed, dtype, unlabelled)
         try:
             found = [loss.paired(number) for number in (1, 2, 3, 4)]
@@ -133,15 +149,21 @@ def samplings(port: Port, seed: int, dtype: str, labelled: bool) -> Iterator[Sam
     """Calls of the port's sampler for 1, 2 and 4 steps, and 1 again.
 
     Args:
-        labelled: whether its losses pass labels to the network; where none does, none are asked for.
+        labelled: whether a loss passes labels to the network; else a sampler need not.
     """
     batch, size = 4, SIZE
     for steps in SAMPLE_STEPS:
         try:
             reply, found = port.ask(
-                op="sample", seed=seed, images_seed=seed, batch=batch, size=size, dtype=dtype,
-                num_classes=NUM_CLASSES, steps=steps,
-            )  # fmt: skip
+                op="sample",
+                seed=seed,
+                images_seed=seed,
+                batch=batch,
+                size=size,
+                dtype=dtype,
+                num_classes=NUM_CLASSES,
+                steps=steps,
+            )
             error = f"{reply['error']} ({reply['where']})" if "error" in reply else ""
         except PortError as problem:
             found, error = {}, str(problem)
@@ -149,12 +171,19 @@ def samplings(port: Port, seed: int, dtype: str, labelled: bool) -> Iterator[Sam
         answer = found.get("answer")
         fits = answer is not None and answer.size == noise.size and len(answer) == batch
         yield Sampling(
-            steps, noise.reshape(batch, -1), found.get("classes") if labelled else None, NUM_CLASSES,
+            steps,
+            noise.reshape(batch, -1),
+            found.get("classes") if labelled else None,
+            NUM_CLASSES,
             tuple(_network_call(call) for call in runs.calls(found)),
-            np.asarray(answer, np.float64).reshape(batch, -1) if fits and answer is not None else None,
-            None if answer is None else tuple(answer.shape), tuple(noise.shape), error,
+            np.asarray(answer, np.float64).reshape(batch, -1)
+            if fits and answer is not None
+            else None,
+            None if answer is None else tuple(answer.shape),
+            tuple(noise.shape),
+            error,
             1e-9 if dtype == "float64" else 2e-4,
-        )  # fmt: skip
+        )
 
 
 def _network_call(call: dict[str, np.ndarray]) -> NetworkCall:

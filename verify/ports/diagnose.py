@@ -1,11 +1,22 @@
 """The findings on a port, in order."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
 
-from verify.ports import families, objective, reading
+from verify.ports import (
+    derivative,
+    families,
+    guidance,
+    laws,
+    path,
+    reading,
+    sampler,
+    target,
+    weight,
+)
 from verify.ports.collect import Loss, open_loss, samplings, weighted
 from verify.ports.finding import Finding
 from verify.ports.formula import formula
@@ -59,9 +70,7 @@ def diagnose(
             foreign = foreign or finding.official == families.MEANFLOW
             yield replace(finding, loss=name)
     if loaded.sample and not foreign:
-        from verify.ports.sampler import findings as of_sampler
-
-        for finding in of_sampler(list(samplings(port, seed, dtype, labelled)), "sample"):
+        for finding in sampler.findings(list(samplings(port, seed, dtype, labelled)), "sample"):
             if not any(error in finding.code for error in failed):  # said of the loss
                 yield replace(finding, loss="sample")
 
@@ -74,53 +83,64 @@ def of_loss(
     observed: Observe | None = None,
 ) -> Iterator[Finding]:
     """Findings on one loss, each from what was measured before it."""
-    from verify.ports.laws import findings as of_laws
-    from verify.ports.weight import findings as of_weight
-
     if not any(run.num_calls for run in found):
         yield Finding("error", "unknown", "the loss never calls the network", "a loss")
         return
     broken = [run for run in found if not _finite(run)]
     if broken:
         yield Finding(
-            "error", "unknown", f"the loss or its gradient is not finite (loss {broken[0].loss:g})",
-            "a finite loss", f"so in {len(broken)} of {len(found)} runs: no target can be read",
-        )  # fmt: skip
+            "error",
+            "unknown",
+            f"the loss or its gradient is not finite (loss {broken[0].loss:g})",
+            "a finite loss",
+            f"so in {len(broken)} of {len(found)} runs: no target can be read",
+        )
         return
-    more = [loss.paired(10 + n, batch, size) for n, (batch, size) in enumerate(FURTHER_SIZES)]
-    found = [*found, *more]
-    path = reading.path_of(found)
-    rows = [row for run in found for row in reading.read(run, path)]
+    found = [*found, *_further(loss)]
+    way = reading.path_of(found)
+    rows = [row for run in found for row in reading.read(run, way)]
     if not rows:
         yield Finding(
-            "target", "differs", "no gradient reaches the network's answer",
-            "the mean of weight |u - target|^2", "nothing is trained",
-        )  # fmt: skip
+            "target",
+            "differs",
+            "no gradient reaches the network's answer",
+            "the mean of weight |u - target|^2",
+            "nothing is trained",
+        )
         return
-    law = formula(path, rows, objective.official_guidance(expected))
+    law = formula(way, rows, guidance.official_guidance(expected))
     other = families.family(law)
     if other:
         yield from other
         return
-    yield from objective.path(law, found)
-    yield from objective.derivative_findings(law, expected, official)
-    yield from objective.guidance(law, expected, official)
-    yield from objective.unlabelled_rows(law, expected)
-    targets = objective.target(law, found, expected, official)
+    yield from path.findings(law, found)
+    yield from derivative.findings(law, expected, official)
+    yield from guidance.findings(law, expected, official)
+    yield from guidance.unlabelled_rows(law)
+    targets = target.findings(law, found, expected, official)
     yield from targets
     weights: list[Weighted] = []
     if not any(finding.verdict == "unknown" for finding in targets):
         weights = weighted(law, found)
-        yield from of_weight(weights, expected, official)
+        yield from weight.findings(weights, expected, official)
     drawn: list[Draws] = []
 
     def draw(num_rows: int, batch: int, seed: int) -> Draws:
         drawn.append(loss.draw(num_rows, batch, seed))
         return drawn[-1]
 
-    yield from of_laws(draw, expected, official, num_rows=NUM_DRAWS)
+    yield from laws.findings(draw, expected, official, num_rows=NUM_DRAWS)
     if observed:
         observed(loss.name, drawn[0] if drawn else None, weights)
+
+
+def _further(loss: Loss) -> list[Run]:
+    """Runs of other sizes, which tell a mean from a sum; a port need not take them all."""
+    found = []
+    for number, (batch, size) in enumerate(FURTHER_SIZES):
+        with contextlib.suppress(PortError):
+            found.append(loss.paired(10 + number, batch, size))
+    return found
 
 
 def _finite(run: Run) -> bool:

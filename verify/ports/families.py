@@ -35,9 +35,11 @@ def family(found: Formula) -> list[Finding]:
                     Finding("target", "differs", f"the network predicts the {name}", MEANFLOW, WHY)
                 ]
     strangers = [
-        other for row in found.good for other, value in row.terms
+        other
+        for row in found.good
+        for other, value in row.terms
         if abs(value) > 1e-6 and not other.same_z
-    ]  # fmt: skip
+    ]
     if strangers:
         told = "it holds the network's answer at another state of the path, z_s"
         why = "as of alpha-Flow, consistency or interval-splitting losses: " + WHY

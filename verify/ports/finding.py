@@ -12,6 +12,9 @@ HEADINGS = (
 # fmt: on
 
 
+FIXED_POINT = "the fixed point is another: the network learns another function"
+
+
 @dataclass(frozen=True)
 class Finding:
     """One quantity of a port, as measured.

@@ -45,9 +45,10 @@ class Guidance:
             [] if abs(self.v) < 1e-9 else ["v" if abs(self.v - 1) < 1e-6 else f"{text(self.v)} v"]
         )
         for value, name in (
-            (self.null, "u(z, t, 0, null)"), (self.own, "u(z, t, 0, y)"),
+            (self.null, "u(z, t, 0, null)"),
+            (self.own, "u(z, t, 0, y)"),
             (self.other, "u(z, t, 0, another class)"),
-        ):  # fmt: skip
+        ):
             if abs(value) > 1e-6:
                 size = "" if abs(abs(value) - 1) < 1e-6 else f"{text(abs(value))} "
                 parts.append(f"{'-' if value < 0 else '+'} {size}{name}")
@@ -120,7 +121,7 @@ class Formula:
 
 
 def self_coefficient(row: Row) -> float:
-    """Coefficient of the regressed answer in v_g, where the tangent shows it and the target fits."""
+    """Coefficient of the regressed answer in v_g, by a tangent that the target fits."""
     value = row.tangent_self
     if abs(value) < 1e-6 or abs(value - 1) < 1e-6 or not row.target.tangent:
         return 0.0
@@ -146,18 +147,33 @@ def formula(path: Path, rows: list[Row], expected: Guidance) -> Formula:
     tangent = _common(tangents)
     unlike = tangent is not None and tangent.near(expected) and not guided.near(expected)
     target_guided = guided if unlike and guided.is_none else None
-    times = sorted({tuple(round(x, 6) + 0.0 for x in row.target.tangent)
-                    for row in pool if row.target.tangent})  # fmt: skip
+    times = sorted(
+        {tuple(round(x, 6) + 0.0 for x in row.target.tangent) for row in pool if row.target.tangent}
+    )
     factor, per_interval = _factor(apart, within * 10)
     found = Formula(
-        path, rows, bad, velocity, tangent if target_guided and tangent else guided, target_guided,
-        None, None, None, factor, per_interval, tangent,
+        path,
+        rows,
+        bad,
+        velocity,
+        tangent if target_guided and tangent else guided,
+        target_guided,
+        None,
+        None,
+        None,
+        factor,
+        per_interval,
+        tangent,
         (times[0][0], times[0][1]) if len(times) == 1 else None,
-        max((row.target.step for row in rows), default=0.0), _calls(pool),
-    )  # fmt: skip
+        max((row.target.step for row in rows), default=0.0),
+        _calls(pool),
+    )
     _find_window(found)
-    without = [row for row in good if not row.target.own_label and row.run.labelled
-               and not row.target.ambiguous]  # fmt: skip
+    without = [
+        row
+        for row in good
+        if not row.target.own_label and row.run.labelled and not row.target.ambiguous
+    ]
     if any(row.target.own_label for row in good):
         # Rows with r < t show it; where there are none, those with r = t must.
         for listed in ([row for row in without if not row.equal], without):
@@ -268,7 +284,8 @@ def _find_window(found: Formula) -> None:
     """Times between which labelled rows are guided, if some are not."""
     if found.guided.is_none or found.target_guided:
         return
-    inside, outside = [], []
+    inside: list[float] = []
+    outside: list[float] = []
     for row in found.good:
         if row.target.own_label and not row.target.ambiguous:
             plain = _guidance(row, found.velocity, found.path, 0.0).is_none

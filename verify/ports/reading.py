@@ -9,6 +9,7 @@ with p = -1, q = 1 where the velocity is the paper's, v = e - X.
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from verify.ports.runs import Run
 from verify.ports.solve import Other, Target, solve
@@ -82,7 +83,7 @@ class Row:
 
     @property
     def offset(self) -> float:
-        """Constant that the images are shifted by, in units of their scale; nan if not to be seen."""
+        """Constant that images are shifted by, in units of their scale; nan if not seen."""
         return self.target.one / self.target.x if abs(self.target.x) > 1e-9 else np.nan
 
     @property
@@ -101,21 +102,23 @@ class Row:
 
 
 def main_rows(run: Run) -> list[int]:
-    """The regressed row of each image: with a gradient; with a tangent, r < t where several have."""
-    rows, found = run.rows, []
+    """The regressed row of each image: of those with a gradient, one with a tangent or r < t."""
+    rows, found = run.rows, list[int]()
     size = np.sqrt((rows.cotangent**2).sum(1))
     for j in range(run.batch):
         candidates = np.flatnonzero((rows.image == j) & (size > 0))
         if len(candidates) > 1:
             tangents = np.flatnonzero((rows.image == j) & rows.has_tangent)
 
-            def rank(i: int, tangents: np.ndarray = tangents) -> tuple[bool, bool, float]:
+            def rank(i: int, tangents: NDArray[np.int64] = tangents) -> tuple[bool, bool, float]:
                 near = np.abs(rows.t[tangents] - rows.t[i]) + np.abs(rows.h[tangents] - rows.h[i])
                 own = rows.label[tangents] == rows.label[i]
-                return bool((own & (near < 1e-9)).any()), bool(abs(rows.h[i]) > SAME_TIME), size[i]
+                later = bool(abs(rows.h[i]) > SAME_TIME)
+                return bool((own & (near < 1e-9)).any()), later, float(size[i])
 
-            candidates = np.array([max(candidates, key=rank)])
-        found += candidates.tolist()
+            found.append(max(candidates.tolist(), key=rank))
+        else:
+            found += candidates.tolist()
     return found
 
 
@@ -155,14 +158,21 @@ def _row(run: Run, target: Target, path: Path) -> Row:
     names = dict(enumerate(other for other, _ in target.others))
     direction = target.direction
     return Row(
-        run, target,
-        p=target.x / path.scale + target.z * alpha, q=target.z * sigma, terms=target.others,
+        run,
+        target,
+        p=target.x / path.scale + target.z * alpha,
+        q=target.z * sigma,
+        terms=target.others,
         tangent_p=direction.get("x", np.nan) / path.scale + direction.get("z", np.nan) * alpha,
-        tangent_q=direction.get("z", np.nan) * sigma, tangent_z=direction.get("z", np.nan),
-        tangent_terms=[(names[int(key[1:])], value) for key, value in direction.items()
-                       if key[:1] == "u" and len(key) > 1],
+        tangent_q=direction.get("z", np.nan) * sigma,
+        tangent_z=direction.get("z", np.nan),
+        tangent_terms=[
+            (names[int(key[1:])], value)
+            for key, value in direction.items()
+            if key[:1] == "u" and len(key) > 1
+        ],
         tangent_self=direction.get("u", 0.0),
-    )  # fmt: skip
+    )
 
 
 def short(value: float) -> float:

@@ -73,24 +73,42 @@ class Run:
 
     @property
     def batch(self) -> int:
+        """Number of images."""
         return len(self.images)
 
 
 def run(
-    port: Port, name: str, seed: int, images_seed: int = 0, batch: int = 16, size: int = 8,
-    gradient: bool = True, dtype: str = "float64", scale: float = 1.0, unlabelled: bool = False,
+    port: Port,
+    name: str,
+    seed: int,
+    images_seed: int = 0,
+    batch: int = 16,
+    size: int = 8,
+    gradient: bool = True,
+    dtype: str = "float64",
+    scale: float = 1.0,
+    unlabelled: bool = False,
     channels: int = 3,
-) -> Run:  # fmt: skip
+) -> Run:
     """Run a loss once.
 
     Raises:
         PortError: when the port raises, exits or hangs.
     """
     _, found = port.ask(
-        op="loss", name=name, seed=seed, images_seed=images_seed, batch=batch, size=size,
-        gradient=gradient, dtype=dtype, scale=scale, num_classes=NUM_CLASSES,
-        unlabelled=unlabelled, channels=channels,
-    )  # fmt: skip
+        op="loss",
+        name=name,
+        seed=seed,
+        images_seed=images_seed,
+        batch=batch,
+        size=size,
+        gradient=gradient,
+        dtype=dtype,
+        scale=scale,
+        num_classes=NUM_CLASSES,
+        unlabelled=unlabelled,
+        channels=channels,
+    )
     if not found:
         raise PortError("it gave no answer")
     each = calls(found)
@@ -98,21 +116,28 @@ def run(
     losses = np.asarray(found["losses"], np.float64)
     pooled = _pool(each, images.shape[1])
     return Run(
-        name, images, found["classes"], float(found["loss"]),
-        losses.reshape(batch, -1).mean(1) if losses.size >= batch > 1 and losses.size % batch == 0 else None,
-        int(found["many"]), pooled,
+        name,
+        images,
+        found["classes"],
+        float(found["loss"]),
+        losses.reshape(batch, -1).mean(1)
+        if losses.size >= batch > 1 and losses.size % batch == 0
+        else None,
+        int(found["many"]),
+        pooled,
         second=next((str(call["second"]) for call in each if call["second"]), ""),
         single=any(bool(call["single"]) for call in each) or found["loss"].dtype == np.float32,
         labelled=any(bool(call["labelled"]) for call in each),
         num_calls=len(each),
         num_times=max((int(call["times"]) for call in each), default=0),
-        grad_theta=found.get("grad_theta"), grad_head=found.get("grad_head"),
+        grad_theta=found.get("grad_theta"),
+        grad_head=found.get("grad_head"),
         framework=port.loaded.framework if port.loaded else "torch",
-    )  # fmt: skip
+    )
 
 
 def pair(first: Run, second: Run) -> Run:
-    """The first run with its rows matched to images, by a second one with its seed, other images."""
+    """The first run with its rows matched to images, by a second one with other images."""
     rows, others = first.rows, second.rows
     first.paired = second
     same = len(rows.t) == len(others.t) and np.array_equal(rows.call, others.call)
@@ -147,9 +172,12 @@ def match(
 
 def places(run: Run) -> NDArray[np.int64]:
     """Image of each row if every call has the images in their order, once or several times."""
-    counts = np.bincount(run.rows.call) if len(run.rows.call) else []
-    order = [np.arange(count) % run.batch for count in counts]
-    return np.concatenate(order) if order else np.zeros(0, np.int64)
+    starts = np.flatnonzero(np.diff(run.rows.call, prepend=-1))
+    within = np.arange(len(run.rows.call)) - np.repeat(
+        starts, np.diff(starts, append=len(run.rows.call))
+    )
+    images: NDArray[np.int64] = within % run.batch
+    return images
 
 
 def place(run: Run) -> Run:
@@ -167,9 +195,10 @@ def null_label(run: Run) -> int | None:
     """
     rows = run.rows
     with_all = [
-        label for label in sorted(set(rows.label.tolist()), reverse=True)
+        label
+        for label in sorted(set(rows.label.tolist()), reverse=True)
         if len(set(rows.image[rows.label == label].tolist())) == run.batch
-    ]  # fmt: skip
+    ]
     if with_all and len(set(run.classes.tolist())) > 1:
         return int(with_all[0])
     foreign = rows.label != run.classes[rows.image]
@@ -212,19 +241,26 @@ def _pool(calls: list[dict[str, NDArray[Any]]], num_pixels: int) -> Rows:
     heads = any("head" in call for call in calls)
     return Rows(
         call=repeat(list(range(len(calls)))).astype(np.int64),
-        z=join("z", wide), t=join("t", ()), h=join("h", ()),
-        label=join("labels", ()).astype(np.int64), u=join("u", wide),
+        z=join("z", wide),
+        t=join("t", ()),
+        h=join("h", ()),
+        label=join("labels", ()).astype(np.int64),
+        u=join("u", wide),
         cotangent=join("cotangent", wide),
         head=join("head", wide, np.nan) if heads else None,
         cotangent_head=join("cotangent_head", wide) if heads else None,
-        has_tangent=repeat(["tangent_z" in call or "tangent_t" in call for call in calls]).astype(bool),
-        tangent_z=join("tangent_z", wide), tangent_t=join("tangent_t", ()),
+        has_tangent=repeat(["tangent_z" in call or "tangent_t" in call for call in calls]).astype(
+            bool
+        ),
+        tangent_z=join("tangent_z", wide),
+        tangent_t=join("tangent_t", ()),
         tangent_h=join("tangent_h", ()),
         network=repeat([int(call["network"]) for call in calls]).astype(np.int64),
         theta=repeat([call["theta"] for call in calls]).reshape(total, len(child.THETA)),
         grad=repeat([bool(call["grad"]) for call in calls]).astype(bool),
-        image=np.full(total, -1), factor=np.full(total, np.nan),
-    )  # fmt: skip
+        image=np.full(total, -1),
+        factor=np.full(total, np.nan),
+    )
 
 
 def derivative(rows: Rows, i: int, w_z: Array, w_t: float, w_h: float) -> Array:
@@ -232,8 +268,12 @@ def derivative(rows: Rows, i: int, w_z: Array, w_t: float, w_h: float) -> Array:
     step = 1e-30
     pattern = child.patterns(rows.z.shape[1], rows.label[i : i + 1])
     found = child.field(
-        np, rows.theta[i], rows.z[i : i + 1] + 1j * step * w_z,
-        rows.t[i : i + 1] + 1j * step * w_t, rows.h[i : i + 1] + 1j * step * w_h, pattern,
-    )  # fmt: skip
+        np,
+        rows.theta[i],
+        rows.z[i : i + 1] + 1j * step * w_z,
+        rows.t[i : i + 1] + 1j * step * w_t,
+        rows.h[i : i + 1] + 1j * step * w_h,
+        pattern,
+    )
     along: Array = found.imag[0] / step
     return along

@@ -70,8 +70,9 @@ def claimed(official: Settings, claims: Mapping[str, Any]) -> Settings:
                 hint = f"; did you mean {near[0]}?" if near else ""
                 raise UserError(f"claims has no key {key}{hint}")
             number = isinstance(known[name], float)
-            if name == "guidance_eq" and value in (None, ""):
-                value = "none"
+            if name == "guidance_eq" and (value is None or value == ""):
+                found[name] = "none"
+                continue
             if number and (isinstance(value, bool) or not isinstance(value, int | float)):
                 raise UserError(f"claims: {key} is {value!r}, expected a number")
             if not number and not isinstance(value, str):

@@ -84,12 +84,16 @@ def others_of(run: Run, i: int) -> list[Other]:
             label = "null"
         found.append(
             Other(
-                int(k), label,
+                int(k),
+                label,
                 bool(np.allclose(rows.z[k], rows.z[i], rtol=0, atol=near * 10)),
-                bool(abs(rows.h[k]) < 1e-6), bool(abs(rows.t[k] - rows.t[i]) < 1e-6),
-                int(rows.network[k]), bool(rows.grad[k]), bool(np.any(rows.cotangent[k])),
+                bool(abs(rows.h[k]) < 1e-6),
+                bool(abs(rows.t[k] - rows.t[i]) < 1e-6),
+                int(rows.network[k]),
+                bool(rows.grad[k]),
+                bool(np.any(rows.cotangent[k])),
             )
-        )  # fmt: skip
+        )
     return found
 
 
@@ -108,12 +112,14 @@ def solve(run: Run, i: int) -> Target:
     x = run.images[j]
     named: dict[str, Array] = {"x": x, "z": rows.z[i], "1": np.ones_like(x)}
     steps = [
-        other for other in others
-        if not other.same_z and rows.label[other.row] == rows.label[i]
+        other
+        for other in others
+        if not other.same_z
+        and rows.label[other.row] == rows.label[i]
         and 0 < abs(rows.t[other.row] - rows.t[i]) <= SMALL_STEP
         and np.linalg.norm(rows.z[other.row] - rows.z[i]) <= 0.5 * np.linalg.norm(rows.z[i])
         and is_step(rows, i, other.row)
-    ]  # fmt: skip
+    ]
     rest = [other for other in others if other not in steps]
     for number, other in enumerate(rest):
         named[f"u{number}"] = rows.u[other.row]
@@ -142,8 +148,11 @@ def solve(run: Run, i: int) -> Target:
     elif told.get("dt"):
         pace = told["dt"]  # of the implied tangent, with dt = 1; h moves as t and -r do
         tangent = (1.0, 1.0 - told["dh"] / pace)
-        direction = {key[1:]: value / pace for key, value in told.items() if key[:1] == "d"
-                     and key not in ("dt", "dh")}  # fmt: skip
+        direction = {
+            key[1:]: value / pace
+            for key, value in told.items()
+            if key[:1] == "d" and key not in ("dt", "dh")
+        }
         told["du/dt"] = pace
     same = np.flatnonzero((rows.image == j) & (rows.call != rows.call[i]))
     apart = np.abs(rows.u[same] - rows.u[i]).max(1)  # not exactly 0: a JVP may round otherwise
@@ -151,12 +160,27 @@ def solve(run: Run, i: int) -> Target:
     null = null_label(run)
     own = rows.label[i] == run.classes[j] and rows.label[i] != null
     return Target(
-        int(i), j, float(rows.t[i]), float(rows.h[i]), int(rows.label[i]), bool(own), bool(run.classes[j] == null),
-        weight, told["x"], told["z"], told["1"],
+        int(i),
+        j,
+        float(rows.t[i]),
+        float(rows.h[i]),
+        int(rows.label[i]),
+        bool(own),
+        bool(run.classes[j] == null),
+        weight,
+        told["x"],
+        told["z"],
+        told["1"],
         [(other, told[f"u{number}"]) for number, other in enumerate(rest)],
-        told.get("head", 0.0), told.get("du/dt", np.nan), step, tangent, direction, direction_rest,
-        unexplained / scale if scale else np.nan, twins,
-    )  # fmt: skip
+        told.get("head", 0.0),
+        told.get("du/dt", np.nan),
+        step,
+        tangent,
+        direction,
+        direction_rest,
+        float(unexplained / scale) if scale else np.nan,
+        twins,
+    )
 
 
 def _derivative(
