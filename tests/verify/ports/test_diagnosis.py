@@ -28,6 +28,8 @@ JAX_KINDS = (
     ("rows with r = t", "label dropout", "law of times"), ("sampler", "error"),
     ("families", "combined"),
 )  # fmt: skip
+# Where one of these departs, what rests on it may be unknown.
+PREMISES = ("error", "path")
 KINDS = [("torch", (kind,)) for kind in TORCH_KINDS] + [("jax", group) for group in JAX_KINDS]
 NUM_CORRECT = {"torch": 5, "jax": 2}  # in the suite, beside the minimal port
 REPETITIONS = 100
@@ -78,9 +80,9 @@ def check(diagnosed, variant: Variant) -> None:
     found = diagnosed(variant.framework, variant.source, call_seconds=seconds)
     alone = f'pytest --soak=ports -k "{variant.name}"'
     assert mistakes(variant, found) == [], f"{variant}; alone: {alone}"
-    errors = any("error" in line.what for line in variant.expected)
+    premises = any(line.what.split("|")[0] in PREMISES for line in variant.expected)
     unknown = [line for line in found if line.verdict == "unknown"]
-    assert errors or unknown == [], f"{variant}; alone: {alone}"
+    assert premises or unknown == [], f"{variant}; alone: {alone}"
 
 
 @FRAMEWORK
