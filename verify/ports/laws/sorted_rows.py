@@ -46,7 +46,7 @@ def _end(times: Times) -> str:
         return ""
     t, mask = times.t[mixed], masked[mixed]
     low, high = np.where(mask, t, -np.inf).max(1), np.where(mask, np.inf, t).min(1)
-    if (low <= high).all():
+    if (low < high).all():
         return "smallest"
     least = np.where(mask, t, np.inf).min(1)
-    return "largest" if (np.where(mask, -np.inf, t).max(1) <= least).all() else ""
+    return "largest" if (np.where(mask, -np.inf, t).max(1) < least).all() else ""
