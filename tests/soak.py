@@ -20,7 +20,7 @@ from results.tabulate.soak import ACTS
 TESTS = Path(__file__).parent
 MINUTES = 85  # the last repetitions and the environment take some more
 # Share of the time that each act has; what one leaves over is for the next ones.
-SHARES = {"kills": 2, "repetitions": 2, "fuzz": 2, "mutants": 4, "slips": 8}
+SHARES = {"kills": 2, "repetitions": 2, "fuzz": 2, "ports": 3, "mutants": 4, "slips": 8}
 
 
 class Counts:

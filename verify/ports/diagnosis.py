@@ -99,26 +99,38 @@ def run(
     Raises:
         UserError: when the file is no port, cannot be imported, or claims what is no setting.
     """
-    found = Diagnosis(str(file), preset, seed)
+    with Port(file, python, call_seconds) as port:
+        return of(port, preset, seed, network=network, progress=progress)
+
+
+def of(
+    port: Port,
+    preset: str,
+    seed: int = 0,
+    *,
+    network: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
+) -> tuple[Diagnosis, list[Observed]]:
+    """The same of a port that is given."""
+    found = Diagnosis(str(port.file), preset, seed)
     observed: list[Observed] = []
     begin = time.monotonic()
-    with Port(file, python, call_seconds) as port:
-        progress(f"importing {file.name}")
-        with stopped_by_signals(found):
-            try:
-                _gather(port, found, observed, network, progress)
-            except (PortError, UserError) as error:
-                if not found.findings and isinstance(error, PortError):
-                    raise UserError(f"{file.name} cannot be imported: {error}") from error
-                if not found.findings:
-                    raise
-                why = "what would have followed was not diagnosed"
-                found.findings.append(_ended(found, str(error), why))
-            except Exception as error:  # noqa: BLE001  whatever a port led to, findings are told
-                why = "a mistake of meanflow diagnose: please report it with the port's file"
-                found.findings.append(_ended(found, _told(error), why))
-        if port.loaded:
-            found.framework, found.version = port.loaded.framework, port.loaded.version
+    progress(f"importing {port.file.name}")
+    with stopped_by_signals(found):
+        try:
+            _gather(port, found, observed, network, progress)
+        except (PortError, UserError) as error:
+            if not found.findings and isinstance(error, PortError):
+                raise UserError(f"{port.file.name} cannot be imported: {error}") from error
+            if not found.findings:
+                raise
+            why = "what would have followed was not diagnosed"
+            found.findings.append(_ended(found, str(error), why))
+        except Exception as error:  # noqa: BLE001  whatever a port led to, findings are told
+            why = "a mistake of meanflow diagnose: please report it with the port's file"
+            found.findings.append(_ended(found, _told(error), why))
+    if port.loaded:
+        found.framework, found.version = port.loaded.framework, port.loaded.version
     found.seconds = time.monotonic() - begin
     return found, observed
 

@@ -55,13 +55,19 @@ class Loaded:
 
 
 class Port:
-    """A port in a process of its own; use it as a context."""
+    """A port in a process of its own; use it as a context.
 
-    def __init__(self, file: Path, python: str = "", call_seconds: float = CALL_SECONDS) -> None:
+    With `keep`, another `file` is imported by the process that runs already: its framework has to
+    be the same, and what one port leaves behind there, another may meet.
+    """
+
+    def __init__(
+        self, file: Path, python: str = "", call_seconds: float = CALL_SECONDS, *, keep: bool = False
+    ) -> None:
         if not file.is_file():
             raise UserError(f"there is no port {file}: give the path of a Python file")
-        self.file, self.python = file.resolve(), python or sys.executable
-        self.call_seconds = call_seconds
+        self.file, self.python = file, python or sys.executable
+        self.call_seconds, self.keep = call_seconds, keep
         self._folder = tempfile.TemporaryDirectory(prefix="meanflow-port-")
         self._process: subprocess.Popen[str] | None = None
         self._replies: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -80,19 +86,35 @@ class Port:
         self._folder.cleanup()
 
     def load(self) -> Loaded:
-        """Start the interpreter and import the port.
+        """Start the interpreter, unless one is kept, and import the port.
 
         Raises:
             UserError: when the interpreter cannot be run or the file is no port.
             PortError: when the port raises, exits or hangs as it is imported.
         """
+        if not (self.keep and self._runs()):
+            self._start()
+        self.loaded = None
+        reply = self._ask({"op": "load", "file": str(self.file.resolve())}, LOAD_SECONDS)
+        if "refused" in reply:
+            raise UserError(f"{self.file.name}: {reply['refused']}")
+        self.loaded = Loaded(
+            reply["framework"], reply["version"], tuple(reply["losses"]), reply["sample"],
+            reply["build"], reply["claims"],
+        )  # fmt: skip
+        return self.loaded
+
+    def _runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def _start(self) -> None:
         self._stop()
         Path(self._folder.name).mkdir(exist_ok=True)  # the port may have removed it
         self._log = Path(self._folder.name, "printed")
         try:
             with self._log.open("ab") as log:  # appending, as it is cut while the port prints
                 self._process = subprocess.Popen(
-                    [self.python, "-u", str(CHILD), str(self.file), self._folder.name],
+                    [self.python, "-u", str(CHILD), str(self.file.resolve()), self._folder.name],
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
                     env=os.environ | ENVIRONMENT, start_new_session=True,
                 )  # fmt: skip
@@ -102,14 +124,6 @@ class Port:
         threading.Thread(
             target=self._read, args=(self._process, self._replies), daemon=True
         ).start()
-        reply = self._ask({"op": "load"}, LOAD_SECONDS)
-        if "refused" in reply:
-            raise UserError(f"{self.file.name}: {reply['refused']}")
-        self.loaded = Loaded(
-            reply["framework"], reply["version"], tuple(reply["losses"]), reply["sample"],
-            reply["build"], reply["claims"],
-        )  # fmt: skip
-        return self.loaded
 
     def ask(self, **request: Any) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """The port's answer to a request, and its arrays by name.
@@ -117,7 +131,7 @@ class Port:
         Raises:
             PortError: when the port raises, exits or hangs.
         """
-        if self._process is None or self._process.poll() is not None:
+        if not self._runs():
             self.load()
         answer = Path(self._folder.name, "answer.npz")
         answer.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Adapters of public ports run unedited, and the lists of their deviations are well formed.
+"""A diagnosis of public ports, unedited, finds the deviations that were listed beforehand.
 
 MEANFLOW_PORTS names a folder of checkouts (public/expected.py says of which); without it the
 tests that call a port are skipped.
@@ -18,6 +18,7 @@ import pytest
 
 from tests.verify.ports.public.expectation import Deviation, Port, invented, missed
 from tests.verify.ports.public.expected import PORTS
+from verify.ports import diagnosis
 from verify.ports.finding import HEADINGS, Finding
 from verify.ports.settings import OFFICIAL, claimed
 
@@ -52,14 +53,19 @@ def framework_of(adapter: str) -> str:
     return "torch"
 
 
-def called(port: Port) -> dict[str, str]:
-    """What one_call.py printed of an adapter: name of a loss or sampler -> "" or its error."""
+def skip_unless_it_runs(port: Port) -> None:
+    """Skip a port that is not here, or needs a package that is not."""
     checkout_of(port)
     framework = framework_of(port.adapter)
     frameworks = {"jax": ("jax", "flax"), "torch": ("torch",)}[framework]
     for package in (*frameworks, *port.needs):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{port.checkout} needs the package {package}")
+
+
+def called(port: Port) -> dict[str, str]:
+    """What one_call.py printed of an adapter: name of a loss or sampler -> "" or its error."""
+    skip_unless_it_runs(port)
     command = [sys.executable, str(FOLDER / "one_call.py"), str(FOLDER / port.adapter)]
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
@@ -137,6 +143,23 @@ def test_an_adapter_runs_its_port(adapter: str) -> None:
         entries = port.deviations[name.split()[0]]
         raises = any("error" in entry.what.split("|") for entry in entries)
         assert bool(error) == raises, f"{name}: {error}"
+
+
+@pytest.mark.parametrize("port", PORTS, ids=name_of)
+def test_a_diagnosis_finds_what_is_listed_and_nothing_else(
+    port: Port, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    skip_unless_it_runs(port)
+    monkeypatch.chdir(ROOT)  # an adapter may need the project's shims
+    found = diagnosis.run(FOLDER / port.adapter, port.preset)[0].findings
+    assert {finding.loss for finding in found} <= set(port.deviations)
+    wrong: list[object] = []
+    for loss, expected in port.deviations.items():
+        findings = [finding for finding in found if finding.loss == loss]
+        wrong += [("missed", loss, deviation) for deviation in missed(findings, expected)]
+        wrong += [("invented", finding) for finding in invented(findings, expected)]
+    assert wrong == []
+    assert sum(finding.verdict == "unknown" for finding in found) <= 1
 
 
 def test_findings_are_compared_with_a_list() -> None:
