@@ -62,7 +62,12 @@ class Port:
     """
 
     def __init__(
-        self, file: Path, python: str = "", call_seconds: float = CALL_SECONDS, *, keep: bool = False
+        self,
+        file: Path,
+        python: str = "",
+        call_seconds: float = CALL_SECONDS,
+        *,
+        keep: bool = False,
     ) -> None:
         if not file.is_file():
             raise UserError(f"there is no port {file}: give the path of a Python file")
