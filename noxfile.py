@@ -53,8 +53,9 @@ def tests(session: nox.Session) -> None:
 def soak(session: nox.Session) -> None:
     """Run the tests too long for the suite, at most 90 minutes; recorded in results/records.
 
-    `-- kills repetitions fuzz ports mutants slips` selects among its parts, `-- --minutes 10` bounds
-    the total time, `-- --seed N` repeats the draws of a record. Exit status 1 if any part failed.
+    `-- kills repetitions fuzz ports mutants slips` selects among its parts, `-- --minutes 10`
+    bounds the total time, `-- --seed N` repeats the draws of a record. Exit status 1 if any part
+    failed.
     """
     install(session, "jax", "torch", "fid", "vae", "dev")
     session.run("python", "tests/soak.py", *session.posargs)

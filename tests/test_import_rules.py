@@ -22,8 +22,11 @@ TORCH = ("torch", "torchvision", "diffusers", "cleanfid")
 # They run in the environment of the official code; the one draws new golden inputs there, the other
 # watches what the official code draws.
 GOLDEN_WRITER = ("verify/official/golden_writer.py", "verify/official/run.py")
+# Imports nothing of the project: it seeds whatever a port draws from, and makes the port's images.
+CHILD = "verify/ports/child.py"
 MAKES_RANDOM_NUMBERS = {
     *GOLDEN_WRITER,
+    CHILD,
     "impls/common/draws.py",
     "impls/meanflow_jax/draws.py",
     "impls/meanflow_torch/draws.py",
@@ -105,7 +108,7 @@ def test_the_draws_alone_make_random_numbers():
 
 
 def test_nothing_makes_random_numbers_that_ruff_does_not_see():
-    assert uses(UNSEEN, *ROOMS) == {}
+    assert set(uses(UNSEEN, *ROOMS)) == {CHILD}
 
 
 # What finds them

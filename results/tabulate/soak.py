@@ -21,7 +21,7 @@ ACTS = {
                        " larger images", "num_runs"),
     "mutants": Act("planted bugs: each fails the checks that must catch it", "num_mutants"),
     "slips": Act("small errors in the code: each fails a check or changes nothing", "num_slips"),
-    "ports": Act("variants of a port: each fault is found; none in correct ports, whatever the seed",
+    "ports": Act("variants of a port: their faults are found, and none in correct ones",
                  "num_diagnoses"),
     "fuzz": Act("random settings, arrays and damaged files: properties that hold for all of them",
                 "num_examples"),

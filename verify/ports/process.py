@@ -87,6 +87,10 @@ class Port:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process."""
         self._stop()
         self._folder.cleanup()
 

@@ -5,9 +5,8 @@ take longer than a diagnosis. The suite diagnoses a few ports of each kind, draw
 `--soak=ports` diagnoses all of them, and correct ones with a hundred random seeds a framework.
 """
 
-import datetime
+import datetime as dt
 import random
-from pathlib import Path
 
 import pytest
 from subprocesses import ROOT
@@ -16,7 +15,7 @@ from variants import FRAMEWORKS, Variant, minimal, mistakes, variants
 from impls.common.errors import UserError
 from verify.ports import diagnosis
 from verify.ports.finding import HEADINGS, Finding
-from verify.ports.process import CALL_SECONDS, Port
+from verify.ports.process import CALL_SECONDS
 
 FAULTS = ("faults_method", "faults_draws", "faults_sampler")
 OF_A_NETWORK = "network"  # a heading of `--network`, which test_network.py is about
@@ -35,27 +34,18 @@ NUM_CORRECT = {"torch": 5, "jax": 2}  # in the suite, beside the minimal port
 REPETITIONS = 100
 
 
-@pytest.fixture(scope="module")
-def diagnosed(tmp_path_factory):
+@pytest.fixture
+def diagnosed(given):
     """Function that diagnoses a port's text: its findings."""
-    folder, opened = tmp_path_factory.mktemp("ports"), {}
 
     def diagnosed(framework: str, text: str, seed: int = 0, call_seconds: float = CALL_SECONDS):
-        pytest.importorskip(framework)
-        file = Path(folder, f"{framework}_{len(list(folder.iterdir()))}.py")
-        file.write_text(text)
-        if framework not in opened:
-            opened[framework] = Port(file, keep=True)
-        port = opened[framework]
-        port.file, port.call_seconds = file, call_seconds
         try:
+            port = given(framework, text, call_seconds)
             return diagnosis.of(port, "imagenet", seed)[0].findings
         except UserError as error:  # what the command prints as a sentence
             return [Finding("error", "unknown", str(error), "")]
 
-    yield diagnosed
-    for port in opened.values():
-        port.__exit__(None, None, None)
+    return diagnosed
 
 
 def of_kind(framework: str, kind: str) -> list[Variant]:
@@ -71,7 +61,7 @@ def of_kind(framework: str, kind: str) -> list[Variant]:
 
 def of_the_day(*what: object) -> random.Random:
     """Random numbers that are others every day."""
-    return random.Random(f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d} {what}")  # noqa: S311
+    return random.Random(f"{dt.datetime.now(dt.UTC):%Y-%m-%d} {what}")  # noqa: S311
 
 
 def check(diagnosed, variant: Variant) -> None:

@@ -4,7 +4,6 @@ import pytest
 
 from verify.ports.finding import Finding
 from verify.ports.network import findings
-from verify.ports.process import Port
 
 TORCH = """
 framework = "torch"
@@ -208,21 +207,18 @@ JAX_CASES = {
 CASES = [("torch", name) for name in TORCH_CASES] + [("jax", name) for name in JAX_CASES]
 
 
-def examined(framework, name, folder):
+def examined(framework, name, given):
     second, build, expected = {"torch": TORCH_CASES, "jax": JAX_CASES}[framework][name]
     text = {"torch": TORCH, "jax": JAX}[framework].replace("SECOND", second)
-    file = folder / "port.py"
-    file.write_text(text + "\n" + build + SHAPE)
-    with Port(file) as port:
-        return findings(port), expected
+    return findings(given(framework, f"{text}\n{build}{SHAPE}")), expected
 
 
 @pytest.mark.parametrize(("framework", "name"), CASES, ids=[f"{f}-{n}" for f, n in CASES])
-def test_a_real_network_is_told_by_its_lines(framework, name, tmp_path):
+def test_a_real_network_is_told_by_its_lines(framework, name, given):
     pytest.importorskip(framework)
     if "flax" in name:
         pytest.importorskip("flax")
-    found, expected = examined(framework, name, tmp_path)
+    found, expected = examined(framework, name, given)
     assert len(found) == 5, found
     assert all(isinstance(line, Finding) and line.what == "network" for line in found)
     for number, line in enumerate(found):

@@ -153,13 +153,14 @@ def test_a_diagnosis_finds_what_is_listed_and_nothing_else(
     monkeypatch.chdir(ROOT)  # an adapter may need the project's shims
     found = diagnosis.run(FOLDER / port.adapter, port.preset)[0].findings
     assert {finding.loss for finding in found} <= set(port.deviations)
-    wrong: list[object] = []
+    wrong: list[tuple[object, ...]] = []
     for loss, expected in port.deviations.items():
         findings = [finding for finding in found if finding.loss == loss]
         wrong += [("missed", loss, deviation) for deviation in missed(findings, expected)]
         wrong += [("invented", finding) for finding in invented(findings, expected)]
-    assert wrong == []
-    assert sum(finding.verdict == "unknown" for finding in found) <= 1
+    assert wrong == [], "\n".join(str(line) for line in wrong)
+    unknown = [finding for finding in found if finding.verdict == "unknown"]
+    assert len(unknown) <= 1, unknown
 
 
 def test_findings_are_compared_with_a_list() -> None:
