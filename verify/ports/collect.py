@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from verify.ports import runs
 from verify.ports.formula import Formula, weights
@@ -24,6 +25,7 @@ class Loss:
     seed: int = 0  # added to the seeds of all runs
     dtype: str = "float64"
     unlabelled: bool = False  # whether labels=None is given
+    regressed: frozenset[int] | None = None  # calls that a gradient reaches, if always the same
     in_place: bool = field(
         default=False
     )  # whether row i of every call is of image i (modulo batch)
@@ -61,12 +63,14 @@ class Loss:
             "images_seed": 0,
             "num_classes": NUM_CLASSES,
             "dtype": self.dtype,
-            "gradient": True,
+            "gradient": self.regressed is None,
             "unlabelled": self.unlabelled,
             "with_z": not self.in_place,
         }
         _, found = self.port.ask(**request)
         rows = found["rows"]
+        if self.regressed is not None:  # a forward pass is enough
+            rows[:, 5] = np.isin(rows[:, 1], list(self.regressed))
         if self.in_place:
             starts = np.flatnonzero(np.diff(rows[:, 0] * 1e6 + rows[:, 1], prepend=-1))
             image = (
@@ -116,17 +120,25 @@ def open_loss(port: Port, name: str, seed: int) -> tuple[Loss, list[Run]]:
             if error.kind in ("hang", "exit", "SystemExit"):
                 break
             continue
+        alike = {(run.num_calls, frozenset(run.rows.call[_live(run)].tolist())) for run in found}
+        loss.regressed = alike.pop()[1] if len(alike) == 1 else None
         loss.in_place = all(_in_place(run) for run in found)
         return loss, found
     assert first is not None
     raise first
 
 
-def _in_place(run: Run) -> bool:
-    """Whether the rows that a gradient reaches have the images in order."""
+def _live(run: Run) -> NDArray[np.bool_]:
+    """Rows that a gradient reaches."""
     live = (run.rows.cotangent != 0).any(1)
     if run.rows.cotangent_head is not None:
         live |= (run.rows.cotangent_head != 0).any(1)
+    return np.asarray(live)
+
+
+def _in_place(run: Run) -> bool:
+    """Whether the rows that a gradient reaches have the images in order."""
+    live = _live(run)
     return run.matched and bool(np.array_equal(run.rows.image[live], runs.places(run)[live]))
 
 

@@ -17,7 +17,7 @@ from verify.ports.observation import Array, Draws, Weighted
 from verify.ports.settings import OFFICIAL, Settings
 
 HEIGHT, GAP, TOP = 2.0, 0.95, 0.75  # of a panel, between two, and above the first, in inches
-LEFT, MIDDLE = 0.65, 3.45  # left edges of the two columns
+LEFT, MIDDLE = 0.8, 3.55  # left edges of the two columns
 NUM_BINS, NUM_TIMES, NUM_LOGITS = 40, 400, 2000
 PORT = style.Mark("", PALETTE["others"].both)
 AUTHORS = style.Mark("", PALETTE["published"].both, dash="--")

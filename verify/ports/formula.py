@@ -123,7 +123,8 @@ class Formula:
 def self_coefficient(row: Row) -> float:
     """Coefficient of the regressed answer in v_g, by a tangent that the target fits."""
     value = row.tangent_self
-    if abs(value) < 1e-6 or abs(value - 1) < 1e-6 or not row.target.tangent:
+    small = max(1e-6, 10 * row.run.exact)
+    if abs(value) < small or abs(value - 1) < small or not row.target.tangent:
         return 0.0
     ours = [row.coefficient(label) for label in ("null", "own", "other")]
     theirs = [row.coefficient(label, True) for label in ("null", "own", "other")]
@@ -150,7 +151,8 @@ def formula(path: Path, rows: list[Row], expected: Guidance) -> Formula:
     times = sorted(
         {tuple(round(x, 6) + 0.0 for x in row.target.tangent) for row in pool if row.target.tangent}
     )
-    factor, per_interval = _factor(apart, within * 10)
+    ordered = [row for row in apart if row.h > 0] or apart  # clip(t - r, 0, 1) is 0 where r > t
+    factor, per_interval = _factor(ordered, within * 10)
     found = Formula(
         path,
         rows,

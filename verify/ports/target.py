@@ -41,7 +41,7 @@ def findings(
                 "the guidance is in the derivative alone: another fixed point",
             )
         )
-    apart = [row for row in found.good if not row.equal]
+    apart = [row for row in found.good if row.h > 0 and not row.equal]
     k, one = found.factor, "(t - r) " if found.per_interval else ""
     if apart and np.isnan(k):
         lines.append(_factor_line(apart))

@@ -267,7 +267,6 @@ def test_numbers_of_a_departing_law_are_measured():
         (lambda g, t, r: (t * np.nan, r), "NaN"),
         (lambda g, t, r: (np.where(t > 0.9, np.inf, t), r), "infinite"),
         (lambda g, t, r: (1000 * t, 1000 * r), "expected 0..1"),
-        (lambda g, t, r: (np.tile(t[:1], (len(t), 1)), np.tile(r[:1], (len(t), 1))), "seed"),
     ],
 )
 def test_times_of_which_nothing_can_be_said_are_one_unknown_line(after, why):
@@ -275,6 +274,16 @@ def test_times_of_which_nothing_can_be_said_are_one_unknown_line(after, why):
     assert [line.what for line in found if line.verdict == "unknown"] == [TIMES]
     assert why in found[-1].code
     assert not [line for line in found if line.verdict == "differs"]
+
+
+def test_the_same_times_in_every_call_are_one_line():
+    found = lines(
+        port(after=lambda g, t, r: (np.tile(t[:1], (len(t), 1)), np.tile(r[:1], (len(t), 1))))
+    )
+    assert [(line.what, line.verdict) for line in found if line.verdict != "same"] == [
+        (TIMES, "differs")
+    ]
+    assert "seed" in found[-1].code
 
 
 def test_t_equal_everywhere_is_a_difference():

@@ -15,7 +15,7 @@ times the rows, and differs only where it is rejected again. Files, in the order
     law rows sorted_rows labels    the three headings
 """
 
-from verify.ports.finding import Finding
+from verify.ports.finding import Finding, Verdict
 from verify.ports.laws import labels, law, rows, sorted_rows
 from verify.ports.laws.sample import Sample
 from verify.ports.observation import Draw
@@ -43,7 +43,8 @@ def findings(
     dropout = labels.finding(sample, expected, official)
     if sample.unfit:
         official_law = law.official_text(official)
-        unknown = Finding("law of times", "unknown", sample.unfit, official_law, _UNKNOWN)
+        verdict: Verdict = "differs" if sample.repeated else "unknown"
+        unknown = Finding("law of times", verdict, sample.unfit, official_law, _UNKNOWN)
         return [*(line for line in dropout if line.verdict != "differs"), unknown]
     if by_rank := sorted_rows.findings(sample, expected, official):
         return [*dropout, *by_rank]

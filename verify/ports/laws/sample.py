@@ -30,6 +30,12 @@ class Sample:
         return self._draw(8 * batch, batch, self._seed + 2)
 
     @property
+    def repeated(self) -> bool:
+        """Whether every call has the same times."""
+        t = self.first.t
+        return len(t) > 1 and bool(np.ptp(t, 0).max() == 0 and np.ptp(t) > 0)
+
+    @property
     def unfit(self) -> str:
         """Why nothing can be said of these times; empty where something can."""
         t, r = self.first.t, self.first.r
@@ -38,7 +44,7 @@ class Sample:
         low, high = min(t.min(), r.min()), max(t.max(), r.max())
         if low < -1e-6 or high > 1 + 1e-6:
             return f"times lie in {low:.4g}..{high:.4g}, expected 0..1"
-        if len(t) > 1 and np.ptp(t, 0).max() == 0 and np.ptp(t) > 0:
+        if self.repeated:
             return "every call has the same times: the port sets its seed itself"
         return ""
 

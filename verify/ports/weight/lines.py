@@ -97,7 +97,10 @@ def _eps(found: Explanation, problem: Problem) -> list[Difference]:
         f"the weights of the rows seen change by at most {100 * change:.2g} %; it matters where "
         f"a row's error is about as small as eps" + _claim(expected, official, "eps")
     )
-    return [Difference(f"eps = {number(eps)}", f"eps = {number(official)}", detail)]
+    code = f"eps = {number(eps)}"
+    if eps == 0 and problem.rounding > 1e-9:
+        code += ", or too small to be seen in float32"
+    return [Difference(code, f"eps = {number(official)}", detail)]
 
 
 def _claim(expected: float, official: float, name: str) -> str:

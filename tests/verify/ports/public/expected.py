@@ -48,7 +48,7 @@ LUCIDRAINS = Port("lucidrains.py", "lucidrains+rectified-flow-pytorch", {
     "loss_cond": (
         *_lucidrains_weight("claimed"), _BATCH_COIN, _HALF, _SINGLE,
         Deviation("guidance", "v_g = v", r"none|^v\b|= v\b", f"{_FLOW}:242", "claimed"),
-        Deviation("label dropout", "never", r"none|never|\b0\b", f"{_FLOW}:266", "claimed"),
+        Deviation("label dropout", "never", r"no row|none|never|\b0\b", f"{_FLOW}:266", "claimed"),
     ),
     "sample": (
         Deviation("sampler", "h = 0 at 2 and 4 steps", r"h = 0|instantaneous|u\(z, t, 0",
@@ -61,7 +61,7 @@ LUCIDRAINS = Port("lucidrains.py", "lucidrains+rectified-flow-pytorch", {
 LUCIDRAINS_OPTIONS = Port("lucidrains_options.py", "lucidrains+rectified-flow-pytorch", {
     "loss": (
         *_lucidrains_weight("claimed"), _BATCH_COIN, _SINGLE, *_NO_LABELS,
-        Deviation("rows with r = t", "share 0.25", r"0?\.2[45]", f"{_FLOW}:227", "claimed|differs"),
+        Deviation("rows with r = t", "share 0.25", r"0?\.[123]", f"{_FLOW}:227", "claimed|differs"),
     ),
     "loss_plain": (
         Deviation("weight", "p = 0", r"p = 0|no weight|none|unweighted|^s\b|mean",
@@ -78,7 +78,7 @@ LUCIDRAINS_OPTIONS = Port("lucidrains_options.py", "lucidrains+rectified-flow-py
     "loss_noise": (
         Deviation("path", "noise of standard deviation 2", r"\b2\b|\b4\b|deviation|scale|variance",
                   f"{_FLOW}:240"),
-        *_lucidrains_weight("differs"), _BATCH_COIN, _HALF, _SINGLE, *_NO_LABELS,
+        *_lucidrains_weight("claimed"), _BATCH_COIN, _HALF, _SINGLE, *_NO_LABELS,
     ),
 }, needs=("einops",))  # fmt: skip
 
@@ -103,7 +103,7 @@ _COIN = Deviation("rows with r = t", "a coin per row", "coin|random|independent|
 _DROP = Deviation("label dropout", "a coin per row", "coin|random|independent|each row",
                   "mean_flows.py:172")  # fmt: skip
 _WEIGHT = (
-    Deviation("weight", "eps = 1e-6", r"1e-0?6|0\.000001", "mean_flows.py:16"),
+    Deviation("weight", "eps = 1e-6", r"1e-0?6|0\.000001|too small", "mean_flows.py:16"),
     Deviation("weight", "mean over pixels", r"mean|\bD\b|/ ?D", "mean_flows.py:25"),
     Deviation("weight", "divided by their mean over the batch", "batch|normali|rows|mean weight",
               "mean_flows.py:28"),
@@ -172,7 +172,7 @@ PY_V1 = Port("py_meanflow_v1.py", "Gsunshine+py-meanflow", _NOTHING, preset="cif
 # The paper's law, held to the improved one.
 PY_V0_AS_V1 = Port("py_meanflow_v0.py", "Gsunshine+py-meanflow", {
     "loss": (
-        Deviation("law of times", "logit-normal (-2, 2) for both, r := t after ordering", "-2",
+        Deviation("law of times", "logit-normal (-2, 2) for both, r := t after ordering", r"-2|-1\.99",
                   "meanflow/models/time_sampler.py:28"),
         Deviation("law of times|rows with r = t", "r := t after ordering", "", optional=True,
                   source="meanflow/models/time_sampler.py:37"),

@@ -10,8 +10,8 @@ def _coin(line: int) -> Deviation:
 
 
 def _share(share: str, line: int) -> Deviation:
-    return Deviation("rows with r = t", f"share {share}", share.replace("0.", r"0?\."),
-                     f"loss.py:{line}")  # fmt: skip
+    words = {"0.25": r"0?\.2[45]"}.get(share, share.replace("0.", r"0?\."))
+    return Deviation("rows with r = t", f"share {share}", words, f"loss.py:{line}")
 
 
 def _dropped(line: int) -> Deviation:
