@@ -134,7 +134,11 @@ def marker(monkeypatch, tmp_path):
     return str(tmp_path)
 
 
-@pytest.fixture(scope="module", params=["torch", "jax"])
+# A loss takes JAX seconds to compile: the suite runs one in four.
+JAX = pytest.param("jax", marks=pytest.mark.soak("ports", of="name", share=4))
+
+
+@pytest.fixture(scope="module", params=["torch", JAX])
 def opened(request, tmp_path_factory):
     """A port with every loss of this file, and its framework."""
     pytest.importorskip(request.param)
