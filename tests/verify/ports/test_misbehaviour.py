@@ -101,6 +101,7 @@ def text_of(framework, losses, after=""):
 
 def written(folder, framework, losses, after=""):
     """File of such a port."""
+    pytest.importorskip(framework)
     file = folder / "port.py"
     file.write_text(text_of(framework, losses, after))
     return file
@@ -134,8 +135,10 @@ def marker(monkeypatch, tmp_path):
     return str(tmp_path)
 
 
-# A loss takes JAX seconds to compile: the suite runs one in four.
-JAX = pytest.param("jax", marks=pytest.mark.soak("ports", of="name", share=4))
+# JAX takes seconds to start and to compile a loss: the suite runs one in four or five.
+JAX, JAX_STARTED = (
+    pytest.param("jax", marks=pytest.mark.soak("ports", of="name", share=share)) for share in (4, 5)
+)
 
 
 @pytest.fixture(scope="module", params=["torch", JAX])
@@ -245,6 +248,7 @@ FATAL = {
 
 
 @pytest.mark.parametrize("name", FATAL)
+@pytest.mark.parametrize("framework", ["torch", JAX_STARTED])
 def test_a_loss_that_ends_its_process_is_told_in_one_line(framework, name, tmp_path, marker):
     body, pattern = FATAL[name]
     file = written(tmp_path, framework, {name: body}, "import shutil\nloss = sample = None\n")
@@ -291,6 +295,7 @@ SAMPLERS = {
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("framework", ["torch", JAX_STARTED])
 def test_a_sampler_that_fails_says_why(framework, name, tmp_path, marker):
     body, pattern = SAMPLERS[name]
     head = {"torch": "net, noise, labels, steps", "jax": "net, params, noise, labels, steps, key"}
