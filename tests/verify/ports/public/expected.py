@@ -147,7 +147,7 @@ MAGICKNIGHT = Port("magicknight.py", "magicknight+MeanFlow", {
         Deviation("weight", "mean over pixels", r"mean|\bD\b|/ ?D", "src/training.py:63"),
         # The key of the coin is the key of r: r = t where r's own draw is in its upper quarter.
         Deviation("rows with r = t", "where the draw of r is in its upper quarter",
-                  "depend|draw|times", "src/training.py:33"),
+                  "depend|draw|time", "src/training.py:33"),
         Deviation("law of times", "r < t: the draw of r is below its upper quarter", "",
                   "src/training.py:33", "differs|unknown", optional=True),
     ),
@@ -172,7 +172,8 @@ PY_V1 = Port("py_meanflow_v1.py", "Gsunshine+py-meanflow", _NOTHING, preset="cif
 # The paper's law, held to the improved one.
 PY_V0_AS_V1 = Port("py_meanflow_v0.py", "Gsunshine+py-meanflow", {
     "loss": (
-        Deviation("law of times", "logit-normal (-2, 2) for both, r := t after ordering", r"-2|-1\.99",
+        Deviation("law of times", "logit-normal (-2, 2) for both, r := t after ordering",
+                  r"-2|-1\.99",
                   "meanflow/models/time_sampler.py:28"),
         Deviation("law of times|rows with r = t", "r := t after ordering", "", optional=True,
                   source="meanflow/models/time_sampler.py:37"),
