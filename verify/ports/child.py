@@ -508,6 +508,7 @@ class Jax:
                 function(*args)
             finally:
                 self.quiet = False
+                self.jax.config.update("jax_enable_x64", True)  # the port may have switched it off
 
     def loss(self, function, net, images, labels, seed, gradient):
         jax, tape = self.jax, self.tape

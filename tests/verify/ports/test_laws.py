@@ -204,6 +204,7 @@ DEPARTURES = {
 # fmt: on
 
 
+@pytest.mark.soak("ports", of="name", share=3)
 @pytest.mark.parametrize("name", DEPARTURES)
 def test_a_departure_is_named_by_one_line(name):
     preset, departures, heading, pattern = DEPARTURES[name]

@@ -86,7 +86,7 @@ def bodies(framework):
     return told | SAME | mine | ANYTHING
 
 
-def written(folder, framework, losses, after=""):
+def text_of(framework, losses, after=""):
     """A port: the minimal one, other losses with these bodies, and more lines after them."""
     text = IMPORTS + (MINIMAL / f"minimal_{framework}.py").read_text()
     for name, body in losses.items():
@@ -96,8 +96,14 @@ def written(folder, framework, losses, after=""):
         ):  # fmt: skip
             code = code.replace(word, of[framework])
         text += "\n\n" + LOSS[framework].format(name=f"loss_{name}", body=code)
+    return text + "\n" + after
+
+
+def written(folder, framework, losses, after=""):
+    """File of such a port."""
+    pytest.importorskip(framework)
     file = folder / "port.py"
-    file.write_text(text + "\n" + after)
+    file.write_text(text_of(framework, losses, after))
     return file
 
 
@@ -129,7 +135,13 @@ def marker(monkeypatch, tmp_path):
     return str(tmp_path)
 
 
-@pytest.fixture(scope="module", params=["torch", "jax"])
+# JAX takes seconds to start and to compile a loss: the suite runs one in four or five.
+JAX, JAX_STARTED = (
+    pytest.param("jax", marks=pytest.mark.soak("ports", of="name", share=share)) for share in (4, 5)
+)
+
+
+@pytest.fixture(scope="module", params=["torch", JAX])
 def opened(request, tmp_path_factory):
     """A port with every loss of this file, and its framework."""
     pytest.importorskip(request.param)
@@ -177,14 +189,9 @@ def test_whatever_a_loss_returns_there_are_findings(opened, name):
 
 
 # name -> (lines at the end of a port's file, pattern of the sentence)
-AT_IMPORT = {
-    "raises": ("raise OSError('no data')", "OSError: no data .port.py:[0-9]+: raise OSError"),
+NO_PORT = {
+    "raises": ("raise OSError('no data')", "OSError: no data .port_[0-9]+.py:[0-9]+: raise OSErr"),
     "exits": ("sys.exit('stop')", "SystemExit: stop"),
-    "dies": ("print('good bye'); os._exit(7)", "ended with status 7, its last words: good bye"),
-    "dies_with_a_child": ("subprocess.Popen(['sleep', '900']); os._exit(7)", "ended with status 7"),
-    "dies_with_a_fork": ("os.fork() and os._exit(7)\ntime.sleep(900)", "ended with status 7"),
-    "is_killed": ("os.kill(os.getpid(), 9)", "ended with status -9"),
-    "hangs": ("time.sleep(900)", "no answer within 8 s"),
     "is_no_python": ("def loss(:", "SyntaxError"),
     "needs_a_package": ("import no_such_package", "ModuleNotFoundError.*no_such_package"),
     "has_no_network": ("del network", "defines no function network and loss"),
@@ -193,10 +200,26 @@ AT_IMPORT = {
     "claims_are_unknown": ("claims = {'omego': 1.0}", "no key omego; did you mean omega"),
     "other_framework": ("framework = 'tensorflow'", "framework is 'tensorflow'"),
 }
+AT_IMPORT = {
+    "dies": ("print('good bye'); os._exit(7)", "ended with status 7, its last words: good bye"),
+    "dies_with_a_child": ("subprocess.Popen(['sleep', '900']); os._exit(7)", "ended with status 7"),
+    "dies_with_a_fork": ("os.fork() and os._exit(7)\ntime.sleep(900)", "ended with status 7"),
+    "is_killed": ("os.kill(os.getpid(), 9)", "ended with status -9"),
+    "hangs": ("time.sleep(900)", "no answer within 8 s"),
+}
+
+
+@pytest.mark.parametrize("name", NO_PORT)
+def test_a_file_that_is_no_port_is_told_in_a_sentence(name, given):
+    lines, pattern = NO_PORT[name]
+    port = given("torch", text_of("torch", {}, lines))
+    with pytest.raises((PortError, UserError), match=pattern) as raised:
+        list(diagnose(port, IMAGENET))
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("name", AT_IMPORT)
-def test_a_file_that_cannot_be_imported_is_told_in_a_sentence(name, tmp_path, marker, monkeypatch):
+def test_a_file_that_ends_its_process_is_told_in_a_sentence(name, tmp_path, marker, monkeypatch):
     pytest.importorskip("torch")
     if name == "hangs":
         monkeypatch.setattr(process, "LOAD_SECONDS", 8.0)
@@ -225,6 +248,7 @@ FATAL = {
 
 
 @pytest.mark.parametrize("name", FATAL)
+@pytest.mark.parametrize("framework", ["torch", JAX_STARTED])
 def test_a_loss_that_ends_its_process_is_told_in_one_line(framework, name, tmp_path, marker):
     body, pattern = FATAL[name]
     file = written(tmp_path, framework, {name: body}, "import shutil\nloss = sample = None\n")
@@ -271,12 +295,13 @@ SAMPLERS = {
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("framework", ["torch", JAX_STARTED])
 def test_a_sampler_that_fails_says_why(framework, name, tmp_path, marker):
     body, pattern = SAMPLERS[name]
     head = {"torch": "net, noise, labels, steps", "jax": "net, params, noise, labels, steps, key"}
     after = f"def sample({head[framework]}):\n    {body}\n"
     with Port(written(tmp_path, framework, {}, after)) as port:
-        first = next(iter(samplings(port, 0, "float64")))
+        first = next(iter(samplings(port, 0, "float64", labelled=True)))
     assert first.answer is None
     assert re.search(pattern, first.error)
     assert not left(marker)

@@ -22,6 +22,8 @@ OTHER_DRAWS = {"torch: the file changes the default dtype"}
 OTHER_SAMPLES = {
     "the sampler draws its own noise", "the sampler can make one step only", "there is no sampler",
 }  # fmt: skip
+# Another network only once its parameters are averaged ones.
+SAME_NUMBERS = {"guidance by a copy of the network"}
 
 
 @pytest.fixture(autouse=True)
@@ -44,8 +46,8 @@ def agree(a, b):
 
 
 def runs(variant):
-    """Whether the port can be run: a variant under the heading `error` is not run here."""
-    return all(line.what != "error" for line in variant.expected if line.must)
+    """Whether the port can be run: a variant that may be under the heading `error` is not run."""
+    return all("error" not in line.what.split("|") for line in variant.expected if line.must)
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
@@ -58,9 +60,9 @@ def test_every_text_occurs_once_and_every_file_is_python(framework):
 def test_expected_lines_have_headings_and_patterns(framework):
     for variant in variants(framework):
         assert (variant.table == "correct") <= (variant.expected == ()), str(variant)
-        headings = [(line.loss, line.what) for line in variant.expected]
-        assert len(headings) == len(set(headings)), str(variant)
-        assert {word for _, what in headings for word in what.split("|")} <= {*HEADINGS}
+        lines = [(line.loss, line.what, line.pattern) for line in variant.expected]
+        assert len(lines) == len(set(lines)), str(variant)
+        assert {word for _, what, _ in lines for word in what.split("|")} <= {*HEADINGS}
         for line in variant.expected:
             re.compile(line.pattern)
 
@@ -98,7 +100,7 @@ def test_a_fault_changes_what_is_computed(variant):
     in_loss = not (agree(found.loss, right.loss) and agree(found.gradient, right.gradient))
     named = [line.what for line in variant.expected if line.must]
     assert in_sampler == ("sampler" in named)
-    assert in_loss == bool({*named} - {"sampler"})
+    assert in_loss == bool({*named} - {"sampler"} and variant.name not in SAME_NUMBERS)
 
 
 # The comparison of a diagnosis with what is expected

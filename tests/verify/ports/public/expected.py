@@ -173,8 +173,7 @@ PY_V1 = Port("py_meanflow_v1.py", "Gsunshine+py-meanflow", _NOTHING, preset="cif
 PY_V0_AS_V1 = Port("py_meanflow_v0.py", "Gsunshine+py-meanflow", {
     "loss": (
         Deviation("law of times", "logit-normal (-2, 2) for both, r := t after ordering",
-                  r"-2|-1\.99",
-                  "meanflow/models/time_sampler.py:28"),
+                  r"-2|-1\.99", "meanflow/models/time_sampler.py:28"),
         Deviation("law of times|rows with r = t", "r := t after ordering", "", optional=True,
                   source="meanflow/models/time_sampler.py:37"),
     ),
