@@ -13,6 +13,7 @@ from verify.ports.process import Port, PortError
 from verify.ports.runs import NUM_CLASSES, Run
 
 SAMPLE_STEPS = (1, 2, 4, 1)
+ROUNDING = {False: 1e-11, True: 3e-6}  # relative, of a weight: in float64, or float32 in places
 BATCH, SIZE = 32, 6  # rows and pixels a side of most runs
 
 
@@ -152,7 +153,16 @@ def weighted(law: Formula, found: list[Run]) -> list[Weighted]:
             if row.run is run:
                 t[row.target.image], r[row.target.image] = row.t, row.t - row.h
         observed.append(
-            Weighted(squared, weight, t, r, run.loss, run.losses, run.images.shape[1], run.exact)
+            Weighted(
+                squared,
+                weight,
+                t,
+                r,
+                run.loss,
+                run.losses,
+                run.images.shape[1],
+                ROUNDING[run.single],
+            )
         )
     return observed
 

@@ -147,7 +147,7 @@ MAGICKNIGHT = Port("magicknight.py", "magicknight+MeanFlow", {
         Deviation("weight", "mean over pixels", r"mean|\bD\b|/ ?D", "src/training.py:63"),
         # The key of the coin is the key of r: r = t where r's own draw is in its upper quarter.
         Deviation("rows with r = t", "where the draw of r is in its upper quarter",
-                  "depend|draw|times", "src/training.py:33"),
+                  "depend|draw|time", "src/training.py:33"),
         Deviation("law of times", "r < t: the draw of r is below its upper quarter", "",
                   "src/training.py:33", "differs|unknown", optional=True),
     ),
