@@ -27,6 +27,7 @@ class Loss:
     dtype: str = "float64"
     unlabelled: bool = False  # whether labels=None is given
     regressed: frozenset[int] | None = None  # calls that a gradient reaches, if always the same
+    row_by_row: bool = False  # whether the network is called with one row at a time
     in_place: bool = field(
         default=False
     )  # whether row i of every call is of image i (modulo batch)
@@ -54,6 +55,15 @@ class Loss:
 
     def draw(self, num_rows: int, batch: int, seed: int) -> Draws:
         """Times and dropped labels of many rows; nan in rows that no gradient reaches."""
+        if self.row_by_row:  # a call of the network for each: fewer rows, in several requests
+            size = min(batch, BATCH)
+            parts = [self._draw(size, size, seed + 100 * n) for n in range(max(2, num_rows // 512))]
+            t, r, dropped = zip(*parts, strict=True)
+            told = None if dropped[0] is None else np.concatenate(dropped)
+            return Draws(np.concatenate(t), np.concatenate(r), told)
+        return self._draw(num_rows, batch, seed)
+
+    def _draw(self, num_rows: int, batch: int, seed: int) -> Draws:
         count = -(-num_rows // batch)
         request = {
             "op": "draws",
@@ -73,10 +83,7 @@ class Loss:
         if self.regressed is not None:  # a forward pass is enough
             rows[:, 5] = np.isin(rows[:, 1], list(self.regressed))
         if self.in_place:
-            starts = np.flatnonzero(np.diff(rows[:, 0] * 1e6 + rows[:, 1], prepend=-1))
-            image = (
-                np.arange(len(rows)) - np.repeat(starts, np.diff([*starts, len(rows)]))
-            ) % batch
+            image = _in_order(rows, batch)
         else:
             _, again = self.port.ask(**{**request, "images_seed": 1})
             image = self._matched(found, again, batch)
@@ -97,7 +104,15 @@ class Loss:
         if found["z"].shape != again["z"].shape:
             raise PortError("the number of its calls depends on the images: rows have no image")
         exact = runs.EXACT[self.dtype == "float32"]
-        return runs.match(found["z"], again["z"], images, others, exact)[0]
+        image = runs.match(found["z"], again["z"], images, others, exact)[0]
+        return np.where(image < 0, _in_order(found["rows"], batch), image)
+
+
+def _in_order(rows: np.ndarray, batch: int) -> NDArray[np.int64]:
+    """Image of each row, if every call has the images in their order."""
+    starts = np.flatnonzero(np.diff(rows[:, 0] * 1e6 + rows[:, 1], prepend=-1))
+    within = np.arange(len(rows)) - np.repeat(starts, np.diff(starts, append=len(rows)))
+    return np.asarray(within % batch)
 
 
 def open_loss(port: Port, name: str, seed: int) -> tuple[Loss, list[Run]]:
@@ -122,7 +137,9 @@ def open_loss(port: Port, name: str, seed: int) -> tuple[Loss, list[Run]]:
                 break
             continue
         alike = {(run.num_calls, frozenset(run.rows.call[_live(run)].tolist())) for run in found}
-        loss.regressed = alike.pop()[1] if len(alike) == 1 else None
+        loss.row_by_row = any(run.num_calls >= run.batch for run in found)
+        if len(alike) == 1 and not loss.row_by_row:
+            loss.regressed = alike.pop()[1]
         loss.in_place = all(_in_place(run) for run in found)
         return loss, found
     assert first is not None

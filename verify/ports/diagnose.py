@@ -129,6 +129,7 @@ def of_loss(
         drawn.append(loss.draw(num_rows, batch, seed))
         return drawn[-1]
 
+    yield from path.shared_numbers(law, found)
     yield from laws.findings(draw, expected, official, num_rows=NUM_DRAWS)
     if observed:
         observed(loss.name, drawn[0] if drawn else None, weights)

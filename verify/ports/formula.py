@@ -113,7 +113,11 @@ class Formula:
         if row.target.ambiguous:
             return self.guided.own + self.guided.null if inside else 0.0
         if row.target.own_label:
-            return self.guided.own if inside else 0.0
+            is_plain = _guidance(row, self.velocity, self.path, 0.0).is_none
+            seen = self.guided.times(1 / (1 - self.guided.own)) if self.guided.own != 1 else None
+            as_guided = seen is None or replace(seen, own=0.0).is_none
+            # A plain row is not guided, unless a guided one would look the same.
+            return self.guided.own if inside and (as_guided or not is_plain) else 0.0
         if self.dropped is not None:
             return self.dropped.null if inside else 0.0
         plain = _guidance(row, self.velocity, self.path, 0.0)

@@ -34,6 +34,31 @@ def findings(found: Formula, runs: list[Run]) -> list[Finding]:
     return [Finding("path", "differs", told, OFFICIAL, why) for told, why in lines]
 
 
+def shared_numbers(found: Formula, runs: list[Run]) -> list[Finding]:
+    """Finding on noise and times that are drawn from the same random numbers.
+
+    The first numbers of a batch's noise are then the normals of its times, row by row.
+    """
+    times, noise = [], []
+    for run in runs:
+        rows = sorted(
+            (row for row in found.rows if row.run is run), key=lambda row: row.target.image
+        )
+        drawn = [_noise_of(found, row) for row in rows]
+        if len(rows) == run.batch and drawn[0] is not None:
+            flat = np.concatenate([e for e in drawn if e is not None])
+            times += [row.t for row in rows]
+            noise += flat[: run.batch].tolist()
+    if len(times) < 30:
+        return []
+    ranks = np.corrcoef(np.argsort(np.argsort(times)), np.argsort(np.argsort(noise)))[0, 1]
+    if abs(ranks) < 5 / np.sqrt(len(times)):
+        return []
+    code = f"noise and times share their random numbers (rank correlation {ranks:.2f})"
+    why = "each time comes with a noise that goes with it: another coupling"
+    return [Finding("law of times", "differs", code, "independent draws", why)]
+
+
 def _velocity(found: Formula) -> str:
     """How the velocity departs from the path's own; nothing where it is that."""
     v = found.velocity
