@@ -5,12 +5,15 @@ to it, what gradient comes back at its answer and what the loss returns tell the
 port computes. Files, in the order of data flow:
 
     settings      what a port is held to: the settings of the authors' two codes, and its claims
-    child         runs the port under its own interpreter; needs NumPy and the framework alone
+    child         runs the port under its own interpreter, and holds the probe network
     process       that child process, asked and answered; time limits
-    probe         the probe network in NumPy, with its derivatives
-    observation   what one call of a loss or sampler told, row by row
-    path target guidance weight laws sampler families network   findings, each on a quantity
-    finding       one line of the report
+    runs          runs of a loss, their rows pooled over calls and matched to images
+    collect       what the findings need: paired runs, many draws, weights, samples
+    solve         the regression target of each row, as coefficients
+    reading       the same in the paper's terms; the path
+    formula       the formula that all rows share
+    families path derivative guidance target weight laws sampler network   findings
     diagnose      the findings in order, each from what was measured before
-    report        the table, JSON and SVG
+    diagnosis     a whole diagnosis and its exit status
+    report figure templates   the table and JSON, the SVG, files to fill in
 """

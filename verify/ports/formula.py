@@ -101,27 +101,36 @@ class Formula:
         """Coefficient in the target of the very answer that is regressed."""
         if not row.equal or self_coefficient(row):
             return self_coefficient(row)
-        # A run whose rows all have r = t does not show which calls v_g is made of; others do.
+        meant, share = self.guided, self.guided.own
+        if row.target.ambiguous:
+            share = self.guided.own + self.guided.null
+        elif not row.target.own_label:
+            meant = self.dropped or self.guided
+            share = meant.null
+        if not share or share == 1:
+            return 0.0
+        # What is seen of a guided row is divided by 1 - share.
+        would_show = meant.times(1 / (1 - share))
+        if row.target.ambiguous or not row.target.own_label:
+            would_show = replace(would_show, null=0.0)
+        if row.target.ambiguous or row.target.own_label:
+            would_show = replace(would_show, own=0.0)
+        seen = _guidance(row, self.velocity, self.path, 0.0)
+        if not would_show.is_none:
+            return share if seen.near(would_show, 1e-3 if row.run.single else 1e-5) else 0.0
+        # Guided or not, it would look the same: it is if the port made the call, in the window.
+        inside = self.window is None or self.window[0] <= row.t <= self.window[1]
+        return share if inside and self._is_called(row) else 0.0
+
+    def _is_called(self, row: Row) -> bool:
+        """Whether one of the calls that v_g is made of has this very answer."""
         rows = row.run.rows
         derivatives = set(rows.call[rows.has_tangent].tolist())
+        # A run whose rows all have r = t does not show which calls v_g is made of; others do.
         calls = self.calls.get(id(row.run), set()) | (
             set().union(*self.calls.values()) - derivatives
         )
-        if not calls & set(row.target.twins):
-            return 0.0
-        inside = self.window is None or self.window[0] <= row.t <= self.window[1]
-        if row.target.ambiguous:
-            return self.guided.own + self.guided.null if inside else 0.0
-        if row.target.own_label:
-            is_plain = _guidance(row, self.velocity, self.path, 0.0).is_none
-            seen = self.guided.times(1 / (1 - self.guided.own)) if self.guided.own != 1 else None
-            as_guided = seen is None or replace(seen, own=0.0).is_none
-            # A plain row is not guided, unless a guided one would look the same.
-            return self.guided.own if inside and (as_guided or not is_plain) else 0.0
-        if self.dropped is not None:
-            return self.dropped.null if inside else 0.0
-        plain = _guidance(row, self.velocity, self.path, 0.0)
-        return 0.0 if plain.near(Guidance()) else self.guided.null
+        return bool(calls & set(row.target.twins))
 
 
 def self_coefficient(row: Row) -> float:
