@@ -3,7 +3,7 @@
     INTERPRETER child.py PORT.py FOLDER
 
 It reads a request per line from standard input (JSON), answers each with a line (JSON), and leaves
-the arrays of the answer in FOLDER as NAME.npz. What the port prints goes to standard error. This
+the arrays of the answer in FOLDER/answer.npz. What the port prints goes to standard error. This
 file imports nothing of the project, and reads on Python 3.8 and later.
 
 `field` is the probe network: u(z, t, h, y) with a few trainable numbers theta, every partial
@@ -80,7 +80,7 @@ class Tape:
         return self
 
     def start(self, num_rows):
-        self.calls, self.hooks, self.num_rows = [], [], num_rows
+        self.calls, self.num_rows = [], num_rows
 
     def number(self, network):
         """0 for the network that the port was given, 1, 2, … for copies of it."""

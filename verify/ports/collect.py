@@ -1,7 +1,7 @@
 """What the findings need of a port: paired runs, draws of many rows, weights, samples."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +28,7 @@ class Loss:
     unlabelled: bool = False  # whether labels=None is given
     regressed: frozenset[int] | None = None  # calls that a gradient reaches, if always the same
     row_by_row: bool = False  # whether the network is called with one row at a time
-    in_place: bool = field(
-        default=False
-    )  # whether row i of every call is of image i (modulo batch)
+    in_place: bool = False  # whether row i of every call is of image i (modulo batch)
 
     def run(self, seed: int, images_seed: int = 0, batch: int = BATCH, size: int = SIZE) -> Run:
         """Run the loss once, with its gradient."""
@@ -83,7 +81,7 @@ class Loss:
         if self.regressed is not None:  # a forward pass is enough
             rows[:, 5] = np.isin(rows[:, 1], list(self.regressed))
         if self.in_place:
-            image = _in_order(rows, batch)
+            image = _places(rows, batch)
         else:
             _, again = self.port.ask(**{**request, "images_seed": 1})
             image = self._matched(found, again, batch)
@@ -105,14 +103,12 @@ class Loss:
             raise PortError("the number of its calls depends on the images: rows have no image")
         exact = runs.EXACT[self.dtype == "float32"]
         image = runs.match(found["z"], again["z"], images, others, exact)[0]
-        return np.where(image < 0, _in_order(found["rows"], batch), image)
+        return np.where(image < 0, _places(found["rows"], batch), image)
 
 
-def _in_order(rows: np.ndarray, batch: int) -> NDArray[np.int64]:
-    """Image of each row, if every call has the images in their order."""
-    starts = np.flatnonzero(np.diff(rows[:, 0] * 1e6 + rows[:, 1], prepend=-1))
-    within = np.arange(len(rows)) - np.repeat(starts, np.diff(starts, append=len(rows)))
-    return np.asarray(within % batch)
+def _places(rows: np.ndarray, batch: int) -> NDArray[np.int64]:
+    """Image of each row of the columns run, call, …, if every call has the images in order."""
+    return runs.in_order(rows[:, 0] * 1e6 + rows[:, 1], batch)
 
 
 def open_loss(port: Port, name: str, seed: int) -> tuple[Loss, list[Run]]:

@@ -117,7 +117,7 @@ class Formula:
             would_show = replace(would_show, own=0.0)
         seen = _guidance(row, self.velocity, self.path, 0.0)
         if not would_show.is_none:
-            return share if seen.near(would_show, 1e-3 if row.run.single else 1e-5) else 0.0
+            return share if seen.near(would_show, max(1e-5, row.run.within)) else 0.0
         # Guided or not, it would look the same: it is if the port made the call, in the window.
         inside = self.window is None or self.window[0] <= row.t <= self.window[1]
         return share if inside and self._is_called(row) else 0.0
@@ -136,36 +136,46 @@ class Formula:
 def self_coefficient(row: Row) -> float:
     """Coefficient of the regressed answer in v_g, by a tangent that the target fits."""
     value = row.tangent_self
-    small = max(1e-6, 10 * row.run.exact)
+    small = max(1e-6, row.run.within)
     if abs(value) < small or abs(value - 1) < small or not row.target.tangent:
         return 0.0
     ours = [row.coefficient(label) for label in ("null", "own", "other")]
     theirs = [row.coefficient(label, True) for label in ("null", "own", "other")]
     seen = np.array([row.p, row.q, *ours]) * (1 - value)
-    return value if np.allclose(seen, [row.tangent_p, row.tangent_q, *theirs], atol=1e-5) else 0.0
+    return (
+        value
+        if np.allclose(
+            seen, [row.tangent_p, row.tangent_q, *theirs], atol=max(1e-5, row.run.within)
+        )
+        else 0.0
+    )
 
 
 def formula(path: Path, rows: list[Row], expected: Guidance) -> Formula:
     """The formula of the rows; `expected` says which of target and tangent has the v_g meant."""
-    within = max((row.run.exact for row in rows), default=1e-9) * 1e3
+    within = max((row.run.within for row in rows), default=0.0)
     good = [row for row in rows if row.target.rest < within]
     bad = [row for row in rows if not row.target.rest < within]
-    path, velocity = _velocity(path, good, within * 10)
+    path, velocity = _velocity(path, good, within)
     apart = [row for row in good if not row.equal and not row.target.ambiguous]
     pool = [row for row in apart if row.target.own_label] or apart
     seen = [_guidance(row, velocity, path, self_coefficient(row)) for row in pool]
     guided = _common(seen) or expected
-    tangents = [
-        _guidance(row, velocity, path, 0.0, tangent=True) for row in pool if row.target.tangent
-    ]
-    tangent = _common(tangents)
+    moved = [row for row in pool if row.target.tangent]
+    tangent = _common([_guidance(row, velocity, path, 0.0, tangent=True) for row in moved])
+    if any(row.target.direction_rest > row.run.within for row in moved):
+        tangent = None  # along something else than v and the network's answers
     unlike = tangent is not None and tangent.near(expected) and not guided.near(expected)
     target_guided = guided if unlike and guided.is_none else None
     times = sorted(
-        {tuple(round(x, 6) + 0.0 for x in row.target.tangent) for row in pool if row.target.tangent}
+        {
+            tuple(round(x, 6) + 0.0 for x in row.target.tangent)
+            for row in moved
+            if row.target.tangent
+        }
     )
     ordered = [row for row in apart if row.h > 0] or apart  # clip(t - r, 0, 1) is 0 where r > t
-    factor, per_interval = _factor(ordered, within * 10)
+    factor, per_interval = _factor(ordered, within)
     found = Formula(
         path,
         rows,

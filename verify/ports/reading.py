@@ -131,13 +131,13 @@ def path_of(runs: list[Run]) -> Path:
             t.append(run.rows.t[i])
             r.append(run.rows.t[i] - run.rows.h[i])
     factors, times, starts = np.array(factor), np.array(t), np.array(r)
-    exact = max(run.exact for run in runs) * 100
+    within = max(run.within for run in runs)
     for at_r, time in ((False, times), (True, starts)):
         known = np.isfinite(factors) & (time > 0.02) & (time < 0.98)
         for name in ("linear", "reversed", "cosine"):
             alpha = np.array([Path(name).alpha(s) for s in time[known]])
             ratio = factors[known] / alpha
-            if known.any() and np.ptp(ratio) <= exact * max(1.0, np.abs(ratio).max()):
+            if known.any() and np.ptp(ratio) <= within * max(1.0, np.abs(ratio).max()):
                 return Path(name, short(float(np.median(ratio))), at_r=at_r)
     return Path("unknown") if np.isfinite(factors).any() else Path()
 

@@ -11,7 +11,6 @@ small step apart are a finite difference, which then stands for du/dt.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from verify.ports.observation import Array
 from verify.ports.runs import NUM_CLASSES, Rows, Run, derivative, null_label
@@ -29,7 +28,6 @@ class Other:
     h_is_zero: bool
     t_is_same: bool
     network: int
-    grad: bool
     sees_gradient: bool
 
 
@@ -41,7 +39,6 @@ class Target:
     image: int
     t: float
     h: float
-    label: int
     own_label: bool  # whether the label is the image's own, and not that which stands for none
     ambiguous: bool  # whether the image's own label is that which stands for none
     weight: float
@@ -57,15 +54,6 @@ class Target:
     direction_rest: float  # what these do not explain, relative
     rest: float  # what the coefficients do not explain, relative to the gradient
     twins: tuple[int, ...]  # calls whose answer is this very one: their coefficient is in `weight`
-
-
-def regressed(rows: Rows) -> NDArray[np.int64]:
-    """Rows at whose answer the main gradient arrives: calls with the largest gradient."""
-    size = np.sqrt((rows.cotangent**2).sum(1))
-    if rows.cotangent_head is not None:
-        size = np.maximum(size, np.sqrt((rows.cotangent_head**2).sum(1)))
-    found: NDArray[np.int64] = np.flatnonzero(size > 0)
-    return found
 
 
 def others_of(run: Run, i: int) -> list[Other]:
@@ -90,7 +78,6 @@ def others_of(run: Run, i: int) -> list[Other]:
                 bool(abs(rows.h[k]) < 1e-6),
                 bool(abs(rows.t[k] - rows.t[i]) < 1e-6),
                 int(rows.network[k]),
-                bool(rows.grad[k]),
                 bool(np.any(rows.cotangent[k])),
             )
         )
@@ -164,7 +151,6 @@ def solve(run: Run, i: int) -> Target:
         j,
         float(rows.t[i]),
         float(rows.h[i]),
-        int(rows.label[i]),
         bool(own),
         bool(run.classes[j] == null),
         weight,

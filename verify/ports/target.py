@@ -49,7 +49,7 @@ def findings(
         lines.append(
             (f"{velocity}, without du/dt", "flow matching: u is an instantaneous velocity")
         )
-    elif apart and (not found.per_interval or abs(k + 1) > 1e-5):
+    elif apart and (not found.per_interval or abs(k + 1) > max(1e-5, found.rows[0].run.within)):
         size = "" if abs(abs(k) - 1) < 1e-6 else f"{text(abs(k))} "
         lines.append((f"{velocity} {'+' if k > 0 else '-'} {size}{one}du/dt", FIXED_POINT))
     lines += _gradient(found, runs, expected)
@@ -72,15 +72,17 @@ def _factor_line(rows: list[Row]) -> tuple[str, str]:
     k = np.array([row.target.derivative for row in rows])
     t = np.array([row.t for row in rows])
     h = np.array([row.h for row in rows])
+    within = max(1e-5, rows[0].run.within)
     for name, law in (("t", t), ("r", t - h), ("(t - r)^2", h**2), ("1 - t", 1 - t)):
         ratio = k / np.where(law == 0, np.nan, law)
-        if np.nanmax(np.abs(ratio - np.nanmedian(ratio))) < 1e-5 * abs(np.nanmedian(ratio)):
+        if np.nanmax(np.abs(ratio - np.nanmedian(ratio))) < within * abs(np.nanmedian(ratio)):
             scale = float(np.nanmedian(ratio))
             return f"v_g {'+' if scale > 0 else '-'} {text(abs(scale))} {name} du/dt", FIXED_POINT
     ratio = -k / h
-    most = h[np.abs(ratio - 1) < 1e-6]
-    if most.size and np.all(most.max() <= h[np.abs(ratio - 1) >= 1e-6].min()):
-        limit = -k[np.abs(ratio - 1) >= 1e-6]
+    exact = np.abs(ratio - 1) < within
+    most = h[exact]
+    if most.size and np.all(most.max() <= h[~exact].min()):
+        limit = -k[~exact]
         return f"v_g - clip(t - r, 0, {text(float(np.median(limit)))}) du/dt", FIXED_POINT
     return (
         f"v_g - f du/dt, f between {(-k).min():.3g} and {(-k).max():.3g}, no multiple of t - r",
@@ -92,6 +94,7 @@ def _gradient(found: Formula, runs: list[Run], expected: Settings) -> list[tuple
     """Gradient of the parameters beyond that through the regressed answer."""
     lines: list[tuple[str, str]] = []
     shares = []
+    within = max(1e-5, *(run.within for run in runs))
     for run in runs:
         if run.grad_theta is None:
             continue
@@ -99,7 +102,7 @@ def _gradient(found: Formula, runs: list[Run], expected: Settings) -> list[tuple
         known = _pull(rows, rows.cotangent)
         rest = run.grad_theta - known
         size = np.linalg.norm(known) + np.linalg.norm(run.grad_theta)
-        if np.linalg.norm(rest) <= max(run.exact, 1e-8) * 10 * size:
+        if np.linalg.norm(rest) <= max(run.within, 1e-7) * size:
             shares.append(0.0)
             continue
         through = np.zeros_like(rest)
@@ -107,7 +110,7 @@ def _gradient(found: Formula, runs: list[Run], expected: Settings) -> list[tuple
             if row.run is run and np.isfinite(row.target.derivative) and not row.equal:
                 through -= row.target.derivative * _derivative_pull(row)
         share = float(rest @ through / (through @ through)) if through.any() else np.nan
-        fits = np.linalg.norm(rest - share * through) < 1e-5 * np.linalg.norm(rest)
+        fits = np.linalg.norm(rest - share * through) < max(run.within, 1e-5) * np.linalg.norm(rest)
         shares.append(share if fits else np.nan)
     if shares and np.isnan(shares).any():
         lines.append(
@@ -116,10 +119,10 @@ def _gradient(found: Formula, runs: list[Run], expected: Settings) -> list[tuple
                 "the loss is no plain regression",
             )
         )
-    elif shares and abs(max(shares) - expected.tangent_gradient) > 1e-5:
+    elif shares and abs(max(shares) - expected.tangent_gradient) > within:
         share = max(shares)
         code = "no stop-gradient: the gradient passes through du/dt"
-        if abs(share - 1) > 1e-5:
+        if abs(share - 1) > within:
             code += f", a share of {text(share)}"
         lines.append((code, "not the gradient of the paper: it differentiates du/dt once more"))
     return lines

@@ -27,7 +27,7 @@ JAX_KINDS = (
     ("rows with r = t", "label dropout", "law of times"), ("sampler", "error"),
     ("families", "combined"),
 )  # fmt: skip
-# Where one of these departs, what rests on it may be unknown.
+# If one of these differs, later lines may be unknown.
 PREMISES = ("error", "path")
 KINDS = [("torch", (kind,)) for kind in TORCH_KINDS] + [("jax", group) for group in JAX_KINDS]
 NUM_CORRECT = {"torch": 5, "jax": 1}  # in the suite, beside the minimal port

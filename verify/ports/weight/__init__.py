@@ -13,6 +13,7 @@ the weight are fitted to all of them, and the one with the fewest differences is
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -56,10 +57,13 @@ def findings(observed: Sequence[Weighted], expected: Settings, official: Setting
         first = differing[0]
         differing[0] = first._replace(code=first.code + claims_kept(found, problem))
     lines += [Finding("weight", "differs", *line) for line in differing]
-    if lines:
-        return lines
     per_row = any(call.losses is not None for call in observed)
-    return [same(problem, "a loss per row is returned: its mean is taken" if per_row else "")]
+    said = "a loss per row is returned: its mean is taken" if per_row else ""
+    if not lines:
+        return [same(problem, said)]
+    if said:
+        lines[0] = replace(lines[0], detail=f"{lines[0].detail}; {said}")
+    return lines
 
 
 def _impossible(problem: Problem) -> list[Finding]:

@@ -127,7 +127,7 @@ _UNGUIDED = Deviation("guidance", "v_g = v: omega = 1, kappa = 0",
                       r"none|^v\b|= v\b|omega = 1|kappa = 0", "loss.py:166")  # fmt: skip
 _PATH = Deviation("path", "z = cos(pi t / 2) x + sin(pi t / 2) e, v its derivative",
                   "cos|sin|another|other", "loss.py:50", "differs|unknown")  # fmt: skip
-_AFTER = Deviation("derivative|guidance|target|unlabelled rows|weight", "what rests on the path",
+_AFTER = Deviation("derivative|guidance|target|unlabelled rows|weight", "consequences of the path",
                    "", "loss.py:114", "differs|unknown", optional=True)  # fmt: skip
 OPTIONS = Port("zhuyu_options.py", "zhuyu-cs+MeanFlow", {
     "loss": (*_DEFAULTS, _TWICE, _UNGUIDED),
