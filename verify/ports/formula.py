@@ -118,7 +118,12 @@ class Formula:
         seen = _guidance(row, self.velocity, self.path, 0.0)
         if not would_show.is_none:
             return share if seen.near(would_show, max(1e-5, row.run.within)) else 0.0
-        # Guided or not, it would look the same: it is if the port made the call, in the window.
+        # Guided or not, the target looks the same. The row's tangent tells, where that is v_g ...
+        tells = self.tangent_guided is not None and self.tangent_guided.near(self.guided)
+        unlabelled = not row.target.own_label and not row.target.ambiguous
+        if (row.target.tangent and tells) or (unlabelled and self.dropped is None):
+            return 0.0
+        # ... else it is guided if the port made the call, in the window.
         inside = self.window is None or self.window[0] <= row.t <= self.window[1]
         return share if inside and self._is_called(row) else 0.0
 
