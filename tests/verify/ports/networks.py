@@ -61,7 +61,9 @@ def _jax(port, seed):
         num_classes = NUM_CLASSES
 
         def __call__(self, params, *given, **named):
-            return _answer(port, jnp.sin, params, *given, **named)
+            # jax.jvp wants the tangents that a port makes of an answer to have its images' dtype.
+            dtype = port["network"](*given, **named)["z"].dtype
+            return _answer(port, jnp.sin, params.astype(dtype), *given, **named)
 
     net, params, key = Network(), jnp.array(WEIGHTS), jax.random.key(seed)
     images, labels = (jnp.array(a) for a in images_and_labels())
