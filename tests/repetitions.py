@@ -2,7 +2,8 @@
 
 A test marked `soak("kills", of="repetition")` belongs to the act of kills and is repeated over its
 parameter `repetition`; with `share=100` the suite runs one in a hundred, with `share=None` none.
-The act `fuzz` is every test of Hypothesis.
+The act `fuzz` is every test of Hypothesis, each with fifty times its examples, or `fuzz(more)` times
+where a test is so marked.
 """
 
 import random
@@ -15,7 +16,7 @@ import pytest
 from results.tabulate.soak import ACTS
 
 SHARE = 20  # the suite runs one repetition of so many, at least one of each test
-MORE = 50  # times the examples of the suite that the act `fuzz` makes of each test
+MORE = 50  # times the examples of the suite that the act `fuzz` makes of a test without a mark
 
 
 def one_in_twenty(items):
@@ -62,9 +63,11 @@ def _with_more_examples(item):
     """Random examples instead of the same ones each time, many times as many."""
     test = item.obj
     own = test._hypothesis_internal_use_settings
+    mark = item.get_closest_marker("fuzz")
+    more = mark.args[0] if mark else MORE
     if own.derandomize:  # else another item of the same function has been here
         test._hypothesis_internal_use_settings = hypothesis.settings(
-            own, max_examples=MORE * own.max_examples, derandomize=False, database=None
+            own, max_examples=more * own.max_examples, derandomize=False, database=None
         )
 
 

@@ -119,6 +119,7 @@ abandons = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionW
 
 
 @abandons
+@pytest.mark.fuzz(10)  # Orbax reads a checkpoint in most of a second
 @settings(max_examples=40)
 @given(DONE)
 @pytest.mark.parametrize("framework", ["jax", "torch"])
@@ -143,6 +144,7 @@ def test_an_error_that_is_the_fault_of_no_file_is_not_taken_for_damage():
 
 
 @abandons
+@pytest.mark.fuzz(10)
 @settings(max_examples=10)
 @given(WHICH, DAMAGE)
 @pytest.mark.parametrize("framework", ["jax", "torch"])
