@@ -34,9 +34,7 @@ class DataSet(NamedTuple):
 
     title: str  # heads its scores
     split: Callable[[DatasetConfig, bool], Batch]  # training images, or the held-out ones if True
-    hidden: tuple[int, ...]  # sizes of the hidden layers; the features are those of the last
-    alpha: float  # weight of the squared weights in the loss
-    tolerance: float  # decrease of the loss, in ten passes, below which training ends
+    options: dict[str, Any]  # of scikit-learn's MLPClassifier; its last hidden layer is of 64
     shifts: list[tuple[int, int]]  # of each training image, in pixels: augmentation
     num_published: int | None = None  # training images, where a copy may hold fewer of them
 
@@ -44,10 +42,19 @@ class DataSet(NamedTuple):
 # Those of impls.common.config.DATA_SETS that can be scored.
 DATA_SETS = {
     "digits": DataSet(
-        "digits", lambda _, held_out: digits_split(held_out), (64,), 1e-3, 1e-4, SHIFTS[:1]
+        "digits",
+        lambda _, held_out: digits_split(held_out),
+        {"hidden_layer_sizes": (64,), "alpha": 1e-3},
+        SHIFTS[:1],
     ),
-    # Classifies 97.7 % of 1,000 held-out images, trained on 9,000: 22 s on one core.
-    "mnist": DataSet("MNIST", mnist_split, (128, 64), 1.0, 3e-3, SHIFTS, num_published=60_000),
+    # Classifies 97.9 % of 1,000 held-out images, trained on 9,000 in 31 s of one core's time.
+    "mnist": DataSet(
+        "MNIST",
+        mnist_split,
+        {"hidden_layer_sizes": (256, 64), "alpha": 0.1, "batch_size": 500, "tol": 5e-3},
+        SHIFTS,
+        num_published=60_000,
+    ),
 }
 
 
@@ -130,9 +137,7 @@ def _classifier(data: DatasetConfig) -> Any:
     images, labels = (part[:MOST] for part in split(data, held_out=False))
     # What leaves an image comes in on the other side: only background does.
     shifted = np.concatenate([np.roll(images, shift, axis=(1, 2)) for shift in kind.shifts])
-    network = MLPClassifier(
-        kind.hidden, alpha=kind.alpha, max_iter=300, tol=kind.tolerance, random_state=0
-    )
+    network = MLPClassifier(max_iter=300, random_state=0, **kind.options)
     return network.fit(_flat(shifted), np.tile(labels, len(kind.shifts)))
 
 
