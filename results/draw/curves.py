@@ -16,6 +16,7 @@ OTHERS = {"mnist": "MNIST"}  # presets with panels below, where they were measur
 TITLES = ("Loss, with adaptive weights", "Squared distance of u from v")
 PANELS = dict(zip(CURVES, TITLES, strict=True))  # quantity -> what heads its panel
 HEIGHT, HEAD = 1.55, 0.36  # of a panel and of its title, in inches
+STEPS = 0.25  # height of the labels of steps, below the panels of a preset, in inches
 DIGITS = (1, 1.5, 2, 2.5, 3, 4, 5, 7)  # first digits of the ticks
 
 
@@ -62,7 +63,8 @@ def draw(records: list[Record]) -> Figure:
         if any(curves(records, what, preset) for what in PANELS):
             shown += [(preset, what, f"{title}: {name}") for what, title in PANELS.items()]
     top = 0.42
-    figure = style.canvas(top + (HEAD + HEIGHT) * len(shown) + 0.55)
+    between = STEPS * (len(shown) // len(PANELS) - 1)
+    figure = style.canvas(top + (HEAD + HEIGHT) * len(shown) + between + 0.55)
     for place, (preset, what, title) in enumerate(shown, 1):
         axes = style.plane(figure, 0.95, 0.2, top + HEAD, HEIGHT, title)
         axes.set_ylabel(what.rpartition("/")[2])
@@ -71,6 +73,8 @@ def draw(records: list[Record]) -> Figure:
             axes.set_xlabel("training step")
         elif place % len(PANELS):
             axes.tick_params(axis="x", labelbottom=False)
+        else:
+            top += STEPS
         top += HEAD + HEIGHT
     lines = {name: mark.as_line() for name, mark in style.FRAMEWORKS.items()}
     style.legend(figure, lines, len(lines))
