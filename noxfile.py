@@ -100,17 +100,33 @@ def train_digits(session: nox.Session) -> None:
     `-- 42 43 44` are the seeds (42 alone by default). Each run takes minutes; runs go to
     runs/digits-FRAMEWORK-SEED, records to results/records and sample grids to results/samples.
     """
+    train_and_record(session, "digits")
+
+
+@nox.session(name="train-mnist", default=False)
+def train_mnist(session: nox.Session) -> None:
+    """Train on MNIST in both frameworks, and record the scores and training curves.
+
+    `-- --dataset.root=FOLDER 42 43` are the folder of its files and the seeds, as for train-digits.
+    """
+    train_and_record(session, "mnist", "--curve")
+
+
+def train_and_record(session: nox.Session, preset: str, *scoring: str) -> None:
+    """Train a preset in both frameworks; --KEY=VALUE among the arguments are options of a run."""
     install(session, "jax", "torch")
-    for seed in session.posargs or ["42"]:
+    options = [word for word in session.posargs if word.startswith("--")]
+    for seed in [word for word in session.posargs if word not in options] or ["42"]:
         for framework in FRAMEWORKS:
-            run = f"runs/digits-{framework}-{seed}"
-            choice = ("--framework", framework, f"--training.seed={seed}")
-            session.run("meanflow", "train", *choice, "--workdir", run)
-            session.run("meanflow", "evaluate", "--checkpoint", run, "--record", "results/records")
+            run = f"runs/{preset}-{framework}-{seed}"
+            choice = ("--framework", framework, "--config", preset, f"--training.seed={seed}")
+            session.run("meanflow", "train", *choice, *options, "--workdir", run)
+            records = ("--record", "results/records", *scoring)
+            session.run("meanflow", "evaluate", "--checkpoint", run, *records)
             picture = ("--num-samples", "100", "--output-dir", f"{run}/samples")
             session.run("meanflow", "sample", "--checkpoint", run, *picture)
             source = Path(run, "samples", "grid.png")
-            target = Path("results", "samples", f"digits-{framework}-{seed}.png")
+            target = Path("results", "samples", f"{preset}-{framework}-{seed}.png")
             target.parent.mkdir(exist_ok=True)
             shutil.copyfile(source, target)
 

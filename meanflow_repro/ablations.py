@@ -28,12 +28,12 @@ def ablations(
     """
     from bench.studies import ablations as study
     from impls.common.config_files import load_config
+    from impls.fid import small_images
     from impls.frameworks import implementation
-    from impls.trainer.generate import check_scored
 
     chosen = presets or study.PRESETS
     for preset in chosen:
-        check_scored(load_config(preset))
+        small_images.check(load_config(preset).dataset)
     check_seeds(seeds=seeds)
     for folder in (workdir, record, samples):
         check_writable(None, folder)

@@ -25,7 +25,7 @@ def evaluate(
     curve: bool = False,
     checksum: options.Checksum = True,
 ) -> int:
-    """Score a checkpoint trained on digits, with the scores of real digits for comparison.
+    """Score a checkpoint trained on digits or MNIST, with the scores of real images beside.
 
     The raw parameters are scored too while the EMA still holds over 1 % of the initial ones.
 
@@ -57,28 +57,31 @@ def print_scores(
     *,
     curve: bool = False,
 ) -> None:
-    """Sample and score digits, print the scores beside those of real digits, and record them."""
+    """Sample and score, print the scores beside those of real images, and record them."""
     from rich.console import Console
     from rich.table import Table
 
     from bench.records import keep
     from bench.studies.runs import curve_records, score_records
     from impls.common.timesteps import sampling_times
-    from impls.trainer.generate import check_scored, generate, scores
+    from impls.fid import small_images
+    from impls.trainer.generate import generate, scores
     from results.schema import Settings
+
+    data = checkpoint.config.dataset
 
     def scored(which: str) -> Any:
         made = generate(checkpoint, num_samples, num_steps, seed, "balanced", framework, which)
-        return scores(made)
+        return scores(data, made)
 
-    check_scored(checkpoint.config)
+    small_images.check(data)
     steps = len(sampling_times(checkpoint.config, num_steps)) - 1
     found, start = scored(weights), _share_of_start(checkpoint, weights)
     of_params = scored("params") if start > MUCH else {}
     table = Table(box=None, pad_edge=False)
     table.add_column(f"{num_samples} samples in {steps} step{'s' * (steps > 1)}")
     table.add_column(f"{framework}, step {checkpoint.step}", justify="right")
-    table.add_column("real digits", justify="right")
+    table.add_column(f"real {data.kind}", justify="right")
     for name, (ours, real) in found.items():
         table.add_row(name, _shown(ours), _shown(real))
         if name in of_params:
@@ -92,7 +95,7 @@ def print_scores(
         settings |= {"sampling_seed": seed, "weights": weights}
         records = score_records(checkpoint, framework, found, settings)
         records += curve_records(checkpoint, framework) if curve else []
-        keep(records, "digits", record, console)
+        keep(records, data.kind, record, console)
 
 
 def _shown(score: Any) -> str:

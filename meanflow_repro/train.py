@@ -4,7 +4,7 @@ import signal
 import sys
 from pathlib import Path
 
-from impls.common.errors import UserError
+from impls.common.errors import DataError, UserError
 from meanflow_repro.evaluate import print_scores
 from meanflow_repro.options import Checksum, Device, Framework, Override, app, overrides
 
@@ -21,7 +21,7 @@ def train(
     override: Override = (),
     checksum: Checksum = True,
 ) -> int:
-    """Train, or resume from the newest checkpoint in the run's folder; digits are then scored.
+    """Train, or resume from the run's newest checkpoint; digits and MNIST are scored at the end.
 
     SIGINT (Ctrl-C) and SIGTERM end the run after the current step, with a checkpoint saved and
     status 130 or 143.
@@ -33,10 +33,11 @@ def train(
         workdir: folder of the run: checkpoints, TensorBoard events, configuration.
         config: a preset's name or a YAML file.
         load_from: checkpoint to start from, of either framework.
-        eval_only: print the scores of that checkpoint (digits only) instead of training.
+        eval_only: print the scores of that checkpoint (digits, MNIST) instead of training.
     """
     from impls.common.config_files import load_config
     from impls.common.paths import expanded
+    from impls.fid import small_images
     from impls.files import checkpoints
     from impls.frameworks import implementation
     from impls.trainer.train import train as run_training
@@ -60,6 +61,11 @@ def train(
             file=sys.stderr,
         )
         return 128 + ending.signal
-    if loaded.dataset.name == "digits" and ending.finished:
-        print_scores(ending.checkpoint, framework)
+    if loaded.dataset.kind in small_images.DATA_SETS and ending.finished:
+        try:
+            small_images.check(loaded.dataset)
+        except DataError as error:
+            print(f"meanflow: the run is not scored: {error}", file=sys.stderr)
+        else:
+            print_scores(ending.checkpoint, framework)
     return 0

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from bench.studies.runs import curve_records, failed_record, score_records
+from bench.studies.runs import REAL, curve_records, failed_record, score_records
 from impls.common.config import Config
 from impls.common.config_files import load_config, preset_names
 from impls.files.pictures import picture_grid, write_png
@@ -121,8 +121,8 @@ def _one_run(
         with writable(picture):
             picture.parent.mkdir(parents=True, exist_ok=True)
             write_png(picture, picture_grid(made.images[:20], columns=10, scale=2))
-    found = score_records(ending.checkpoint, framework, scores(made), SCORED)
-    records = [record for record in found if record.subject != "real digits"]
+    found = score_records(ending.checkpoint, framework, scores(config.dataset, made), SCORED)
+    records = [record for record in found if not record.subject.startswith(REAL)]
     if config == load_config(DEFAULT, {"training.seed": config.training.seed}):
         records += curve_records(ending.checkpoint, framework)
     return records
@@ -132,4 +132,4 @@ def _said(records: Sequence[Record]) -> str:
     (distance,) = (r for r in records if r.what.endswith("Frechet_distance"))
     if distance.value is None:
         return distance.detail
-    return f"digits Fréchet distance {distance.value:.2f}"
+    return f"Fréchet distance {distance.value:.2f}"

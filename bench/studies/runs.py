@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 
 from bench.records import provenance
-from impls.common.config import Config
+from impls.common.config import Config, DatasetConfig
 from impls.common.config_files import config_hash, load_config, preset_names
-from impls.fid.digits import Score
+from impls.fid.small_images import DATA_SETS, Score, split
 from impls.files.checkpoints import Checkpoint
 from impls.trainer.train import must_match_to_resume
 from results.schema import Record, Settings
 
 CURVES = ("loss", "v_loss")
 POINTS = 30  # of a curve, at most
+REAL = "real "  # how the subject of a score of real images begins; the data set follows
 NO_PRESET = "none"  # preset of a run that matches none, such as digits with other settings
 
 
@@ -25,21 +26,25 @@ def score_records(
     found: dict[str, tuple[Score, Score]],
     settings: Settings,
 ) -> list[Record]:
-    """Records of each score, of its value for real digits, and of the seconds of training."""
+    """Records of each score, of its value for real images, and of the seconds of training."""
+    data = checkpoint.config.dataset
     trained: Settings = {"training_step": checkpoint.step}
     settings = _run(checkpoint.config) | trained | settings
     about = _about(checkpoint.config, framework)
     records = [
         Record(
             **{**about, "subject": of},
-            what=f"evaluate/{name.replace(' ', '_').replace('é', 'e')}",
+            what=_what(data, name),
             value=score.value,
             unit="1",
             interval=(score.low, score.high),
             settings=given,
         )
         for name, (ours, real) in found.items()
-        for of, given, score in ((about["subject"], settings, ours), ("real digits", {}, real))
+        for of, given, score in (
+            (about["subject"], settings, ours),
+            (f"{REAL}{data.kind}", _of_real(data), real),
+        )
     ]
     seconds = _training_seconds(checkpoint)
     if seconds is not None:
@@ -74,7 +79,7 @@ def curve_records(checkpoint: Checkpoint, framework: str) -> list[Record]:
 def failed_record(config: Config, framework: str, reason: str) -> Record:
     """Record of a run without a score, with the reason in words."""
     return Record(
-        what="evaluate/digits_Frechet_distance",
+        what=_what(config.dataset, f"{DATA_SETS[config.dataset.kind].title} Fréchet distance"),
         value=None,
         unit="1",
         settings=_run(config) | {"num_steps": 1},
@@ -93,8 +98,32 @@ def preset_of(config: Config) -> str | None:
     return None
 
 
+def _what(data: DatasetConfig, score: str) -> str:
+    """Quantity of a record: the name of a score, with that of the data set for its title."""
+    name = score.replace(DATA_SETS[data.kind].title, data.kind)
+    return f"evaluate/{name.replace(' ', '_').replace('é', 'e')}"
+
+
 def _run(config: Config) -> Settings:
-    return {"preset": preset_of(config) or NO_PRESET, "training_seed": config.training.seed}
+    preset, seed = preset_of(config) or NO_PRESET, config.training.seed
+    return {"preset": preset, "training_seed": seed, **_num_images(config.dataset)}
+
+
+def _num_images(data: DatasetConfig) -> Settings:
+    """Number of training images, where a copy of the data set may hold fewer than its publisher's.
+
+    Nothing for a data set without scores.
+    """
+    kind = DATA_SETS.get(data.kind)
+    if not kind or not kind.num_published:
+        return {}
+    return {"num_images": len(split(data, held_out=False).labels)}
+
+
+def _of_real(data: DatasetConfig) -> Settings:
+    """Settings of a score of real images; none for digits, as in records of when it was alone."""
+    number = _num_images(data)
+    return {"dataset": data.kind, **number} if number else {}
 
 
 def _about(config: Config, framework: str) -> dict[str, Any]:

@@ -261,7 +261,7 @@ class Config(Section):
     sampling: SamplingConfig = SamplingConfig()
     fid: FidConfig = FidConfig()
     load_from: OptionalText = None  # checkpoint to start from; null starts anew
-    eval_only: Flag = False  # print the scores of load_from (digits only) instead of training
+    eval_only: Flag = False  # print the scores of load_from (digits, MNIST) instead of training
 
     @model_validator(mode="after")
     def _network_fits(self) -> Self:

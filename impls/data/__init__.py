@@ -13,3 +13,4 @@ from impls.common.errors import DataError
 from impls.data.bundled import HELD_OUT, digits, digits_split
 from impls.data.examples import Arrays, Example, Examples, Rows
 from impls.data.loader import batches, source, steps_per_epoch
+from impls.data.mnist import mnist_split

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from impls.common.config import DatasetConfig
 from impls.common.errors import DataError
-from impls.data.examples import Arrays, check_labels
+from impls.common.types import Batch
+from impls.data.examples import LEVELS, Arrays, check_labels
 from impls.files.reading import readable, root_folder
 
-IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
-NEEDED = f"the folder with {IMAGES} and {LABELS} of MNIST, plain or as .gz"
+FILES = "{}-images-idx3-ubyte", "{}-labels-idx1-ubyte"
+TRAIN, HELD_OUT = "train", "t10k"  # how the names of the files begin
 FOLDERS = (".", "MNIST/raw", "raw")  # torchvision writes to MNIST/raw
 UNSIGNED_BYTE = 8  # code of the element type
 
@@ -25,8 +26,29 @@ def mnist(config: DatasetConfig) -> Arrays:
     Raises:
         DataError: when a file is missing or damaged.
     """
-    root = root_folder(config, NEEDED)
-    files = _find(root, IMAGES), _find(root, LABELS)
+    images, labels = _read(config, TRAIN)
+    return Arrays(images, labels, flip=False)
+
+
+def mnist_split(config: DatasetConfig, held_out: bool) -> Batch:
+    """Training images of MNIST, or the held-out ones: files t10k-*.
+
+    Returns:
+        images: [n, 28, 28, 1] float32 in -1..1; labels: [n] int32 in 0..9.
+
+    Raises:
+        DataError: when a file is missing or damaged.
+    """
+    images, labels = _read(config, HELD_OUT if held_out else TRAIN)
+    return Batch(LEVELS[images], labels)
+
+
+def _read(config: DatasetConfig, part: str) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Images [n, 28, 28, 1] and labels [n] of one of the two parts."""
+    names = [name.format(part) for name in FILES]
+    needed = f"the folder with {' and '.join(names)} of MNIST, plain or as .gz"
+    root = root_folder(config, needed)
+    files = [_find(root, name, needed) for name in names]
     images, labels = read_idx(files[0], 3), read_idx(files[1], 1)
     if not 0 < len(images) == len(labels):
         raise DataError(
@@ -34,7 +56,7 @@ def mnist(config: DatasetConfig) -> Arrays:
             " both again"
         )
     check_labels(labels, config.num_classes, files[1])
-    return Arrays(images[..., None], labels.astype(np.int32), flip=False)
+    return images[..., None], labels.astype(np.int32)
 
 
 def read_idx(path: Path, num_axes: int) -> NDArray[np.uint8]:
@@ -56,9 +78,9 @@ def read_idx(path: Path, num_axes: int) -> NDArray[np.uint8]:
         return elements.reshape([int(size) for size in sizes])
 
 
-def _find(root: Path, name: str) -> Path:
+def _find(root: Path, name: str, needed: str) -> Path:
     spellings = (name, name.replace("-idx", ".idx"))
     for folder, spelling, ending in product(FOLDERS, spellings, ("", ".gz")):
         if (path := root / folder / f"{spelling}{ending}").is_file():
             return path
-    raise DataError(f"there is no {name} in {root}, plain or as .gz: set dataset.root to {NEEDED}")
+    raise DataError(f"there is no {name} in {root}, plain or as .gz: set dataset.root to {needed}")

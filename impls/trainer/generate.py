@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from impls.common.config import Config
+from impls.common.config import Config, DatasetConfig
 from impls.common.draws import sampling_labels, sampling_noise
 from impls.common.errors import UserError
 from impls.common.timesteps import sampling_times
 from impls.common.types import Batch
-from impls.data import digits_split
-from impls.fid.digits import Score, conditional_accuracy, digits_frechet
+from impls.fid import small_images
+from impls.fid.small_images import DATA_SETS, Score, conditional_accuracy, frechet
 from impls.files.checkpoints import Checkpoint
 from impls.files.pictures import picture_grid, to_uint8, write_png
 from impls.files.resumable import split
@@ -95,22 +95,17 @@ def write_samples(samples: Batch, folder: Path, *, single: bool) -> list[Path]:
     return written
 
 
-def scores(samples: Batch) -> dict[str, tuple[Score, Score]]:
-    """Scores of digits by name: (that of the samples, that of real digits), see `impls.fid.digits`.
+def scores(data: DatasetConfig, samples: Batch) -> dict[str, tuple[Score, Score]]:
+    """Scores by name: (that of the samples, that of real images), see `impls.fid.small_images`.
 
-    Real digits are the held-out ones for the accuracy, and the training digits for the distance,
+    Real images are the held-out ones for the accuracy, and the training images for the distance,
     which is a distance from the held-out ones.
     """
-    real, train = digits_split(held_out=True), digits_split(held_out=False)
+    held_out, train = (small_images.split(data, held_out) for held_out in (True, False))
+    name = f"{DATA_SETS[data.kind].title} Fréchet distance"
     return {
-        "conditional accuracy": (conditional_accuracy(*samples), conditional_accuracy(*real)),
-        "digits Fréchet distance": (digits_frechet(samples.images), digits_frechet(train.images)),
-    }
-
-
-def check_scored(config: Config) -> None:
-    """Raise UserError for a data set without a score."""
-    if (name := config.dataset.name) != "digits":
-        raise UserError(
-            f"only digits can be scored here, and the data set is {name}: use meanflow fid-check"
-        )
+        "conditional accuracy": (
+            conditional_accuracy(data, *samples), conditional_accuracy(data, *held_out),
+        ),
+        name: (frechet(data, samples.images), frechet(data, train.images)),
+    }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Figure of training curves of a preset: both frameworks, a line for each seed."""
+"""Figure of training curves of presets: both frameworks, a line for each seed."""
 
 from typing import NamedTuple
 
@@ -12,9 +12,11 @@ from results.tabulate.ablations import CURVES, DEFAULT
 from results.tabulate.cells import NAMES
 
 PRESET = DEFAULT
+OTHERS = {"mnist": "MNIST"}  # presets with panels below, where they were measured -> their title
 TITLES = ("Loss, with adaptive weights", "Squared distance of u from v")
 PANELS = dict(zip(CURVES, TITLES, strict=True))  # quantity -> what heads its panel
 HEIGHT, HEAD = 1.55, 0.36  # of a panel and of its title, in inches
+STEPS = 0.25  # height of the labels of steps, below the panels of a preset, in inches
 DIGITS = (1, 1.5, 2, 2.5, 3, 4, 5, 7)  # first digits of the ticks
 
 
@@ -27,42 +29,53 @@ class Curve(NamedTuple):
     values: list[float]
 
 
-def curves(records: list[Record], what: str) -> list[Curve]:
+def curves(records: list[Record], what: str, preset: str = PRESET) -> list[Curve]:
     """Curves of a quantity by framework and seed, each of the run with the newest record."""
     runs: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         settings = record.settings
         is_point = record.what == what and record.value is not None and "training_step" in settings
-        of_preset = settings.get("preset") == PRESET and "changes" not in settings
+        of_preset = settings.get("preset") == preset and "changes" not in settings
         if is_point and of_preset and record.subject in NAMES:
             runs.setdefault((record.subject, str(settings.get("training_seed"))), []).append(record)
     found = []
     for (subject, seed), run in sorted(runs.items()):
-        code = run[-1].commit, run[-1].config_hash
+        code = _code(run[-1])
         points = {
             int(record.settings["training_step"]): record.value or 0.0
             for record in run
-            if (record.commit, record.config_hash) == code
+            if _code(record) == code
         }
         steps = sorted(points)
         found.append(Curve(subject, seed, steps, [points[step] for step in steps]))
     return found
 
 
+def _code(record: Record) -> tuple[object, ...]:
+    """What the points of one run share: code, configuration and number of training images."""
+    return record.commit, record.config_hash, record.settings.get("num_images")
+
+
 def draw(records: list[Record]) -> Figure:
-    """Figure with a panel for each quantity."""
+    """Figure with a panel for each preset and quantity."""
+    shown = [(PRESET, what, title) for what, title in PANELS.items()]
+    for preset, name in OTHERS.items():
+        if any(curves(records, what, preset) for what in PANELS):
+            shown += [(preset, what, f"{title}: {name}") for what, title in PANELS.items()]
     top = 0.42
-    figure = style.canvas(top + (HEAD + HEIGHT) * len(PANELS) + 0.55)
-    panels = []
-    for what, title in PANELS.items():
+    between = STEPS * (len(shown) // len(PANELS) - 1)
+    figure = style.canvas(top + (HEAD + HEIGHT) * len(shown) + between + 0.55)
+    for place, (preset, what, title) in enumerate(shown, 1):
         axes = style.plane(figure, 0.95, 0.2, top + HEAD, HEIGHT, title)
         axes.set_ylabel(what.rpartition("/")[2])
-        _draw_panel(axes, curves(records, what))
-        panels.append(axes)
+        _draw_panel(axes, curves(records, what, preset))
+        if place == len(shown):
+            axes.set_xlabel("training step")
+        elif place % len(PANELS):
+            axes.tick_params(axis="x", labelbottom=False)
+        else:
+            top += STEPS
         top += HEAD + HEIGHT
-    for axes in panels[:-1]:
-        axes.tick_params(axis="x", labelbottom=False)
-    panels[-1].set_xlabel("training step")
     lines = {name: mark.as_line() for name, mark in style.FRAMEWORKS.items()}
     style.legend(figure, lines, len(lines))
     return figure

@@ -7,17 +7,15 @@ from results.draw import style
 from results.schema import Record
 from results.tabulate.ablations import DISTANCE
 from results.tabulate.cells import NAMES
-from results.tabulate.digits import ACCURACY, newest_digits
+from results.tabulate.small_images import ACCURACY, Runs, newest_scores
 
 SCORES = {ACCURACY: "conditional accuracy (share)", DISTANCE: "digits Fréchet distance"}
 REAL = "real digits"
 
-Runs = dict[tuple[str, str], dict[str, Record]]
-
 
 def draw(records: list[Record]) -> Figure:
     """Figure with a row for each seed, a panel for each score."""
-    runs = newest_digits(records)
+    runs = newest_scores(records, "digits")
     seeds = sorted({seed for subject, seed in runs if subject in NAMES})
     height, top, count = 0.62, 0.42, max(len(seeds), 1)
     figure = style.canvas(top + height * count + 0.6)

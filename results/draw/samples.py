@@ -1,7 +1,7 @@
 """Figure of samples of the trained runs: grids of results/samples, both frameworks side by side.
 
-The grids are results of runs, as records are: `nox -s train-digits` writes them. A grid has one
-column for each label.
+The grids are results of runs, as records are: `nox -s train-digits` and `nox -s train-mnist` write
+them. A grid has one column for each label.
 """
 
 import re

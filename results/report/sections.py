@@ -19,6 +19,7 @@ SECTIONS = {  # table -> its section
     "fid": Section("FIDs measured here"),
     "verify": Section("Checks by family", ("errors", "depth")),
     "digits": Section("Digits in one step", ("digits", "training_curves", "samples")),
+    "mnist": Section("MNIST in one step"),
     "ablation_order": Section("Ablations: the order"),
     "ablations": Section("Ablations: every row", ("ablations",)),
     "modular": Section("Other losses in small"),

@@ -5,9 +5,9 @@ from results.published import published
 from results.schema import Record
 from results.tabulate.cells import JAX, NAMES, TORCH, Cell, Said, Table, estimate, joined
 from results.tabulate.checks import newest_runs
-from results.tabulate.digits import ACCURACY, newest_digits
 from results.tabulate.jvp_overhead import newest_overheads
 from results.tabulate.reproduction import published_fids, scores
+from results.tabulate.small_images import ACCURACY, newest_scores
 
 UNGUIDED = "unguided sparse / flow matching"
 OFFICIAL = "guided sparse / guided official"
@@ -45,7 +45,7 @@ def _checks(records: list[Record]) -> Cell:
 
 def _digits(records: list[Record]) -> Cell:
     """Lowest and highest accuracy over each framework's seeds."""
-    runs = newest_digits(records)
+    runs = newest_scores(records, "digits")
     cells: list[Cell] = []
     for subject, name in NAMES.items():
         found = [run[ACCURACY] for (of, _), run in sorted(runs.items()) if of == subject]

@@ -16,12 +16,12 @@ from results.tabulate.accelerators import accelerators
 from results.tabulate.cells import Table, markdown, with_footnote
 from results.tabulate.checks import verify
 from results.tabulate.commands import commands
-from results.tabulate.digits import digits
 from results.tabulate.fid import fid
 from results.tabulate.glance import glance
 from results.tabulate.jvp_overhead import jvp_overhead
 from results.tabulate.modular import modular
 from results.tabulate.reproduction import reproduction
+from results.tabulate.small_images import digits, mnist
 from results.tabulate.soak import soak
 from results.tabulate.throughput import throughput
 
@@ -30,6 +30,7 @@ TABLES = ROOT / "results" / "tables"
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 ALL: dict[str, Callable[[list[Record]], Table]] = {
     "digits": digits,
+    "mnist": mnist,
     "jvp_overhead": jvp_overhead,
     "throughput": throughput,
     "reproduction": reproduction,

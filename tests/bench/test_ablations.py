@@ -186,7 +186,7 @@ def test_a_signal_to_end_reaches_both_frameworks_which_save(tmp_path, monkeypatc
     ("preset", "said"),
     [
         ("ablation/tangent_v12", "did you mean ablation/tangent_v1"),
-        ("mnist", "the data set is mnist"),
+        ("cifar10", "the data set is cifar10"),
     ],
 )
 def test_an_unknown_preset_and_one_of_other_images_are_refused(preset, said, capsys, tmp_path):

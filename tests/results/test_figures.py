@@ -271,6 +271,17 @@ def test_a_newer_run_takes_the_place_of_the_older_and_other_settings_have_none()
     assert found.steps == [20, 500, 2500]
 
 
+def test_curves_of_mnist_have_panels_of_their_own_where_they_were_measured():
+    runs = [*curve(7), *curve(42, settings={"preset": "mnist"})]
+    titles = list(curves.PANELS.values())
+    said = words(drawn("training_curves", runs))
+    assert [text for text in said if text.startswith(tuple(titles))] == [
+        *titles, *(f"{title}: MNIST" for title in titles),
+    ]  # fmt: skip
+    (found,) = curves.curves(runs, "train/v_loss", "mnist")
+    assert found.seed == "42"
+
+
 # Samples
 
 

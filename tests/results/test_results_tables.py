@@ -26,6 +26,7 @@ from results.verdict import rounding
 reproduction_table = in_markdown(ALL["reproduction"])
 verify_table = in_markdown(ALL["verify"])
 fid_table = in_markdown(ALL["fid"])
+mnist_table = in_markdown(ALL["mnist"])
 accelerators_table = in_markdown(ALL["accelerators"])
 
 
@@ -103,6 +104,60 @@ def test_a_table_shows_the_newest_record_of_each_run():
 def test_a_score_of_something_else_is_not_that_of_the_digits(other):
     what = "digits_Frechet_distance"
     assert "| 3.00 |" in digits_table([scored(3.0, what), scored(2.0, what, settings=other)])
+
+
+def test_old_records_of_digits_and_those_of_real_digits_name_no_data_set():
+    real = scored(0.97, subject="real digits")
+    real = real.model_copy(update={"settings": {}})
+    table = digits_table([scored(0.99), real])
+    assert cells(table, "JAX", "3")[2] == "0.990"
+    assert cells(table, "real digits")[2] == "0.970"
+
+
+# MNIST
+
+
+def of_mnist(value, what="conditional_accuracy", num_images=9000, **settings):
+    """A score of the preset mnist, of training seed 3."""
+    known = {"preset": "mnist", "training_step": 5000, "num_images": num_images}
+    return scored(value, what, settings=known | settings)
+
+
+def of_real_mnist(value, num_images=9000):
+    settings = {"dataset": "mnist", "num_images": num_images}
+    return record(
+        subject="real mnist", what="evaluate/conditional_accuracy", value=value, interval=None,
+        settings=settings,
+    )  # fmt: skip
+
+
+def test_tables_of_mnist_and_digits_have_their_own_scores():
+    mnist = [of_mnist(0.95), of_mnist(4.0, "mnist_Frechet_distance"), of_real_mnist(0.97)]
+    mixed = [*mnist, scored(0.99), scored(3.0, "digits_Frechet_distance")]
+    table = mnist_table(mixed)
+    assert cells(table, "JAX")[1:4] == ["3", "0.950", "4.00"]
+    assert cells(table, "real mnist")[2] == "0.970"
+    assert table.endswith("\nMNIST, 9,000 of 60,000 training images\n")
+    assert digits_table(mixed) == digits_table(mixed[3:])
+    assert table == mnist_table(mnist)
+
+
+def test_a_table_without_records_says_so():
+    for table in (mnist_table([scored(0.99)]), digits_table([of_mnist(0.95)])):
+        assert "| not measured |" in table
+        assert "0.9" not in table
+
+
+@pytest.mark.parametrize("other", [{"preset": "mnist_unet"}, {"training_step": 900}])
+def test_a_score_of_another_preset_or_step_is_not_that_of_mnist(other):
+    assert mnist_table([of_mnist(0.95), of_mnist(0.5, **other)]) == mnist_table([of_mnist(0.95)])
+
+
+def test_runs_on_the_most_images_are_shown():
+    whole = [of_mnist(0.96, num_images=60_000), of_real_mnist(0.98, 60_000)]
+    parts = [of_mnist(0.95), of_real_mnist(0.97)]
+    assert mnist_table(parts[:1] + whole + parts[1:]) == mnist_table(whole)
+    assert "MNIST, 60,000 of 60,000 training images" in mnist_table(whole)
 
 
 def reproduced(*records, row=("mf_b4", "240", "1")):

@@ -12,12 +12,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from made_up_mnist import idx, write_made_up
 from PIL import Image
 from refusals import refusal
 
 from impls.common.config_files import load_config
 from impls.common.draws import Stream, generator
-from impls.data import DataError, Rows, source
+from impls.data import DataError, Rows, digits_split, mnist_split, source
 from impls.data.folder import centre_crop
 
 rng = generator(0, Stream.CHECK)
@@ -45,11 +46,6 @@ def message_of(settings):
 # MNIST
 
 
-def idx(array):
-    sizes = b"".join(struct.pack(">I", size) for size in array.shape)
-    return bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes()
-
-
 def write_mnist(folder, names, pack):
     folder.mkdir(parents=True, exist_ok=True)
     for name, array in zip(names, (DIGITS, DIGIT_LABELS), strict=True):
@@ -73,6 +69,15 @@ def test_mnist_is_read_wherever_it_usually_lies(tmp_path, place, names, is_packe
     assert (images.min(), images.max()) == (-1, 1)
     np.testing.assert_allclose(images[..., 0], scaled(DIGITS), rtol=0, atol=1e-7)
     assert labels.tolist() == DIGIT_LABELS.tolist()
+
+
+def test_both_parts_of_mnist_are_read(tmp_path):
+    settings = config("mnist", write_made_up(tmp_path, 20, 10)).dataset
+    for held_out, count in ((False, 20), (True, 10)):
+        images, labels = mnist_split(settings, held_out)
+        assert (images.shape, images.dtype) == ((count, 28, 28, 1), np.float32)
+        assert (images.min(), images.max(), labels.dtype) == (-1, 1, np.int32)
+        assert labels.tolist() == digits_split(held_out).labels[:count].tolist()
 
 
 def test_missing_mnist_says_which_file_goes_where(tmp_path):

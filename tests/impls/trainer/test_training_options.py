@@ -8,7 +8,7 @@ from results_records import refused
 from small_runs import small, state_of, trained
 
 from impls.common.config_files import load_config
-from impls.fid.digits import conditional_accuracy
+from impls.fid.small_images import conditional_accuracy
 from impls.files import checkpoints
 from impls.files.pictures import TEXT
 from impls.frameworks import implementation
@@ -124,8 +124,9 @@ def test_parameters_are_scored_too_where_the_average_is_still_their_start(
 
 def accuracy(run, weights):
     """Share of one-step samples that are read as the label they were asked for."""
-    made = generate(checkpoints.find(run), 500, 1, 0, "balanced", which=weights)
-    return conditional_accuracy(*made).value
+    found = checkpoints.find(run)
+    made = generate(found, 500, 1, 0, "balanced", which=weights)
+    return conditional_accuracy(found.config.dataset, *made).value
 
 
 @pytest.mark.slow
