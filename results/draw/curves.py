@@ -16,7 +16,7 @@ OTHERS = {"mnist": "MNIST"}  # presets with panels below, where they were measur
 TITLES = ("Loss, with adaptive weights", "Squared distance of u from v")
 PANELS = dict(zip(CURVES, TITLES, strict=True))  # quantity -> what heads its panel
 HEIGHT, HEAD = 1.55, 0.36  # of a panel and of its title, in inches
-STEPS = 0.25  # height of the labels of steps, below the panels of a preset, in inches
+STEPS = 0.5  # height of the labels of steps, below the panels of a preset, in inches
 DIGITS = (1, 1.5, 2, 2.5, 3, 4, 5, 7)  # first digits of the ticks
 
 
@@ -69,13 +69,12 @@ def draw(records: list[Record]) -> Figure:
         axes = style.plane(figure, 0.95, 0.2, top + HEAD, HEIGHT, title)
         axes.set_ylabel(what.rpartition("/")[2])
         _draw_panel(axes, curves(records, what, preset))
-        if place == len(shown):
-            axes.set_xlabel("training step")
-        elif place % len(PANELS):
+        top += HEAD + HEIGHT
+        if place % len(PANELS):
             axes.tick_params(axis="x", labelbottom=False)
         else:
+            axes.set_xlabel("training step")
             top += STEPS
-        top += HEAD + HEIGHT
     lines = {name: mark.as_line() for name, mark in style.FRAMEWORKS.items()}
     style.legend(figure, lines, len(lines))
     return figure
