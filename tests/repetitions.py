@@ -2,8 +2,8 @@
 
 A test marked `soak("kills", of="repetition")` belongs to the act of kills and is repeated over its
 parameter `repetition`; with `share=100` the suite runs one in a hundred, with `share=None` none.
-The act `fuzz` is every test of Hypothesis, each with fifty times its examples, or `fuzz(more)` times
-where a test is so marked.
+The act `fuzz` is every test of Hypothesis with fifty times its examples, or as many times as its
+mark `fuzz(more)` says.
 """
 
 import random

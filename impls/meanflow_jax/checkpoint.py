@@ -1,7 +1,7 @@
 """Checkpoints: the training state on disk in the framework's format, and in canonical form."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
+from flax.traverse_util import unflatten_dict
 
 from impls.common import parameters
 from impls.common.config import Config
@@ -17,13 +18,15 @@ from impls.files.checkpoints import unreadable
 
 from .device import Array
 from .parameters import export_params, load_params
+from .stacking import stack, unstack
 from .step import State, init_state
 
 
 def save_checkpoint(path: Path, state: State) -> None:
     """Write the training state to a path that must not exist."""
+    # Each block on its own, as before they were stacked.
     with _quiet(), ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(path.resolve(), state)
+        checkpointer.save(path.resolve(), _of_trees(_apart, state))
 
 
 def restore_checkpoint(path: Path, config: Config) -> State:
@@ -34,7 +37,8 @@ def restore_checkpoint(path: Path, config: Config) -> State:
     """
     try:
         with _quiet(), ocp.StandardCheckpointer() as checkpointer:
-            return checkpointer.restore(path.resolve(), _abstract_state(config))
+            state = checkpointer.restore(path.resolve(), _abstract_state(config))
+            return _of_trees(stack, _of_trees(unstack, state))
     except Exception as error:  # Orbax and TensorStore raise many kinds
         raise unreadable(path, error) from error
 
@@ -76,6 +80,23 @@ def load_state(config: Config, canonical: CanonicalState) -> State:
     )
 
 
+def _of_trees(function: Callable[[Any], Any], state: State) -> State:
+    """State with a function of each tree that is like the parameters."""
+    adam, *rest = state.opt_state
+    return State(
+        step=state.step,
+        params=function(state.params),
+        ema_params=function(state.ema_params),
+        ema_more=tuple(function(average) for average in state.ema_more),
+        opt_state=(adam._replace(mu=function(adam.mu), nu=function(adam.nu)), *rest),
+    )
+
+
+def _apart(params: Any) -> Any:
+    """Tree of parameters whose blocks are not stacked."""
+    return unflatten_dict(unstack(params), sep="/")
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """No log of Orbax, which logs the traceback of every error that it also raises, some late."""
@@ -97,9 +118,10 @@ def _int32(number: int) -> Array:
 
 
 def _abstract_state(config: Config) -> Any:
-    """Shapes and dtypes of a training state; nothing is allocated."""
+    """Shapes and dtypes of a training state as it is stored; nothing is allocated."""
 
     def fresh() -> State:
-        return init_state(config, load_params(config, parameters.zeros(config.network)))
+        state = init_state(config, load_params(config, parameters.zeros(config.network)))
+        return _of_trees(_apart, state)
 
     return jax.eval_shape(fresh)

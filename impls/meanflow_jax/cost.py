@@ -12,6 +12,7 @@ from impls.common.config import Config
 from impls.common.types import Batch, Cost, Draws
 
 from .device import Array, put
+from .hlo import program
 from .step import State, compile_step
 
 
@@ -20,20 +21,29 @@ def compile_with_cost(
 ) -> tuple[Callable[..., Any], Cost]:
     """Step of `compile_step`, compiled for arguments of these shapes, and its cost.
 
-    Everything is counted by XLA: elementwise operations too, and the body of a loop once, so with
-    num_microbatches the FLOPs are those of one part.
+    Everything is counted by XLA: elementwise operations too; loops as often as they run (`count`).
     """
     begin = time.perf_counter()
     compiled = jax.jit(compile_step(config), donate_argnums=0).lower(state, batch, draws).compile()
     seconds = time.perf_counter() - begin
-    counts, memory = compiled.cost_analysis(), compiled.memory_analysis()
+    flops, num_bytes = count(compiled)
+    memory = compiled.memory_analysis()
     peak = (
         memory.argument_size_in_bytes
         + memory.output_size_in_bytes
         - memory.alias_size_in_bytes
         + memory.temp_size_in_bytes
     )
-    return compiled, Cost(counts["flops"], counts["bytes accessed"], peak, seconds)
+    return compiled, Cost(flops, num_bytes, peak, seconds)
+
+
+def count(compiled: Any) -> tuple[float, float]:
+    """FLOPs and bytes accessed of a compiled program.
+
+    XLA's counts, which take the body of a loop once, times what `hlo.Program.times_run` says.
+    """
+    counts, times = compiled.cost_analysis(), program(compiled.as_text()).times_run()
+    return counts["flops"] * times.flops, counts["bytes accessed"] * times.bytes
 
 
 def matrix_product(config: Config, size: int) -> Callable[[], Array]:

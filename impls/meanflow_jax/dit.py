@@ -1,15 +1,34 @@
 """The DiT of MeanFlow: average velocity u(z, t, h, y) over [t - h, t]."""
 
-from typing import Any
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from impls.common.networks.dit import Sizes
 from impls.common.positions import position_embedding
 
 from .device import Array
 from .layers import layer_norm, linear, modulate, patchify, sinusoid, split_heads, unpatchify
+
+_KEPT = "kept"  # name of the activations that the backward pass reads; it computes the others anew
+_kept = functools.partial(checkpoint_name, name=_KEPT)
+
+
+class Part(NamedTuple):
+    """Rows of a batch; of some of them tangents may be wanted, and of others none."""
+
+    z: Array  # [batch, height, width, channel]
+    t: Array  # [batch]
+    h: Array  # [batch]
+    labels: Array  # [batch] integer
+
+
+Parts = Sequence[Part]
 
 _xavier = nn.initializers.xavier_uniform()
 _normal = nn.initializers.normal(0.02)
@@ -74,12 +93,12 @@ class Attention(nn.Module):
     def __call__(self, x: Array) -> Array:
         """[batch, token, width] -> [batch, token, width]"""
         width, wide = self.size.hidden_size, jnp.promote_types(x.dtype, jnp.float32)
-        qkv = Dense(3 * width, init=_xavier, name="qkv")(x)
+        qkv = _kept(Dense(3 * width, init=_xavier, name="qkv")(x))
         q, k, v = split_heads(qkv, self.size.num_heads)
-        logits = q @ k.swapaxes(-1, -2) * q.shape[-1] ** -0.5
+        logits = jnp.einsum("bqhd,bkhd->bhqk", q, k) * q.shape[-1] ** -0.5
         probabilities = nn.softmax(logits.astype(wide), axis=-1).astype(x.dtype)
-        out = (probabilities @ v).swapaxes(1, 2).reshape(x.shape)
-        return Dense(width, init=_xavier, name="proj")(out)
+        out = jnp.einsum("bhqk,bkhd->bqhd", probabilities, v).reshape(x.shape)
+        return _kept(Dense(width, init=_xavier, name="proj")(out))
 
 
 class Mlp(nn.Module):
@@ -91,8 +110,8 @@ class Mlp(nn.Module):
     def __call__(self, x: Array) -> Array:
         """[batch, token, width] -> [batch, token, width]"""
         width = self.size.hidden_size
-        hidden = Dense(int(width * self.size.mlp_ratio), init=_xavier, name="fc1")(x)
-        return Dense(width, init=_xavier, name="fc2")(nn.gelu(hidden, approximate=True))
+        hidden = _kept(Dense(int(width * self.size.mlp_ratio), init=_xavier, name="fc1")(x))
+        return _kept(Dense(width, init=_xavier, name="fc2")(nn.gelu(hidden, approximate=True)))
 
 
 class Block(nn.Module):
@@ -132,16 +151,46 @@ class DiT(nn.Module):
 
     size: Sizes
 
-    @nn.compact
     def __call__(self, z: Array, t: Array, h: Array, labels: Array) -> Array:
         """z [batch, height, width, channel], t, h, labels [batch] -> u, shaped as z"""
+        return self.of_parts([Part(z, t, h, labels)])[0]
+
+    @nn.compact
+    def of_parts(self, parts: Parts) -> list[Array]:
+        """u of each part of a batch, shaped as its z.
+
+        The parts go through one loop over the blocks, whose parameters are stacked: a block is
+        compiled once and read once for all parts.
+        """
         size, width = self.size, self.size.hidden_size
-        x = PatchEmbed(size, name="x_embedder")(z)
-        times = {"t": t, "r": t - h, "h": h}
-        embedders = ((TimeEmbedder(size, name=f"{name}_embedder"), name) for name in size.times)
-        first, *more = (embedder(times[name]) for embedder, name in embedders)
+        patches = PatchEmbed(size, name="x_embedder")
+        embedders = {name: TimeEmbedder(size, name=f"{name}_embedder") for name in size.times}
         table = nn.Embed(size.num_classes + 1, width, embedding_init=_normal, name="y_embedder")
-        c = (sum(more, first) + table(labels)).astype(z.dtype)
-        for i in range(size.depth):
-            x = Block(size, name=f"blocks_{i}")(x, c)
-        return unpatchify(FinalLayer(size, name="final_layer")(x, c), size.patch_size)
+        final = FinalLayer(size, name="final_layer")
+
+        def condition(part: Part) -> Array:
+            times = {"t": part.t, "r": part.t - part.h, "h": part.h}
+            first, *more = (embedder(times[name]) for name, embedder in embedders.items())
+            return (sum(more, first) + table(part.labels)).astype(part.z.dtype)
+
+        tokens = [patches(part.z) for part in parts]
+        conditions = [condition(part) for part in parts]
+        tokens, _ = _loop(size.depth)(Block(size, name="blocks"), tokens, conditions)
+        out = (final(x, c) for x, c in zip(tokens, conditions, strict=True))
+        return [unpatchify(patches, size.patch_size) for patches in out]
+
+
+def _loop(depth: int) -> Any:
+    """The blocks one after another, for every part of a batch."""
+
+    def body(block: Block, tokens: list[Array], conditions: list[Array]) -> tuple[Any, None]:
+        return [block(x, c) for x, c in zip(tokens, conditions, strict=True)], None
+
+    policy = jax.checkpoint_policies.save_only_these_names(_KEPT)
+    return nn.scan(
+        nn.remat(body, prevent_cse=False, policy=policy),
+        variable_axes={"params": 0, "intermediates": 0},
+        split_rngs={"params": True},
+        in_axes=nn.broadcast,
+        length=depth,
+    )

@@ -19,7 +19,8 @@ from impls.common.config import Config
 from impls.common.networks.table import Network
 
 from .device import Array
-from .dit import DiT
+from .dit import DiT, Part, Parts
+from .stacking import unstack
 
 NETWORKS = {"dit": DiT}
 
@@ -40,10 +41,7 @@ def mean_velocity(
     Returns:
         [batch, height, width, channel]
     """
-    low = z.astype(_product_dtype(config, z))
-    params = _cast(config.network, params, low.dtype)
-    u = _apply(config.network, params, low, t, h, labels)
-    return u.astype(z.dtype)
+    return _mean_velocities(config, params, [Part(z, t, h, labels)])[0]
 
 
 def mean_velocity_jvp(
@@ -64,21 +62,20 @@ def mean_velocity_jvp(
         u: [batch, height, width, channel];  du_dt: [num_tangents, height, width, channel]
     """
     num_primal = len(z) - len(tangent)  # rows without a tangent
-    parts = slice(num_primal), slice(num_primal, None)
-    primal, dual = ([x[rows] for x in (z, r, t)] for rows in parts)
-
-    def u(z: Array, r: Array, t: Array, labels: Array) -> Array:
-        return mean_velocity(config, params, z, t, t - r, labels)
-
+    rows = slice(num_primal), slice(num_primal, None)
+    primal, dual = (Part(z[i], t[i], (t - r)[i], labels[i]) for i in rows)
     if not len(tangent):
-        return u(z, r, t, labels), tangent
-    _, r_dual, t_dual = dual
+        return _mean_velocities(config, params, [primal])[0], tangent
+
+    def velocities(z: Array, t: Array, r: Array) -> list[Array]:
+        parts = [primal] if num_primal else []
+        return _mean_velocities(config, params, [*parts, Part(z, t, t - r, dual.labels)])
+
     dr, dt = config.method.tangent_of_times
-    along = (tangent, jnp.full_like(r_dual, dr), jnp.full_like(t_dual, dt))
-    out, du_dt = jax.jvp(lambda *x: u(*x, labels[num_primal:]), tuple(dual), along)
-    if num_primal:
-        out = jnp.concatenate([u(*primal, labels[:num_primal]), out])
-    return out, du_dt
+    r_dual = r[num_primal:]
+    along = (tangent, jnp.full_like(dual.t, dt), jnp.full_like(r_dual, dr))
+    out, tangents = jax.jvp(velocities, (dual.z, dual.t, r_dual), along)
+    return jnp.concatenate(out), tangents[-1]
 
 
 def ablations() -> tuple[str, ...]:
@@ -93,10 +90,9 @@ def activations(
     """Output of each module of the network, by canonical module name ("blocks_0/attn")."""
     low = z.astype(_product_dtype(config, z))
     params = _cast(config.network, params, low.dtype)
-    intermediates = _intermediates(config.network, params, low, t, h, labels)
-    return {
-        "/".join(path[:-1]): outputs[0] for path, outputs in flatten_dict(intermediates).items()
-    }
+    found = _intermediates(config.network, params, low, t, h, labels)
+    outputs = {"/".join(path[:-1]): out[0] for path, out in flatten_dict(found).items()}
+    return unstack({name: array for name, array in outputs.items() if name})
 
 
 def parameter_shapes(config: Config) -> dict[str, tuple[int, ...]]:
@@ -108,8 +104,21 @@ def parameter_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     image = jax.ShapeDtypeStruct((1, size.input_size, size.input_size, size.in_channels), "float32")
     time, label = (jax.ShapeDtypeStruct((1,), dtype) for dtype in ("float32", "int32"))
     key = jax.ShapeDtypeStruct((2,), "uint32")
-    declared = jax.eval_shape(_module(size).init, key, image, time, time, label)
-    return {name: array.shape for name, array in flatten_dict(declared["params"], sep="/").items()}
+
+    def declared(*given: Array) -> Any:
+        return unstack(_module(size).init(*given)["params"])
+
+    arrays = jax.eval_shape(declared, key, image, time, time, label)
+    return {name: array.shape for name, array in arrays.items()}
+
+
+def _mean_velocities(config: Config, params: Any, parts: Parts) -> list[Array]:
+    """u of each part of a batch, of which some may have tangents."""
+    dtype = parts[0].z.dtype
+    low = _product_dtype(config, parts[0].z)
+    params = _cast(config.network, params, low)
+    cast = [part._replace(z=part.z.astype(low)) for part in parts]
+    return [u.astype(dtype) for u in _apply(config.network, params, cast)]
 
 
 def _product_dtype(config: Config, z: Array) -> Any:
@@ -131,9 +140,13 @@ def _cast(size: Network, params: Any, dtype: Any) -> Any:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _apply(size: Network, params: Any, *inputs: Array) -> Array:
-    """u of these parameters, compiled once per network; inside another jit it is inlined."""
-    return _module(size).apply({"params": params}, *inputs)
+def _apply(size: Network, params: Any, parts: Parts) -> list[Array]:
+    """u of each part, compiled once per network; inside another jit it is inlined."""
+    module, variables = _module(size), {"params": params}
+    if not hasattr(module, "of_parts"):  # no loop that the parts could share
+        return [module.apply(variables, *part) for part in parts]
+    found: list[Array] = module.apply(variables, parts, method="of_parts")
+    return found
 
 
 @functools.partial(jax.jit, static_argnums=0)

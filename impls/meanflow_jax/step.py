@@ -1,11 +1,11 @@
 """The training step and its state."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax.traverse_util import flatten_dict
 
 from impls.common.config import Config
 from impls.common.parameters import tensors
@@ -14,6 +14,7 @@ from impls.common.types import FINITE_FIELDS, Batch, Draws, Loss
 from .device import Array
 from .objective import loss_and_gradient
 from .optimizer import apply_gradient, clip_gradient, init_optimizer, learning_rate, update_average
+from .stacking import STACK, unstack
 
 
 class State(NamedTuple):
@@ -118,7 +119,14 @@ def compile_step(config: Config) -> Callable[[State, Batch, Draws], tuple[State,
 def _finite(config: Config, batch: Batch, draws: Draws, loss: Loss, gradient: Any) -> Array:
     """Whether all entries of an array are finite, in the order of `finite_names`: [array] bool."""
     fields = {**batch._asdict(), **draws._asdict(), **loss._asdict()}
-    flat = flatten_dict(gradient, sep="/")
-    arrays = [fields[name] for name in FINITE_FIELDS]
-    arrays += [flat[tensor.name] for tensor in tensors(config.network)]
-    return jnp.stack([jnp.isfinite(array).all() for array in arrays])
+    found = {name: jnp.isfinite(fields[name]).all() for name in FINITE_FIELDS}
+    for name, part in gradient.items():
+        of_each = partial(_all_finite, first=name == STACK)
+        found |= unstack({name: jax.tree.map(of_each, part)})
+    names = [*FINITE_FIELDS, *(tensor.name for tensor in tensors(config.network))]
+    return jnp.stack([found[name] for name in names])
+
+
+def _all_finite(array: Array, first: int) -> Array:
+    """Whether all entries along the axes from `first` on are finite."""
+    return jnp.isfinite(array).all(tuple(range(first, array.ndim)))
