@@ -36,6 +36,11 @@ class Run(NamedTuple):
         """Share of the peaks that it had."""
         return self.at_peak / self.seconds
 
+    @property
+    def is_calibrated(self) -> bool:
+        """False for a time that is shown and predicted alone, see reference/published.yml."""
+        return self.number.setting.get("calibrated") != "no"
+
 
 class Prediction(NamedTuple):
     """Published time beside what others predict for it."""
@@ -92,9 +97,12 @@ def _run(number: Published) -> Run:
 
 
 def utilisation(kind: str, without: Run | None = None) -> float:
-    """Utilisation of a kind of chip: geometric mean over the published runs, but for one."""
-    found = (run for run in published_runs() if run.machine.chip.kind == kind and run != without)
-    return _geometric_mean(run.utilisation for run in found)
+    """Utilisation of a kind of chip: geometric mean over its calibrated runs, but for one."""
+    return _geometric_mean(
+        run.utilisation
+        for run in published_runs()
+        if run.is_calibrated and run.machine.chip.kind == kind and run != without
+    )
 
 
 def predictions() -> list[Prediction]:
@@ -109,9 +117,9 @@ def predictions() -> list[Prediction]:
 
 
 def largest_error(kind: str) -> float:
-    """Largest factor between a published time of a kind of chip and its prediction."""
+    """Largest factor between a calibrated time of a kind of chip and its prediction."""
     same = (one for one in predictions() if one.run.machine.chip.kind == kind)
-    return max(one.ratio(one.same) for one in same)
+    return max(one.ratio(one.same) for one in same if one.run.is_calibrated)
 
 
 def _geometric_mean(values: Iterable[float]) -> float:

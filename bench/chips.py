@@ -1,6 +1,5 @@
 """Accelerator chips and machines by name, from bench/chips.yml."""
 
-import difflib
 import functools
 import re
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import yaml
 
-from impls.common.errors import UserError
+from impls.common.errors import UserError, did_you_mean
 
 FILE = Path(__file__).with_name("chips.yml")
 LEAST_SLICE = 4  # chips, where a chip's slices are not listed
@@ -83,9 +82,8 @@ def chip(name: str) -> Chip:
     """
     known = all_chips()
     if name.lower() not in known:
-        close = difflib.get_close_matches(name.lower(), known, 1)
-        hint = f" (did you mean {close[0]}?)" if close else ""
-        raise UserError(f"chip {name} is unknown{hint}, expected one of {', '.join(known)}")
+        hint = did_you_mean(name.lower(), known)
+        raise UserError(f"chip {name} is unknown, expected one of {', '.join(known)}{hint}")
     return known[name.lower()]
 
 
@@ -109,7 +107,7 @@ def machine(name: str) -> Machine:
         if of.kind == "gpu":
             raise UserError(f"{name} is not the name of a machine: write {found[2]}x{of.name}")
         return Machine(name, of, _slice(name, of, int(found[2])))
-    if name.lower() in all_chips():
+    if name.lower() in all_chips() and chip(name).kind == "gpu":
         return Machine(name, chip(name), 1)
     raise UserError(f"{name} is not the name of a machine: write v5e-256 or 8xH100, for example")
 

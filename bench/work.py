@@ -136,7 +136,9 @@ def num_equal_rows(config: Config, num_rows: int) -> int:
     return int(num_rows * config.method.data_proportion)
 
 
-def step_work(config: Config, num_rows: int, num_parts: int = 1, *, recomputed: bool = False) -> Work:
+def step_work(
+    config: Config, num_rows: int, num_parts: int = 1, *, recomputed: bool = False
+) -> Work:
     """Work of a training step on one device: loss and gradient of each part, then the optimizer.
 
     Args:

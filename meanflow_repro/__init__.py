@@ -62,6 +62,7 @@ def _subcommand(arguments: Sequence[str]) -> int:
         statistics,
         fid_check,
         bench,
+        plan,
         ablations,
         tables,
         results,
