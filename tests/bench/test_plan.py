@@ -31,7 +31,7 @@ def test_a_plan_adds_up():
     assert found.hours == found.num_steps * found.step_seconds / 3600
     assert found.chip_hours == 64 * found.hours
     assert found.price == 2 * found.chip_hours
-    assert found.num_rows, found.num_parts == (4, 1)
+    assert (found.num_rows, found.num_parts) == (4, 1)
     assert found.checkpoint_bytes == 16 * num_parameters(found.config.network)
     assert found.example_bytes == 2 * 4 * 32 * 32 * 4  # mean and deviation, float32
     assert found.data_rate == 256 * found.example_bytes / found.step_seconds
@@ -70,7 +70,7 @@ def test_a_share_of_rows_that_does_not_come_out_is_said():
 
 def test_memory_is_that_of_the_compiled_step_where_a_record_has_it():
     settings = {"chip": "v4", "of": "guided sparse", "model": "DiT_XL_2", "batch_size": 4}
-    found = dict(what="bench/peak_bytes", settings=settings, dtype="float32", unit="B")
+    found = {"what": "bench/peak_bytes", "settings": settings, "dtype": "float32", "unit": "B"}
     records = [record(**found, value=18e9), record(**found, value=17e9)]
     compiled = plan(records=records)
     assert compiled.memory.peak == 17e9  # the newest
