@@ -1,1 +1,1 @@
-"""Benchmarks of the trainer's own step: JVP overhead, throughput, sampling; interleaved timing."""
+"""Benchmarks of the trainer's own step, and the price of a run before it is begun."""

@@ -62,6 +62,7 @@ def _subcommand(arguments: Sequence[str]) -> int:
         statistics,
         fid_check,
         bench,
+        plan,
         ablations,
         tables,
         results,
@@ -71,7 +72,7 @@ def _subcommand(arguments: Sequence[str]) -> int:
 
     about = (
         "MeanFlow in JAX and PyTorch: verify implementations, diagnose ports, train, sample, score,"
-        " benchmark."
+        " benchmark, plan."
         " meanflow --version prints the version."
     )
     status: int = app.cli(prog="meanflow", description=about, args=spell_out(arguments))

@@ -11,6 +11,7 @@ def tables(*, check: bool = False) -> int:
     Args:
         check: write nothing; exit with status 1 if a table or figure is out of date.
     """
+    from bench.plan_tables import predicted, prices
     from results.report.page import write_page
     from results.tabulate.write import write_tables
     from verify.checks import sentences
@@ -25,7 +26,12 @@ def tables(*, check: bool = False) -> int:
             "tables needs the package matplotlib for the figures, which is not installed:"
             ' pip install -c constraints.txt -e ".[figures]"'
         ) from None
-    blocks = {"example": example, "sentences": every_sentence}
+    blocks = {
+        "example": example,
+        "sentences": every_sentence,
+        "prices": prices,
+        "predicted": predicted,
+    }
     changed = [*write_tables(blocks=blocks, write=not check), *write_figures(write=not check)]
     if not check:
         write_page(sentences())  # which shows the figures

@@ -60,8 +60,8 @@ LONG = "trains or measures for most of an hour, by commands that tests run in sm
 MENTION = "names a command, whose options stand in a block"
 FAMILIES = ("jvp", "objective", "draws", "sampling", "gradient")
 MENTIONED = ("verify", "verify FILE.py", "diagnose", "diagnose --template torch", "config",
-             "evaluate", "statistics", "fid-check", "prepare latents", "convert --from-torch",
-             "results add", "results add FILE")  # fmt: skip
+             "plan", "evaluate", "statistics", "fid-check", "prepare latents",
+             "convert --from-torch", "results add", "results add FILE")  # fmt: skip
 HELP = "lists what stands in this table"
 ACCELERATOR = "measures on a GPU or TPU; the same command runs in small"
 SESSIONS = {
