@@ -1,0 +1,115 @@
+"""Costs of training steps on TPUs that are not attached, compiled by a process of its own.
+
+XLA's TPU compiler writes to the standard error stream and ends its process on an internal error, so
+bench/ahead_child.py runs it; a process that ended is started again for the next step.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import IO, Any, NamedTuple, Self
+
+from impls.common.config import Config
+from impls.common.environment import ROOT
+from impls.common.errors import DoesNotFitError, UserError
+from impls.common.types import Cost
+
+# The child uses no accelerator, and compiles anew what this bench has not compiled before.
+ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_COMPILATION_CACHE": "0"}
+LIST_TPUS = "import jax; print(len(jax.devices('tpu')))"
+
+
+class Request(NamedTuple):
+    """Training step to compile."""
+
+    config: dict[str, Any]  # of Config.model_dump
+    topology: str
+    official: str | None = None  # checkout of the authors' code, whose step is meant
+
+
+def num_attached() -> int:
+    """Number of TPU devices of this machine, as JAX lists them in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", LIST_TPUS], capture_output=True, text=True, check=False
+    )
+    return int(done.stdout) if done.returncode == 0 else 0
+
+
+class Compiler:
+    """Compiler of training steps for named topologies; a context manager.
+
+    Compiled steps are kept in the user's cache folder: see bench/ahead_child.py.
+    """
+
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[str] | None = None
+        self._noise: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed by __exit__
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._child:
+            self._child.kill()
+            self._child.communicate()
+        self._noise.close()
+
+    def cost(self, config: Config, topology: str, official: Path | None = None) -> Cost:
+        """Cost of the training step of a configuration, or of the authors' step.
+
+        Raises:
+            DoesNotFitError: when the step needs more memory than the device has.
+            UserError: without libtpu, for a topology or checkout that does not exist, or after an
+                internal error of the compiler.
+        """
+        request = Request(
+            config.model_dump(mode="json"), topology, str(official) if official else None
+        )
+        answer = self._answer(json.dumps(request._asdict()))
+        if "refused" in answer:
+            raise UserError(answer["refused"])
+        if "too_large" in answer:
+            raise DoesNotFitError(answer["too_large"])
+        return Cost(**answer["cost"])
+
+    def _answer(self, request: str) -> dict[str, Any]:
+        """Answer of the child to one line."""
+        child = self._child or self._start()
+        assert child.stdin
+        assert child.stdout
+        try:
+            child.stdin.write(f"{request}\n")
+            child.stdin.flush()
+            line = child.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            child.communicate()
+            self._child = None
+            raise UserError(f"the TPU compiler failed ({self._reason()})")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _start(self) -> subprocess.Popen[str]:
+        self._noise.seek(0)
+        self._noise.truncate()
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "bench.ahead_child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._noise,
+            text=True,
+            env=os.environ | ENVIRONMENT,
+            cwd=ROOT,
+        )
+        return self._child
+
+    def _reason(self) -> str:
+        """Line of the child's errors that says why it ended: a failed check, or the last one."""
+        self._noise.seek(0)
+        lines = [line.strip() for line in self._noise if line.strip()]
+        checks = [line for line in lines if "Check failed" in line]
+        return (checks or lines[-1:] or ["without a message"])[0]
