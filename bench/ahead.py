@@ -19,6 +19,7 @@ from impls.common.types import Cost
 
 # The child uses no accelerator, and compiles anew what this bench has not compiled before.
 ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_COMPILATION_CACHE": "0"}
+CHECK = "Check failed"  # begins the compiler's own account of an internal error
 LIST_TPUS = "import jax; print(len(jax.devices('tpu')))"
 
 
@@ -36,6 +37,10 @@ def num_attached() -> int:
         [sys.executable, "-c", LIST_TPUS], capture_output=True, text=True, check=False
     )
     return int(done.stdout) if done.returncode == 0 else 0
+
+
+class CompilerError(UserError):
+    """An internal error of the compiler."""
 
 
 class Compiler:
@@ -62,8 +67,8 @@ class Compiler:
 
         Raises:
             DoesNotFitError: when the step needs more memory than the device has.
-            UserError: without libtpu, for a topology or checkout that does not exist, or after an
-                internal error of the compiler.
+            CompilerError: after an internal error of the compiler.
+            UserError: without libtpu, or for a topology or checkout that does not exist.
         """
         request = Request(
             config.model_dump(mode="json"), topology, str(official) if official else None
@@ -89,7 +94,7 @@ class Compiler:
         if not line:
             child.communicate()
             self._child = None
-            raise UserError(f"the TPU compiler failed ({self._reason()})")
+            raise CompilerError(f"the TPU compiler failed ({self._reason()})")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -111,5 +116,5 @@ class Compiler:
         """Line of the child's errors that says why it ended: a failed check, or the last one."""
         self._noise.seek(0)
         lines = [line.strip() for line in self._noise if line.strip()]
-        checks = [line for line in lines if "Check failed" in line]
+        checks = [line[line.index(CHECK) :] for line in lines if CHECK in line]
         return (checks or lines[-1:] or ["without a message"])[0]

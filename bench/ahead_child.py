@@ -81,9 +81,8 @@ def _lowered(request: Request) -> Any:
     config, target = Config.model_validate(request.config), ahead.target(request.topology)
     if request.official is None:
         return ahead.lower_step(config, target)
-    from bench.official_step import lower_official
-
-    return lower_official(Path(request.official), config, ahead, target)
+    official: Any = importlib.import_module("bench.official_step")
+    return official.lower_official(Path(request.official), config, ahead, target)
 
 
 if __name__ == "__main__":

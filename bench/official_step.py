@@ -41,7 +41,11 @@ class OfficialStep:
             self._state = _on_one_device(_initial_state(train, config))
             self._batch = _on_one_device({"image": batch.images, "label": batch.labels})
             begin = time.perf_counter()
-            self._step = jax.pmap(_train_step(train, config), "batch").lower(self._state, self._batch).compile()
+            self._step = (
+                jax.pmap(_train_step(train, config), "batch")
+                .lower(self._state, self._batch)
+                .compile()
+            )
             seconds = time.perf_counter() - begin
         counts, memory = self._step.cost_analysis(), self._step.memory_analysis()
         peak = sum(
