@@ -131,7 +131,7 @@ def step_shapes(config: Config) -> tuple[State, Batch, Draws]:
 
 def _key(program: str, target: Target) -> str:
     """SHA-256 of a program and of the compiler's target, versions and options."""
-    about = [target.topology, str(target.device.num_cores)]
+    about = [target.topology, str(getattr(target.device, "num_cores", 1))]
     about += [f"{name} {_version(name)}" for name in PACKAGES]
     about += [f"{name}={os.environ.get(name, '')}" for name in OPTIONS]
     return hashlib.sha256(json.dumps([program, *about]).encode()).hexdigest()
