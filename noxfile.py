@@ -172,7 +172,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(name="bench-tpu", default=False)
 def bench_tpu(session: nox.Session) -> None:
-    """Count what a training step costs on TPUs, compiled ahead of time; timed where one is attached.
+    """Count a training step's cost on TPUs, compiled ahead of time; time it on an attached one.
 
     Steps are compiled for a TPU v4 in about 15 minutes, and at once where nothing has changed.
     `-- --chips v5e v6e --models DiT_XL_2 --batch-sizes 8` compiles others, and

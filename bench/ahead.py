@@ -17,8 +17,8 @@ from impls.common.environment import ROOT
 from impls.common.errors import DoesNotFitError, UserError
 from impls.common.types import Cost
 
-# The child uses no accelerator, and compiles anew what this bench has not compiled before. XLA_FLAGS
-# of CPUs and GPUs end the TPU compiler; its own are in LIBTPU_INIT_ARGS.
+# The child uses no accelerator, and compiles anew what this bench has not compiled before.
+# XLA_FLAGS of CPUs and GPUs end the TPU compiler; its own are in LIBTPU_INIT_ARGS.
 ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_COMPILATION_CACHE": "0", "XLA_FLAGS": ""}
 CHILD = [sys.executable, "-m", "bench.ahead_child"]
 CHECK = "Check failed"  # begins the compiler's own account of an internal error

@@ -8,7 +8,6 @@ the standard output its answer, one of
 Answers of the first two kinds are kept in the user's cache folder under the key of the program.
 """
 
-import importlib
 import json
 import os
 import sys
@@ -20,7 +19,7 @@ from impls.common.config import Config
 from impls.common.errors import DoesNotFitError, UserError
 from impls.common.paths import cache_home
 from impls.files.writing import write_whole
-from impls.frameworks import implementation
+from impls.frameworks import tpu_compiler
 
 
 def main() -> None:
@@ -75,14 +74,14 @@ def _file(key: str) -> Path:
 
 
 def _lowered(request: Request) -> Any:
-    """Program of a request, lowered by impls/meanflow_jax/ahead.py."""
-    implementation("jax")  # says what is not installed
-    ahead: Any = importlib.import_module("impls.meanflow_jax.ahead")
-    config, target = Config.model_validate(request.config), ahead.target(request.topology)
+    """Program of a request, lowered."""
+    ahead, config = tpu_compiler(), Config.model_validate(request.config)
+    target = ahead.target(request.topology)
     if request.official is None:
         return ahead.lower_step(config, target)
-    official: Any = importlib.import_module("bench.official_step")
-    return official.lower_official(Path(request.official), config, ahead, target)
+    from bench.official_step import lower_official
+
+    return lower_official(Path(request.official), config, ahead, target)
 
 
 if __name__ == "__main__":

@@ -95,8 +95,9 @@ def programs(run: Run, compiled: Compiled) -> Iterator[Program]:
         UserError: for an unknown chip, model or form.
     """
     base = _base(run)
-    named = base.model_dump(include={"training": {"precision"}}, exclude_defaults=True)
-    precisions = compiled.precisions or ([base.training.precision] if named else PRECISIONS)
+    configured = base.training.precision
+    chosen = "training.precision" in run.overrides or configured != "float32"
+    precisions = compiled.precisions or ((configured,) if chosen else PRECISIONS)
     for (of, topology), model, rows, precision in product(
         map(_topology, compiled.chips or CHIPS),
         run.models or [base.model.cls],
@@ -124,7 +125,7 @@ def _topology(name: str) -> tuple[Chip, str]:
     found = chip(kind)
     if found.topology is None:
         known = ", ".join(name for name, chip in all_chips().items() if chip.topology)
-        raise UserError(f"--chips has {name}, which no compiler here is for: expected {known}")
+        raise UserError(f"--chips has {name}, which no TPU compiler is for: expected {known}")
     return found, name if shape else found.topology
 
 

@@ -21,11 +21,10 @@ FORMS = {
 COLUMNS = {
     "step_flops": ("GFLOP", 0, 1e-9, True),
     "step_bytes_accessed": ("GB accessed", 1, 1e-9, True),
-    "argument_bytes": ("arguments, GB", 2, 1e-9, False),
-    "temporary_bytes": ("temporary, GB", 2, 1e-9, False),
-    "peak_bytes": ("peak, GB", 2, 1e-9, False),
+    "temporary_bytes": ("temporary GB", 2, 1e-9, False),
+    "peak_bytes": ("peak GB", 2, 1e-9, False),
     "estimated_seconds": ("estimated ms", 1, 1e3, True),
-    "compile_seconds": ("compilation, s", 0, 1, False),
+    "compile_seconds": ("compiled in s", 0, 1, False),
 }
 MADE = (
     "Compiled by XLA's TPU compiler for one device of the topology named, not run: the numbers are"
@@ -57,8 +56,8 @@ def compiled(records: list[Record]) -> Table:
     steps = sorted(found, key=lambda step: (step[0], order.index(step[1])))
     rows = [_row(setting, form, found) for setting, form in steps]
     if not rows:
-        rows = [["a TPU", "one training step", *("not measured" for _ in COLUMNS)]]
-    heads = ["compiled, not run, for", "one step", *(title for title, *_ in COLUMNS.values())]
+        rows = [["a TPU", "one training step", "not measured"]]
+    heads = ["not run, for", "one step", *(title for title, *_ in COLUMNS.values())]
     return Table(heads, rows, [MADE, *_calibration(records)], num_labels=2)
 
 
@@ -81,10 +80,9 @@ def _row(setting: Setting, form: str, found: Found) -> list[Cell]:
     sources = tuple(step.values())
     cells: list[Cell] = [Said(plain(text), sources) for text in (setting.topology, label)]
     for name, (_, places, scale, with_ratio) in COLUMNS.items():
-        cell: Cell = _number(step.get(name), places, scale)
-        if with_ratio and form != FLOW_MATCHING and (ratio := _ratio(step, base, name)):
-            cell = (cell, " (", ratio, ")")
-        cells.append(cell)
+        count = _number(step.get(name), places, scale)
+        ratio = _ratio(step, base, name) if with_ratio and form != FLOW_MATCHING else None
+        cells.append((count, " (", ratio, ")") if ratio else count)
     return cells
 
 
@@ -109,14 +107,13 @@ def _calibration(records: list[Record]) -> list[Cell]:
     factor, error = (newest.get(f"bench/roofline_{name}") for name in ("factor", "error"))
     if factor is None or error is None or factor.value is None or error.value is None:
         return []
-    return [
-        (
-            "Estimated times are no measurements: the longer of FLOPs / peak and bytes accessed /"
-            " bandwidth, by the chip's published numbers, times ",
-            marked(f"{factor.value:.2f}", factor),
-            ", which is fitted to the paper's two times on a TPU v4-8 and gives them with a"
-            " relative error of ",
-            marked(f"{error.value:.3f}", error),
-            ".",
-        )
-    ]
+    before = (
+        "Estimated times are no measurements: the longer of FLOPs / peak and bytes accessed /"
+        " bandwidth, by the chip's published numbers, times "
+    )
+    between = (
+        ", which is fitted to the paper's two times on a TPU v4-8 and gives them with a relative"
+        " error of "
+    )
+    found = marked(f"{factor.value:.2f}", factor), marked(f"{error.value:.3f}", error)
+    return [(before, found[0], between, found[1], ".")]

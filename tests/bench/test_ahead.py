@@ -186,7 +186,7 @@ def test_a_tiny_step_is_compiled_for_a_tpu(capfd):
         official = compiler.cost(small("guided dense"), "v4:2x2x1", STANDIN)
         with pytest.raises(UserError, match="no topology v9:2x2x1"):
             compiler.cost(small(), "v9:2x2x1")
-        with pytest.raises(DoesNotFitError, match="GiB of memory, more than the 15.75GiB"):
+        with pytest.raises(DoesNotFitError, match=r"GiB of memory, more than the 15\.75GiB"):
             compiler.cost(small(**{"training.batch_size": 65_536, "model.depth": 6}), "v5e:2x2x1")
     assert 1.2 < dense.flops / plain.flops < 1.5
     assert official.flops > dense.flops
