@@ -28,8 +28,8 @@ LIST_TPUS = "import jax; print(len(jax.devices('tpu')))"
 class Request(NamedTuple):
     """Training step to compile."""
 
-    config: dict[str, Any]  # of Config.model_dump
     topology: str
+    config: dict[str, Any] | None = None  # of Config.model_dump; None: is there such a topology?
     official: str | None = None  # checkout of the authors' code, whose step is meant
 
 
@@ -72,23 +72,23 @@ class Compiler:
             CompilerError: after an internal error of the compiler.
             UserError: without libtpu, or for a topology or checkout that does not exist.
         """
-        request = Request(
-            config.model_dump(mode="json"), topology, str(official) if official else None
-        )
-        answer = self._answer(json.dumps(request._asdict()))
-        if "refused" in answer:
-            raise UserError(answer["refused"])
+        checkout = str(official) if official else None
+        answer = self._answer(Request(topology, config.model_dump(mode="json"), checkout))
         if "too_large" in answer:
             raise DoesNotFitError(answer["too_large"])
         return Cost(**answer["cost"])
 
-    def _answer(self, request: str) -> dict[str, Any]:
-        """Answer of the child to one line."""
+    def check(self, topology: str) -> None:
+        """Raise UserError without libtpu, or for a topology that does not exist."""
+        self._answer(Request(topology))
+
+    def _answer(self, request: Request) -> dict[str, Any]:
+        """Answer of the child to a request; what it refuses is a UserError."""
         child = self._child or self._start()
         assert child.stdin
         assert child.stdout
         try:
-            child.stdin.write(f"{request}\n")
+            child.stdin.write(json.dumps(request._asdict()) + "\n")
             child.stdin.flush()
             line = child.stdout.readline()
         except BrokenPipeError:
@@ -98,6 +98,8 @@ class Compiler:
             self._child = None
             raise CompilerError(f"the TPU compiler failed ({self._reason()})")
         answer: dict[str, Any] = json.loads(line)
+        if "refused" in answer:
+            raise UserError(answer["refused"])
         return answer
 
     def _start(self) -> subprocess.Popen[str]:

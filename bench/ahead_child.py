@@ -3,9 +3,10 @@
 Each line of the standard input is a request, with the fields of `bench.ahead.Request`; each line of
 the standard output its answer, one of
 
-    {"cost": {field of Cost: value}}    {"too_large": SENTENCE}    {"refused": SENTENCE}
+    {"cost": {field of Cost: value}}    {"too_large": SENTENCE}    {"refused": SENTENCE}    {}
 
-Answers of the first two kinds are kept in the user's cache folder under the key of the program.
+The last answers a request without a step, for a topology that exists. Answers of the first two
+kinds are kept in the user's cache folder under the key of the program.
 """
 
 import json
@@ -40,7 +41,11 @@ def answered(request: Request) -> dict[str, Any]:
     Raises:
         UserError: without libtpu, or for a topology or checkout that does not exist.
     """
-    lowered = _lowered(request)
+    ahead = tpu_compiler()
+    target = ahead.target(request.topology)
+    if request.config is None:
+        return {}
+    lowered = _lowered(request, ahead, target)
     if (known := kept(lowered.key)) is not None:
         return known
     try:
@@ -73,10 +78,9 @@ def _file(key: str) -> Path:
     return cache_home() / "compiled" / f"{key}.json"
 
 
-def _lowered(request: Request) -> Any:
-    """Program of a request, lowered."""
-    ahead, config = tpu_compiler(), Config.model_validate(request.config)
-    target = ahead.target(request.topology)
+def _lowered(request: Request, ahead: Any, target: Any) -> Any:
+    """Program of a request, lowered for a target by the module `ahead`."""
+    config = Config.model_validate(request.config)
     if request.official is None:
         return ahead.lower_step(config, target)
     from bench.official_step import lower_official

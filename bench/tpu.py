@@ -20,6 +20,7 @@ from impls.common.config import Config
 from impls.common.errors import DoesNotFitError, UserError
 from impls.common.types import Cost
 from results.schema import Settings
+from verify.official.checkout import CheckoutError, refuse_others
 
 MODEL, CHIPS, PRECISIONS = "DiT_B_4", ("v4",), ("float32", "bfloat16")
 OFFICIAL_SUBJECT = "external:official"
@@ -68,8 +69,11 @@ def tpu(run: Run) -> Measured:
     """
     if run.compiled is None:
         return _timed(run)
+    _refuse_other_checkouts(run.official)
     todo, found, failures = list(programs(run, run.compiled)), Measured("tpu", run), []
     with Compiler() as compiler:
+        for topology in dict.fromkeys(program.topology for program in todo):
+            compiler.check(topology)
         calibration = _calibration(run, compiler)
         for program in todo:
             run.report(f"compiling {program}")
@@ -86,6 +90,15 @@ def tpu(run: Run) -> Measured:
         raise UserError(failures[0])
     _add_calibration(found, calibration)
     return found
+
+
+def _refuse_other_checkouts(official: Path | None) -> None:
+    """Raise UserError for a folder that is not a checkout of the authors' code."""
+    try:
+        if official:
+            refuse_others(official)
+    except CheckoutError as error:
+        raise UserError(f"--against official=PATH: {error}") from error
 
 
 def programs(run: Run, compiled: Compiled) -> Iterator[Program]:

@@ -5,6 +5,7 @@ What needs the TPU compiler runs only where libtpu is installed: `nox -s tests-t
 
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 from checkouts import STANDIN
@@ -111,8 +112,11 @@ class StandIn:
 
 
 def answers(program, monkeypatch, times=2):
-    monkeypatch.setattr(ahead_child, "_lowered", lambda _request: program)
-    return [ahead_child.answered(Request({}, "v4:2x2x1")) for _ in range(times)]
+    lowers = SimpleNamespace(target=lambda topology: topology)
+    monkeypatch.setattr(ahead_child, "tpu_compiler", lambda: lowers)
+    monkeypatch.setattr(ahead_child, "_lowered", lambda *_: program)
+    assert ahead_child.answered(Request("v4:2x2x1")) == {}
+    return [ahead_child.answered(Request("v4:2x2x1", {})) for _ in range(times)]
 
 
 @pytest.mark.parametrize(
@@ -184,8 +188,9 @@ def test_a_tiny_step_is_compiled_for_a_tpu(capfd):
         plain = compiler.cost(small(), "v4:2x2x1")
         dense = compiler.cost(small("unguided dense"), "v4:2x2x1")
         official = compiler.cost(small("guided dense"), "v4:2x2x1", STANDIN)
+        compiler.check("v6e:2x2x1")
         with pytest.raises(UserError, match="no topology v9:2x2x1"):
-            compiler.cost(small(), "v9:2x2x1")
+            compiler.check("v9:2x2x1")
         with pytest.raises(DoesNotFitError, match=r"GiB of memory, more than the 15\.75GiB"):
             compiler.cost(small(**{"training.batch_size": 65_536, "model.depth": 6}), "v5e:2x2x1")
     assert 1.2 < dense.flops / plain.flops < 1.5

@@ -4,13 +4,14 @@ import math
 import os
 
 import pytest
+from checkouts import STANDIN
 from results_records import in_markdown, record, refused
 
 from bench import tpu as bench
 from bench.ahead import CompilerError
 from bench.chips import chip
 from bench.roofline import calibrated, roofline, timed_steps
-from impls.common.errors import DoesNotFitError
+from impls.common.errors import DoesNotFitError, UserError
 from impls.common.types import Cost
 from meanflow_repro import main
 from results.reading import read
@@ -44,6 +45,10 @@ class Compiler:
 
     def __exit__(self, *_):
         pass
+
+    def check(self, topology):
+        if "3x5x7" in topology:
+            raise UserError(f"the TPU compiler has no topology {topology}")
 
     def cost(self, config, topology, official=None):
         training = config.training
@@ -142,7 +147,7 @@ def test_records_say_what_was_compiled_for_what(compiler, tmp_path):
 
 
 def test_the_authors_step_is_compiled_in_float32(compiler, tmp_path):
-    options = [*SMALL, *FORMS, "--against=official=/somewhere", "--record", str(tmp_path)]
+    options = [*SMALL, *FORMS, f"--against=official={STANDIN}", "--record", str(tmp_path)]
     main(["bench", "tpu", *options])
     theirs = [r for r in read(tmp_path) if r.subject == "external:official"]
     assert {(r.settings["of"], r.dtype) for r in theirs} == {("guided official", "float32")}
@@ -173,6 +178,8 @@ def test_the_largest_batch_is_one_that_was_compiled(compiler, tmp_path, capsys):
     [
         (["--chips", "v9"], "chip v9 is unknown"),
         (["--chips", "h100"], "--chips has h100, which no TPU compiler is for"),
+        (["--chips", "v4", "v4:3x5x7"], "no topology v4:3x5x7"),
+        (["--against", "official=/nowhere"], "/nowhere has no meanflow.py"),
         (["--chips", "v5e"], "on v5e:2x2x1: the TPU compiler failed"),
         (["--batch-sizes", "65536"], "needs 99GiB of memory, more than"),
         (["--device", "tpu"], "no such device here"),
