@@ -13,6 +13,7 @@ from bench.printing import print_report
 from bench.records import keep
 from bench.sampling import sampling
 from bench.throughput import throughput
+from bench.tpu import tpu
 from impls.common.errors import UserError
 from impls.common.paths import expanded
 
@@ -22,6 +23,7 @@ BENCHES: dict[str, Callable[[Run], Measured]] = {
     "sampling": sampling,
     "attention": attention,
     "depth": depth,
+    "tpu": tpu,
 }
 
 
@@ -31,8 +33,8 @@ def measure(names: Sequence[str], run: Run, json: Path | None, record: Path | No
     Raises:
         UserError: for a bench that these settings make meaningless, or an invalid checkout.
     """
-    if run.official is not None and "jvp-overhead" not in names:
-        raise UserError("--against is for the bench jvp-overhead")
+    if run.official is not None and not {"jvp-overhead", "tpu"} & set(names):
+        raise UserError("--against is for the benches jvp-overhead and tpu")
     run.config()  # a wrong one is reported before the work
     console, finished = Console(highlight=False), []
     with console.status("") as status:

@@ -34,13 +34,33 @@ class Run(NamedTuple):
     forms: Sequence[str] = ()  # beside flow matching, for jvp-overhead; none: all
     models: Sequence[str] = ()  # for throughput; none: as configured
     batch_sizes: Sequence[int] = ()  # the same
-    official: Path | None = None  # checkout of the authors' code, to be timed by jvp-overhead
+    official: Path | None = None  # checkout of the authors' code, for jvp-overhead and tpu
+    compiled: "Compiled | None" = None  # further settings of tpu
     report: Callable[[str], None] = print  # called with progress messages
 
     def config(self, form: str = "guided sparse", **overrides: Any) -> Config:
         """Configuration in one of the forms, with further overrides such as model__depth=2."""
         further = {key.replace("__", "."): value for key, value in overrides.items()}
         return configuration(self.source, self.overrides | further, form)
+
+
+class Compiled(NamedTuple):
+    """Settings of steps that are compiled for TPUs and not run."""
+
+    chips: Sequence[str] = ()  # names, or topologies such as v4:2x2x1; none: v4
+    precisions: Sequence[str] = ()  # none: as configured, or float32 and bfloat16
+    largest_batch: bool = False  # look for the largest batch that fits
+
+
+class About(NamedTuple):
+    """Where a quantity is from, if not from the subject and device of its bench."""
+
+    subject: str | None = None
+    device: str | None = None
+    detail: str = "the framework does not count it"  # why there is no value
+
+
+SAME = About()
 
 
 class Quantity(NamedTuple):
@@ -51,6 +71,7 @@ class Quantity(NamedTuple):
     value: Value
     config: Config
     settings: Settings  # what else it depends on
+    about: About = SAME
 
     @property
     def unit(self) -> str:
@@ -68,7 +89,7 @@ class Quantity(NamedTuple):
             unit=self.unit,
             interval=interval,
             settings={"of": self.of, **self.settings},
-            detail="the framework does not count it" if value is None else "",
+            detail=self.about.detail if value is None else "",
             dtype=str(self.settings.get("precision", self.config.training.precision)),
             config_hash=config_hash(self.config),
             **where,
@@ -94,10 +115,12 @@ class Measured:
         """Name of the device that the implementation runs on."""
         return str(self.run.subject.device_name())
 
-    def add(self, of: str, config: Config, settings: Settings, **values: Value) -> None:
+    def add(
+        self, of: str, config: Config, settings: Settings, about: About = SAME, **values: Value
+    ) -> None:
         """Add quantities by name."""
         for what, value in values.items():
-            self.quantities.append(Quantity(what, of, value, config, settings))
+            self.quantities.append(Quantity(what, of, value, config, settings, about))
 
     def value(self, what: str, of: str) -> Value:
         """Value of the quantity of this name."""
@@ -106,8 +129,12 @@ class Measured:
 
     def records(self) -> list[Record]:
         """Records of every quantity."""
-        where = provenance(self.device)
-        return [quantity.record(subject=self.subject, **where) for quantity in self.quantities]
+        devices = dict.fromkeys(q.about.device for q in self.quantities)
+        where = {device: provenance(device or self.device) for device in devices}
+        return [
+            q.record(subject=q.about.subject or self.subject, **where[q.about.device])
+            for q in self.quantities
+        ]
 
 
 def write_json(found: Sequence[Measured], path: Path) -> None:

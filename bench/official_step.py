@@ -38,21 +38,14 @@ class OfficialStep:
         self.config = config
         batch = make_batch(config)
         with _code_of(checkout) as train, jax.enable_x64(False):
-            self._state = _initial_state(train, config)
-            self._batch = jax.tree.map(
-                lambda rows: jnp.asarray(rows)[None],
-                {"image": batch.images, "label": batch.labels},
-            )
-            step = partial(
-                train.train_step_with_vae,
-                rng_init=jax.random.key(0),
-                config=None,
-                lr=config.training.learning_rate,
-                ema_fn=lambda _step: config.training.ema_val,
-                latent_mnger=SimpleNamespace(cached_encode=lambda latents, _key: latents),
-            )
+            self._state = _on_one_device(_initial_state(train, config))
+            self._batch = _on_one_device({"image": batch.images, "label": batch.labels})
             begin = time.perf_counter()
-            self._step = jax.pmap(step, "batch").lower(self._state, self._batch).compile()
+            self._step = (
+                jax.pmap(_train_step(train, config), "batch")
+                .lower(self._state, self._batch)
+                .compile()
+            )
             seconds = time.perf_counter() - begin
         counts, memory = self._step.cost_analysis(), self._step.memory_analysis()
         peak = sum(
@@ -66,8 +59,52 @@ class OfficialStep:
         jax.block_until_ready((self._state, metrics))
 
 
+def lower_official(checkout: Path, config: Config, ahead: Any, target: Any) -> Any:
+    """The same step, lowered for a device that is not attached.
+
+    Args:
+        ahead: the module impls/meanflow_jax/ahead.py, whose `Lowered` is returned.
+        target: its `Target`.
+
+    Raises:
+        UserError: when the folder is not a checkout of the authors' code.
+    """
+    with _code_of(checkout) as train, jax.enable_x64(False):
+        state = jax.eval_shape(lambda: _initial_state(train, config))
+        _, batch, _ = ahead.step_shapes(config)
+        arguments = state, {"image": batch.images, "label": batch.labels}
+        # What their pmap makes of one device: each array whole, and an axis to average over.
+        mesh = jax.sharding.Mesh([target.device], "batch")
+        every = jax.sharding.PartitionSpec()
+        step = jax.shard_map(
+            _train_step(train, config),
+            mesh=mesh,
+            in_specs=every,
+            out_specs=every,
+            check_vma=False,
+        )
+        return ahead.lower(step, arguments, target)
+
+
+def _train_step(train: Any, config: Config) -> Any:
+    """Their training step as a function of state and batch, for a mapped axis "batch"."""
+    return partial(
+        train.train_step_with_vae,
+        rng_init=jax.random.key(0),
+        config=None,
+        lr=config.training.learning_rate,
+        ema_fn=lambda _step: config.training.ema_val,
+        latent_mnger=SimpleNamespace(cached_encode=lambda latents, _key: latents),
+    )
+
+
+def _on_one_device(tree: Any) -> Any:
+    """Arrays with pmap's leading axis, of one device."""
+    return jax.tree.map(lambda array: jnp.asarray(array)[None], tree)
+
+
 def _initial_state(train: Any, config: Config) -> Any:
-    """Initial training state of the authors' code, on one device."""
+    """Initial training state of the authors' code."""
     size, method = config.network, config.method
     dit: Any = importlib.import_module("models.models_dit")
     fields = (
@@ -83,13 +120,12 @@ def _initial_state(train: Any, config: Config) -> Any:
     one = jnp.ones((1,), int)
     params = jax.jit(model.init)({"params": jax.random.key(0)}, image, one, one)["params"]
     training = config.training
-    state = train.TrainState.create(
+    return train.TrainState.create(
         apply_fn=partial(model.apply, method=model.forward),
         params=params,
         ema_params=params,
         tx=optax.adamw(training.learning_rate, weight_decay=0, b2=training.adam_b2),
     )
-    return jax.tree.map(lambda array: jnp.asarray(array)[None], state)
 
 
 @contextlib.contextmanager

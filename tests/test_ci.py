@@ -14,7 +14,9 @@ case "$*" in *"$FAILING"*) exit 1;; esac
 """
 
 
-@pytest.mark.parametrize("failing", ["nothing", "tests", "lint types", "tables", "docs", "verify"])
+@pytest.mark.parametrize(
+    "failing", ["nothing", "tests", "lint types", "tables", "docs", "verify", "tests-tpu"]
+)
 def test_the_status_is_that_of_every_part(failing, tmp_path):
     for name, content in {"nox": NOX, "pip": "#!/bin/sh\n", "chromium": "#!/bin/sh\n"}.items():
         (tmp_path / name).write_text(content)
@@ -29,6 +31,6 @@ def test_the_status_is_that_of_every_part(failing, tmp_path):
     )
     assert done.returncode == (failing != "nothing"), done.stderr
     lines = done.stdout.splitlines()
-    for part in ("lint types", "tables -- --check", "docs", "verify -- --full"):
+    for part in ("lint types", "tables -- --check", "docs", "verify -- --full", "tests-tpu"):
         assert f"nox -s {part}" in lines
     assert lines[-1] == "== 7 passed in 3.00s =="

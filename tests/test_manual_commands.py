@@ -67,11 +67,11 @@ ACCELERATOR = "measures on a GPU or TPU; the same command runs in small"
 SESSIONS = {
     INSTALLS: (
         "verify", "verify -- --full", "verify-jax", "verify-torch", "verify tests lint types",
-        "tests -- --slow", "lint", "docs",
+        "tests -- --slow", "tests-tpu", "lint", "docs",
         *(f"verify -- --check {family}" for family in FAMILIES),
     ),
-    LONG: ("notebook", "soak", "slips", "bench", "bench -- --full", "ablations", "tolerances",
-           "ablations -- --presets modular/l_1"),
+    LONG: ("notebook", "soak", "slips", "bench", "bench -- --full", "bench-tpu", "ablations",
+           "tolerances", "ablations -- --presets modular/l_1"),
 }  # fmt: skip
 
 # How a command is run here that does not run as it stands; or the test that runs it in small, or
@@ -79,6 +79,7 @@ SESSIONS = {
 TABLE = {
     "pip install nox": INSTALLS,
     "pip install -c constraints.txt -e .[jax,torch]": INSTALLS,
+    "pip install -c constraints.txt -e .[tpu,bench]": INSTALLS,
     "pip install -c constraints.txt jax[cuda13]": INSTALLS,
     "pip install -c constraints.txt torch torchvision": INSTALLS,
     **{f"nox -s {name}": reason for reason, names in SESSIONS.items() for name in names},
@@ -175,6 +176,13 @@ TABLE = {
     " --record results/records": ACCELERATOR,
     "meanflow bench throughput --framework jax --models DiT_B_4 --batch-sizes 256"
     " --record results/records": ACCELERATOR,
+    "meanflow bench tpu": "test_the_default_set_is_the_five_forms_in_both_precisions",
+    "meanflow bench tpu --chips v5e v6e --models DiT_XL_2 --batch-sizes 8 --precisions bfloat16": (
+        "test_what_is_asked_for_is_compiled_in_all_combinations"
+    ),
+    "meanflow bench tpu --forms guided sparse --largest-batch --against official=CHECKOUT": (
+        "test_the_largest_batch_is_one_that_was_compiled"
+    ),
     "meanflow bench depth --framework jax": "test_depth_measures_rounding_in_each_precision",
 }
 COMMANDS = list(dict.fromkeys(" ".join(command) for command in commands()))

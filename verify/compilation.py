@@ -11,6 +11,8 @@ import platform
 import shutil
 from pathlib import Path
 
+from impls.common.paths import cache_home
+
 # Without optimizations, and with the older code generator, which takes half the time.
 QUICK = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 LIMIT = 256 * 2**20  # bytes; a run of every check leaves about 25 MB
@@ -49,7 +51,7 @@ def cache_folder() -> Path | None:
     except importlib.metadata.PackageNotFoundError:
         return None
     key = hashlib.sha256(f"{version} {_instructions()}".encode()).hexdigest()[:12]
-    folder = _home() / f"{PREFIX}{key}"
+    folder = cache_home() / f"{PREFIX}{key}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
@@ -60,7 +62,7 @@ def cache_folder() -> Path | None:
 def shrink_cache(limit: int = LIMIT) -> None:
     """Remove the oldest entries until the cache, over all versions, has at most `limit` bytes."""
     entries = []
-    for file in _home().glob(f"{PREFIX}*/*"):
+    for file in cache_home().glob(f"{PREFIX}*/*"):
         try:
             found = file.stat()
         except OSError:  # another run removed it
@@ -72,15 +74,9 @@ def shrink_cache(limit: int = LIMIT) -> None:
             break
         file.unlink(missing_ok=True)
         total -= size
-    for folder in _home().glob(f"{PREFIX}*"):
+    for folder in cache_home().glob(f"{PREFIX}*"):
         if not any(folder.iterdir()):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _home() -> Path:
-    """Folder of this project in the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    return (Path(base) if base else Path.home() / ".cache") / "meanflow-repro"
 
 
 def _instructions() -> str:

@@ -15,7 +15,7 @@ WRITTEN = (
     "results/records", "results/samples", "results/figures", "results/tables",
     "results/report/index.html", "README.md",
 )  # fmt: skip
-LIBRARIES = ("numpy", "scipy", "jax", "jaxlib", "flax", "optax", "torch")
+LIBRARIES = ("numpy", "scipy", "jax", "jaxlib", "flax", "optax", "torch", "libtpu")
 
 
 def environment() -> dict[str, Any]:

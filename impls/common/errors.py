@@ -36,6 +36,10 @@ class NotInstalledError(UserError):
     """A package is missing that only this needs; the message says how to install it."""
 
 
+class DoesNotFitError(UserError):
+    """A program that needs more memory than the device has."""
+
+
 class Notice(UserWarning):
     """One sentence on one line; the command line prints it to stderr and goes on."""
 

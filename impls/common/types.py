@@ -57,6 +57,8 @@ class Cost(NamedTuple):
     bytes_accessed: float | None  # read and written by all operations together; None: not counted
     peak_bytes: float  # memory in use at once, with the state and the batch
     compile_seconds: float  # until the step is ready, with eager PyTorch the first call
+    argument_bytes: float | None = None  # of peak_bytes: state, batch and draws; None: not known
+    temporary_bytes: float | None = None  # of peak_bytes: intermediate results; None: not known
 
 
 class CanonicalState(NamedTuple):

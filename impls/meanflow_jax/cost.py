@@ -26,15 +26,15 @@ def compile_with_cost(
     begin = time.perf_counter()
     compiled = jax.jit(compile_step(config), donate_argnums=0).lower(state, batch, draws).compile()
     seconds = time.perf_counter() - begin
-    flops, num_bytes = count(compiled)
-    memory = compiled.memory_analysis()
-    peak = (
-        memory.argument_size_in_bytes
-        + memory.output_size_in_bytes
-        - memory.alias_size_in_bytes
-        + memory.temp_size_in_bytes
-    )
-    return compiled, Cost(flops, num_bytes, peak, seconds)
+    return compiled, cost_of(compiled, seconds)
+
+
+def cost_of(compiled: Any, compile_seconds: float) -> Cost:
+    """Cost of a compiled program."""
+    (flops, bytes_accessed), memory = count(compiled), compiled.memory_analysis()
+    held, temporary = memory.argument_size_in_bytes, memory.temp_size_in_bytes
+    peak = held + memory.output_size_in_bytes - memory.alias_size_in_bytes + temporary
+    return Cost(flops, bytes_accessed, peak, compile_seconds, held, temporary)
 
 
 def count(compiled: Any) -> tuple[float, float]:

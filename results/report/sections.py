@@ -26,6 +26,7 @@ SECTIONS = {  # table -> its section
     "jvp_overhead": Section("JVP overhead", ("jvp_overhead",)),
     "throughput": Section("Throughput"),
     "accelerators": Section("GPUs and TPUs"),
+    "compiled": Section("Steps compiled for TPUs, not run"),
     "soak": Section("Repetitions"),
     "commands": Section("Cost of the first commands"),
 }

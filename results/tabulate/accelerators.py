@@ -51,11 +51,11 @@ def accelerators(records: list[Record]) -> Table:
 
 
 def is_shown(record: Record) -> bool:
-    """True if a record is of one of the quantities, and not of a CPU."""
+    """True if a record is of one of the quantities, measured, and not on a CPU."""
     if record.what == "bench/step_time_ratio" and record.settings.get("of") != OVERHEAD:
         return False
     on_accelerator = record.device not in ("", "cpu") and record.subject in NAMES
-    return on_accelerator and record.what in QUANTITIES
+    return on_accelerator and record.what in QUANTITIES and "compiled_for" not in record.settings
 
 
 def _row(record: Record) -> Row:

@@ -16,6 +16,7 @@ from results.tabulate.accelerators import accelerators
 from results.tabulate.cells import Table, markdown, with_footnote
 from results.tabulate.checks import verify
 from results.tabulate.commands import commands
+from results.tabulate.compiled import compiled
 from results.tabulate.fid import fid
 from results.tabulate.glance import glance
 from results.tabulate.jvp_overhead import jvp_overhead
@@ -39,6 +40,7 @@ ALL: dict[str, Callable[[list[Record]], Table]] = {
     "ablations": ablations,
     "fid": fid,
     "accelerators": accelerators,
+    "compiled": compiled,
     "soak": soak,
     "glance": glance,
     "commands": commands,

@@ -33,6 +33,7 @@ FILES_ONLY_IN_TORCH = {
 }
 # file -> why only the JAX text has it
 FILES_ONLY_IN_JAX = {
+    "ahead.py": "XLA alone compiles for a device that is not there",
     "hlo.py": "XLA counts the body of a loop once",
     "stacking.py": "JAX loops over the blocks: a block is compiled once",
 }
@@ -51,7 +52,8 @@ ONLY_IN_TORCH = {
 ONLY_IN_JAX = {
     ("vision/autoencoder.py", "GROUP_NORM_EPS"): "diffusers has it in its network",
     ("vision/autoencoder.py", "LOG_VARIANCE_LIMITS"): "as GROUP_NORM_EPS",
-    ("cost.py", "count"): "PyTorch has no compiled program to read",
+    ("cost.py", "cost_of"): "PyTorch has no compiled program to read",
+    ("cost.py", "count"): "as cost_of",
     ("layers.py", "linear"): "PyTorch has F.linear",
     ("dit.py", "Part"): "PyTorch's dual numbers take rows without a tangent too",
     ("dit.py", "Parts"): "as Part",
