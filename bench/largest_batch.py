@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+from bench.ahead import CompilerError
 from impls.common.errors import DoesNotFitError
 from impls.common.limits import MOST_ROWS
 from impls.common.types import Cost
@@ -20,7 +21,8 @@ def largest_batch(cost: Callable[[int], Cost], memory: float, rows: int) -> int:
 
     The line goes through the two largest batches that were found to fit; where it leads to one that
     does not, the next is the geometric mean of the two. Two compilations more than the first two
-    suffice where memory is linear. The answer was compiled.
+    suffice where memory is linear. A batch with which the compiler fails counts as one that does
+    not fit, so the answer, which was compiled, may be too small but never too large.
 
     Args:
         cost: of the step with a number of rows; raises DoesNotFitError.
@@ -29,13 +31,14 @@ def largest_batch(cost: Callable[[int], Cost], memory: float, rows: int) -> int:
 
     Raises:
         DoesNotFitError: if the first batch does not fit.
+        CompilerError: if the compiler fails with it.
     """
     fitting = {rows: cost(rows).peak_bytes}
     refused, batch = MOST_ROWS + 1, 2 * rows
     for _ in range(MOST_TRIES):
         try:
             fitting[batch] = cost(batch).peak_bytes
-        except DoesNotFitError:
+        except (DoesNotFitError, CompilerError):
             refused = batch
         largest = max(fitting)
         batch = _next(fitting, SHARE * memory, refused) // MULTIPLE * MULTIPLE

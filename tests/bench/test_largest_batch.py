@@ -2,6 +2,7 @@
 
 import pytest
 
+from bench.ahead import CompilerError
 from bench.largest_batch import largest_batch
 from impls.common.errors import DoesNotFitError
 from impls.common.types import Cost
@@ -40,6 +41,15 @@ def test_where_twice_the_batch_does_not_fit_it_is_between():
     found = largest_batch(device(lambda rows: 50 * rows, tried), MEMORY, 16)
     assert found == 16
     assert found in tried
+
+
+def test_a_batch_with_which_the_compiler_fails_is_left_out():
+    def cost(rows):
+        if rows > 500:
+            raise CompilerError("Check failed")
+        return Cost(1.0, 1.0, 100.0 + rows, 0.0)
+
+    assert 300 < largest_batch(cost, MEMORY, 16) <= 500
 
 
 def test_a_first_batch_that_does_not_fit_is_refused():
