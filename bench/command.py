@@ -13,7 +13,7 @@ from bench.printing import print_report
 from bench.records import keep
 from bench.sampling import sampling
 from bench.throughput import throughput
-from bench.tpu import tpu
+from bench.tpu.steps import tpu
 from impls.common.errors import UserError
 from impls.common.paths import expanded
 

@@ -9,7 +9,7 @@ from bench.depth import DEPTHS, PRECISIONS, QUANTITIES
 from bench.forms import FLOW_MATCHING
 from bench.jvp_overhead import PAPER
 from bench.measurement import Measured
-from bench.tpu_table import print_compiled, print_paper
+from bench.tpu.printing import print_compiled, print_paper
 
 
 def print_report(found: Measured, console: Console) -> None:

@@ -99,8 +99,8 @@ def _to_compile(
     framework: str, device: str, chips: Sequence[str], precisions: Sequence[str], largest: bool
 ) -> "Compiled | None":
     """Settings of steps to compile for TPUs; None where a TPU is attached to time them on."""
-    from bench.ahead import num_attached
     from bench.measurement import Compiled
+    from bench.tpu.compiler import num_attached
 
     if framework != "jax":
         raise UserError("the bench tpu is for --framework jax")

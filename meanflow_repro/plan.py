@@ -33,8 +33,8 @@ def plan(
     from rich.console import Console
 
     from bench.chips import machine
-    from bench.plan import check_fits, make_plan
-    from bench.plan_printing import print_plans
+    from bench.plan.costs import check_fits, make_plan
+    from bench.plan.printing import print_plans
     from impls.common.config_files import load_config
     from impls.common.errors import UserError
     from results.reading import read

@@ -11,7 +11,7 @@ def tables(*, check: bool = False) -> int:
     Args:
         check: write nothing; exit with status 1 if a table or figure is out of date.
     """
-    from bench.plan_tables import predicted, prices
+    from bench.plan.tables import predicted, prices
     from results.report.page import write_page
     from results.tabulate.write import write_tables
     from verify.checks import sentences

@@ -5,10 +5,11 @@ the arguments alone: nothing is allocated and nothing is run. A topology such as
 chip and the shape of a slice; the step is compiled for the first device of the slice.
 
 libtpu writes to the standard error stream, and an internal error of the compiler ends the process:
-bench/ahead.py runs this in a process of its own.
+bench/tpu/compiler.py runs this in a process of its own.
 """
 
 import contextlib
+import gc
 import hashlib
 import importlib.util
 import json
@@ -116,6 +117,12 @@ def lower(step: Callable[..., Any], arguments: Any, target: Target, **options: A
         return cost_of(program, time.perf_counter() - begin)
 
     return Lowered(_key(lowered.as_text(), target), compiled)
+
+
+def forget() -> None:
+    """Free the memory of what was traced and compiled."""
+    jax.clear_caches()
+    gc.collect()
 
 
 def step_shapes(config: Config) -> tuple[State, Batch, Draws]:

@@ -11,9 +11,9 @@ import pytest
 from checkouts import STANDIN
 
 from bench import ahead_child
-from bench.ahead import Compiler, CompilerError, Request
 from bench.forms import FORMS
 from bench.steps import make_batch
+from bench.tpu.compiler import Compiler, CompilerError, Request
 from impls.common.config_files import load_config
 from impls.common.draws import training_draws
 from impls.common.errors import DoesNotFitError, UserError
@@ -161,7 +161,7 @@ for line in sys.stdin:
 
 def test_a_compiler_that_fails_is_a_sentence_and_the_next_step_has_a_new_one(monkeypatch):
     code = ENDS.replace("ANSWER", repr(json.dumps({"cost": COST._asdict()})))
-    monkeypatch.setattr("bench.ahead.CHILD", [sys.executable, "-c", code])
+    monkeypatch.setattr("bench.tpu.compiler.CHILD", [sys.executable, "-c", code])
     with Compiler() as compiler:
         assert compiler.cost(small(), "v4:2x2x1") == COST
         with pytest.raises(CompilerError) as failed:

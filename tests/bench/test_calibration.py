@@ -5,9 +5,9 @@ import math
 import pytest
 
 from bench import calibration
-from bench.calibration import at_peak, largest_error, predictions, published_runs, utilisation
 from bench.chips import machine
-from bench.work import Work
+from bench.plan.calibration import at_peak, largest_error, predictions, published_runs, utilisation
+from bench.plan.work import Work
 from results.published import published
 
 SAME_KIND, OTHER_KIND = 1.5, 2.0  # factors within which a published time must be predicted

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench.ahead import CompilerError
-from bench.largest_batch import largest_batch
+from bench.tpu.compiler import CompilerError
+from bench.tpu.largest_batch import largest_batch
 from impls.common.errors import DoesNotFitError
 from impls.common.types import Cost
 

@@ -7,9 +7,9 @@ import pytest
 from results_records import record, refused
 
 from bench.chips import machine
-from bench.memory import estimated_memory, form_of, step_memory
-from bench.plan import make_plan
-from bench.plan_tables import MACHINES, predicted, prices
+from bench.plan.costs import make_plan
+from bench.plan.memory import estimated_memory, form_of, step_memory
+from bench.plan.tables import MACHINES, predicted, prices
 from impls.common.config_files import load_config
 from impls.common.parameters import num_parameters
 from meanflow_repro import main

@@ -8,9 +8,9 @@ from checkouts import STANDIN
 from results_records import in_markdown, record, refused
 
 from bench import tpu as bench
-from bench.ahead import CompilerError
 from bench.chips import chip
-from bench.roofline import calibrated, roofline, timed_steps
+from bench.tpu.compiler import CompilerError
+from bench.tpu.roofline import calibrated, roofline, timed_steps
 from impls.common.errors import DoesNotFitError, UserError
 from impls.common.types import Cost
 from meanflow_repro import main
@@ -60,7 +60,7 @@ class Compiler:
 def compiler(monkeypatch):
     pytest.importorskip("jax")
     monkeypatch.setattr(bench, "Compiler", Compiler)
-    monkeypatch.setattr("bench.ahead.num_attached", lambda: 0)
+    monkeypatch.setattr("bench.tpu.compiler.num_attached", lambda: 0)
     monkeypatch.setattr(Compiler, "asked", [])
     return Compiler
 
@@ -201,7 +201,7 @@ def test_on_an_attached_tpu_the_steps_are_timed_beside_the_papers(monkeypatch, c
     jax = pytest.importorskip("impls.meanflow_jax")
     chosen = []
     monkeypatch.setenv("JAX_DEFAULT_MATMUL_PRECISION", "highest")
-    monkeypatch.setattr("bench.ahead.num_attached", lambda: 4)
+    monkeypatch.setattr("bench.tpu.compiler.num_attached", lambda: 4)
     monkeypatch.setattr(jax, "select_device", chosen.append)
     options = ["--config=digits", "--model.cls=DiT", "--model.depth=1", "--training.batch-size=4"]
     assert main(["bench", "tpu", *options, "--rounds=1", "--forms", "unguided sparse"]) == 0

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from refusals import refusal
 
-from bench.encoder_work import PUBLISHED, encoder_work
 from bench.forms import configuration
-from bench.work import Work, calls, dit_sizes, forward, step_work
+from bench.plan.encoder_work import PUBLISHED, encoder_work
+from bench.plan.work import Work, calls, dit_sizes, forward, step_work
 from impls.common.config_files import load_config
 from impls.common.errors import UserError
 from impls.files.autoencoder import Autoencoder, AutoencoderConfig, tensor_shapes

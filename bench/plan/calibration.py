@@ -2,8 +2,8 @@
 
 Time of a step: (FLOPs / peak + bytes / bandwidth) / u, with one utilisation u for each kind of
 chip: the geometric mean of what the published runs of that kind had. FLOPs and bytes are the lower
-bounds of `bench.work`; u is the share of the peaks that is left after everything that they leave
-out: elementwise work, communication, compiler and framework. The larger of the two times instead of
+bounds of `bench.plan.work`; u is the share of the peaks that is left after all that they leave out:
+elementwise work, communication, compiler and framework. The larger of the two times instead of
 their sum predicts published times less well (tests/bench/test_calibration.py).
 """
 
@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from bench.chips import Machine, Precision, machine
-from bench.encoder_work import PUBLISHED, encoder_work
 from bench.forms import DEFAULT_SOURCE, configuration
-from bench.work import Work, step_work
+from bench.plan.encoder_work import PUBLISHED, encoder_work
+from bench.plan.work import Work, step_work
 from impls.common.config import Config
 from results.published import Published, published
 

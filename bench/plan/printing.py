@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from bench.calibration import published_runs, utilisation
-from bench.plan import Plan
+from bench.plan.calibration import published_runs, utilisation
+from bench.plan.costs import Plan
 
 COLUMNS = 4  # plans side by side
 

@@ -1,7 +1,7 @@
 """Costs of training steps on TPUs that are not attached, compiled by a process of its own.
 
 XLA's TPU compiler writes to the standard error stream and ends its process on an internal error, so
-bench/ahead_child.py runs it; a process that ended is started again for the next step.
+bench/tpu/child.py runs it; a process that ended is started again for the next step.
 """
 
 import json
@@ -20,7 +20,7 @@ from impls.common.types import Cost
 # The child uses no accelerator, and compiles anew what this bench has not compiled before.
 # XLA_FLAGS of CPUs and GPUs end the TPU compiler; its own are in LIBTPU_INIT_ARGS.
 ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_COMPILATION_CACHE": "0", "XLA_FLAGS": ""}
-CHILD = [sys.executable, "-m", "bench.ahead_child"]
+CHILD = [sys.executable, "-m", "bench.tpu.child"]
 CHECK = "Check failed"  # begins the compiler's own account of an internal error
 LIST_TPUS = "import jax; print(len(jax.devices('tpu')))"
 
@@ -48,7 +48,7 @@ class CompilerError(UserError):
 class Compiler:
     """Compiler of training steps for named topologies; a context manager.
 
-    Compiled steps are kept in the user's cache folder: see bench/ahead_child.py.
+    Compiled steps are kept in the user's cache folder: see bench/tpu/child.py.
     """
 
     def __init__(self) -> None:

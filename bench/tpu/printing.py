@@ -6,8 +6,8 @@ from bench.chips import chip, machine
 from bench.columns import columns, number
 from bench.forms import FLOW_MATCHING
 from bench.measurement import Measured, Quantity, Value
-from bench.roofline import SLICE, timed_steps
-from bench.tpu import CALIBRATION
+from bench.tpu.roofline import SLICE, timed_steps
+from bench.tpu.steps import CALIBRATION
 
 HEADING = ("model", "batch_size", "precision")
 Step = dict[str, Quantity]  # quantities of a step by their names

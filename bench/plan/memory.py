@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from bench.chips import Chip
 from bench.forms import FLOW_MATCHING, FORMS
-from bench.work import FLOAT32, dit_sizes, num_tokens
+from bench.plan.work import FLOAT32, dit_sizes, num_tokens
 from impls.common.config import Config
 from impls.common.parameters import num_parameters
 from results.schema import Record

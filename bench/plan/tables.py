@@ -3,9 +3,9 @@
 They are made from files of the repository alone: chips.yml, published.yml, presets and records.
 """
 
-from bench.calibration import Prediction, largest_error, predictions
 from bench.chips import machine
-from bench.plan import Plan, make_plan
+from bench.plan.calibration import Prediction, largest_error, predictions
+from bench.plan.costs import Plan, make_plan
 from impls.common.config_files import load_config
 from results.schema import Record
 from results.tabulate.cells import Cell, Table, linked, markdown

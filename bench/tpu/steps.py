@@ -1,7 +1,7 @@
 """Training steps on TPUs: timed where one is attached, else compiled ahead of time and counted.
 
 Compiled steps are the trainer's own, for one device of a named topology. FLOPs, bytes and memory
-are the compiler's; seconds are roofline estimates (bench/roofline.py), never measurements.
+are the compiler's; seconds are roofline estimates (bench/tpu/roofline.py), never measurements.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,13 +9,13 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.ahead import Compiler, CompilerError
 from bench.chips import Chip, all_chips, chip, machine
 from bench.forms import configuration, forms
 from bench.jvp_overhead import OFFICIAL, jvp_overhead
-from bench.largest_batch import largest_batch
 from bench.measurement import About, Compiled, Measured, Run
-from bench.roofline import SLICE, Calibration, calibrated, roofline, timed_steps
+from bench.tpu.compiler import Compiler, CompilerError
+from bench.tpu.largest_batch import largest_batch
+from bench.tpu.roofline import SLICE, Calibration, calibrated, roofline, timed_steps
 from impls.common.config import Config
 from impls.common.errors import DoesNotFitError, UserError
 from impls.common.types import Cost

@@ -4,10 +4,10 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bench.calibration import at_peak, default_products, largest_error, utilisation
 from bench.chips import Machine, Precision
-from bench.memory import Memory, step_memory
-from bench.work import num_equal_rows, step_work
+from bench.plan.calibration import at_peak, default_products, largest_error, utilisation
+from bench.plan.memory import Memory, step_memory
+from bench.plan.work import num_equal_rows, step_work
 from impls.common.config import Config
 from impls.common.errors import UserError
 from impls.trainer.train import num_training_steps

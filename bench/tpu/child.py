@@ -1,7 +1,7 @@
 """Process that compiles training steps for TPUs ahead of time: requests in, answers out, as JSON.
 
-Each line of the standard input is a request, with the fields of `bench.ahead.Request`; each line of
-the standard output its answer, one of
+Each line of the standard input is a request, with the fields of `bench.tpu.compiler.Request`; each
+line of the standard output its answer, one of
 
     {"cost": {field of Cost: value}}    {"too_large": SENTENCE}    {"refused": SENTENCE}    {}
 
@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench.ahead import Request
+from bench.tpu.compiler import Request
 from impls.common.config import Config
 from impls.common.errors import DoesNotFitError, UserError
 from impls.common.paths import cache_home
@@ -53,6 +53,7 @@ def answered(request: Request) -> dict[str, Any]:
     except DoesNotFitError as error:
         answer = {"too_large": str(error)}
     keep(lowered.key, answer)
+    ahead.forget()
     return answer
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from bench.ahead import CompilerError
+from bench.tpu.compiler import CompilerError
 from impls.common.errors import DoesNotFitError
 from impls.common.limits import MOST_ROWS
 from impls.common.types import Cost

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 
-from bench.work import FLOAT32, Work
+from bench.plan.work import FLOAT32, Work
 from impls.files.autoencoder import AutoencoderConfig, tensor_shapes
 
 # Of sd-vae-ft-mse and sd-vae-ft-ema.
@@ -11,7 +11,7 @@ PUBLISHED = AutoencoderConfig(block_out_channels=(128, 256, 512, 512), layers_pe
 
 
 def encoder_work(config: AutoencoderConfig, image_size: int, num_rows: int) -> Work:
-    """Work of encoding images in float32, counted as in `bench.work`.
+    """Work of encoding images in float32, counted as in `bench.plan.work`.
 
     Args:
         image_size: pixels along each side.
