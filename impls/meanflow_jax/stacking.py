@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 STACK = "blocks"
-_ONE = re.compile(rf"{STACK}_(\d+)(?=/|$)")
+_ONE = re.compile(rf"^{STACK}_(\d+)(?=/|$)")
 
 
 def stack(flat: dict[str, Any], of_blocks: Callable[[list[Any]], Any] = jnp.stack) -> Any:
