@@ -20,6 +20,7 @@ _BYTES = {
 _SHAPE = re.compile(rf"\b({'|'.join(_BYTES)})\[([\d,]*)\](?:\{{([\d,]*)(?::([^}}]*))?\}})?")
 _COMPUTATION = re.compile(r"^(ENTRY )?%([\w.\-]+) \(.*\{$")
 _INSTRUCTION = re.compile(r"^\s*(ROOT )?%([\w.\-]+) = (.*)$")
+_INTEGER = re.compile(r"[su]\d+\[\]")
 _REFERENCE = re.compile(r"%([\w.\-]+)")
 # They move nothing: XLA counts them as 0 too.
 _FREE = {
@@ -122,7 +123,7 @@ class Program:
         if match := re.search(r'"known_trip_count":\{"n":"(\d+)"', loop.attributes):
             return int(match[1])
         condition = self.computations[loop.named("condition")].values()
-        limits = [x.raw for x in condition if x.op == "constant" and x.type.startswith("s32[]")]
+        limits = [x.raw for x in condition if x.op == "constant" and _INTEGER.match(x.type)]
         if len(limits) != 1:
             raise ValueError(f"the loop {loop.name} has no known number of iterations")
         return int(limits[0])
