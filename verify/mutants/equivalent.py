@@ -44,9 +44,6 @@ unpatchify: tokens.reshape(len(tokens), grid, grid, patch, patch, tokens.shape[2
 # the same variance to rounding, E[x^2] - E[x]^2
 layer_norm: False -> True (3)
 
-# the last axis of two is axis 1
-linear: -1 -> 1 (4)
-
 @ dual_dit.py torch
 # the target passes no gradient anyway; stopping here saves the work
 Dual.point: self.primal.detach() -> self.primal
@@ -72,9 +69,6 @@ PatchEmbed.__call__: 1 -> 0
 PatchEmbed.__call__: -1 -> 1
 PatchEmbed.__call__: 1 -> 0 (2)
 
-# the last axis but one of four is axis 2
-Attention.__call__: -2 -> 2
-
 # the last axis of two is axis 1
 Block.__call__: -1 -> 1
 FinalLayer.__call__: -1 -> 1
@@ -92,7 +86,6 @@ ablations: ('method.tangent_gradient', 'method.tangent_velocity', 'method.reduct
 # only the number of entries of an image that holds no numbers is read
 parameter_shapes: 1 -> 0
 parameter_shapes: 1 -> 0 (2)
-mean_velocity_jvp: (_, r_dual, t_dual) -> (_, t_dual, r_dual)
 
 @ dit.py torch
 # the stride of a convolution that is never called

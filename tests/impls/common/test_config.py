@@ -293,6 +293,7 @@ def test_recorded_runs_of_presets_have_the_hash_of_their_configuration():
         for record in read()
         if record.settings.get("preset") in preset_names()
         and record.config_hash
+        and not load_config(record.settings["preset"]).dataset.root  # another on each machine
         and "training_seed" in record.settings  # which others do not tell
     }
     assert len(runs) > 50
