@@ -69,6 +69,12 @@ PatchEmbed.__call__: 1 -> 0
 PatchEmbed.__call__: -1 -> 1
 PatchEmbed.__call__: 1 -> 0 (2)
 
+# the law of a module by itself, as above: one seed for all blocks
+_loop: True -> False
+
+# in a loop there is no common subexpression to keep apart; the numbers are the same
+_loop: False -> True
+
 # the last axis of two is axis 1
 Block.__call__: -1 -> 1
 FinalLayer.__call__: -1 -> 1
@@ -81,11 +87,6 @@ ablations: ('method.tangent_gradient', 'method.tangent_velocity', 'method.reduct
     ('method.tangent_velocity', 'method.tangent_gradient', 'method.reduction')
 ablations: ('method.tangent_gradient', 'method.tangent_velocity', 'method.reduction') ->
     ('method.tangent_gradient', 'method.reduction', 'method.tangent_velocity')
-
-@ network.py jax
-# only the number of entries of an image that holds no numbers is read
-parameter_shapes: 1 -> 0
-parameter_shapes: 1 -> 0 (2)
 
 @ dit.py torch
 # the stride of a convolution that is never called
