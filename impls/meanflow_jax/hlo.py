@@ -123,7 +123,8 @@ class Program:
         if match := re.search(r'"known_trip_count":\{"n":"(\d+)"', loop.attributes):
             return int(match[1])
         condition = self.computations[loop.named("condition")].values()
-        limits = [x.raw for x in condition if x.op == "constant" and _INTEGER.match(x.type)]
+        constants = [x.raw for x in condition if x.op == "constant" and _INTEGER.match(x.type)]
+        limits = [raw for raw in constants if raw != "0"]  # upper half of 64 bits on a TPU
         if len(limits) != 1:
             raise ValueError(f"the loop {loop.name} has no known number of iterations")
         return int(limits[0])

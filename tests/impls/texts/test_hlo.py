@@ -79,6 +79,11 @@ def test_a_body_counts_as_often_as_its_condition_or_the_compiler_says():
     assert program(known).times_run() == Times(4 / 2, 4 / 2)
 
 
+def test_a_limit_of_64_bits_may_be_in_two_halves():
+    halves = LOOP.replace("LIMIT", "%n = u32[] constant(7)\n  %high = u32[] constant(0)")
+    assert program(halves).times_run() == Times(8 / 2, 8 / 2)
+
+
 def test_a_loop_of_unknown_length_is_refused():
     unlimited = LOOP.replace("LIMIT", "%n = s32[] parameter(1)")
     with pytest.raises(ValueError, match="loop has no known number of iterations"):
