@@ -186,7 +186,7 @@ def bench_tpu(session: nox.Session) -> None:
 def tests_tpu(session: nox.Session) -> None:
     """Test compilation for TPUs: one tiny step, with libtpu (484 MB)."""
     install(session, "tpu", "bench", "dev")
-    session.run("pytest", "tests/bench/test_ahead.py", *session.posargs)
+    session.run("pytest", "tests/bench/test_tpu_compiler.py", *session.posargs)
 
 
 @nox.session(name="fid-check", default=False)

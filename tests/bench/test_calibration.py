@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from bench import calibration
 from bench.chips import machine
+from bench.plan import calibration
 from bench.plan.calibration import at_peak, largest_error, predictions, published_runs, utilisation
 from bench.plan.work import Work
 from results.published import published

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 from checkouts import STANDIN
 
-from bench import ahead_child
 from bench.forms import FORMS
 from bench.steps import make_batch
+from bench.tpu import child
 from bench.tpu.compiler import Compiler, CompilerError, Request
 from impls.common.config_files import load_config
 from impls.common.draws import training_draws
@@ -112,11 +112,11 @@ class StandIn:
 
 
 def answers(program, monkeypatch, times=2):
-    lowers = SimpleNamespace(target=lambda topology: topology)
-    monkeypatch.setattr(ahead_child, "tpu_compiler", lambda: lowers)
-    monkeypatch.setattr(ahead_child, "_lowered", lambda *_: program)
-    assert ahead_child.answered(Request("v4:2x2x1")) == {}
-    return [ahead_child.answered(Request("v4:2x2x1", {})) for _ in range(times)]
+    lowers = SimpleNamespace(target=lambda topology: topology, forget=lambda: None)
+    monkeypatch.setattr(child, "tpu_compiler", lambda: lowers)
+    monkeypatch.setattr(child, "_lowered", lambda *_: program)
+    assert child.answered(Request("v4:2x2x1")) == {}
+    return [child.answered(Request("v4:2x2x1", {})) for _ in range(times)]
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 from checkouts import STANDIN
 from results_records import in_markdown, record, refused
 
-from bench import tpu as bench
 from bench.chips import chip
+from bench.tpu import steps as bench
 from bench.tpu.compiler import CompilerError
 from bench.tpu.roofline import calibrated, roofline, timed_steps
 from impls.common.errors import DoesNotFitError, UserError
