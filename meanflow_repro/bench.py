@@ -91,7 +91,8 @@ def bench(
         from bench.gpu.device import select_gpu
 
         select_gpu(module, device)
-    module.select_device(device)
+    else:
+        module.select_device(device)
     official = checkout(against)
     run = Run(
         module, framework, config, changes, rounds, forms, models, batch_sizes, official, compiled,

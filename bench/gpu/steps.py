@@ -32,7 +32,7 @@ PRODUCT_SIZE = 8192  # rows of the square matrices whose product defines the mea
 PRODUCT = "matrix product"
 OUT_OF_MEMORY = "out of memory"
 WAYS = {"jax": ("auto",), "torch": ("never", "always")}  # training.compile to measure
-NAMES = {"auto": "", "never": " eager", "always": " compiled"}
+WORDS = {"auto": "", "never": "eager", "always": "compiled"}
 
 
 class Planned(NamedTuple):
@@ -44,9 +44,9 @@ class Planned(NamedTuple):
     @property
     def of(self) -> str:
         """Name among all steps of the bench."""
-        training = self.config.training
-        where = f"{self.config.model.cls} batch {training.batch_size}, {training.precision}"
-        return f"{name(self.form, training.compile)}, {where}"
+        model, training = self.config.model.cls, self.config.training
+        where = f"{model} batch {training.batch_size}, {training.precision}"
+        return ", ".join(filter(None, (self.form, where, WORDS[training.compile])))
 
     def settings(self, found: Measured) -> Settings:
         """Settings of a record that its time depends on."""
@@ -97,11 +97,6 @@ def groups(run: Run) -> Iterator[list[Planned]]:
         ]
         dit_sizes(group[0].config.network)
         yield group
-
-
-def name(form: str, way: str) -> str:
-    """Form of a step, and how it is compiled where there is a choice."""
-    return form + NAMES[way]
 
 
 def products(config: Config) -> Precision:
