@@ -10,7 +10,7 @@ from bench.gpu.steps import PRODUCT_SIZE, WORDS
 from bench.measurement import Measured, Quantity
 from bench.timer import Estimate
 
-HEADING = ("model", "batch_size", "precision", "compile")
+HEADING = ("model", "batch_size", "precision", "products", "compile")
 PERCENT = ("published_peak_mfu_ratio", "measured_peak_mfu_ratio")
 Step = dict[str, Quantity]  # quantities of a step by their names
 
@@ -21,9 +21,9 @@ def print_gpu(found: Measured, console: Console) -> None:
         steps: dict[str, Step] = {}
         for q in group:
             steps.setdefault(str(q.settings["form"]), {})[q.what] = q
-        model, rows, precision, way = map(str, heading)
-        products = " with TF32 products" if precision == "float32" else ""
-        words = (model, f"batch {rows}", precision + products, WORDS[way])
+        model, rows, precision, products, way = map(str, heading)
+        precision += " with TF32 products" if products == "tf32" else ""
+        words = (model, f"batch {rows}", precision, WORDS[way])
         console.print(f"\n{', '.join(filter(None, words))}")
         _print_table(steps, console)
     chip = chip_of_device(found.device)

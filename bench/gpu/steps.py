@@ -16,7 +16,7 @@ from pytest_benchmark.stats import Stats
 
 from bench.chips import Precision, chip_of_device
 from bench.forms import FLOW_MATCHING, forms
-from bench.gpu.device import is_out_of_memory
+from bench.gpu.device import STAND_IN, is_out_of_memory
 from bench.measurement import SAME, About, Measured, Run
 from bench.plan.work import dit_sizes, step_work
 from bench.steps import Inputs, Products, Step, add_step, step_settings
@@ -50,9 +50,13 @@ class Planned(NamedTuple):
 
     def settings(self, found: Measured) -> Settings:
         """Settings of a record that its time depends on."""
+        return step_settings(found, self.config, **self.about(found.device))
+
+    def about(self, device: str) -> dict[str, str]:
+        """Form of the step, and its precision in memory and in matrix products."""
         precision = self.config.training.precision
-        about = {"form": self.form, "precision": precision, "products": products(self.config)}
-        return step_settings(found, self.config, **about)
+        named = {"form": self.form, "precision": precision}
+        return named | {"products": products(self.config, device)}
 
 
 def gpu(run: Run) -> Measured:
@@ -99,9 +103,11 @@ def groups(run: Run) -> Iterator[list[Planned]]:
         yield group
 
 
-def products(config: Config) -> Precision:
-    """Precision of matrix products: TF32 for float32, as `meanflow bench` sets it."""
-    return "bfloat16" if config.training.precision == "bfloat16" else "tf32"
+def products(config: Config, device: str) -> Precision:
+    """Precision of matrix products: on a GPU TF32 for float32, as `meanflow bench` sets it."""
+    if config.training.precision == "bfloat16":
+        return "bfloat16"
+    return "float32" if device == STAND_IN else "tf32"
 
 
 def flops(config: Config) -> float:
@@ -162,10 +168,9 @@ def _add(
     about, published = About(detail=f"no published peak of {found.device} is known"), None
     if chip:
         about, reached = SAME, rate(work, stats)
-        published = Estimate(*(value / chip.peak(products(one.config)) for value in reached))
+        published = Estimate(*(value / chip.peak(products(one.config, found.device)) for value in reached))
     shares = ratio(times[PRODUCT], stats)  # of the step's time, in each round
-    more = {key: str(settings[key]) for key in ("form", "precision", "products")}
-    add_step(found, one.of, step, stats, **more)
+    add_step(found, one.of, step, stats, **one.about(found.device))
     found.add(
         one.of,
         one.config,
