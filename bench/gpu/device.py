@@ -5,7 +5,7 @@ from typing import Any
 from impls.common.errors import UserError
 
 STAND_IN = "cpu"  # --device cpu: the same steps on the processor, to try the command
-SPENT = ("out of memory", "resource_exhausted")  # PyTorch says so, and XLA
+SPENT = ("out of memory", "outofmemoryerror", "resource_exhausted")  # PyTorch; then XLA
 
 
 def select_gpu(subject: Any, device: str) -> None:

@@ -168,7 +168,9 @@ def _add(
     about, published = About(detail=f"no published peak of {found.device} is known"), None
     if chip:
         about, reached = SAME, rate(work, stats)
-        published = Estimate(*(value / chip.peak(products(one.config, found.device)) for value in reached))
+        published = Estimate(
+            *(value / chip.peak(products(one.config, found.device)) for value in reached)
+        )
     shares = ratio(times[PRODUCT], stats)  # of the step's time, in each round
     add_step(found, one.of, step, stats, **one.about(found.device))
     found.add(

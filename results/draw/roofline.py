@@ -26,7 +26,7 @@ MARKS = {  # form of the step -> its name and mark
 }
 ON_ROOF = Mark("o", INK, 3.5)
 LOW = "bfloat16"
-TITLE = "Compiled, not measured"
+TITLE = "Compiled for TPUs, not run: no measurements"
 LEFT, RIGHT, TALL, ROW, TOP = 1.55, 0.75, 2.7, 0.6, 0.95  # inches
 FLOPS_PER_BYTE = (8.0, 1024.0)
 TICKS = (8, 16, 32, 64, 128, 256, 512, 1024)

@@ -9,7 +9,7 @@ from results_records import JAX, TORCH, fid, record
 pytest.importorskip("matplotlib")
 
 import matplotlib as mpl
-from drawn_figures import COMMITTED, RECORDS, drawn, figure_of, words
+from drawn_figures import ALL, COMMITTED, RECORDS, drawn, figure_of, words
 from matplotlib import style as matplotlib_style
 from matplotlib.axes import Axes
 from matplotlib.font_manager import findfont
@@ -17,7 +17,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from results.draw import curves, reproduction, samples, style, write
-from results.draw.write import ALL, FIGURES, same_figure, write_figures
+from results.draw.write import FIGURES, same_figure, write_figures
 from results.published import published
 from results.schema import append
 from results.tabulate.ablations import DISTANCE
@@ -29,6 +29,7 @@ SHOWN = {
     "digits": ("evaluate/conditional_accuracy", {"training_seed": 42}),
     "errors": ("verify/jvp/jvp_matches_central_difference", {}),
     "jvp_overhead": ("bench/step_time_ratio", {"of": "unguided sparse / flow matching"}),
+    "roofline": ("bench/step_bytes_accessed", {"of": "guided sparse", "compiled_for": "v4:2x2x1"}),
     "training_curves": ("train/v_loss", {"preset": curves.PRESET}),
 }
 
