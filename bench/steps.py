@@ -15,7 +15,6 @@ from impls.common.draws import Stream, image_shape, normal, training_draws
 from impls.common.types import Batch, Cost
 from results.schema import Settings
 
-
 PRODUCTS = 4  # matrix products per round
 
 

@@ -1,10 +1,10 @@
-"""Training steps on a GPU: time, throughput, JVP overhead, memory and MFU of the trainer's own step.
+"""The trainer's own step on a GPU: time, throughput, JVP overhead, memory and MFU.
 
     MFU = FLOPs of the step's matrix products / (time * peak)
 
 FLOPs are counted from the shapes of the network (bench/plan/work.py), the same for both frameworks.
 The peak is the published one of the chip (bench/chips.yml) for dense products in bfloat16, or TF32
-where training.precision is float32; and beside it that of a large product, timed in the same rounds.
+where training.precision is float32. Beside it stands the rate of a large product in the same rounds.
 """
 
 import gc

@@ -2,7 +2,7 @@
 
     attainable FLOP/s = min(peak, bandwidth * FLOPs / byte)
 
-Nothing in it is measured: FLOPs and bytes are the compiler's counts, peaks and bandwidths published.
+Nothing is measured: FLOPs and bytes are the compiler's counts, peaks and bandwidths published.
 """
 
 from collections.abc import Mapping
