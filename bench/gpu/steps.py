@@ -4,7 +4,7 @@
 
 FLOPs are counted from the shapes of the network (bench/plan/work.py), the same for both frameworks.
 The peak is the published one of the chip (bench/chips.yml) for dense products in bfloat16, or TF32
-where training.precision is float32. Beside it stands the rate of a large product in the same rounds.
+where training.precision is float32. Beside it stands that of a large product in the same rounds.
 """
 
 import gc

@@ -262,11 +262,11 @@ def test_without_a_gpu_nothing_is_compiled_and_one_sentence_says_so(name, tf32, 
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--framework", "torch", "throughput"], "run it without another bench"),
+        (["throughput", "--framework", "torch"], "run it without another bench"),
         ([], "--framework is missing"),
         (["--framework", "torch", "--device=cpu", "--forms", "sparse"], "--forms has sparse"),
         (["--framework", "torch", "--device=cpu", "--models", "DiT_Q"], "DiT_Q"),
-        (["--framework", "torch", "--device=cpu", "--config=cifar10"], "is not counted"),
+        (["--framework", "torch", "--device=cpu", "--batch-sizes", "0"], "--batch-sizes is 0"),
     ],
 )
 def test_what_a_user_gets_wrong_is_said_in_one_sentence(options, says, tf32, capsys):
