@@ -19,17 +19,17 @@ WAYS = {(JAX, "auto"): "JAX", (TORCH, "never"): "PyTorch", (TORCH, "always"): "P
 COLUMNS = {
     "step_seconds": ("ms", 2, 1e3),
     "step_time_ratio": ("/ flow matching", 2, 1),
-    "images_per_second": ("images per second", 0, 1),
+    "images_per_second": ("images / s", 0, 1),
     "peak_bytes": ("peak GB", 1, 1e-9),
-    "published_peak_mfu_ratio": ("MFU in %", 1, 100),
-    "measured_peak_mfu_ratio": ("% of a matrix product", 1, 100),
+    "published_peak_mfu_ratio": ("MFU %", 1, 100),
+    "measured_peak_mfu_ratio": ("% of product", 1, 100),
     "compile_seconds": ("compiled in s", 0, 1),
 }
 MADE = (
     "Measured by `nox -s bench-gpu` on the GPU that is there; float32 is with TF32 products. MFU:"
     " FLOPs of the step's matrix products, counted from the network's shapes, over time and the"
-    " chip's published dense peak in that precision; beside it the same over the rate of a product"
-    " of large matrices, timed in the same rounds."
+    " chip's published dense peak in that precision; % of product: the same over the rate of a"
+    " product of large matrices, timed in the same rounds."
 )
 
 
@@ -57,9 +57,9 @@ def gpu(records: list[Record]) -> Table:
     order = sorted(found, key=lambda s: (*s[:4], forms.index(s.form), ways.index(s.by)))
     rows = [_row(step, found[step]) for step in order]
     if not rows:
-        rows = [["a GPU", "one training step", "JAX and PyTorch", "not measured"]]
-    heads = ["device", "one step", "by", *(title for title, *_ in COLUMNS.values())]
-    return Table(heads, rows, [MADE], num_labels=3)
+        rows = [["a GPU", "one training step", "not measured"]]
+    heads = ["device", "one step", *(title for title, *_ in COLUMNS.values())]
+    return Table(heads, rows, [MADE], num_labels=2)
 
 
 def _step(record: Record) -> Step | None:
@@ -74,10 +74,11 @@ def _step(record: Record) -> Step | None:
 
 
 def _row(step: Step, found: dict[str, Record]) -> list[Cell]:
-    label = f"{FORMS[step.form]}, {step.model} batch {step.batch_size}, {step.precision}"
+    network = f"{step.model} batch {step.batch_size}"
+    label = ", ".join((FORMS[step.form], network, step.precision, step.by))
     sources = tuple(found.values())
     device = step.device.removeprefix("gpu ")
-    cells: list[Cell] = [Said(plain(text), sources) for text in (device, label, step.by)]
+    cells: list[Cell] = [Said(plain(text), sources) for text in (device, label)]
     for name, (_, places, scale) in COLUMNS.items():
         record = found.get(name)
         if record is None:

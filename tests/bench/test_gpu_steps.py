@@ -306,12 +306,13 @@ def test_the_table_has_the_newest_measurement_and_what_does_not_fit():
     ])  # fmt: skip
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
     flow_matching, eager, compiled = (row for row in rows if row[0] == "NVIDIA H200")
-    assert flow_matching[1] == "flow matching, DiT_B_4 batch 32, bfloat16"
-    assert eager[1:] == ["guided step, DiT_B_4 batch 32, bfloat16", "PyTorch", "25.00", "", "", "",
+    assert flow_matching[1] == "flow matching, DiT_B_4 batch 32, bfloat16, PyTorch"
+    assert eager[1:] == ["guided step, DiT_B_4 batch 32, bfloat16, PyTorch", "25.00", "", "", "",
                          "31.4", "", ""]  # fmt: skip
-    assert compiled[2:4] == ["PyTorch compiled", "out of memory"]
+    assert compiled[1].endswith(", PyTorch compiled")
+    assert compiled[2] == "out of memory"
 
 
 def test_steps_on_gpus_have_a_table_of_their_own():
-    assert "H200" not in accelerators_table([on_gpu("images_per_second", 1000.0)])
+    assert "NVIDIA" not in accelerators_table([on_gpu("images_per_second", 1000.0)])
     assert "not measured" in gpu_table([])
