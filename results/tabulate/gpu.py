@@ -8,11 +8,11 @@ from results.tabulate.cells import JAX, TORCH, Cell, Said, Table, estimate, plai
 FORMS = {
     "flow matching": "flow matching",
     "unguided sparse": "MeanFlow, no guidance",
-    "unguided dense": "the same with the JVP in every row",
-    "unguided autodiff": "the same by torch.func.jvp",
+    "unguided dense": "MeanFlow, no guidance, JVP in every row",
+    "unguided autodiff": "MeanFlow, no guidance, by torch.func.jvp",
     "guided sparse": "guided step",
     "guided dense": "guided step, JVP in every row",
-    "guided autodiff": "guided step by torch.func.jvp",
+    "guided autodiff": "guided step, by torch.func.jvp",
 }
 WAYS = {(JAX, "auto"): "JAX", (TORCH, "never"): "PyTorch", (TORCH, "always"): "PyTorch compiled"}
 # Quantity -> its column, decimal places, and scale.
