@@ -182,6 +182,21 @@ def bench_tpu(session: nox.Session) -> None:
     session.run("meanflow", "bench", "tpu", "--record", "results/records", *session.posargs)
 
 
+@nox.session(name="bench-gpu", default=False)
+def bench_gpu(session: nox.Session) -> None:
+    """Time training steps on this machine's NVIDIA GPU in both frameworks; records the results.
+
+    `-- --models DiT_B_4 DiT_XL_2 --batch-sizes 32 128 --forms "guided sparse"` measures others.
+    """
+    if not shutil.which("nvidia-smi"):
+        session.error("there is no NVIDIA GPU here: the command nvidia-smi is missing")
+    install(session, "jax", "torch", "bench")
+    session.install("-c", "constraints.txt", "jax[cuda13]")
+    for framework in FRAMEWORKS:
+        about = ("--framework", framework, "--record", "results/records")
+        session.run("meanflow", "bench", "gpu", *about, *session.posargs)
+
+
 @nox.session(name="tests-tpu", default=False)
 def tests_tpu(session: nox.Session) -> None:
     """Test compilation for TPUs: one tiny step, with libtpu (484 MB)."""

@@ -31,6 +31,7 @@ class Chip(NamedTuple):
     num_devices: int  # of JAX
     slices: tuple[int, ...]  # numbers of chips that a slice may have; empty: see the file
     largest: int  # chips in one slice
+    reported: tuple[str, ...]  # names that frameworks report for the device, without the vendor's
     url: str
     place: str
 
@@ -69,6 +70,7 @@ def _chip(name: str, about: dict[str, Any]) -> Chip:
         about.get("devices", 1),
         tuple(about.get("slices", ())),
         about.get("largest", MOST_GPUS),
+        tuple(about.get("reported", ())),
         about["url"],
         about["place"],
     )
@@ -85,6 +87,15 @@ def chip(name: str) -> Chip:
         hint = did_you_mean(name.lower(), known)
         raise UserError(f"chip {name} is unknown, expected one of {', '.join(known)}{hint}")
     return known[name.lower()]
+
+
+def chip_of_device(name: str) -> Chip | None:
+    """Chip of a device by the name that frameworks report, as "gpu NVIDIA H200"; None if unknown.
+
+    A variant with other peaks (PCIe, NVL, a part of a chip) has another name, and is unknown.
+    """
+    model = name.removeprefix("gpu ").removeprefix("NVIDIA ")
+    return next((one for one in all_chips().values() if model in one.reported), None)
 
 
 def machine(name: str) -> Machine:

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from bench.attention import attention
 from bench.depth import depth
+from bench.gpu.steps import gpu
 from bench.jvp_overhead import jvp_overhead
 from bench.measurement import Measured, Run, write_json
 from bench.printing import print_report
@@ -24,6 +25,7 @@ BENCHES: dict[str, Callable[[Run], Measured]] = {
     "attention": attention,
     "depth": depth,
     "tpu": tpu,
+    "gpu": gpu,
 }
 
 

@@ -32,10 +32,11 @@ class Run(NamedTuple):
     overrides: dict[str, Any]
     num_rounds: int
     forms: Sequence[str] = ()  # beside flow matching, for jvp-overhead; none: all
-    models: Sequence[str] = ()  # for throughput; none: as configured
+    models: Sequence[str] = ()  # for throughput, tpu and gpu; none: as configured
     batch_sizes: Sequence[int] = ()  # the same
     official: Path | None = None  # checkout of the authors' code, for jvp-overhead and tpu
     compiled: "Compiled | None" = None  # further settings of tpu
+    precisions: Sequence[str] = ()  # for gpu; none: as configured, or float32 and bfloat16
     report: Callable[[str], None] = print  # called with progress messages
 
     def config(self, form: str = "guided sparse", **overrides: Any) -> Config:

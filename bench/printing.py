@@ -7,6 +7,7 @@ from rich.console import Console
 from bench.columns import columns, estimate, number, plain
 from bench.depth import DEPTHS, PRECISIONS, QUANTITIES
 from bench.forms import FLOW_MATCHING
+from bench.gpu.printing import print_gpu
 from bench.jvp_overhead import PAPER
 from bench.measurement import Measured
 from bench.tpu.printing import print_compiled, print_paper
@@ -107,6 +108,7 @@ PRINTERS: dict[str, Callable[[Measured, Console], None]] = {
     "attention": _attention,
     "depth": _depth,
     "tpu": _tpu,
+    "gpu": print_gpu,
 }
 
 

@@ -1,16 +1,12 @@
 """Training throughput in images per second, and utilization of the machine's peak."""
 
-from collections.abc import Callable
 from itertools import product
-from typing import Any
 
 from bench.measurement import Measured, Run
-from bench.steps import Step, add_step, step_settings
+from bench.steps import Products, Step, add_step, step_settings
 from bench.timer import Estimate, interleave, rate, ratio
 
 PRODUCT_SIZE = 2048  # of the square matrices whose product defines the peak
-PRODUCTS = 4  # products per round
-PEAK = PRODUCTS * 2 * PRODUCT_SIZE**3  # FLOPs of a round's products
 
 
 def throughput(run: Run) -> Measured:
@@ -27,12 +23,7 @@ def throughput(run: Run) -> Measured:
         of_product = f"{of}, matrix product"
         config = run.config(model__cls=model, training__batch_size=batch_size)
         run.report(f"compiling {of}")
-        step, multiply = Step(subject, config), subject.matrix_product(config, PRODUCT_SIZE)
-
-        def products(multiply: Callable[[], Any] = multiply) -> None:
-            for _ in range(PRODUCTS):
-                subject.sync(multiply())
-
+        step, products = Step(subject, config), Products(subject, config, PRODUCT_SIZE)
         run.report(f"timing {of}")
         times = interleave({of: step, of_product: products}, run.num_rounds)
         found.times |= times
@@ -43,8 +34,10 @@ def throughput(run: Run) -> Measured:
             config,
             step_settings(found, config),
             flops_per_second=rate(step.cost.flops, times[of]),
-            matrix_product_flops_per_second=rate(PEAK, times[of_product]),
-            utilization_ratio=Estimate(*(step.cost.flops / PEAK * share for share in shares)),
+            matrix_product_flops_per_second=rate(products.flops, times[of_product]),
+            utilization_ratio=Estimate(
+                *(step.cost.flops / products.flops * share for share in shares)
+            ),
         )
         del step  # before the next one takes memory
     return found

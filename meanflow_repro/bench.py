@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 @options.app.command(name="bench")
 def bench(
     names: Positional[
-        tuple[Literal["jvp-overhead", "throughput", "sampling", "attention", "depth", "tpu"], ...]
+        tuple[
+            Literal["jvp-overhead", "throughput", "sampling", "attention", "depth", "tpu", "gpu"],
+            ...,
+        ]
     ],
     /,
     *,
@@ -45,19 +48,22 @@ def bench(
     the steps are compiled for TPUs and not run: FLOPs, bytes and memory are counted by the
     compiler, and times estimated.
 
+    gpu times the steps of DiT_B_4 to DiT_XL_2 on a GPU, in float32 with TF32 products and in
+    bfloat16, with PyTorch eager and compiled: time, JVP overhead, memory and MFU.
+
     Args:
-        names: jvp-overhead, throughput, sampling, attention, depth, tpu; one or more.
+        names: jvp-overhead, throughput, sampling, attention, depth, tpu; one or more, or gpu alone.
         framework: jax or torch; tpu is jax.
         config: a preset's name or a YAML file; network and batch size are then taken from it.
         rounds: number of timed runs of each step, interleaved with the others.
         against: official=PATH also times the training step of a checkout of the authors' code
             (jvp-overhead, jax), or compiles it (tpu).
-        forms: forms of the loss for jvp-overhead and tpu, such as "unguided sparse"; all by
-            default.
-        models: network sizes for throughput and tpu.
-        batch_sizes: batch sizes for throughput and tpu.
+        forms: forms of the loss for jvp-overhead, tpu and gpu, such as "unguided sparse"; all by
+            default, for gpu four.
+        models: network sizes for throughput, tpu and gpu.
+        batch_sizes: batch sizes for throughput, tpu and gpu.
         chips: TPUs to compile for: v4, v5e, v5p, v6e, or a topology such as v4:2x2x2.
-        precisions: precisions to compile; float32 and bfloat16 by default.
+        precisions: precisions for tpu and gpu; float32 and bfloat16 by default.
         largest_batch: also look for the largest batch that fits a TPU's memory.
         json: file to write the times to, in the format of pytest-benchmark.
         record: folder to append records of every number to.
@@ -74,16 +80,24 @@ def bench(
     if "tpu" in names:
         compiled = _to_compile(framework, device, chips, precisions, largest_batch)
         device = "auto" if compiled else "tpu"
+    if "gpu" in names:
+        _multiply_in_tf32(names)
     options.check_counts(rounds=rounds)
     for size in batch_sizes:
         options.check_batches(batch_sizes=size)
     options.check_writable(json, record)
     module, changes = implementation(framework), options.overrides(override)
-    module.select_device(device)
+    if "gpu" in names:
+        from bench.gpu.device import select_gpu
+
+        select_gpu(module, device)
+    else:
+        module.select_device(device)
     official = checkout(against)
     run = Run(
-        module, framework, config, changes, rounds, forms, models, batch_sizes, official, compiled
-    )
+        module, framework, config, changes, rounds, forms, models, batch_sizes, official, compiled,
+        precisions=precisions,
+    )  # fmt: skip
     measure(names, run, json, record)
     return 0
 
@@ -112,3 +126,11 @@ def _to_compile(
         return Compiled(chips, precisions, largest)
     os.environ["JAX_DEFAULT_MATMUL_PRECISION"] = "default"  # as JAX multiplies on TPUs
     return None
+
+
+def _multiply_in_tf32(names: Sequence[str]) -> None:
+    """Let a GPU multiply float32 in TF32: JAX and PyTorch read this when they are imported."""
+    if set(names) != {"gpu"}:
+        raise UserError("the bench gpu multiplies float32 in TF32: run it without another bench")
+    os.environ["JAX_DEFAULT_MATMUL_PRECISION"] = "default"
+    os.environ["TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"] = "1"

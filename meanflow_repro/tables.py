@@ -18,6 +18,7 @@ def tables(*, check: bool = False) -> int:
     from verify.example import every_sentence, example
 
     try:
+        from bench.figures import FIGURES
         from results.draw.write import write_figures
     except ModuleNotFoundError as error:
         if error.name != "matplotlib":
@@ -32,7 +33,8 @@ def tables(*, check: bool = False) -> int:
         "prices": prices,
         "predicted": predicted,
     }
-    changed = [*write_tables(blocks=blocks, write=not check), *write_figures(write=not check)]
+    changed = write_tables(blocks=blocks, write=not check)
+    changed += write_figures(more=FIGURES, write=not check)
     if not check:
         write_page(sentences())  # which shows the figures
     for path in changed:

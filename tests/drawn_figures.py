@@ -7,10 +7,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from results_records import fid
 
-from results.draw import style
-from results.draw.write import ALL
+from bench.figures import FIGURES
+from results.draw import style, write
 from results.reading import read
 
+ALL = {**write.ALL, **FIGURES}
 COMMITTED = read()
 EVERYTHING = [*COMMITTED, fid(value=11.38, interval=(11.3, 11.46))]
 RECORDS = {"none": [], "everything": EVERYTHING}

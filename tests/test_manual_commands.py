@@ -70,8 +70,8 @@ SESSIONS = {
         "tests -- --slow", "tests-tpu", "lint", "docs",
         *(f"verify -- --check {family}" for family in FAMILIES),
     ),
-    LONG: ("notebook", "soak", "slips", "bench", "bench -- --full", "bench-tpu", "ablations",
-           "tolerances", "ablations -- --presets modular/l_1"),
+    LONG: ("notebook", "soak", "slips", "bench", "bench -- --full", "bench-tpu", "bench-gpu",
+           "ablations", "tolerances", "ablations -- --presets modular/l_1"),
 }  # fmt: skip
 
 # How a command is run here that does not run as it stands; or the test that runs it in small, or
@@ -182,6 +182,12 @@ TABLE = {
     ),
     "meanflow bench tpu --forms guided sparse --largest-batch --against official=CHECKOUT": (
         "test_the_largest_batch_is_one_that_was_compiled"
+    ),
+    "meanflow bench gpu --framework torch": "test_the_steps_are_timed_and_recorded",
+    "meanflow bench gpu --framework jax --models DiT_B_4 --batch-sizes 64 256"
+    " --precisions bfloat16": ("test_what_is_asked_for_is_measured_in_all_combinations"),
+    "meanflow bench gpu --framework torch --training.compile=never --forms guided sparse": (
+        "test_the_steps_are_timed_and_recorded"
     ),
     "meanflow bench depth --framework jax": "test_depth_measures_rounding_in_each_precision",
 }

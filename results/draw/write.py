@@ -3,8 +3,9 @@
 import base64
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from matplotlib.figure import Figure
 from PIL import Image
@@ -39,14 +40,21 @@ ALL: dict[str, Callable[[list[Record]], Figure]] = {
 }
 
 
-def write_figures(records: Path = RECORDS, figures: Path = FIGURES, *, write: bool) -> list[Path]:
+def write_figures(
+    records: Path = RECORDS,
+    figures: Path = FIGURES,
+    *,
+    more: Mapping[str, Callable[[list[Record]], Figure]] = MappingProxyType({}),
+    write: bool,
+) -> list[Path]:
     """Regenerate every figure from the records; returns the files that differed.
 
     Args:
+        more: name of another figure -> function that draws it.
         write: write these files.
     """
-    found = read(records)
-    wanted = {figures / f"{name}.svg": render(draw, found) for name, draw in ALL.items()}
+    found, every = read(records), {**ALL, **more}
+    wanted = {figures / f"{name}.svg": render(draw, found) for name, draw in every.items()}
     return write_changed(wanted, same_figure, write=write)
 
 

@@ -26,7 +26,8 @@ SECTIONS = {  # table -> its section
     "jvp_overhead": Section("JVP overhead", ("jvp_overhead",)),
     "throughput": Section("Throughput"),
     "accelerators": Section("GPUs and TPUs"),
-    "compiled": Section("Steps compiled for TPUs, not run"),
+    "gpu": Section("Steps on GPUs"),
+    "compiled": Section("Steps compiled for TPUs, not run", ("roofline",)),
     "soak": Section("Repetitions"),
     "commands": Section("Cost of the first commands"),
 }
@@ -56,6 +57,12 @@ CAPTIONS = {  # figure -> its caption
     "reproduction": (
         "Each FID over the expected FID of its run; left of 1 is better than expected. Hollow marks"
         " have another setting, and the grey band is what one seed resolves."
+    ),
+    "roofline": (
+        "Compiled, not measured: FLOPs per byte accessed of each training step, as the compiler"
+        " counts them, below the TFLOP/s that peak and memory bandwidth of the chip allow there. A"
+        " step left of its chip's vertical line is bounded by memory. Filled: float32, hollow:"
+        " bfloat16."
     ),
     "samples": (
         "One-step samples of the trained runs, the same noise for both frameworks. The number above"

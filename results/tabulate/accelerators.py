@@ -55,7 +55,8 @@ def is_shown(record: Record) -> bool:
     if record.what == "bench/step_time_ratio" and record.settings.get("of") != OVERHEAD:
         return False
     on_accelerator = record.device not in ("", "cpu") and record.subject in NAMES
-    return on_accelerator and record.what in QUANTITIES and "compiled_for" not in record.settings
+    other_table = {"compiled_for", "form"} & record.settings.keys()  # of `compiled` and of `gpu`
+    return on_accelerator and record.what in QUANTITIES and not other_table
 
 
 def _row(record: Record) -> Row:

@@ -19,6 +19,7 @@ from results.tabulate.commands import commands
 from results.tabulate.compiled import compiled
 from results.tabulate.fid import fid
 from results.tabulate.glance import glance
+from results.tabulate.gpu import gpu
 from results.tabulate.jvp_overhead import jvp_overhead
 from results.tabulate.modular import modular
 from results.tabulate.reproduction import reproduction
@@ -40,6 +41,7 @@ ALL: dict[str, Callable[[list[Record]], Table]] = {
     "ablations": ablations,
     "fid": fid,
     "accelerators": accelerators,
+    "gpu": gpu,
     "compiled": compiled,
     "soak": soak,
     "glance": glance,

@@ -8,12 +8,12 @@ from colours import contrast, linear
 
 pytest.importorskip("matplotlib")
 
-from drawn_figures import figure_of
+from drawn_figures import ALL, figure_of
 from matplotlib.patches import Patch
 
 from results.draw import style
 from results.draw.palette import PALETTE, themed
-from results.draw.write import ALL, FIGURES
+from results.draw.write import FIGURES
 
 
 def colours_of_names(figure):
@@ -29,7 +29,8 @@ def colours_of_names(figure):
 def test_a_subject_has_one_colour_and_a_colour_one_kind_of_subject_in_every_figure():
     kinds = {
         "JAX": {"JAX"}, "PyTorch": {"PyTorch", "PyTorch compiled"}, "others": {"others"},
-        "published": {"paper", "paper, 1.16", "official README", "official checkpoint"},
+        "published": {"paper", "paper, 1.16", "official README", "official checkpoint",
+                      "authors' step"},
     }  # fmt: skip
     expected = {name: PALETTE[kind].both for kind, names in kinds.items() for name in names}
     seen = set()

@@ -1,6 +1,7 @@
 """Figures follow from records and published numbers, and fit their canvas."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from results_records import JAX, TORCH, fid, record
 pytest.importorskip("matplotlib")
 
 import matplotlib as mpl
-from drawn_figures import COMMITTED, RECORDS, drawn, figure_of, words
+from drawn_figures import ALL, COMMITTED, RECORDS, drawn, figure_of, words
 from matplotlib import style as matplotlib_style
 from matplotlib.axes import Axes
 from matplotlib.font_manager import findfont
@@ -17,7 +18,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from results.draw import curves, reproduction, samples, style, write
-from results.draw.write import ALL, FIGURES, same_figure, write_figures
+from results.draw.write import FIGURES, same_figure, write_figures
 from results.published import published
 from results.schema import append
 from results.tabulate.ablations import DISTANCE
@@ -29,6 +30,7 @@ SHOWN = {
     "digits": ("evaluate/conditional_accuracy", {"training_seed": 42}),
     "errors": ("verify/jvp/jvp_matches_central_difference", {}),
     "jvp_overhead": ("bench/step_time_ratio", {"of": "unguided sparse / flow matching"}),
+    "roofline": ("bench/step_bytes_accessed", {"of": "guided sparse", "compiled_for": "v4:2x2x1"}),
     "training_curves": ("train/v_loss", {"preset": curves.PRESET}),
 }
 
@@ -368,3 +370,30 @@ def test_a_run_that_came_to_nothing_is_drawn_as_not_finite():
     assert said.count("JAX not finite, PyTorch not measured") == 1
     default = lost.model_copy(update={"settings": settings | {"preset": "ablation/default"}})
     drawn("ablations", [default])
+
+
+# Roofline
+
+
+def on_chip(name, what, value):
+    """Count of a step that was compiled for a chip."""
+    settings = {"of": "guided sparse", "model": "DiT_B_4", "batch_size": 32, "precision": "float32",
+                "chip": name, "compiled_for": f"{name}:2x2x1"}  # fmt: skip
+    return record(what=f"bench/step_{what}", value=value, interval=None, settings=settings)
+
+
+def test_a_step_stands_at_its_flops_per_byte_and_every_chip_has_its_roof():
+    chips = ("v4", "v5e", "v5p", "v6e")
+    counts = {"flops": 4e12, "bytes_accessed": 1e11}
+    found = [on_chip(chip, *count) for chip in chips for count in counts.items()]
+    figure = drawn("roofline", found)
+    above, below = figure.axes
+    marks = [line for line in below.lines if line.get_marker() == "D"]
+    assert [line.get_xdata()[0] for line in marks] == [40] * len(chips)
+    dots = [line.get_ydata()[0] for line in above.lines if line.get_marker() == "o"]
+    bandwidths = (1.2, 0.819, 2.765, 1.6)  # TB/s
+    assert dots == pytest.approx([40 * bandwidth for bandwidth in bandwidths])
+    names = [text for text in above.texts if text.get_text().startswith("TPU ")]
+    boxes = sorted((text.get_window_extent() for text in names), key=lambda box: box.y0)
+    assert len(boxes) == len(chips)
+    assert all(low.y1 < high.y0 for low, high in pairwise(boxes))

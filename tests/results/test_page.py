@@ -143,7 +143,7 @@ def test_what_was_measured_comes_first_and_what_was_not_is_folded_into_a_sentenc
     here, by_others = fid(digest="0" * 16), MADE_UP[1]
     order = ids(page(RECORDS))
     assert order[-4:] == ["reproduction", "unmeasured", "checks", "records"]
-    assert sorted(order[:-3]) == sorted(SECTIONS.keys() - {"fid", "accelerators"})
+    assert sorted(order[:-3]) == sorted(SECTIONS.keys() - {"fid", "accelerators", "gpu"})
     assert ids(page([here])) == ["reproduction", "fid", "unmeasured", "checks", "records"]
     assert ids(page([by_others])) == ["reproduction", "unmeasured", "checks", "records"]
     folded = page([])

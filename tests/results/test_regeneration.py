@@ -10,9 +10,9 @@ from subprocesses import ROOT, run_python
 pytest.importorskip("matplotlib")
 
 import numpy as np
+from drawn_figures import ALL as FIGURES
 from matplotlib import ft2font
 
-from results.draw.write import ALL as FIGURES
 from results.reading import read
 from results.report.page import page
 from results.tabulate.write import ALL as TABLES
