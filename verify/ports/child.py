@@ -930,21 +930,29 @@ class JaxReal:
 
 
 def multiples(arrays, times):
-    """(time, factor) of each array that is proportional to one of the times, row by row.
+    """(time, factor) of the arrays of which each column is proportional to one of the times.
 
     Args:
-        arrays: arguments of sines: rows times frequencies.
-        times: {name: [rows]}; the largest factor of an array is its highest frequency.
+        arrays: arguments of sines: rows times frequencies; the rows of two times may follow each
+            other, and so may the frequencies.
+        times: {name: [rows]}; the largest factor of a time is its highest frequency.
     """
-    found = []
+    found, rows = [], len(next(iter(times.values())))
     for x in arrays:
+        if x.size == 0 or x.ndim == 0 or x.shape[0] % rows:
+            continue
+        columns = x.reshape(x.shape[0] // rows, rows, -1)
+        known = ~columns.any(1)
+        factors = []
         for name, t in times.items():
-            if x.size % len(t) or x.size == 0 or x.shape[0] != len(t):
-                continue
-            ratio = x.reshape(len(t), -1) / t[:, None]
-            spread = np.ptp(ratio, axis=0) <= 1e-2 * np.abs(ratio).max(0)
-            if spread.all() and np.abs(ratio).max() > 0:
-                found.append([name, float(np.abs(ratio).max())])
+            ratio = columns / t[:, None]
+            largest = np.abs(ratio).max(1)
+            fits = (largest > 0) & (np.ptp(ratio, axis=1) <= 1e-2 * largest)
+            known |= fits
+            if fits.any():
+                factors.append([name, float(largest[fits].max())])
+        if known.all():
+            found += factors
     return found
 
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from verify.ports.finding import Finding
 from verify.ports.formula import Formula
+from verify.ports.reading import Row
 
 MEANFLOW = "MeanFlow: u(z, r, t) against v_g - (t - r) du/dt"
 WHY = "another objective: its other lines would say nothing, so they are left out"
@@ -27,6 +28,10 @@ def family(found: Formula) -> list[Finding]:
             ", and du/dt along it" if any(abs(value) > 1e-6 for value in along) else " is trained"
         )
         return [Finding("target", "differs", told, MEANFLOW, WHY)]
+    if rows and not found.unexplained and all(_is_nothing(row) for row in rows):
+        return [
+            Finding("target", "differs", "0: the network's answer is made small", MEANFLOW, WHY)
+        ]
     v = found.velocity
     if v.kind == "constant":
         for p, q, name in ((1.0, 0.0, "data: x-prediction"), (0.0, 1.0, "noise: e-prediction")):
@@ -45,3 +50,11 @@ def family(found: Formula) -> list[Finding]:
         why = "as of alpha-Flow, consistency or interval-splitting losses: " + WHY
         return [Finding("target", "differs", told, MEANFLOW, why)]
     return []
+
+
+def _is_nothing(row: Row) -> bool:
+    """Whether the target of a row is 0: no image or noise in it, no answer, no du/dt."""
+    values = [row.target.x, row.target.z, *(value for _, value in row.terms)]
+    if np.isfinite(row.target.derivative):  # nan: no derivative was seen
+        values.append(row.target.derivative)
+    return max(map(abs, values)) < row.run.within

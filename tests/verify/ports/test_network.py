@@ -149,6 +149,14 @@ TORCH_CASES = {
         "h", of_times("return self.one(t.bfloat16().to(t)) + self.two(s.bfloat16().to(s))"),
         {4: "t and h is rounded"},
     ),
+    "both_in_one_array": (
+        "h", of_times("a = torch.stack([t, 9 * s], 1)[..., None] * self.one.frequencies; "
+                      "return self.one.mlp(torch.cat([a.cos(), a.sin()], 2)).sum(1)"),
+        {0: "cosines of (t, h), frequencies up to 1 and 9"},
+    ),
+    "one_after_the_other": (
+        "h", of_times("return self.one(torch.cat([t, s])).view(2, len(t), -1).sum(0)"), {},
+    ),
     "in_place": (
         "h", of_times("x = torch.zeros(4, 12).to(t); x += self.one(t); return x + self.two(s)"),
         {},
