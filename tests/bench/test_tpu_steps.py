@@ -177,6 +177,13 @@ def test_the_largest_batch_is_one_that_was_compiled(compiler, tmp_path, capsys):
     )
 
 
+def test_the_largest_batch_is_of_the_forms_asked_for(compiler, tmp_path):
+    options = [*SMALL, "--forms", "guided sparse", "--precisions", "float32", "--largest-batch"]
+    main(["bench", "tpu", *options, "--record", str(tmp_path)])
+    of = {form for form, _, what in numbers(tmp_path) if what == "largest_batch_size"}
+    assert of == {"guided sparse"}
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
