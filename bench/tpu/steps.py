@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.chips import Chip, all_chips, chip, machine
-from bench.forms import configuration, forms
+from bench.forms import FLOW_MATCHING, configuration, forms
 from bench.jvp_overhead import OFFICIAL, jvp_overhead
 from bench.measurement import About, Compiled, Measured, Run
 from bench.tpu.compiler import Compiler, CompilerError
@@ -187,10 +187,14 @@ def _add(
 
 
 def _add_largest(found: Measured, todo: list[Program], compiler: Compiler) -> None:
-    """Add the largest batch that fits, of each form, from the smallest of the given batches."""
-    smallest = min(program.config.training.batch_size for program in todo)
+    """Add the largest batch that fits, from the smallest of the given batches.
+
+    Of each form, but not of flow matching where it only stands beside the forms asked for.
+    """
+    smallest, wanted = min(program.config.training.batch_size for program in todo), found.run.forms
     for program in todo:
-        if program.config.training.batch_size == smallest:
+        asked_for = program.of != FLOW_MATCHING or not wanted or FLOW_MATCHING in wanted
+        if asked_for and program.config.training.batch_size == smallest:
             found.run.report(f"largest batch of {program}")
             about, most = program.about, None
             try:

@@ -1,4 +1,4 @@
-"""Table of training steps that were compiled for TPUs and not run: counts and estimates."""
+"""Tables of training steps that were compiled for TPUs and not run: counts and estimates."""
 
 from typing import NamedTuple
 
@@ -42,16 +42,32 @@ class Setting(NamedTuple):
     precision: str
 
 
+DEFAULT = ("v4:2x2x1", "DiT_B_4", 32)  # topology, network and batch of the command without options
 Found = dict[tuple[Setting, str], dict[str, Record]]  # by setting and form: quantity -> record
 
 
 def compiled(records: list[Record]) -> Table:
     """Table of FLOPs, bytes, memory and estimated time of each compiled step: newest records."""
+    return _table(newest_steps(records), records)
+
+
+def compiled_default(records: list[Record]) -> Table:
+    """The same table of the steps that `meanflow bench tpu` compiles without options."""
+    found = newest_steps(records)
+    return _table({step: found[step] for step in found if step[0][:3] == DEFAULT}, records)
+
+
+def newest_steps(records: list[Record]) -> Found:
+    """Newest records of each compiled step."""
     found: Found = {}
     for record in records:
         if is_compiled(record) and record.settings.get("of") in FORMS:
             step = _setting(record), str(record.settings["of"])
             found.setdefault(step, {})[record.what.removeprefix("bench/")] = record
+    return found
+
+
+def _table(found: Found, records: list[Record]) -> Table:
     order = list(FORMS)
     steps = sorted(found, key=lambda step: (step[0], order.index(step[1])))
     rows = [_row(setting, form, found) for setting, form in steps]

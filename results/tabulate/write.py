@@ -16,7 +16,8 @@ from results.tabulate.accelerators import accelerators
 from results.tabulate.cells import Table, markdown, with_footnote
 from results.tabulate.checks import verify
 from results.tabulate.commands import commands
-from results.tabulate.compiled import compiled
+from results.tabulate.compiled import compiled, compiled_default
+from results.tabulate.compiled_chips import compiled_chips
 from results.tabulate.fid import fid
 from results.tabulate.glance import glance
 from results.tabulate.gpu import gpu
@@ -43,6 +44,8 @@ ALL: dict[str, Callable[[list[Record]], Table]] = {
     "accelerators": accelerators,
     "gpu": gpu,
     "compiled": compiled,
+    "compiled_chips": compiled_chips,
+    "compiled_default": compiled_default,
     "soak": soak,
     "glance": glance,
     "commands": commands,

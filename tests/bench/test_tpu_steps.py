@@ -20,6 +20,10 @@ from results.tabulate.write import ALL
 SMALL = ["--model.cls=DiT_S_4", "--model.depth=1"]
 FORMS = ["--forms", "guided sparse", "guided dense"]
 compiled_table, accelerators_table = in_markdown(ALL["compiled"]), in_markdown(ALL["accelerators"])
+default_table, chips_table = (
+    in_markdown(ALL["compiled_default"]),
+    in_markdown(ALL["compiled_chips"]),
+)
 
 
 def made_up(config, topology, official=None):
@@ -173,6 +177,13 @@ def test_the_largest_batch_is_one_that_was_compiled(compiler, tmp_path, capsys):
     )
 
 
+def test_the_largest_batch_is_of_the_forms_asked_for(compiler, tmp_path):
+    options = [*SMALL, "--forms", "guided sparse", "--precisions", "float32", "--largest-batch"]
+    main(["bench", "tpu", *options, "--record", str(tmp_path)])
+    of = {form for form, _, what in numbers(tmp_path) if what == "largest_batch_size"}
+    assert of == {"guided sparse"}
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -246,6 +257,56 @@ def test_the_table_has_counts_ratios_and_what_does_not_fit():
     assert "not run" in table
     assert "times 0.80, which is fitted" in table
     assert "a relative error of 0.050" in table
+
+
+XL = {"settings": {**SETTINGS, "model": "DiT_XL_2"}}
+V5E = {"settings": {**SETTINGS, "chip": "v5e", "compiled_for": "v5e:2x2x1"}}
+
+
+def with_of(changed, of, without=()):
+    """Settings of a record of a step, changed, some of them left out."""
+    found = {**changed["settings"], "of": of}
+    return {name: value for name, value in found.items() if name not in without}
+
+
+def step(what, of, value, changed, without=(), **more):
+    settings = with_of(changed, of, without)
+    return record(what=f"bench/{what}", value=value, settings=settings, **ON_V4, **more)
+
+
+def test_the_default_set_has_a_table_of_its_own():
+    table = default_table([
+        compiled("step_flops", "flow matching", 1000e9),
+        step("step_flops", "flow matching", 7000e9, XL),
+        step("step_flops", "flow matching", 3000e9, V5E),
+    ])  # fmt: skip
+    assert "1000" in table
+    assert "7000" not in table
+    assert "3000" not in table
+
+
+def test_the_table_by_chip_has_time_memory_what_does_not_fit_and_the_largest_batch():
+    small = {"settings": SETTINGS}
+    table = chips_table([
+        *(step("step_flops", "guided sparse", flops, of)
+          for flops, of in ((9e12, XL), (1e12, small))),
+        *(step("estimated_seconds", "guided sparse", 0.0246, of) for of in (small, XL)),
+        *(step("peak_bytes", "guided sparse", 2.95e9, of) for of in (small, XL)),
+        step("peak_bytes", "guided sparse", None, V5E,
+             detail="needs 40.2GiB of memory, more than the 15.75GiB available"),
+        step("largest_batch_size", "guided sparse", 400.0, small, without=("batch_size",)),
+        step("largest_batch_size", "guided sparse", 96.0, V5E, without=("batch_size",)),
+        step("estimated_seconds", "guided dense", 1.0, small),
+    ])  # fmt: skip
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    assert rows[0] == ["one step", "v4:2x2x1", "v5e:2x2x1"]
+    assert rows[2:4] == [
+        ["DiT_B_4 batch 32, float32, guided step", "24.6 ms, 3.0 GB (400 rows)",
+         "needs 40.2GiB (96 rows)"],
+        ["DiT_XL_2 batch 32, float32, guided step", "24.6 ms, 3.0 GB", ""],
+    ]  # fmt: skip
+    assert "no measurement" in table
+    assert "not measured" in chips_table([])
 
 
 def test_nothing_compiled_stands_among_what_was_measured():
