@@ -6,6 +6,7 @@ bench/tpu/child.py runs it; a process that ended is started again for the next s
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from impls.common.types import Cost
 ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_COMPILATION_CACHE": "0", "XLA_FLAGS": ""}
 CHILD = [sys.executable, "-m", "bench.tpu.child"]
 CHECK = "Check failed"  # begins the compiler's own account of an internal error
+TERMINATED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # by somebody: no fault of the step
 LIST_TPUS = "import jax; print(len(jax.devices('tpu')))"
 
 
@@ -70,7 +72,8 @@ class Compiler:
         Raises:
             DoesNotFitError: when the step needs more memory than the device has.
             CompilerError: after an internal error of the compiler.
-            UserError: without libtpu, or for a topology or checkout that does not exist.
+            UserError: without libtpu, for a topology or checkout that does not exist, or where the
+                process that compiles is terminated.
         """
         checkout = str(official) if official else None
         answer = self._answer(Request(topology, config.model_dump(mode="json"), checkout))
@@ -96,6 +99,11 @@ class Compiler:
         if not line:
             child.communicate()
             self._child = None
+            if -child.returncode in TERMINATED:
+                raise UserError(
+                    "the process that compiles was terminated: begin again, what it had compiled is"
+                    " kept"
+                )
             raise CompilerError(f"the TPU compiler failed ({self._reason()})")
         answer: dict[str, Any] = json.loads(line)
         if "refused" in answer:

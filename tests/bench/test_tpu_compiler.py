@@ -172,6 +172,14 @@ def test_a_compiler_that_fails_is_a_sentence_and_the_next_step_has_a_new_one(mon
             compiler.cost(small(), "v9:2x2x1")
 
 
+def test_a_compiler_that_is_terminated_says_nothing_about_the_step(monkeypatch):
+    code = "import os, signal; input(); os.kill(os.getpid(), signal.SIGTERM)"
+    monkeypatch.setattr("bench.tpu.compiler.CHILD", [sys.executable, "-c", code])
+    with Compiler() as compiler, pytest.raises(UserError, match="begin again") as terminated:
+        compiler.cost(small(), "v4:2x2x1")
+    assert not isinstance(terminated.value, CompilerError)
+
+
 def test_without_libtpu_a_sentence_says_how_to_install_it(ahead, monkeypatch):
     monkeypatch.delenv("TPU_LIBRARY_PATH", raising=False)
     monkeypatch.setattr(ahead.importlib.util, "find_spec", lambda _name: None)
