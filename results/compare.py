@@ -20,10 +20,7 @@ COUNTED = 1e-6  # relative difference up to which counted numbers are the same
 LAST = 3  # records that a newest one must be worse than, each of them
 # Relative gap between intervals that was observed for two runs of the same code.
 BETWEEN_RUNS = 0.05
-HIGHER_IS_BETTER = (
-    "utilization_ratio",
-    "mfu_ratio",
-)  # of the bench's ratios; of the others lower is
+HIGHER_IS_BETTER = ("utilization_ratio", "mfu_ratio")  # of the bench's ratios; else lower is
 TIMES = ("s", "seconds", "1/s")
 THREADS = ("num_usable_cpus", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "XLA_FLAGS")
 

@@ -60,7 +60,7 @@ def _cell(step: dict[str, Record], largest: Record | None) -> Cell:
     """Estimated time and peak memory, or why there are none; and the largest batch."""
     peak, more = step.get("peak_bytes"), _most(largest)
     if peak is None:
-        return more
+        return ""
     if peak.value is None:
         return (Said(_reason(peak.detail), (peak,)), *more)
     seconds = estimate(step.get("estimated_seconds"), 1, 1e3)
